@@ -1,0 +1,79 @@
+using static TorchSharp.torch.nn.functional;
+
+namespace Chatterbox.Layers;
+
+/// <summary>Convolution over time. Weights: weight [outputs, inputs / groups, kernel] (or its weight norm), bias [outputs].</summary>
+internal sealed class Conv1d(
+    WeightScope weights, long inputs, long outputs, long kernel,
+    long stride = 1, long padding = 0, long dilation = 1, long groups = 1, bool bias = true, bool weightNorm = false)
+{
+    private readonly Tensor _weight = weightNorm
+        ? WeightNorm.Fold(weights, outputs, inputs / groups, kernel)
+        : weights.Get("weight", outputs, inputs / groups, kernel);
+
+    private readonly Tensor? _bias = bias ? weights.Get("bias", outputs) : null;
+
+    /// <param name="x">[rows, inputs, time].</param>
+    /// <returns>[rows, outputs, time'].</returns>
+    public Tensor Forward(Tensor x) => conv1d(x, _weight, _bias, stride, padding, dilation, groups);
+}
+
+/// <summary>Convolution over time that sees the past only: zeros are put in front. Weights as <see cref="Conv1d"/>.</summary>
+internal sealed class CausalConv1d(WeightScope weights, long inputs, long outputs, long kernel)
+{
+    private readonly Conv1d _conv = new(weights, inputs, outputs, kernel);
+
+    /// <param name="x">[rows, inputs, time].</param>
+    /// <returns>[rows, outputs, time].</returns>
+    public Tensor Forward(Tensor x)
+    {
+        using var padded = pad(x, (kernel - 1, 0));
+        return _conv.Forward(padded);
+    }
+}
+
+/// <summary>Transposed convolution over time. Weights: weight [inputs, outputs, kernel] (or its weight norm), bias [outputs].</summary>
+internal sealed class ConvTranspose1d(
+    WeightScope weights, long inputs, long outputs, long kernel, long stride, long padding = 0, bool weightNorm = false)
+{
+    private readonly Tensor _weight = weightNorm
+        ? WeightNorm.Fold(weights, inputs, outputs, kernel)
+        : weights.Get("weight", inputs, outputs, kernel);
+
+    private readonly Tensor _bias = weights.Get("bias", outputs);
+
+    /// <param name="x">[rows, inputs, time].</param>
+    /// <returns>[rows, outputs, (time − 1)·stride − 2·padding + kernel].</returns>
+    public Tensor Forward(Tensor x) => conv_transpose1d(x, _weight, _bias, stride, padding);
+}
+
+/// <summary>Convolution over images. Weights: weight [outputs, inputs, kernel, kernel], bias [outputs] where there is one.</summary>
+internal sealed class Conv2d(
+    WeightScope weights, long inputs, long outputs, long kernel, (long Height, long Width) stride, long padding = 0, bool bias = true)
+{
+    private readonly Tensor _weight = weights.Get("weight", outputs, inputs, kernel, kernel);
+    private readonly Tensor? _bias = bias ? weights.Get("bias", outputs) : null;
+    private readonly long[] _stride = [stride.Height, stride.Width];
+    private readonly long[] _padding = [padding, padding];
+
+    /// <param name="x">[rows, inputs, height, width].</param>
+    public Tensor Forward(Tensor x) => conv2d(x, _weight, _bias, _stride, _padding);
+}
+
+/// <summary>Weight norm as torch's parametrization stores it: w = g·v / ‖v‖, the norm over all dimensions but the first.
+/// Weights: parametrizations.weight.original0 (g) [first, 1, 1], original1 (v) [first, second, kernel].</summary>
+internal static class WeightNorm
+{
+    /// <summary>The plain weight, [first, second, kernel]; g and v are not kept.</summary>
+    public static Tensor Fold(WeightScope weights, long first, long second, long kernel)
+    {
+        using var scope = NewDisposeScope();
+        var g = weights["parametrizations"]["weight"].Get("original0", first, 1, 1);
+        var v = weights["parametrizations"]["weight"].Get("original1", first, second, kernel);
+        var weight = weights.Own(v * (g / v.pow(2).sum([1, 2], keepdim: true).sqrt()));
+        weights.Release(g);
+        weights.Release(v);
+        return weight;
+    }
+
+}

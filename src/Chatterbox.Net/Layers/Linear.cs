@@ -1,0 +1,14 @@
+using static TorchSharp.torch.nn.functional;
+
+namespace Chatterbox.Layers;
+
+/// <summary>y = x·Wᵀ + b over the last dimension. Weights: weight [outputs, inputs], bias [outputs].</summary>
+internal sealed class Linear(WeightScope weights, long inputs, long outputs, bool bias = true)
+{
+    private readonly Tensor _weight = weights.Get("weight", outputs, inputs);
+    private readonly Tensor? _bias = bias ? weights.Get("bias", outputs) : null;
+
+    /// <param name="x">[…, inputs].</param>
+    /// <returns>[…, outputs].</returns>
+    public Tensor Forward(Tensor x) => linear(x, _weight, _bias);
+}

@@ -1,0 +1,46 @@
+namespace Chatterbox.Ops;
+
+/// <summary>The operations that may be done faster on some device, here in plain TorchSharp: the truth that every
+/// faster version is tested against and falls back to.</summary>
+internal class TorchOps
+{
+    /// <summary>The plain operations.</summary>
+    public static TorchOps Plain { get; } = new();
+
+    /// <summary>Root-mean-square norm over the last dimension, computed in float32.</summary>
+    /// <param name="x">[…, size].</param>
+    /// <param name="weight">Gain, [size].</param>
+    /// <param name="eps">Added to the mean square.</param>
+    public virtual Tensor RmsNorm(Tensor x, Tensor weight, double eps)
+    {
+        using var scope = NewDisposeScope();
+        var wide = x.to(ScalarType.Float32);
+        var normed = wide * rsqrt(wide.pow(2).mean([-1], keepdim: true) + eps);
+        return (weight * normed.to(x.dtype)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>softmax(q·kᵀ / √headDim + mask)·v.</summary>
+    /// <param name="q">[rows, heads, queries, headDim].</param>
+    /// <param name="k">[rows, heads, keys, headDim].</param>
+    /// <param name="v">[rows, heads, keys, headDim].</param>
+    /// <param name="mask">Added to the scores, broadcast to [rows, heads, queries, keys]; null for none.</param>
+    /// <param name="causal">Query i sees keys up to i only (queries and keys of equal number, no mask).</param>
+    public virtual Tensor Attention(Tensor q, Tensor k, Tensor v, Tensor? mask = null, bool causal = false) =>
+        nn.functional.scaled_dot_product_attention(q, k, v, mask, 0.0, causal);
+
+    /// <summary>silu(gate) · up.</summary>
+    public virtual Tensor SiluGate(Tensor gate, Tensor up)
+    {
+        using var scope = NewDisposeScope();
+        return (nn.functional.silu(gate) * up).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Snake activation: x + sin²(αx) / (α + 1e-9).</summary>
+    /// <param name="x">[rows, channels, time].</param>
+    /// <param name="alpha">[1, channels, 1].</param>
+    public virtual Tensor Snake(Tensor x, Tensor alpha)
+    {
+        using var scope = NewDisposeScope();
+        return (x + (1.0 / (alpha + 1e-9)) * sin(x * alpha).pow(2)).MoveToOuterDisposeScope();
+    }
+}

@@ -1,0 +1,23 @@
+namespace Chatterbox.Weights;
+
+/// <summary>What a checkpoint says of one tensor before it is read.</summary>
+/// <param name="DType">Element type as stored.</param>
+/// <param name="Shape">Sizes, outermost first; empty for a scalar.</param>
+public sealed record TensorInfo(ScalarType DType, long[] Shape)
+{
+    /// <summary>Number of elements.</summary>
+    public long Count => Shape.Aggregate(1L, (n, d) => checked(n * d));
+}
+
+/// <summary>Where named tensors come from: a file, or a rule.</summary>
+internal interface ITensorSource : IDisposable
+{
+    /// <summary>Name for error messages, such as <c>t3_cfg.safetensors</c>.</summary>
+    string Name { get; }
+
+    /// <summary>Every tensor by name.</summary>
+    IReadOnlyDictionary<string, TensorInfo> Tensors { get; }
+
+    /// <summary>Reads one tensor as stored, on the CPU, owned by the caller and in no dispose scope.</summary>
+    Tensor Read(string name);
+}

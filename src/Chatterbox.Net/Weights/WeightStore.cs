@@ -1,0 +1,158 @@
+using System.Text;
+
+namespace Chatterbox.Weights;
+
+/// <summary>
+/// The weights of one checkpoint file on one device: hands them to the constructors of networks through scopes, owns
+/// what it has handed out, and knows in the end what was wrong with the file.
+/// </summary>
+/// <remarks>
+/// Constructors ask for each tensor by name and shape. What is missing or misshapen is noted and replaced by zeros, so
+/// that one message can name every fault; <see cref="ThrowIfFaulty"/>, called once the networks are built, throws it.
+/// </remarks>
+internal sealed class WeightStore(ITensorSource source, Device? device = null, ScalarType dtype = ScalarType.Float32) : IDisposable
+{
+    private const int FaultsShown = 12;
+
+    private readonly List<IDisposable> _owned = [];
+    private readonly HashSet<string> _read = [];
+    private readonly List<string> _faults = [];
+
+    /// <summary>The device that weights are put on.</summary>
+    public Device Device { get; } = device ?? CPU;
+
+    /// <summary>Element type that floating-point weights are converted to; integers stay as they are.</summary>
+    public ScalarType DType { get; } = dtype;
+
+    /// <summary>The scope of the whole file.</summary>
+    public WeightScope Root => new(this, "");
+
+    /// <summary>Throws if any tensor that was asked for was missing or misshapen, or any tensor was not asked for.</summary>
+    /// <exception cref="CheckpointException">Names every fault.</exception>
+    public void ThrowIfFaulty()
+    {
+        var unread = source.Tensors.Keys.Where(name => !_read.Contains(name)).Select(name => $"'{name}' is not part of this model");
+        var faults = _faults.Concat(unread).ToList();
+        if (faults.Count == 0)
+        {
+            return;
+        }
+
+        var message = new StringBuilder($"{source.Name} does not fit this model ({faults.Count} fault{(faults.Count == 1 ? "" : "s")}):");
+        foreach (var fault in faults.Take(FaultsShown))
+        {
+            message.Append("\n  ").Append(fault);
+        }
+
+        if (faults.Count > FaultsShown)
+        {
+            message.Append($"\n  … and {faults.Count - FaultsShown} more");
+        }
+
+        message.Append("\nThe file is of another model or another version: load the variant it belongs to, or download or convert it again.");
+        throw new CheckpointException(message.ToString());
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _owned.ForEach(owned => owned.Dispose());
+        _owned.Clear();
+        source.Dispose();
+    }
+
+    internal bool Has(string name) => source.Tensors.ContainsKey(name);
+
+    internal Tensor Get(string name, ReadOnlySpan<long> shape)
+    {
+        _read.Add(name);
+        if (!source.Tensors.TryGetValue(name, out var info))
+        {
+            _faults.Add($"'{name}' [{string.Join(", ", shape.ToArray())}] is missing");
+            return Placeholder(shape);
+        }
+
+        if (!info.Shape.AsSpan().SequenceEqual(shape))
+        {
+            _faults.Add($"'{name}' has shape [{string.Join(", ", info.Shape)}], expected [{string.Join(", ", shape.ToArray())}]");
+            return Placeholder(shape);
+        }
+
+        return Own(Place(source.Read(name)));
+    }
+
+    internal void Skip(Func<string, bool> names) => _read.UnionWith(source.Tensors.Keys.Where(names));
+
+    internal Tensor Own(Tensor tensor)
+    {
+        _owned.Add(tensor.DetachFromDisposeScope());
+        return tensor;
+    }
+
+    internal T Own<T>(T module)
+        where T : nn.Module
+    {
+        _owned.Add(module);
+        return module;
+    }
+
+    /// <summary>Gives up a tensor that was only needed to compute another.</summary>
+    internal void Release(Tensor tensor)
+    {
+        _owned.Remove(tensor);
+        tensor.Dispose();
+    }
+
+    private Tensor Placeholder(ReadOnlySpan<long> shape) => Own(zeros(shape, DType, Device));
+
+    private Tensor Place(Tensor stored)
+    {
+        var target = stored.is_floating_point() ? DType : stored.dtype;
+        return stored.dtype == target && Device.type == DeviceType.CPU ? stored : stored.to(target, Device, disposeAfter: true);
+    }
+}
+
+/// <summary>A place in a checkpoint's names, such as <c>tfmr.layers.0.</c>: what a module's constructor is given.</summary>
+internal readonly struct WeightScope(WeightStore store, string prefix)
+{
+    /// <summary>The scope of a part: <c>weights["mlp"]["down_proj"]</c>, or <c>weights[3]</c> for an item of a list.</summary>
+    public WeightScope this[string part] => new(store, $"{prefix}{part}.");
+
+    /// <inheritdoc cref="this[string]"/>
+    public WeightScope this[int item] => new(store, $"{prefix}{item}.");
+
+    /// <summary>The device that the weights are on.</summary>
+    public Device Device => store.Device;
+
+    /// <summary>Element type of the weights.</summary>
+    public ScalarType DType => store.DType;
+
+    /// <summary>True if the file has this tensor.</summary>
+    public bool Has(string name) => store.Has(prefix + name);
+
+    /// <summary>A tensor of exactly this shape, owned by the store and living as long as it.</summary>
+    public Tensor Get(string name, params ReadOnlySpan<long> shape) => store.Get(prefix + name, shape);
+
+    /// <summary>Marks tensors that the files carry and inference does not use; <c>*</c> stands for any text.</summary>
+    public void Skip(params ReadOnlySpan<string> names)
+    {
+        foreach (var name in names)
+        {
+            var full = prefix + name;
+            var star = full.IndexOf('*', StringComparison.Ordinal);
+            store.Skip(star < 0
+                ? candidate => candidate == full
+                : candidate => candidate.StartsWith(full[..star], StringComparison.Ordinal) && candidate.EndsWith(full[(star + 1)..], StringComparison.Ordinal));
+        }
+    }
+
+    /// <summary>Hands a tensor computed from weights (or a table) over to the store, to live as long as they do.</summary>
+    public Tensor Own(Tensor computed) => store.Own(computed);
+
+    /// <summary>Hands a TorchSharp module over to the store, to live as long as the weights do.</summary>
+    public T Own<T>(T module)
+        where T : nn.Module => store.Own(module);
+
+    /// <summary>Frees a tensor got from here once another has been computed from it.</summary>
+    public void Release(Tensor tensor) => store.Release(tensor);
+}
