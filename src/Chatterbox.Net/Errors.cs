@@ -45,11 +45,22 @@ public sealed class RequestException : ChatterboxException
 }
 
 /// <summary>The model cannot be had now (no network, no room, too busy): try again later or choose another model.</summary>
-public sealed class UnavailableException : ChatterboxException
+public class UnavailableException : ChatterboxException
 {
     /// <summary>Creates the error.</summary>
     public UnavailableException(string message, Exception? inner = null)
         : base(message, inner)
     {
     }
+}
+
+/// <summary>The engine's queue is full: try again after <see cref="RetryAfter"/>.</summary>
+public sealed class EngineBusyException : UnavailableException
+{
+    /// <summary>Creates the error.</summary>
+    public EngineBusyException(string message, TimeSpan retryAfter)
+        : base(message) => RetryAfter = retryAfter;
+
+    /// <summary>When a place is likely to be free.</summary>
+    public TimeSpan RetryAfter { get; }
 }

@@ -1,0 +1,15 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Chatterbox.Engine;
+
+/// <summary>Limits of a <see cref="SpeechEngine"/>.</summary>
+public sealed class EngineOptions
+{
+    /// <summary>Most requests that may wait; one more is refused.</summary>
+    [Range(1, 100_000)]
+    public int MaxQueuedRequests { get; set; } = 64;
+
+    /// <summary>Most seconds from a request's arrival to its last audio; then it is given up with an error.</summary>
+    [Range(1, 86_400)]
+    public double RequestTimeoutSeconds { get; set; } = 600;
+}

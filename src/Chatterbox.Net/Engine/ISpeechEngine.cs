@@ -1,0 +1,64 @@
+using Chatterbox.Audio;
+
+namespace Chatterbox.Engine;
+
+/// <summary>Serves many callers with the models it owns: a bounded queue in front, one thread for each model behind.</summary>
+/// <remarks>Callers see requests and events only, whether the engine speaks one piece at a time or many in a batch, on one GPU
+/// or several, in whole pieces or smaller chunks.</remarks>
+public interface ISpeechEngine : IAsyncDisposable
+{
+    /// <summary>What the engine is doing.</summary>
+    EngineStatus Status { get; }
+
+    /// <summary>Completes when a model is ready; fails with the reason if none could be loaded.</summary>
+    Task Ready { get; }
+
+    /// <summary>Puts a request into the queue.</summary>
+    /// <param name="request">What to say.</param>
+    /// <param name="cancel">Gives the request up: its place is free before the next speech token.</param>
+    /// <exception cref="EngineBusyException">The queue is full.</exception>
+    /// <exception cref="UnavailableException">The engine is stopping or its model could not be loaded.</exception>
+    /// <exception cref="RequestException">The request has no pieces.</exception>
+    SpeechJob Submit(SpeechRequest request, CancellationToken cancel = default);
+
+    /// <summary>Makes a voice from a recording, on a model's thread, ahead of waiting speech.</summary>
+    /// <exception cref="VoiceException">The recording is too short, too long or silent.</exception>
+    Task<Voice> CreateVoiceAsync(AudioClip recording, CancellationToken cancel = default);
+
+    /// <summary>How sure the watermark detector is, 0 to 1; null where there is nothing to judge.</summary>
+    Task<double?> DetectWatermarkAsync(AudioClip recording, CancellationToken cancel = default);
+
+    /// <summary>Refuses new requests and those not begun, finishes those begun, then frees the models.</summary>
+    /// <param name="cancel">Stops waiting and gives up what is still being spoken.</param>
+    Task StopAsync(CancellationToken cancel = default);
+}
+
+/// <summary>A request in the engine's hands.</summary>
+/// <param name="Position">Requests that were ahead of it when it came; 0 if none.</param>
+/// <param name="ExpectedWait">Time until its first audio, from what the engine has measured; null before it has.</param>
+/// <param name="Events">What happens to it, once, in order. Ends after the last piece; throws what ended the request early
+/// (<see cref="UnavailableException"/> for a deadline or a stopping engine, <see cref="OperationCanceledException"/> if cancelled).</param>
+public sealed record SpeechJob(int Position, TimeSpan? ExpectedWait, IAsyncEnumerable<SpeechEvent> Events);
+
+/// <summary>What an engine is doing.</summary>
+/// <param name="State">Loading, ready, stopping, or failed.</param>
+/// <param name="Waiting">Requests that have not begun.</param>
+/// <param name="Active">Requests that have begun.</param>
+/// <param name="Capacity">Most requests that may wait.</param>
+public sealed record EngineStatus(EngineState State, int Waiting, int Active, int Capacity);
+
+/// <summary>Where an engine is in its life.</summary>
+public enum EngineState
+{
+    /// <summary>Models are being loaded; requests wait.</summary>
+    Loading,
+
+    /// <summary>Requests are served.</summary>
+    Ready,
+
+    /// <summary>What has begun is finished, the rest is refused.</summary>
+    Stopping,
+
+    /// <summary>No model could be loaded; every request is refused.</summary>
+    Failed,
+}

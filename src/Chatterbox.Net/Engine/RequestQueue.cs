@@ -1,0 +1,93 @@
+namespace Chatterbox.Engine;
+
+/// <summary>
+/// Who is served next: clients take turns, a client's requests follow each other, a turn is one piece. No threads, no
+/// clock, no models.
+/// </summary>
+/// <typeparam name="TRequest">A request.</typeparam>
+internal sealed class RequestQueue<TRequest>
+    where TRequest : class
+{
+    private readonly LinkedList<(string Client, Queue<TRequest> Requests)> _clients = new();
+
+    /// <summary>Requests that are here, begun or not.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>Every request, in the order in which their turns come.</summary>
+    public IEnumerable<TRequest> All => _clients.SelectMany(c => c.Requests);
+
+    /// <summary>Adds a request behind those of its client; a client that was not here joins at the end of the round.</summary>
+    public void Add(string client, TRequest request)
+    {
+        var known = _clients.FirstOrDefault(c => c.Client == client).Requests;
+        if (known is null)
+        {
+            _clients.AddLast((client, known = new Queue<TRequest>()));
+        }
+
+        known.Enqueue(request);
+        Count++;
+    }
+
+    /// <summary>Takes out the request whose turn it is, or null. Its client's turn is over: the client goes to the end of the round.</summary>
+    public TRequest? Take()
+    {
+        if (_clients.First is not { } first)
+        {
+            return null;
+        }
+
+        _clients.RemoveFirst();
+        var request = first.Value.Requests.Dequeue();
+        Count--;
+        if (first.Value.Requests.Count > 0)
+        {
+            _clients.AddLast(first.Value);
+        }
+
+        return request;
+    }
+
+    /// <summary>Puts a request that was taken and has more pieces back in front of its client's others.</summary>
+    public void PutBack(string client, TRequest request)
+    {
+        var node = _clients.First;
+        while (node is not null && node.Value.Client != client)
+        {
+            node = node.Next;
+        }
+
+        var others = node?.Value.Requests.ToArray() ?? [];
+        var queue = new Queue<TRequest>([request, .. others]);
+        if (node is null)
+        {
+            _clients.AddLast((client, queue));
+        }
+        else
+        {
+            node.Value = (client, queue);
+        }
+
+        Count++;
+    }
+
+    /// <summary>Takes out every request for which <paramref name="leaves"/> holds.</summary>
+    public List<TRequest> RemoveWhere(Func<TRequest, bool> leaves)
+    {
+        var gone = All.Where(leaves).ToList();
+        for (var node = _clients.First; node is not null;)
+        {
+            var next = node.Next;
+            node.Value = (node.Value.Client, new Queue<TRequest>(node.Value.Requests.Where(r => !gone.Contains(r))));
+            if (node.Value.Requests.Count == 0)
+            {
+                _clients.Remove(node);
+            }
+
+            node = next;
+        }
+
+        Count -= gone.Count;
+        return gone;
+    }
+}

@@ -1,0 +1,373 @@
+using Chatterbox.Audio;
+using Microsoft.Extensions.Logging;
+
+namespace Chatterbox.Engine;
+
+/// <summary>
+/// The engine over one or several models: each lives on its own thread, which loads it and alone touches it; all take
+/// their work from one fair, bounded queue.
+/// </summary>
+public sealed class SpeechEngine : ISpeechEngine
+{
+    private readonly Lock _gate = new();
+    private readonly EngineOptions _options;
+    private readonly ILogger<SpeechEngine> _logger;
+    private readonly TimeProvider _time;
+    private readonly RequestQueue<SpeechSequence> _queue = new();
+    private readonly HashSet<SpeechSequence> _speaking = [];
+    private readonly Queue<Errand> _errands = new();
+    private readonly SemaphoreSlim _work = new(0);
+    private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Task _workersEnded;
+    private readonly int _workers;
+    private EngineState _state = EngineState.Loading;
+    private int _loaded;
+    private double? _secondsPerCharacter;
+
+    /// <summary>Starts one thread for each model and begins to load them.</summary>
+    /// <param name="models">Loads a model; called once on each thread.</param>
+    /// <param name="options">Limits.</param>
+    /// <param name="logger">Where the engine tells what it does; never the texts.</param>
+    /// <param name="time">The clock of deadlines and estimates.</param>
+    public SpeechEngine(IReadOnlyList<Func<ISpeechModel>> models, EngineOptions options, ILogger<SpeechEngine> logger, TimeProvider? time = null)
+    {
+        ArgumentOutOfRangeException.ThrowIfZero(models.Count);
+        _options = options;
+        _logger = logger;
+        _time = time ?? TimeProvider.System;
+        _workers = models.Count;
+        _workersEnded = Task.WhenAll(models.Select((load, i) => RunOnThread($"speech model {i}", () => Work(load))));
+    }
+
+    /// <inheritdoc/>
+    public EngineStatus Status
+    {
+        get
+        {
+            lock (_gate)
+            {
+                var begun = _queue.All.Count(s => s.HasBegun);
+                return new EngineStatus(_state, _queue.Count - begun, begun + _speaking.Count, _options.MaxQueuedRequests);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task Ready => _ready.Task;
+
+    /// <inheritdoc/>
+    public SpeechJob Submit(SpeechRequest request, CancellationToken cancel = default)
+    {
+        if (request.Pieces.Count == 0)
+        {
+            throw new RequestException("There is nothing to say: the request has no pieces of text. Send at least one.", nameof(request.Pieces));
+        }
+
+        cancel.ThrowIfCancellationRequested();
+        request = request with { Sampling = request.Sampling with { Seed = request.Sampling.Seed ?? Random.Shared.NextInt64() } };
+        SpeechSequence sequence;
+        int position;
+        TimeSpan? wait;
+        lock (_gate)
+        {
+            ThrowIfClosed();
+            position = _queue.Count + _speaking.Count;
+            wait = Estimate(_queue.All.Concat(_speaking).Sum(s => s.CharactersLeft));
+            if (_queue.All.Count(s => !s.HasBegun) >= _options.MaxQueuedRequests)
+            {
+                throw new EngineBusyException(
+                    $"{_options.MaxQueuedRequests} requests are waiting already. Try again later.", wait ?? TimeSpan.FromSeconds(5));
+            }
+
+            sequence = new SpeechSequence(request, _options.RequestTimeoutSeconds, _time, cancel);
+            _queue.Add(request.Client, sequence);
+        }
+
+        _work.Release();
+        sequence.Ended.Register(() => LeaveQueue(sequence));
+        return new SpeechJob(position, wait, sequence.Events);
+    }
+
+    /// <inheritdoc/>
+    public Task<Voice> CreateVoiceAsync(AudioClip recording, CancellationToken cancel = default) =>
+        RunErrand(model => model.CreateVoice(recording), cancel);
+
+    /// <inheritdoc/>
+    public Task<double?> DetectWatermarkAsync(AudioClip recording, CancellationToken cancel = default) =>
+        RunErrand(model => model.DetectWatermark(recording), cancel);
+
+    /// <inheritdoc/>
+    public async Task StopAsync(CancellationToken cancel = default)
+    {
+        List<SpeechSequence> refused;
+        lock (_gate)
+        {
+            if (_state != EngineState.Failed)
+            {
+                _state = EngineState.Stopping;
+            }
+
+            refused = _queue.RemoveWhere(s => !s.HasBegun);
+        }
+
+        foreach (var sequence in refused)
+        {
+            End(sequence, s => s.Fail(Stopping()));
+        }
+
+        _work.Release(_workers);
+        using (cancel.Register(AbandonAll))
+        {
+            await _workersEnded.ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Stops at once: what is being spoken is given up.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync(new CancellationToken(canceled: true)).ConfigureAwait(false);
+        _work.Dispose();
+    }
+
+    private static UnavailableException Stopping() => new("The engine is stopping. Try again when it is back.");
+
+    private static UnavailableException NotLoaded(Exception? error) => new($"The model could not be loaded: {error?.Message}", error);
+
+    private static Task RunOnThread(string name, Action run)
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        new Thread(() =>
+        {
+            run();
+            ended.SetResult();
+        })
+        {
+            Name = name,
+            IsBackground = true,
+        }.Start();
+        return ended.Task;
+    }
+
+    private void Work(Func<ISpeechModel> load)
+    {
+        ISpeechModel? model = null;
+        try
+        {
+            model = load();
+            OnLoaded();
+            while (NextTurn() is { } turn)
+            {
+                turn(model);
+            }
+        }
+        catch (Exception e) when (model is null)
+        {
+            OnLoadFailed(e);
+        }
+        finally
+        {
+            model?.Dispose();
+        }
+    }
+
+    private void OnLoaded()
+    {
+        lock (_gate)
+        {
+            _loaded++;
+            if (_state == EngineState.Loading)
+            {
+                _state = EngineState.Ready;
+            }
+        }
+
+        _ready.TrySetResult();
+    }
+
+    private void OnLoadFailed(Exception error)
+    {
+        _logger.LogError(error, "The model could not be loaded");
+        List<SpeechSequence> refused = [];
+        List<Errand> undone = [];
+        lock (_gate)
+        {
+            if (_loaded == 0)
+            {
+                _state = EngineState.Failed;
+                refused = _queue.RemoveWhere(_ => true);
+                undone = [.. _errands];
+                _errands.Clear();
+            }
+        }
+
+        refused.ForEach(sequence => End(sequence, s => s.Fail(NotLoaded(error))));
+        undone.ForEach(errand => errand.Fail(NotLoaded(error)));
+        _ready.TrySetException(error);
+    }
+
+    /// <summary>Waits for something to do.</summary>
+    /// <returns>An errand or a piece to speak; null when the engine has stopped and nothing is left.</returns>
+    private Action<ISpeechModel>? NextTurn()
+    {
+        while (true)
+        {
+            lock (_gate)
+            {
+                if (_errands.TryDequeue(out var errand))
+                {
+                    return errand.Run;
+                }
+
+                if (_queue.Take() is { } sequence)
+                {
+                    _speaking.Add(sequence);
+                    return model => Speak(model, sequence);
+                }
+
+                if (_state == EngineState.Stopping)
+                {
+                    return null;
+                }
+            }
+
+            _work.Wait();
+        }
+    }
+
+    private void Speak(ISpeechModel model, SpeechSequence sequence)
+    {
+        var (piece, text, sampling) = sequence.Begin();
+        SpeechEvent happened;
+        var started = _time.GetTimestamp();
+        try
+        {
+            var voice = sequence.Request.Voice ?? model.BuiltInVoice
+                ?? throw new VoiceException("The model has no voice of its own. Send a request with a voice made from a recording.");
+            var speech = model.Synthesize(text, voice, sampling, sequence.Request.Language, progress: null, sequence.Ended);
+            happened = new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens);
+            Measure(text.Length, _time.GetElapsedTime(started));
+        }
+        catch (OperationCanceledException) when (sequence.Ended.IsCancellationRequested)
+        {
+            End(sequence, s => s.FailAsEnded());
+            return;
+        }
+        catch (Exception e)
+        {
+            _logger.LogWarning(e, "Piece {Piece} of a request could not be spoken", piece);
+            happened = new PieceFailed(piece, e);
+        }
+
+        if (!sequence.Advance(happened))
+        {
+            End(sequence, _ => { });
+            return;
+        }
+
+        lock (_gate)
+        {
+            _speaking.Remove(sequence);
+            _queue.PutBack(sequence.Request.Client, sequence);
+        }
+
+        if (sequence.Ended.IsCancellationRequested)
+        {
+            LeaveQueue(sequence);
+        }
+    }
+
+    private void LeaveQueue(SpeechSequence sequence)
+    {
+        bool waited;
+        lock (_gate)
+        {
+            waited = _queue.RemoveWhere(s => s == sequence).Count > 0;
+        }
+
+        if (waited)
+        {
+            End(sequence, s => s.FailAsEnded());
+        }
+    }
+
+    private void End(SpeechSequence sequence, Action<SpeechSequence> how)
+    {
+        lock (_gate)
+        {
+            _speaking.Remove(sequence);
+        }
+
+        how(sequence);
+        sequence.Dispose();
+    }
+
+    private void AbandonAll()
+    {
+        List<SpeechSequence> left;
+        lock (_gate)
+        {
+            left = [.. _queue.All, .. _speaking];
+        }
+
+        left.ForEach(sequence => sequence.Abandon());
+    }
+
+    private Task<T> RunErrand<T>(Func<ISpeechModel, T> errand, CancellationToken cancel)
+    {
+        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_gate)
+        {
+            ThrowIfClosed();
+            _errands.Enqueue(new Errand(Run, error => done.TrySetException(error)));
+        }
+
+        _work.Release();
+        return done.Task;
+
+        void Run(ISpeechModel model)
+        {
+            if (cancel.IsCancellationRequested)
+            {
+                done.SetCanceled(cancel);
+                return;
+            }
+
+            try
+            {
+                done.SetResult(errand(model));
+            }
+            catch (Exception e)
+            {
+                done.SetException(e);
+            }
+        }
+    }
+
+    private void ThrowIfClosed()
+    {
+        if (_state == EngineState.Stopping)
+        {
+            throw Stopping();
+        }
+
+        if (_state == EngineState.Failed)
+        {
+            throw NotLoaded(_ready.Task.Exception?.InnerException);
+        }
+    }
+
+    private void Measure(int characters, TimeSpan taken)
+    {
+        var now = taken.TotalSeconds / Math.Max(1, characters);
+        lock (_gate)
+        {
+            _secondsPerCharacter = _secondsPerCharacter is { } before ? (0.8 * before) + (0.2 * now) : now;
+        }
+    }
+
+    private TimeSpan? Estimate(int characters) =>
+        _secondsPerCharacter is { } each ? TimeSpan.FromSeconds(each * characters / _workers) : null;
+
+    /// <summary>Work for a model's thread that is not speech.</summary>
+    private sealed record Errand(Action<ISpeechModel> Run, Action<Exception> Fail);
+}

@@ -1,0 +1,40 @@
+namespace Chatterbox;
+
+/// <summary>One spoken text.</summary>
+/// <param name="Samples">Watermarked mono samples in [−1, 1], <see cref="SampleRate"/> a second.</param>
+/// <param name="TextTokens">Text tokens that were spoken, without start and stop.</param>
+/// <param name="SpeechTokens">Speech tokens that were made, 25 a second.</param>
+/// <param name="ReachedLimit">True if T3 was stopped by <see cref="SamplingOptions.MaxSpeechTokens"/> before it had finished: the end of the text is missing.</param>
+public sealed record SpeechResult(float[] Samples, int TextTokens, int SpeechTokens, bool ReachedLimit)
+{
+    /// <summary>Samples a second of everything the models make, Hz.</summary>
+    public const int SampleRate = 24_000;
+
+    /// <summary>Length of the speech.</summary>
+    public TimeSpan Duration => TimeSpan.FromSeconds(Samples.Length / (double)SampleRate);
+}
+
+/// <summary>How far a synthesis has come.</summary>
+/// <param name="Stage">What is being done.</param>
+/// <param name="Fraction">Part of the whole that is done, 0 to 1; an estimate while T3 runs, whose end nobody knows.</param>
+/// <param name="SpeechTokens">Speech tokens made so far.</param>
+public readonly record struct SynthesisProgress(SynthesisStage Stage, double Fraction, int SpeechTokens);
+
+/// <summary>The stages of a synthesis, in order.</summary>
+public enum SynthesisStage
+{
+    /// <summary>Text tokens to speech tokens.</summary>
+    T3,
+
+    /// <summary>Speech tokens to mel spectrogram.</summary>
+    S3Gen,
+
+    /// <summary>Mel spectrogram to samples.</summary>
+    HiFT,
+
+    /// <summary>The inaudible mark.</summary>
+    Watermark,
+
+    /// <summary>Nothing is left to do.</summary>
+    Done,
+}
