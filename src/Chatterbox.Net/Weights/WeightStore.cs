@@ -16,6 +16,7 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
 
     private readonly List<IDisposable> _owned = [];
     private readonly HashSet<string> _read = [];
+    private readonly Dictionary<string, long[]> _asked = [];
     private readonly List<string> _faults = [];
 
     /// <summary>The device that weights are put on.</summary>
@@ -26,6 +27,9 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
 
     /// <summary>The scope of the whole file.</summary>
     public WeightScope Root => new(this, "", DType);
+
+    /// <summary>Name and shape of every tensor that was asked for: of an empty source, all that a network of these sizes needs.</summary>
+    public IReadOnlyDictionary<string, long[]> Asked => _asked;
 
     /// <summary>Throws if any tensor that was asked for was missing or misshapen, or any tensor was not asked for.</summary>
     /// <exception cref="CheckpointException">Names every fault.</exception>
@@ -66,6 +70,7 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
     internal Tensor Get(string name, ScalarType dtype, ReadOnlySpan<long> shape)
     {
         _read.Add(name);
+        _asked[name] = shape.ToArray();
         if (!source.Tensors.TryGetValue(name, out var info))
         {
             _faults.Add($"'{name}' [{string.Join(", ", shape.ToArray())}] is missing");
