@@ -68,9 +68,10 @@ internal static class WeightNorm
     public static Tensor Fold(WeightScope weights, long first, long second, long kernel)
     {
         using var scope = NewDisposeScope();
-        var g = weights["parametrizations"]["weight"].Get("original0", first, 1, 1);
-        var v = weights["parametrizations"]["weight"].Get("original1", first, second, kernel);
-        var weight = weights.Own(v * (g / v.pow(2).sum([1, 2], keepdim: true).sqrt()));
+        var wide = weights["parametrizations"]["weight"].InFloat32;   // so that the quotient is rounded once
+        var g = wide.Get("original0", first, 1, 1);
+        var v = wide.Get("original1", first, second, kernel);
+        var weight = weights.Own((v * (g / v.pow(2).sum([1, 2], keepdim: true).sqrt())).to(weights.DType));
         weights.Release(g);
         weights.Release(v);
         return weight;

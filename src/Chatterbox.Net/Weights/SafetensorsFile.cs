@@ -19,7 +19,7 @@ public sealed unsafe class SafetensorsFile : ITensorSource
     private const int MaxHeaderBytes = 100_000_000;   // the reference implementation's own limit
     private const long CopyPiece = 4 << 20;
 
-    private static readonly FrozenDictionary<string, (ScalarType Type, int Size)> DTypes = new Dictionary<string, (ScalarType, int)>
+    internal static readonly FrozenDictionary<string, (ScalarType Type, int Size)> DTypes = new Dictionary<string, (ScalarType, int)>
     {
         ["F64"] = (ScalarType.Float64, 8),
         ["F32"] = (ScalarType.Float32, 4),

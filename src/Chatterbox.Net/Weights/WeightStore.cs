@@ -16,6 +16,7 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
 
     private readonly List<IDisposable> _owned = [];
     private readonly HashSet<string> _read = [];
+    private readonly Dictionary<string, long[]> _asked = [];
     private readonly List<string> _faults = [];
 
     /// <summary>The device that weights are put on.</summary>
@@ -25,7 +26,10 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
     public ScalarType DType { get; } = dtype;
 
     /// <summary>The scope of the whole file.</summary>
-    public WeightScope Root => new(this, "");
+    public WeightScope Root => new(this, "", DType);
+
+    /// <summary>Name and shape of every tensor that was asked for: of an empty source, all that a network of these sizes needs.</summary>
+    public IReadOnlyDictionary<string, long[]> Asked => _asked;
 
     /// <summary>Throws if any tensor that was asked for was missing or misshapen, or any tensor was not asked for.</summary>
     /// <exception cref="CheckpointException">Names every fault.</exception>
@@ -63,22 +67,23 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
 
     internal bool Has(string name) => source.Tensors.ContainsKey(name);
 
-    internal Tensor Get(string name, ReadOnlySpan<long> shape)
+    internal Tensor Get(string name, ScalarType dtype, ReadOnlySpan<long> shape)
     {
         _read.Add(name);
+        _asked[name] = shape.ToArray();
         if (!source.Tensors.TryGetValue(name, out var info))
         {
             _faults.Add($"'{name}' [{string.Join(", ", shape.ToArray())}] is missing");
-            return Placeholder(shape);
+            return Placeholder(dtype, shape);
         }
 
         if (!info.Shape.AsSpan().SequenceEqual(shape))
         {
             _faults.Add($"'{name}' has shape [{string.Join(", ", info.Shape)}], expected [{string.Join(", ", shape.ToArray())}]");
-            return Placeholder(shape);
+            return Placeholder(dtype, shape);
         }
 
-        return Own(Place(source.Read(name)));
+        return Own(Place(source.Read(name), dtype));
     }
 
     internal void Skip(Func<string, bool> names) => _read.UnionWith(source.Tensors.Keys.Where(names));
@@ -103,35 +108,39 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
         tensor.Dispose();
     }
 
-    private Tensor Placeholder(ReadOnlySpan<long> shape) => Own(zeros(shape, DType, Device));
+    private Tensor Placeholder(ScalarType dtype, ReadOnlySpan<long> shape) => Own(zeros(shape, dtype, Device));
 
-    private Tensor Place(Tensor stored)
+    private Tensor Place(Tensor stored, ScalarType dtype)
     {
-        var target = stored.is_floating_point() ? DType : stored.dtype;
+        var target = stored.is_floating_point() ? dtype : stored.dtype;
         return stored.dtype == target && Device.type == DeviceType.CPU ? stored : stored.to(target, Device, disposeAfter: true);
     }
 }
 
 /// <summary>A place in a checkpoint's names, such as <c>tfmr.layers.0.</c>: what a module's constructor is given.</summary>
-internal readonly struct WeightScope(WeightStore store, string prefix)
+internal readonly struct WeightScope(WeightStore store, string prefix, ScalarType dtype)
 {
     /// <summary>The scope of a part: <c>weights["mlp"]["down_proj"]</c>, or <c>weights[3]</c> for an item of a list.</summary>
-    public WeightScope this[string part] => new(store, $"{prefix}{part}.");
+    public WeightScope this[string part] => new(store, $"{prefix}{part}.", dtype);
 
     /// <inheritdoc cref="this[string]"/>
-    public WeightScope this[int item] => new(store, $"{prefix}{item}.");
+    public WeightScope this[int item] => new(store, $"{prefix}{item}.", dtype);
+
+    /// <summary>The same place with its weights in float32, whatever the store's element type: for parts that reduced
+    /// precision would ruin.</summary>
+    public WeightScope InFloat32 => new(store, prefix, ScalarType.Float32);
 
     /// <summary>The device that the weights are on.</summary>
     public Device Device => store.Device;
 
     /// <summary>Element type of the weights.</summary>
-    public ScalarType DType => store.DType;
+    public ScalarType DType => dtype;
 
     /// <summary>True if the file has this tensor.</summary>
     public bool Has(string name) => store.Has(prefix + name);
 
     /// <summary>A tensor of exactly this shape, owned by the store and living as long as it.</summary>
-    public Tensor Get(string name, params ReadOnlySpan<long> shape) => store.Get(prefix + name, shape);
+    public Tensor Get(string name, params ReadOnlySpan<long> shape) => store.Get(prefix + name, dtype, shape);
 
     /// <summary>Marks tensors that the files carry and inference does not use; <c>*</c> stands for any text.</summary>
     public void Skip(params ReadOnlySpan<string> names)

@@ -1,0 +1,32 @@
+# Chatterbox.Net service. CPU by default; for an NVIDIA GPU:  docker build --build-arg TorchBackend=cuda -t chatterbox .
+# The CUDA libraries come with the TorchSharp-cuda-linux package (CUDA 12.8), the driver from the host: 570 or newer.
+ARG TorchBackend=cpu
+
+FROM mcr.microsoft.com/dotnet/sdk:10.0-noble AS build
+ARG TorchBackend
+WORKDIR /source
+# Restore first: this layer is kept while only code changes.
+COPY global.json Directory.Build.props Directory.Build.targets Directory.Packages.props .editorconfig ./
+COPY build/ build/
+COPY src/Chatterbox.Net/*.csproj src/Chatterbox.Net/packages.lock.json src/Chatterbox.Net/
+COPY src/Service/*.csproj src/Service/packages.lock.json src/Service/
+RUN dotnet restore src/Service -p:TorchBackend=$TorchBackend
+COPY src/ src/
+RUN dotnet publish src/Service -c Release --no-restore -p:TorchBackend=$TorchBackend -o /app
+
+FROM mcr.microsoft.com/dotnet/aspnet:10.0-noble
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ffmpeg curl \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /app /app
+# Models are mounted or downloaded into /models, never baked in.
+ENV HF_HOME=/models \
+    Service__VoicesFolder=/shared/reference_voices \
+    Service__AudioFolder=/shared/audio
+RUN mkdir -p /models /shared/reference_voices /shared/audio && chown -R $APP_UID /models /shared
+VOLUME ["/models", "/shared/reference_voices", "/shared/audio"]
+USER $APP_UID
+EXPOSE 8002
+HEALTHCHECK --interval=30s --timeout=5s --start-period=120s CMD curl -fsS http://localhost:8002/health || exit 1
+WORKDIR /app
+ENTRYPOINT ["dotnet", "Service.dll"]

@@ -1,0 +1,30 @@
+using static TorchSharp.torch.nn.functional;
+
+namespace Chatterbox.HiFT;
+
+/// <summary>Pitch from mel: a stack of convolutions, then one number a frame. Always in float32: the source adds up F0
+/// over the whole utterance, and what rounding adds up to there turns the phases.</summary>
+/// <remarks>Ports ConvRNNF0Predictor of chatterbox models/s3gen/f0_predictor.py. Weights: mel2wav.f0_predictor.</remarks>
+internal sealed class F0Predictor(HiFTConfig config, WeightScope weights)
+{
+    // An ELU follows each convolution in the list, so that convolutions have the even numbers.
+    private readonly Conv1d[] _convs = [.. Enumerable.Range(0, config.F0Layers).Select(layer => new Conv1d(
+        weights.InFloat32["condnet"][2 * layer], layer == 0 ? config.MelBands : config.F0Channels, config.F0Channels,
+        kernel: 3, padding: 1, weightNorm: true))];
+
+    private readonly Linear _classifier = new(weights.InFloat32["classifier"], config.F0Channels, 1);
+
+    /// <param name="mel">[rows, bands, frames].</param>
+    /// <returns>F0 in Hz, 0 or more, [rows, frames], float32.</returns>
+    public Tensor Forward(Tensor mel)
+    {
+        using var scope = NewDisposeScope();
+        var x = mel.to(ScalarType.Float32);
+        foreach (var conv in _convs)
+        {
+            x = elu(conv.Forward(x), 1);   // [rows, channels, frames]
+        }
+
+        return _classifier.Forward(x.transpose(1, 2)).squeeze(-1).abs().MoveToOuterDisposeScope();
+    }
+}

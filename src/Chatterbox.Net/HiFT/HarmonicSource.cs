@@ -1,0 +1,62 @@
+using static TorchSharp.torch.nn.functional;
+
+namespace Chatterbox.HiFT;
+
+/// <summary>What chance adds to a source, drawn before it is computed: rows of several utterances are joined by
+/// concatenation, each drawn from its own stream.</summary>
+/// <param name="Phases">Phase at which each sine starts, [rows, sines, 1]; 0 for the fundamental.</param>
+/// <param name="Noise">Standard normal, [rows, sines, samples].</param>
+internal readonly record struct SourceNoise(Tensor Phases, Tensor Noise);
+
+/// <summary>Excitation from pitch: a sine at F0 and one at each overtone, silent where speech is unvoiced, and noise, weak
+/// where it is voiced; merged into one signal. Always in float32.</summary>
+/// <remarks>Ports SineGen and SourceModuleHnNSF of chatterbox models/s3gen/hifigan.py. Weights: mel2wav.m_source.</remarks>
+internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
+{
+    private readonly int _sines = config.Overtones + 1;
+    private readonly double[] _upsampling = [config.SamplesPerFrame];
+    private readonly Tensor _multiples = weights.Own(
+        arange(1, config.Overtones + 2, ScalarType.Float32, weights.Device).reshape(1, -1, 1));   // [1, sines, 1]
+
+    private readonly Linear _merge = new(weights.InFloat32["l_linear"], config.Overtones + 1, 1);
+
+    /// <summary>Draws what a source needs, in the reference's order.</summary>
+    /// <param name="noise">The utterance's stream.</param>
+    /// <param name="rows">Rows that share the stream.</param>
+    /// <param name="frames">Frames of mel.</param>
+    public SourceNoise Draw(NoiseSource noise, long rows, long frames)
+    {
+        var samples = frames * config.SamplesPerFrame;
+        var phases = noise.Uniform(-Math.PI, Math.PI, [rows, _sines, 1], weights.Device);
+        phases.narrow(1, 0, 1).zero_();
+        var normal = noise.Normal([rows, _sines, samples], weights.Device);
+
+        // The reference also draws a noise branch that nothing reads; what follows in the stream comes after it.
+        noise.Normal([rows, samples, 1]).Dispose();
+        return new(phases, normal);
+    }
+
+    /// <param name="f0">F0 in Hz, [rows, frames].</param>
+    /// <param name="noise">Drawn for as many rows and frames.</param>
+    /// <returns>[rows, 1, samples], float32.</returns>
+    public Tensor Forward(Tensor f0, SourceNoise noise)
+    {
+        using var scope = NewDisposeScope();
+        var pitch = interpolate(f0.unsqueeze(1), scale_factor: _upsampling, mode: InterpolationMode.Nearest);   // [rows, 1, samples]
+        var voiced = (pitch > config.VoicedThreshold).to(ScalarType.Float32);
+        var noiseLevel = voiced * config.VoicedNoise + (1 - voiced) * config.SineAmplitude / 3;
+        var waves = Sines(pitch, noise.Phases) * voiced + noiseLevel * noise.Noise;   // [rows, sines, samples]
+        return _merge.Forward(waves.transpose(1, 2)).tanh().transpose(1, 2).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>[rows, sines, samples].</summary>
+    private Tensor Sines(Tensor pitch, Tensor phases)
+    {
+        var step = pitch * _multiples / config.SampleRate;   // cycles a sample
+
+        // torch adds float32 up in float64 on the CPU and in float32 on CUDA; said aloud, it is the same everywhere. The
+        // sum is rounded before the whole cycles go, as in the reference.
+        var cycles = step.cumsum(-1, ScalarType.Float64).to(ScalarType.Float32).remainder(1);
+        return config.SineAmplitude * sin(2 * Math.PI * cycles + phases);
+    }
+}

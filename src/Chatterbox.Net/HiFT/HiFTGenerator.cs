@@ -1,0 +1,205 @@
+using static TorchSharp.torch.nn.functional;
+
+namespace Chatterbox.HiFT;
+
+/// <summary>
+/// The vocoder: mel to waveform. Pitch is read off the mel and made into a harmonic source; a convolutional network
+/// upsamples the mel, the source's spectrum mixed in at each step, to a small spectrogram; an inverse STFT makes it sound.
+/// </summary>
+/// <remarks>
+/// Ports HiFTGenerator of chatterbox models/s3gen/hifigan.py, and the fade of S3Token2Wav (s3gen.py). Left out: the cached
+/// source, which the reference never fills. Weights: mel2wav.
+/// </remarks>
+internal sealed class HiFTGenerator(HiFTConfig config, WeightScope weights, TorchOps ops)
+{
+    private const int EndKernel = 7;
+
+    private readonly F0Predictor _f0Predictor = new(config, weights["f0_predictor"]);
+    private readonly HarmonicSource _source = new(config, weights["m_source"]);
+    private readonly Conv1d _pre = new(
+        weights["conv_pre"], config.MelBands, config.Channels, EndKernel, padding: EndKernel / 2, weightNorm: true);
+
+    private readonly UpsamplingStage[] _stages =
+        [.. Enumerable.Range(0, config.UpsampleRates.Count).Select(stage => new UpsamplingStage(config, weights, ops, stage))];
+
+    private readonly Conv1d _post = new(
+        weights["conv_post"], config.Channels >> config.UpsampleRates.Count, config.FftSize + 2, EndKernel,
+        padding: EndKernel / 2, weightNorm: true);
+
+    private readonly Tensor _window = weights.Own(hann_window(config.FftSize, dtype: ScalarType.Float64).to(ScalarType.Float32, weights.Device));
+    private readonly Tensor _fade = weights.Own(Fade(config).to(weights.Device));
+
+    /// <summary>Samples made from each frame of mel.</summary>
+    public int SamplesPerFrame { get; } = config.SamplesPerFrame;
+
+    /// <summary>Makes a waveform.</summary>
+    /// <param name="mel">[rows, bands, frames]; no frames make no samples.</param>
+    /// <param name="noise">The request's stream, shared by the rows.</param>
+    /// <returns>Within ±<see cref="HiFTConfig.AudioLimit"/>, [rows, frames · <see cref="SamplesPerFrame"/>], float32.</returns>
+    /// <exception cref="ArgumentException">The mel has another shape.</exception>
+    public Tensor Generate(Tensor mel, NoiseSource noise)
+    {
+        if (mel.dim() != 3 || mel.shape[1] != config.MelBands)
+        {
+            throw new ArgumentException($"The mel has shape [{string.Join(", ", mel.shape)}], expected [rows, {config.MelBands}, frames].", nameof(mel));
+        }
+
+        using var scope = NewDisposeScope();
+        if (mel.shape[2] == 0)
+        {
+            return zeros([mel.shape[0], 0], ScalarType.Float32, weights.Device).MoveToOuterDisposeScope();
+        }
+
+        var f0 = PredictF0(mel);
+        var source = MakeSource(f0, DrawNoise(noise, mel.shape[0], mel.shape[2]));
+        return Decode(mel, source).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc cref="F0Predictor.Forward"/>
+    public Tensor PredictF0(Tensor mel) => _f0Predictor.Forward(mel);
+
+    /// <inheritdoc cref="HarmonicSource.Draw"/>
+    public SourceNoise DrawNoise(NoiseSource noise, long rows, long frames) => _source.Draw(noise, rows, frames);
+
+    /// <inheritdoc cref="HarmonicSource.Forward"/>
+    public Tensor MakeSource(Tensor f0, SourceNoise noise) => _source.Forward(f0, noise);
+
+    /// <summary>The network proper, without chance.</summary>
+    /// <param name="mel">[rows, bands, frames].</param>
+    /// <param name="source">[rows, 1, samples].</param>
+    /// <returns>[rows, samples], float32.</returns>
+    public Tensor Decode(Tensor mel, Tensor source)
+    {
+        using var scope = NewDisposeScope();
+        var spectrum = Spectrum(source);
+        var x = _pre.Forward(mel.to(weights.DType));   // [rows, channels, frames]
+        foreach (var stage in _stages)
+        {
+            x = stage.Forward(x, spectrum);
+        }
+
+        x = _post.Forward(leaky_relu(x, 0.01));   // [rows, fft + 2, steps]; the default slope here, in the reference too
+        return Waveform(x).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Silences the first 20 ms of an utterance and fades in over the next 20 ms, where the reference voice's
+    /// last sound may spill over.</summary>
+    /// <param name="samples">[rows, samples], from the start of the utterance; any length.</param>
+    /// <returns>[rows, samples].</returns>
+    public Tensor FadeIn(Tensor samples)
+    {
+        using var scope = NewDisposeScope();
+        var faded = Math.Min(_fade.shape[0], samples.shape[1]);
+        var head = samples.narrow(1, 0, faded) * _fade.narrow(0, 0, faded);
+        return cat([head, samples.narrow(1, faded, samples.shape[1] - faded)], 1).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Real parts above imaginary parts, [rows, fft + 2, steps], in the element type of the weights.</summary>
+    private Tensor Spectrum(Tensor source)
+    {
+        var spectrum = stft(source.squeeze(1), config.FftSize, config.HopSize, config.FftSize, _window, return_complex: true);
+        return cat([spectrum.real, spectrum.imag], 1).to(weights.DType);
+    }
+
+    /// <summary>From log magnitudes above phases, [rows, fft + 2, steps].</summary>
+    private Tensor Waveform(Tensor x)
+    {
+        var bins = (config.FftSize / 2) + 1;
+        x = x.to(ScalarType.Float32);
+        var magnitude = x.narrow(1, 0, bins).exp().clamp_max(config.MaxMagnitude);
+        var phase = x.narrow(1, bins, bins).sin();
+        var spectrum = complex(magnitude * phase.cos(), magnitude * phase.sin());
+        return istft(spectrum, config.FftSize, config.HopSize, config.FftSize, _window).clamp(-config.AudioLimit, config.AudioLimit);
+    }
+
+    /// <summary>Zeros, then half a cosine from 0 to 1, of equal lengths.</summary>
+    private static Tensor Fade(HiFTConfig config)
+    {
+        using var scope = NewDisposeScope();
+        var length = (int)(config.FadeSeconds * config.SampleRate);
+        return cat([zeros(length), (linspace(Math.PI, 0, length).cos() + 1) / 2]).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>One upsampling: a transposed convolution, the source's spectrum brought to the same rate and added, and the
+/// mean of residual blocks of several kernels.</summary>
+/// <remarks>Weights: ups.{stage}, source_downs.{stage}, source_resblocks.{stage}, resblocks.{stage · kernels + kernel}.</remarks>
+internal sealed class UpsamplingStage(HiFTConfig config, WeightScope weights, TorchOps ops, int stage)
+{
+    private readonly bool _last = stage == config.UpsampleRates.Count - 1;
+    private readonly ConvTranspose1d _up = Up(config, weights["ups"][stage], stage);
+    private readonly Conv1d _sourceDown = SourceDown(config, weights["source_downs"][stage], stage);
+    private readonly SnakeBlock _sourceBlock = new(
+        config, weights["source_resblocks"][stage], ops, Channels(config, stage), config.SourceBlockKernels[stage]);
+
+    private readonly SnakeBlock[] _blocks = [.. config.BlockKernels.Select((kernel, i) => new SnakeBlock(
+        config, weights["resblocks"][(stage * config.BlockKernels.Count) + i], ops, Channels(config, stage), kernel))];
+
+    /// <param name="x">[rows, 2 · channels, time].</param>
+    /// <param name="spectrum">Of the source, [rows, fft + 2, steps].</param>
+    /// <returns>[rows, channels, time · rate], and one step more from the last stage.</returns>
+    public Tensor Forward(Tensor x, Tensor spectrum)
+    {
+        using var scope = NewDisposeScope();
+        x = _up.Forward(leaky_relu(x, config.LeakySlope));
+        if (_last)
+        {
+            x = pad(x, (1, 0), PaddingModes.Reflect);   // the spectrum has one step more than its hops
+        }
+
+        x = x + _sourceBlock.Forward(_sourceDown.Forward(spectrum));
+        var sum = _blocks[0].Forward(x);
+        foreach (var block in _blocks.AsSpan(1))
+        {
+            sum = sum + block.Forward(x);
+        }
+
+        return (sum / _blocks.Length).MoveToOuterDisposeScope();
+    }
+
+    private static int Channels(HiFTConfig config, int stage) => config.Channels >> (stage + 1);
+
+    private static ConvTranspose1d Up(HiFTConfig config, WeightScope weights, int stage)
+    {
+        var (rate, kernel) = (config.UpsampleRates[stage], config.UpsampleKernels[stage]);
+        return new(weights, 2 * Channels(config, stage), Channels(config, stage), kernel, rate, (kernel - rate) / 2, weightNorm: true);
+    }
+
+    /// <summary>Shortens the spectrum by the factors of the stages still to come.</summary>
+    private static Conv1d SourceDown(HiFTConfig config, WeightScope weights, int stage)
+    {
+        var rate = config.UpsampleRates.Skip(stage + 1).Aggregate(1, (product, r) => product * r);
+        return new(weights, config.FftSize + 2, Channels(config, stage), rate == 1 ? 1 : 2 * rate, rate, rate / 2);
+    }
+}
+
+/// <summary>Residual block: for each dilation a dilated and a plain convolution, a Snake before either, added to the input.</summary>
+/// <remarks>Ports ResBlock. Weights: activations1, convs1, activations2, convs2, each by number.</remarks>
+internal sealed class SnakeBlock(HiFTConfig config, WeightScope weights, TorchOps ops, int channels, int kernel)
+{
+    private readonly Part[] _parts = [.. config.BlockDilations.Select((dilation, i) => new Part(
+        Alpha(weights["activations1"][i], channels),
+        new(weights["convs1"][i], channels, channels, kernel, padding: (kernel - 1) * dilation / 2, dilation: dilation, weightNorm: true),
+        Alpha(weights["activations2"][i], channels),
+        new(weights["convs2"][i], channels, channels, kernel, padding: (kernel - 1) / 2, weightNorm: true)))];
+
+    /// <param name="x">[rows, channels, time].</param>
+    /// <returns>Of the same shape.</returns>
+    public Tensor Forward(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        foreach (var part in _parts)
+        {
+            using var step = NewDisposeScope();
+            var y = part.Dilated.Forward(ops.Snake(x, part.Alpha1));
+            y = part.Plain.Forward(ops.Snake(y, part.Alpha2));
+            x = (y + x).MoveToOuterDisposeScope();
+        }
+
+        return x.MoveToOuterDisposeScope();
+    }
+
+    private static Tensor Alpha(WeightScope weights, int channels) => weights.Own(weights.Get("alpha", channels).reshape(1, channels, 1));
+
+    private sealed record Part(Tensor Alpha1, Conv1d Dilated, Tensor Alpha2, Conv1d Plain);
+}

@@ -1,0 +1,97 @@
+namespace Chatterbox.S3Gen;
+
+/// <summary>What the flow leads to.</summary>
+/// <param name="Mu">The encoder's guess at the mel, [rows, frames, bands].</param>
+/// <param name="Speaker">Projected speaker embedding, [rows, bands].</param>
+/// <param name="Prompt">The prompt's mel, zero after its end, [rows, frames, bands].</param>
+internal sealed record FlowConditions(Tensor Mu, Tensor Speaker, Tensor Prompt)
+{
+    /// <summary>All of it side by side, as the estimator takes it: [rows, frames, 3·bands].</summary>
+    public Tensor Join()
+    {
+        using var scope = NewDisposeScope();
+        return cat([Mu, Speaker.unsqueeze(1).expand(-1, Mu.shape[1], -1), Prompt], -1).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>Conditional flow matching: carries noise to a mel spectrogram by Euler steps along the estimator's velocity.</summary>
+/// <remarks>Ports CausalConditionalCFM of chatterbox models/s3gen/flow_matching.py (solve_euler, and basic_euler for mean flow).</remarks>
+internal sealed class FlowMatching(S3GenConfig config, WeightScope weights, TorchOps ops)
+{
+    private readonly FlowConfig _flow = config.Flow;
+    private readonly ScalarType _dtype = weights.DType;
+    private readonly Tensor _times = Times(config.Flow, weights);
+
+    /// <summary>The network that is integrated.</summary>
+    public FlowEstimator Estimator { get; } = new(config, weights["estimator"], ops);
+
+    /// <summary>Draws the noise that a mel starts from.</summary>
+    /// <param name="noise">The request's randomness.</param>
+    /// <param name="frames">All frames, the prompt's first.</param>
+    /// <param name="newFrames">Frames of the new speech tokens.</param>
+    /// <returns>[1, frames, bands].</returns>
+    public Tensor Draw(NoiseSource noise, long frames, long newFrames)
+    {
+        using var scope = NewDisposeScope();
+        if (!_flow.IsMeanFlow)
+        {
+            return Place(noise.Normal([1, config.MelBands, frames]));
+        }
+
+        // The reference draws the new tokens' noise first and puts it over the end of a draw for everything.
+        var ending = noise.Normal([1, config.MelBands, newFrames]);
+        var all = noise.Normal([1, config.MelBands, frames]);
+        return Place(cat([all.narrow(2, 0, frames - newFrames), ending], 2));
+
+        Tensor Place(Tensor drawn) => drawn.to(_dtype, _times.device).transpose(1, 2).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Integrates the flow from noise to mel.</summary>
+    /// <param name="noise">Where to start, [rows, frames, bands].</param>
+    /// <param name="conditions">Where to go.</param>
+    /// <param name="progress">Told the share of steps done, after each.</param>
+    /// <param name="cancel">Looked at before each step.</param>
+    /// <returns>Mel spectrogram, [rows, frames, bands].</returns>
+    public Tensor Integrate(Tensor noise, FlowConditions conditions, IProgress<double>? progress = null, CancellationToken cancel = default)
+    {
+        using var scope = NewDisposeScope();
+        var steps = _flow.Steps;
+        var lengths = _times.diff();                                                               // [steps]
+        var embeddings = Estimator.EmbedTime(_times.narrow(0, 0, steps), _times.narrow(0, 1, steps));   // [steps, time size]
+        var given = Guide(conditions.Join());                                                      // [rows or 2·rows, frames, 3·bands]
+
+        var x = noise;
+        for (var step = 0; step < steps; step++)
+        {
+            cancel.ThrowIfCancellationRequested();
+            x = x + lengths[step] * Velocity(x, given, embeddings.narrow(0, step, 1));
+            progress?.Report((step + 1) / (double)steps);
+        }
+
+        return x.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The estimator's conditions; for guidance, with as many rows of zeros below.</summary>
+    private Tensor Guide(Tensor conditions) => _flow.CfgRate == 0 ? conditions : cat([conditions, zeros_like(conditions)]);
+
+    private Tensor Velocity(Tensor x, Tensor given, Tensor time)
+    {
+        if (_flow.CfgRate == 0)
+        {
+            return Estimator.Forward(x, given, time);
+        }
+
+        using var scope = NewDisposeScope();
+        var velocities = Estimator.Forward(cat([x, x]), given, time).chunk(2);                     // with conditions, and without
+        return ((1 + _flow.CfgRate) * velocities[0] - _flow.CfgRate * velocities[1]).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Where the steps begin and end, [steps + 1], from 0 to 1, in float32 whatever the weights are in.</summary>
+    private static Tensor Times(FlowConfig flow, WeightScope weights)
+    {
+        using var scope = NewDisposeScope();
+        var even = linspace(0, 1, flow.Steps + 1, ScalarType.Float32);
+        var times = flow.Schedule == FlowSchedule.Cosine ? 1 - cos(even * 0.5 * Math.PI) : even;
+        return weights.Own(times.to(weights.Device));
+    }
+}

@@ -1,0 +1,137 @@
+namespace Chatterbox.S3Gen;
+
+/// <summary>Speech tokens and a voice to a mel spectrogram: the mel of the voice's prompt is continued by what the tokens say.</summary>
+/// <remarks>Ports S3Token2Mel of chatterbox models/s3gen/s3gen.py and CausalMaskedDiffWithXvec of flow.py. Left out are its
+/// streaming mode (<c>finalize=False</c>, which does not work there) and batches of different lengths.</remarks>
+internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, TorchOps ops)
+{
+    private readonly ScalarType _dtype = flowWeights.DType;
+    private readonly Device _device = flowWeights.Device;
+    private readonly Embedding _embedding = new(flowWeights["input_embedding"], config.SpeechTokens, config.Encoder.InputSize);
+    private readonly Linear _speakerProjection = new(flowWeights["spk_embed_affine_layer"], config.XVectorSize, config.MelBands);
+    private readonly Linear _melProjection = new(flowWeights["encoder_proj"], config.Encoder.Size, config.MelBands);
+
+    /// <summary>The token encoder.</summary>
+    public ConformerEncoder Encoder { get; } = new(config.Encoder, flowWeights["encoder"], ops);
+
+    /// <summary>The flow from noise to mel.</summary>
+    public FlowMatching Flow { get; } = new(config, flowWeights["decoder"], ops);
+
+    /// <summary>Makes the mel spectrogram of some speech.</summary>
+    /// <param name="speechTokens">What is said, 25 tokens a second.</param>
+    /// <param name="voice">Who says it.</param>
+    /// <param name="noise">The request's randomness.</param>
+    /// <param name="progress">Told the share of work done, up to 1.</param>
+    /// <param name="cancel">Looked at before each step of the flow.</param>
+    /// <returns>Mel of the new speech only, [1, bands, frames], 50 frames a second. There are two frames a token, less the frames
+    /// that the prompt's mel has beyond its tokens: at most one for a voice made by this library.</returns>
+    /// <exception cref="RequestException">There are no tokens, or one is not of this model.</exception>
+    /// <exception cref="VoiceException">The voice does not fit this model.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="cancel"/> was cancelled.</exception>
+    public Tensor Generate(
+        IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, IProgress<double>? progress = null, CancellationToken cancel = default)
+    {
+        Check(speechTokens);
+        Check(voice, speechTokens.Count);
+        using var scope = NewDisposeScope();
+        cancel.ThrowIfCancellationRequested();
+        var mu = Project(Encode([.. voice.SpeechTokens, .. speechTokens]));                        // [1, frames, bands]
+        var (frames, promptFrames) = (mu.shape[1], voice.Mel.Count / config.MelBands);
+        var conditions = new FlowConditions(mu, ProjectSpeaker(voice.XVector), PadPrompt(voice.Mel, frames));
+        var start = Flow.Draw(noise, frames, newFrames: (long)speechTokens.Count * config.Encoder.Upsampling);
+        var mel = Flow.Integrate(start, conditions, progress, cancel);                             // [1, frames, bands]
+        return mel.narrow(1, promptFrames, frames - promptFrames).transpose(1, 2).contiguous().MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The encoder's hidden states.</summary>
+    /// <param name="speechTokens">The prompt's tokens and those to be spoken.</param>
+    /// <returns>[1, frames, hidden size].</returns>
+    public Tensor Encode(IReadOnlyList<int> speechTokens)
+    {
+        using var scope = NewDisposeScope();
+        var ids = tensor(speechTokens.Select(id => (long)id).ToArray(), device: _device).unsqueeze(0);
+        return Encoder.Forward(_embedding.Forward(ids)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Mu, the encoder's guess at the mel.</summary>
+    /// <param name="hidden">[rows, frames, hidden size].</param>
+    /// <returns>[rows, frames, bands].</returns>
+    public Tensor Project(Tensor hidden) => _melProjection.Forward(hidden);
+
+    /// <summary>The speaker as the flow sees them.</summary>
+    /// <param name="xVector">CAM++'s embedding; only its direction counts.</param>
+    /// <returns>[1, bands].</returns>
+    public Tensor ProjectSpeaker(IReadOnlyList<float> xVector)
+    {
+        using var scope = NewDisposeScope();
+        var unit = nn.functional.normalize(Place(xVector, 1, config.XVectorSize));
+        return _speakerProjection.Forward(unit).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The prompt's mel, followed by zeros up to <paramref name="frames"/>.</summary>
+    /// <param name="mel">Frames × bands, row by row.</param>
+    /// <param name="frames">Length wanted.</param>
+    /// <returns>[1, frames, bands].</returns>
+    public Tensor PadPrompt(IReadOnlyList<float> mel, long frames)
+    {
+        using var scope = NewDisposeScope();
+        var prompt = Place(mel, 1, mel.Count / config.MelBands, config.MelBands);
+        return nn.functional.pad(prompt, (0, 0, 0, frames - prompt.shape[1])).MoveToOuterDisposeScope();
+    }
+
+    private Tensor Place(IReadOnlyList<float> values, params long[] shape) =>
+        tensor(values as float[] ?? [.. values], shape, dtype: _dtype, device: _device);
+
+    private void Check(IReadOnlyList<int> speechTokens)
+    {
+        if (speechTokens.Count == 0)
+        {
+            throw new RequestException("There are no speech tokens to make sound of: at least one is needed. Ask for more text to be spoken.");
+        }
+
+        if (FirstUnknown(speechTokens) is { } id)
+        {
+            throw new RequestException($"Speech token {id} is not one of S3Gen's: ids go from 0 to {config.SpeechTokens - 1}. Drop start, stop and other special tokens first.");
+        }
+    }
+
+    private void Check(S3GenPrompt voice, int newTokens)
+    {
+        if (FirstUnknown(voice.SpeechTokens) is { } id)
+        {
+            throw new VoiceException($"The voice's prompt has speech token {id}: ids go from 0 to {config.SpeechTokens - 1}. Make the voice again from its recording.");
+        }
+
+        if (voice.XVector.Count != config.XVectorSize)
+        {
+            throw new VoiceException($"The voice's speaker embedding has {voice.XVector.Count} numbers, expected {config.XVectorSize}. Make the voice again from its recording.");
+        }
+
+        if (voice.Mel.Count % config.MelBands != 0)
+        {
+            throw new VoiceException($"The voice's mel has {voice.Mel.Count} numbers, which are no whole frames of {config.MelBands} bands. Make the voice again from its recording.");
+        }
+
+        var melFrames = voice.Mel.Count / config.MelBands;
+        var tokenFrames = voice.SpeechTokens.Count * config.Encoder.Upsampling;
+        var room = newTokens * config.Encoder.Upsampling;
+        if (melFrames < tokenFrames || melFrames - tokenFrames >= room)
+        {
+            throw new VoiceException(
+                $"The voice's mel has {melFrames} frames for {voice.SpeechTokens.Count} speech tokens; expected {tokenFrames} or one more. Make the voice again from its recording.");
+        }
+    }
+
+    private int? FirstUnknown(IReadOnlyList<int> speechTokens)
+    {
+        foreach (var id in speechTokens)
+        {
+            if (id < 0 || id >= config.SpeechTokens)
+            {
+                return id;
+            }
+        }
+
+        return null;
+    }
+}

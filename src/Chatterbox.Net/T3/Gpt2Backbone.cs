@@ -1,0 +1,104 @@
+namespace Chatterbox.T3;
+
+/// <summary>The GPT-2 decoder of Turbo and Nano, without token embedding and head.</summary>
+/// <remarks>Ports GPT2Model of transformers, models/gpt2/modeling_gpt2.py, as T3 calls it: learned positions count over the
+/// whole sequence, prefix and speech. Weights: tfmr; its wte (a table of text tokens) is unused, T3 has its own.</remarks>
+internal sealed class Gpt2Backbone : IBackbone
+{
+    private readonly Tensor _positions;
+    private readonly Gpt2Block[] _blocks;
+    private readonly LayerNorm _norm;
+
+    public Gpt2Backbone(Gpt2Config config, WeightScope weights, TorchOps ops)
+    {
+        weights.Skip("wte.weight");
+        _positions = weights["wpe"].Get("weight", config.Positions, config.HiddenSize);
+        _blocks = [.. Enumerable.Range(0, config.Layers).Select(layer => new Gpt2Block(config, weights["h"][layer], ops, layer))];
+        _norm = new(weights["ln_f"], config.HiddenSize, config.NormEps);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Forward(Tensor x, KvCache cache, CacheRows rows)
+    {
+        using var scope = NewDisposeScope();
+        x = x + _positions.narrow(0, rows.Start, x.shape[1]);
+        foreach (var block in _blocks)
+        {
+            x = block.Forward(x, cache, rows);
+        }
+
+        return _norm.Forward(x).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>One pre-norm decoder layer: attention, then MLP, each added to the residual.</summary>
+/// <remarks>Ports GPT2Block. Weights: tfmr.h.{i}.</remarks>
+internal sealed class Gpt2Block(Gpt2Config config, WeightScope weights, TorchOps ops, int layer)
+{
+    private readonly LayerNorm _attentionNorm = new(weights["ln_1"], config.HiddenSize, config.NormEps);
+    private readonly Gpt2Attention _attention = new(config, weights["attn"], ops, layer);
+    private readonly LayerNorm _mlpNorm = new(weights["ln_2"], config.HiddenSize, config.NormEps);
+    private readonly Gpt2Mlp _mlp = new(config, weights["mlp"]);
+
+    /// <param name="x">Hidden states, [rows, time, hidden].</param>
+    /// <param name="cache">Holds what came before, and takes what is new.</param>
+    /// <param name="rows">Slots and position of the rows.</param>
+    /// <returns>Hidden states of the same shape.</returns>
+    public Tensor Forward(Tensor x, KvCache cache, CacheRows rows)
+    {
+        using var scope = NewDisposeScope();
+        x = x + _attention.Forward(_attentionNorm.Forward(x), cache, rows);
+        x = x + _mlp.Forward(_mlpNorm.Forward(x));
+        return x.MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>Causal self-attention.</summary>
+/// <remarks>Ports GPT2Attention. Weights: c_attn (queries, keys, values), c_proj.</remarks>
+internal sealed class Gpt2Attention(Gpt2Config config, WeightScope weights, TorchOps ops, int layer)
+{
+    private readonly TransposedLinear _qkv = new(weights["c_attn"], config.HiddenSize, 3 * config.HiddenSize);
+    private readonly TransposedLinear _out = new(weights["c_proj"], config.HiddenSize, config.HiddenSize);
+
+    /// <inheritdoc cref="Gpt2Block.Forward"/>
+    public Tensor Forward(Tensor x, KvCache cache, CacheRows rows)
+    {
+        using var scope = NewDisposeScope();
+        var heads = _qkv.Forward(x).unflatten(2, [3, config.Heads, config.HeadDim]).unbind(2);   // q, k, v: [rows, time, heads, headDim]
+        var (keys, values) = cache.Append(layer, rows, heads[1], heads[2]);
+        var attended = ops.Attention(heads[0].transpose(1, 2), keys, values, causal: rows.Start == 0);   // [rows, heads, time, headDim]
+        return _out.Forward(attended.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>Two projections with GELU, in its tanh form, between them.</summary>
+/// <remarks>Ports GPT2MLP with gelu_new. Weights: c_fc, c_proj.</remarks>
+internal sealed class Gpt2Mlp(Gpt2Config config, WeightScope weights)
+{
+    private readonly TransposedLinear _up = new(weights["c_fc"], config.HiddenSize, config.MlpSize);
+    private readonly TransposedLinear _down = new(weights["c_proj"], config.MlpSize, config.HiddenSize);
+
+    /// <param name="x">[rows, time, hidden].</param>
+    public Tensor Forward(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        var wide = nn.functional.gelu(_up.Forward(x), TorchSharp.Modules.GELU.Approximate.tanh);
+        return _down.Forward(wide).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>y = x·W + b over the last dimension. Weights: weight [inputs, outputs], bias [outputs].</summary>
+/// <remarks>Ports Conv1D of transformers pytorch_utils.py, which keeps its weight the other way round than a Linear.</remarks>
+internal sealed class TransposedLinear(WeightScope weights, long inputs, long outputs)
+{
+    private readonly Tensor _weight = weights.Get("weight", inputs, outputs);
+    private readonly Tensor _bias = weights.Get("bias", outputs);
+
+    /// <param name="x">[rows, time, inputs].</param>
+    /// <returns>[rows, time, outputs].</returns>
+    public Tensor Forward(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        return _bias.addmm(x.flatten(0, 1), _weight).unflatten(0, x.shape[0], x.shape[1]).MoveToOuterDisposeScope();
+    }
+}

@@ -1,0 +1,172 @@
+namespace Chatterbox.T3;
+
+/// <summary>A transformer that turns embeddings into hidden states and remembers keys and values in a cache.</summary>
+internal interface IBackbone
+{
+    /// <param name="x">Embeddings, [rows, time, hidden]; time is 1 unless <paramref name="rows"/> start at 0.</param>
+    /// <param name="cache">Holds what came before, and takes what is new.</param>
+    /// <param name="rows">Slots and position of the rows.</param>
+    /// <returns>Hidden states after the last norm, [rows, time, hidden].</returns>
+    Tensor Forward(Tensor x, KvCache cache, CacheRows rows);
+}
+
+/// <summary>The Llama decoder of the English and multilingual models, without token embedding and head.</summary>
+/// <remarks>Ports LlamaModel of transformers, models/llama/modeling_llama.py, as T3 calls it: plain causal attention, as
+/// many key heads as query heads. Weights: tfmr; its embed_tokens is a placeholder of eight rows that nothing reads.</remarks>
+internal sealed class LlamaBackbone : IBackbone
+{
+    private readonly RotaryTable _rotary;
+    private readonly LlamaBlock[] _blocks;
+    private readonly RmsNorm _norm;
+
+    public LlamaBackbone(LlamaConfig config, WeightScope weights, TorchOps ops, int maxLength)
+    {
+        weights.Skip("embed_tokens.weight");
+        _rotary = new(config, weights, maxLength);
+        _blocks = [.. Enumerable.Range(0, config.Layers).Select(layer => new LlamaBlock(config, weights["layers"][layer], ops, layer))];
+        _norm = new(weights["norm"], ops, config.HiddenSize, config.NormEps);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Forward(Tensor x, KvCache cache, CacheRows rows)
+    {
+        using var scope = NewDisposeScope();
+        var rotation = _rotary.At(rows.Start, x.shape[1]);
+        foreach (var block in _blocks)
+        {
+            x = block.Forward(x, rotation, cache, rows);
+        }
+
+        return _norm.Forward(x).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>One pre-norm decoder layer: attention, then gated MLP, each added to the residual.</summary>
+/// <remarks>Ports LlamaDecoderLayer. Weights: tfmr.layers.{i}.</remarks>
+internal sealed class LlamaBlock(LlamaConfig config, WeightScope weights, TorchOps ops, int layer)
+{
+    private readonly RmsNorm _attentionNorm = new(weights["input_layernorm"], ops, config.HiddenSize, config.NormEps);
+    private readonly LlamaAttention _attention = new(config, weights["self_attn"], ops, layer);
+    private readonly RmsNorm _mlpNorm = new(weights["post_attention_layernorm"], ops, config.HiddenSize, config.NormEps);
+    private readonly LlamaMlp _mlp = new(config, weights["mlp"], ops);
+
+    /// <param name="x">Hidden states, [rows, time, hidden].</param>
+    /// <param name="rotation">Cosines and sines of the rows' positions.</param>
+    /// <param name="cache">Holds what came before, and takes what is new.</param>
+    /// <param name="rows">Slots and position of the rows.</param>
+    /// <returns>Hidden states of the same shape.</returns>
+    public Tensor Forward(Tensor x, Rotation rotation, KvCache cache, CacheRows rows)
+    {
+        using var scope = NewDisposeScope();
+        x = x + _attention.Forward(_attentionNorm.Forward(x), rotation, cache, rows);
+        x = x + _mlp.Forward(_mlpNorm.Forward(x));
+        return x.MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>Causal self-attention with rotary positions.</summary>
+/// <remarks>Ports LlamaAttention. Weights: q_proj, k_proj, v_proj, o_proj, no biases.</remarks>
+internal sealed class LlamaAttention(LlamaConfig config, WeightScope weights, TorchOps ops, int layer)
+{
+    private readonly StackedLinear _qkv = new(weights, config.HiddenSize, config.HiddenSize, "q_proj", "k_proj", "v_proj");
+    private readonly Linear _out = new(weights["o_proj"], config.HiddenSize, config.HiddenSize, bias: false);
+
+    /// <inheritdoc cref="LlamaBlock.Forward"/>
+    public Tensor Forward(Tensor x, Rotation rotation, KvCache cache, CacheRows rows)
+    {
+        using var scope = NewDisposeScope();
+        var heads = _qkv.Forward(x).unflatten(2, [3, config.Heads, config.HeadDim]).unbind(2);   // q, k, v: [rows, time, heads, headDim]
+        var (keys, values) = cache.Append(layer, rows, rotation.Apply(heads[1]), heads[2]);
+        var queries = rotation.Apply(heads[0]).transpose(1, 2);   // [rows, heads, time, headDim]
+        var attended = ops.Attention(queries, keys, values, causal: rows.Start == 0);
+        return _out.Forward(attended.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>down(silu(gate(x)) · up(x)).</summary>
+/// <remarks>Ports LlamaMLP. Weights: gate_proj, up_proj, down_proj, no biases.</remarks>
+internal sealed class LlamaMlp(LlamaConfig config, WeightScope weights, TorchOps ops)
+{
+    private readonly StackedLinear _gateUp = new(weights, config.HiddenSize, config.MlpSize, "gate_proj", "up_proj");
+    private readonly Linear _down = new(weights["down_proj"], config.MlpSize, config.HiddenSize, bias: false);
+
+    /// <param name="x">[rows, time, hidden].</param>
+    public Tensor Forward(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        var parts = _gateUp.Forward(x).chunk(2, -1);
+        return _down.Forward(ops.SiluGate(parts[0], parts[1])).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>Several projections of the same input done as one, which reads the input once and keeps a small batch busy.
+/// Weights: {name}.weight [outputs, inputs] each.</summary>
+internal sealed class StackedLinear(WeightScope weights, long inputs, long outputs, params string[] names)
+{
+    private readonly Tensor _weight = Stack(weights, inputs, outputs, names);
+
+    /// <param name="x">[…, inputs].</param>
+    /// <returns>The outputs one after the other, […, names · outputs].</returns>
+    public Tensor Forward(Tensor x) => nn.functional.linear(x, _weight);
+
+    private static Tensor Stack(WeightScope weights, long inputs, long outputs, string[] names)
+    {
+        var parts = names.Select(name => weights[name].Get("weight", outputs, inputs)).ToArray();
+        var stacked = weights.Own(cat(parts));
+        foreach (var part in parts)
+        {
+            weights.Release(part);
+        }
+
+        return stacked;
+    }
+}
+
+/// <summary>Cosines and sines of every position, computed once.</summary>
+/// <remarks>Ports LlamaRotaryEmbedding and the llama3 rule of modeling_rope_utils.py, in float32 as there.</remarks>
+internal sealed class RotaryTable
+{
+    private readonly Tensor _cos;
+    private readonly Tensor _sin;
+
+    public RotaryTable(LlamaConfig config, WeightScope weights, int maxLength)
+    {
+        using var scope = NewDisposeScope();
+        var angles = outer(arange(maxLength, ScalarType.Float32), Frequencies(config));   // [time, headDim / 2]
+        angles = cat([angles, angles], -1).unsqueeze(1);   // [time, 1, headDim]: the same for each head
+        _cos = weights.Own(angles.cos().to(weights.DType, weights.Device));
+        _sin = weights.Own(angles.sin().to(weights.DType, weights.Device));
+    }
+
+    /// <summary>The rotation of <paramref name="length"/> positions from <paramref name="start"/> on.</summary>
+    public Rotation At(long start, long length) => new(_cos.narrow(0, start, length), _sin.narrow(0, start, length));
+
+    /// <summary>Radians a position, for each pair of a head's numbers: [headDim / 2].</summary>
+    /// <remarks>Waves much longer than the original context are stretched, short ones stay, between them the two blend.</remarks>
+    internal static Tensor Frequencies(LlamaConfig config)
+    {
+        using var scope = NewDisposeScope();
+        var (factor, low, high, context) = config.RopeScaling;
+        var exponents = arange(0, config.HeadDim, 2, ScalarType.Float32) / config.HeadDim;
+        var plain = 1.0 / tensor((float)config.RopeTheta).pow(exponents);
+        var wavelength = 2 * Math.PI / plain;
+        var blend = (context / wavelength - low) / (high - low);
+        var blended = (1 - blend) * plain / factor + blend * plain;
+        var frequencies = where(wavelength > context / low, plain / factor, where(wavelength < context / high, plain, blended));
+        return frequencies.MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>Turns pairs of numbers of queries and keys by their position; number i is paired with i + headDim / 2.</summary>
+/// <param name="Cos">[time, 1, headDim].</param>
+/// <param name="Sin">[time, 1, headDim].</param>
+internal readonly record struct Rotation(Tensor Cos, Tensor Sin)
+{
+    /// <param name="x">[rows, time, heads, headDim].</param>
+    public Tensor Apply(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        var halves = x.chunk(2, -1);
+        return (x * Cos + cat([-halves[1], halves[0]], -1) * Sin).MoveToOuterDisposeScope();
+    }
+}

@@ -1,0 +1,114 @@
+using System.Globalization;
+using System.Reflection;
+using System.Text;
+
+namespace Chatterbox.Text.Unicode;
+
+/// <summary>
+/// Compatibility decomposition (NFKD) and the upper case of letters that become several: what .NET leaves out under
+/// invariant globalisation, and what must not change with the machine's ICU, since text tokens follow from it.
+/// </summary>
+/// <remarks>Unicode 15.1, the data of CPython 3.13; generate.py beside this file wrote the table.</remarks>
+internal static class UnicodeTables
+{
+    private const int FirstSyllable = 0xAC00, Syllables = 11172, Vowels = 21, Finals = 28;
+    private const int FirstInitial = 0x1100, FirstVowel = 0x1161, BeforeFirstFinal = 0x11A7;
+
+    private static readonly Lazy<Table> Data = new(Read);
+
+    /// <summary>NFKD: each code point decomposed, combining marks in canonical order. A lone surrogate becomes U+FFFD.</summary>
+    public static string Decompose(string text)
+    {
+        if (Ascii.IsValid(text))
+        {
+            return text;
+        }
+
+        var table = Data.Value;
+        var points = new List<int>(text.Length);
+        foreach (var rune in text.EnumerateRunes())
+        {
+            var syllable = rune.Value - FirstSyllable;
+            if (syllable is >= 0 and < Syllables)
+            {
+                points.Add(FirstInitial + (syllable / (Vowels * Finals)));
+                points.Add(FirstVowel + (syllable / Finals % Vowels));
+                if (syllable % Finals > 0)
+                {
+                    points.Add(BeforeFirstFinal + (syllable % Finals));
+                }
+            }
+            else if (table.Decomposed.TryGetValue(rune.Value, out var parts))
+            {
+                points.AddRange(parts);
+            }
+            else
+            {
+                points.Add(rune.Value);
+            }
+        }
+
+        OrderMarks(points, table.CombiningClass);
+        var decomposed = new StringBuilder(points.Count);
+        points.ForEach(point => decomposed.Append(new Rune(point).ToString()));
+        return decomposed.ToString();
+    }
+
+    /// <summary>Upper case of a lower-case code point whose upper case is several, or null for all others.</summary>
+    public static string? LongUpper(int codePoint) => Data.Value.LongUpper.GetValueOrDefault(codePoint);
+
+    /// <summary>Sorts each run of combining marks by class, marks of one class staying in their order.</summary>
+    private static void OrderMarks(List<int> points, Dictionary<int, byte> combiningClass)
+    {
+        for (var i = 1; i < points.Count; i++)
+        {
+            var mark = points[i];
+            if (!combiningClass.TryGetValue(mark, out var order))
+            {
+                continue;
+            }
+
+            var place = i;
+            while (place > 0 && combiningClass.TryGetValue(points[place - 1], out var before) && before > order)
+            {
+                points[place] = points[place - 1];
+                place--;
+            }
+
+            points[place] = mark;
+        }
+    }
+
+    private static Table Read()
+    {
+        var table = new Table([], [], []);
+        using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream("Chatterbox.Text.Unicode.unicode.txt")!;
+        using var reader = new StreamReader(stream);
+        while (reader.ReadLine() is { } line)
+        {
+            var fields = line.Split(' ');
+            switch (fields[0])
+            {
+                case "D":
+                    table.Decomposed.Add(Hex(fields[1]), fields[2..].Select(Hex).ToArray());
+                    break;
+                case "C":
+                    for (var point = Hex(fields[1]); point <= Hex(fields[2]); point++)
+                    {
+                        table.CombiningClass.Add(point, byte.Parse(fields[3], CultureInfo.InvariantCulture));
+                    }
+
+                    break;
+                case "U":
+                    table.LongUpper.Add(Hex(fields[1]), string.Concat(fields[2..].Select(f => new Rune(Hex(f)).ToString())));
+                    break;
+            }
+        }
+
+        return table;
+    }
+
+    private static int Hex(string field) => int.Parse(field, NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+
+    private sealed record Table(Dictionary<int, int[]> Decomposed, Dictionary<int, byte> CombiningClass, Dictionary<int, string> LongUpper);
+}
