@@ -10,6 +10,10 @@ namespace Chatterbox.Service.Tests;
 /// </summary>
 internal sealed class FakeModel : ISpeechModel
 {
+    /// <summary>A text that is spoken in two pieces.</summary>
+    public const string TwoPieces = "This sentence is the first of them, and it is long enough to be a piece by itself, or so its author did hope. "
+        + "This is the second sentence, which is not spoken together with the first.";
+
     private readonly SemaphoreSlim _turns = new(0);
 
     /// <summary>What was asked of it, in order.</summary>

@@ -43,7 +43,7 @@ public sealed class OpenAiTests
         await using var service = await TestService.Start();
         service.Model.Holds = true;
         service.Model.LetGo();
-        using var answer = await service.Post(Route, new { model = "fake", input = "One is first. Two is next.", voice = "default", response_format = "pcm" }, HttpCompletionOption.ResponseHeadersRead);
+        using var answer = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "pcm" }, HttpCompletionOption.ResponseHeadersRead);
         await using var body = await answer.Content.ReadAsStreamAsync();
         Assert.True(await body.ReadAtLeastAsync(new byte[4000], 4000) == 4000);
         service.Model.LetGo();
@@ -54,7 +54,7 @@ public sealed class OpenAiTests
     public async Task Events_carry_audio_and_true_token_counts()
     {
         await using var service = await TestService.Start();
-        const string input = "One is first. Two is next.";
+        const string input = FakeModel.TwoPieces;
         using var whole = await service.Post(Route, new { model = "fake", input, voice = "default", response_format = "pcm", seed = 7 });
         using var answer = await service.Post(Route, new { model = "fake", input, voice = "default", response_format = "pcm", seed = 7, stream_format = "sse" });
         var events = await answer.Events();
@@ -227,7 +227,7 @@ public sealed class OpenAiTests
     public async Task What_fails_later_is_an_event_and_the_stream_ends()
     {
         await using var service = await TestService.Start();
-        using var answer = await service.Post(Route, new { model = "fake", input = "This is fine. This is unspeakable.", voice = "default", response_format = "wav", stream_format = "sse" });
+        using var answer = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces + " This is unspeakable.", voice = "default", response_format = "wav", stream_format = "sse" });
         var events = await answer.Events();
         Assert.Equal("speech.audio.delta", events[0].GetProperty("type").GetString());
         Assert.Equal("error", events[^1].GetProperty("type").GetString());
@@ -240,7 +240,7 @@ public sealed class OpenAiTests
     {
         await using var service = await TestService.Start();
         using var answer = await service.Post(
-            Route, new { model = "fake", input = "This is fine. This is unspeakable.", voice = "default", response_format = "pcm" }, HttpCompletionOption.ResponseHeadersRead);
+            Route, new { model = "fake", input = FakeModel.TwoPieces + " This is unspeakable.", voice = "default", response_format = "pcm" }, HttpCompletionOption.ResponseHeadersRead);
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         await Assert.ThrowsAnyAsync<Exception>(() => answer.Content.ReadAsByteArrayAsync());
     }

@@ -65,7 +65,7 @@ internal sealed class TestService : IAsyncDisposable
             builder.Services.AddSingleton(new VoiceFormats(
                 path => new AudioClip(new float[new FileInfo(path).Length], 1000), // a millisecond for each byte
                 _ => throw new VoiceException("Not a voice file."),
-                (path, _) => File.WriteAllText(path, "")));
+                (path, _, _) => File.WriteAllText(path, "")));
             configure?.Invoke(builder);
         });
         await app.StartAsync();

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
+using Chatterbox.Text;
 
 namespace Chatterbox.Service.Streaming;
 
@@ -8,46 +9,46 @@ namespace Chatterbox.Service.Streaming;
 /// <param name="PausesSeconds">Silence before the first piece, then after each.</param>
 internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyList<double> PausesSeconds)
 {
-    private const int LongestPiece = 280;
+    /// <summary>Most characters of the first piece: the shorter it is, the sooner something is heard.</summary>
+    private const int FirstPieceLength = 120;
+
     private const double LongestPauseSeconds = 30;
     private const double SentencePauseSeconds = 0.25;
     private const double ClausePauseSeconds = 0.1;
 
     /// <summary>Splits a text at its pause marks, sentence ends, and clauses.</summary>
+    /// <param name="text">The text; <c>[pause:1.5s]</c> is a pause.</param>
+    /// <param name="parameter">Its name in the request.</param>
     /// <exception cref="RequestException">A pause is too long, or there is nothing to say.</exception>
     public static TextPlan Of(string text, string parameter)
     {
         var pieces = new List<string>();
-        List<double> pauses = [0];
+        List<double> pauses = [0]; // always one more than pieces
         var from = 0;
         foreach (Match mark in PauseMark().Matches(text))
         {
             AddPieces(text[from..mark.Index], pieces, pauses);
             from = mark.Index + mark.Length;
-            var seconds = double.Parse(mark.Groups[1].Value, CultureInfo.InvariantCulture);
-            pauses[^1] = pieces.Count == 0 || pauses[^1] > SentencePauseSeconds ? pauses[^1] + seconds : seconds;
+            pauses[^1] += double.Parse(mark.Groups[1].Value, CultureInfo.InvariantCulture);
             if (pauses[^1] > LongestPauseSeconds)
             {
-                throw new RequestException($"A pause of {pauses[^1]:0.#} s is too long: at most {LongestPauseSeconds:0} s between two pieces of text.", parameter);
+                throw new RequestException(
+                    string.Create(CultureInfo.InvariantCulture, $"A pause of {pauses[^1]:0.###} s is too long: there can be {LongestPauseSeconds:0} s between two words."), parameter);
             }
         }
 
         AddPieces(text[from..], pieces, pauses);
-        if (pieces.Count == 0)
-        {
-            throw new RequestException($"There is nothing to say in '{parameter}'. Send some words.", parameter);
-        }
-
-        return new TextPlan(pieces, pauses);
+        return pieces.Count > 0 ? new TextPlan(pieces, pauses)
+            : throw new RequestException($"There is nothing to say in '{parameter}': it has no letter and no digit. Send some words.", parameter);
     }
 
     private static void AddPieces(string text, List<string> pieces, List<double> pauses)
     {
-        foreach (var piece in Split(text))
+        foreach (var piece in Split(text, isFirst: pieces.Count == 0).Where(TextNormalizer.IsSpeakable))
         {
             if (pieces.Count > 0 && pauses[^1] == 0)
             {
-                pauses[^1] = pieces[^1][^1] is '.' or '!' or '?' or '…' or '"' or '”' ? SentencePauseSeconds : ClausePauseSeconds;
+                pauses[^1] = SentenceEnd().IsMatch(pieces[^1]) ? SentencePauseSeconds : ClausePauseSeconds;
             }
 
             pieces.Add(piece);
@@ -55,29 +56,21 @@ internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyL
         }
     }
 
-    private static IEnumerable<string> Split(string text)
+    private static IEnumerable<string> Split(string text, bool isFirst)
     {
-        foreach (var sentence in SentenceEnd().Split(text).Select(s => s.Trim()).Where(s => s.Any(char.IsLetterOrDigit)))
+        var whole = SentenceSplitter.Split(text);
+        if (!isFirst || whole.Count == 0 || SentenceSplitter.Split(text, FirstPieceLength) is not [var first, _, ..])
         {
-            var rest = sentence;
-            while (rest.Length > LongestPiece)
-            {
-                var cut = rest.LastIndexOfAny([',', ';', ':'], LongestPiece - 1) is var clause and > LongestPiece / 3 ? clause + 1
-                    : rest.LastIndexOf(' ', LongestPiece - 1) is var word and > 0 ? word : LongestPiece - (char.IsHighSurrogate(rest[LongestPiece - 1]) ? 1 : 0);
-                yield return rest[..cut].Trim();
-                rest = rest[cut..].Trim();
-            }
-
-            if (rest.Length > 0)
-            {
-                yield return rest;
-            }
+            return whole;
         }
+
+        var rest = text[(text.IndexOf(first, StringComparison.Ordinal) + first.Length)..];
+        return SentenceSplitter.Split(rest).Prepend(first);
     }
 
     [GeneratedRegex(@"\[pause:\s*(\d{1,4}(?:\.\d{1,3})?)\s*s?\]", RegexOptions.IgnoreCase)]
     private static partial Regex PauseMark();
 
-    [GeneratedRegex(@"(?<=[.!?…])\s+|\n\s*")]
+    [GeneratedRegex("""[.!?…。！？][\p{P}]*$""")]
     private static partial Regex SentenceEnd();
 }

@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using Chatterbox.Audio;
 using Chatterbox.Engine;
 using Chatterbox.Service.Hosting;
+using Chatterbox.Voices;
 using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.Voices;
@@ -12,7 +13,7 @@ namespace Chatterbox.Service.Voices;
 /// <param name="LoadRecording">Reads a recording of any kind.</param>
 /// <param name="LoadVoice">Reads a finished voice.</param>
 /// <param name="SaveVoice">Writes one.</param>
-internal sealed record VoiceFormats(Func<string, AudioClip> LoadRecording, Func<string, Voice> LoadVoice, Action<string, Voice> SaveVoice);
+internal sealed record VoiceFormats(Func<string, AudioClip> LoadRecording, Func<string, Voice> LoadVoice, Action<string, Voice, VoiceInfo> SaveVoice);
 
 /// <summary>
 /// Voices by the content of their files: what a model computes from a recording once is kept in memory and on disk, both
@@ -68,6 +69,10 @@ internal sealed class VoiceCache(
             made = entry.IsVoiceFile ? formats.LoadVoice(entry.Path) : await LoadOrCompute(entry, key);
             return made;
         }
+        catch (VoiceException e) when (e.Message.Contains(entry.Path, StringComparison.Ordinal))
+        {
+            throw new VoiceException(e.Message.Replace(entry.Path, entry.Id, StringComparison.Ordinal), e); // where files lie is nobody's business
+        }
         finally
         {
             lock (_gate)
@@ -115,26 +120,26 @@ internal sealed class VoiceCache(
         logger.LogInformation("Voice {Voice} was made in {Seconds:0.00} s", entry.Id, Stopwatch.GetElapsedTime(started).TotalSeconds);
         if (options.Value.MaxOnDisk > 0)
         {
-            SaveToDisk(file, voice);
+            SaveToDisk(file, voice, new VoiceInfo(entry.Id) { Model = model.Name, SourceHash = key.Split('-')[0], Created = DateTimeOffset.UtcNow });
         }
 
         return voice;
     }
 
-    private void SaveToDisk(string file, Voice voice)
+    private void SaveToDisk(string file, Voice voice, VoiceInfo info)
     {
         try
         {
             var folder = Directory.CreateDirectory(_folder);
             var half = Path.Combine(_folder, $".{Path.GetRandomFileName()}");
-            formats.SaveVoice(half, voice);
+            formats.SaveVoice(half, voice, info);
             File.Move(half, file, overwrite: true);
             foreach (var old in folder.EnumerateFiles("*" + VoiceFolder.VoiceFileExtension).OrderByDescending(f => f.LastWriteTimeUtc).Skip(options.Value.MaxOnDisk))
             {
                 old.Delete();
             }
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or VoiceException)
         {
             logger.LogWarning(e, "A voice could not be kept in {Folder}: it will be made again after a restart", _folder);
         }

@@ -1,3 +1,4 @@
+using Chatterbox.Voices;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace Chatterbox.Service.Voices;
@@ -10,8 +11,8 @@ internal static class VoiceSetup
     {
         builder.Services.TryAddSingleton(new VoiceFormats(
             _ => throw new VoiceException("Recordings cannot be read yet."),
-            _ => throw new VoiceException("Voice files cannot be read yet."),
-            (_, _) => throw new IOException("Voice files cannot be written yet.")));
+            path => VoiceFile.Load(path).Voice,
+            VoiceFile.Save));
         builder.Services.AddSingleton<VoiceFolder>();
         builder.Services.AddSingleton<VoiceCache>();
         builder.Services.AddHostedService<VoiceWatch>();
