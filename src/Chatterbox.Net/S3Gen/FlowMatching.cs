@@ -58,7 +58,7 @@ internal sealed class FlowMatching(S3GenConfig config, WeightScope weights, Torc
     {
         using var scope = NewDisposeScope();
         var steps = _flow.Steps;
-        var lengths = Times.diff();                                                               // [steps]
+        var lengths = Times.diff();                                                                // [steps]
         var embeddings = Estimator.EmbedTime(Times.narrow(0, 0, steps), Times.narrow(0, 1, steps));   // [steps, time size]
         var given = Guide(conditions.Join());                                                      // [rows or 2·rows, frames, 3·bands]
 
