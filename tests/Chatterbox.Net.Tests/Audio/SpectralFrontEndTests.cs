@@ -30,14 +30,8 @@ public sealed class SpectralFrontEndTests : IDisposable
     }
 
     [Fact]
-    public void Silence_is_the_floor_under_the_root_in_S3Gens_mel()
-    {
-        var mel = new MagnitudeMel(MelConfig.S3Gen, _tables.Root).Forward(zeros(24000));
-        var areas = MelFilters.Slaney(MelConfig.S3Gen, CPU).sum(1);
-        var expected = (areas * Math.Sqrt(1e-9)).clamp_min(1e-5).log().unsqueeze(1).expand(80, 50);
-        Assert.True((expected - mel).abs().max().item<float>() < 1e-5);
-        Assert.Equal(Math.Log(1e-5), mel.min().item<float>(), 1e-5);      // the floor under the logarithm is reached too
-    }
+    public void Silence_is_the_floor_of_S3Gens_mel() =>
+        AssertAll(Math.Log(1e-5), new MagnitudeMel(MelConfig.S3Gen, _tables.Root).Forward(zeros(24000)));
 
     [Fact]
     public void Silence_is_floored_in_the_filter_bank()
