@@ -101,8 +101,7 @@ public class T3ConditioningTests
     public void Voices_of_other_sizes_are_refused(string said, float[] speaker, int[] prompt)
     {
         using var tiny = TinyT3.Gpt2();
-        using var noise = new NoiseSource(0);
-        var error = Assert.Throws<VoiceException>(() => tiny.Model.Generate(TinyT3.Text, new(speaker, prompt), new(), noise));
+        var error = Assert.Throws<VoiceException>(() => tiny.Generate(0, voice: new(speaker, prompt)));
         Assert.Contains(said, error.Message, StringComparison.Ordinal);
     }
 
@@ -110,13 +109,12 @@ public class T3ConditioningTests
     public void Texts_that_do_not_fit_are_refused()
     {
         using var tiny = TinyT3.Gpt2();
-        using var noise = new NoiseSource(0);
         foreach (var text in new int[][] { [], [.. Enumerable.Repeat(1, 19)], [40], [-1] })
         {
-            Assert.Equal("Text", Assert.Throws<RequestException>(() => tiny.Model.Generate(text, TinyT3.Voice, new(), noise)).Parameter);
+            Assert.Equal("Text", Assert.Throws<RequestException>(() => tiny.Generate(0, text: text)).Parameter);
         }
 
-        tiny.Model.Generate([.. Enumerable.Repeat(1, 18)], TinyT3.Voice, new(), noise);
+        tiny.Generate(0, new() { MaxSpeechTokens = 1 }, [.. Enumerable.Repeat(1, 18)]);
     }
 
     private static SamplingSettings Settings(TinyT3 tiny) => SamplingSettings.Resolve(new(), tiny.Model.Config);

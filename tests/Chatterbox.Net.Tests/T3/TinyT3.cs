@@ -32,6 +32,7 @@ internal sealed class TinyT3 : IDisposable
         SpeakerSize = 6,
         PromptTokens = 9,
         Perceiver = new(Queries: 4, Heads: 2),
+        Sampling = Limited(T3Config.English.Sampling),
     };
 
     public static T3Config Gpt2Config { get; } = T3Config.Turbo with
@@ -46,6 +47,7 @@ internal sealed class TinyT3 : IDisposable
         MaxSpeechTokens = 44,
         SpeakerSize = 6,
         PromptTokens = 9,
+        Sampling = Limited(T3Config.Turbo.Sampling),
     };
 
     public T3Model Model { get; }
@@ -68,7 +70,15 @@ internal sealed class TinyT3 : IDisposable
         return backbone == "llama" ? Llama(change(LlamaConfig), scale) : Gpt2(change(Gpt2Config), scale);
     }
 
+    public T3Result Generate(long seed, SamplingOptions? options = null, int[]? text = null, T3Prompt? voice = null)
+    {
+        using var noise = new NoiseSource(seed);
+        return Model.Generate(text ?? Text, voice ?? Voice, options ?? new(), noise, cancel: TestContext.Current.CancellationToken);
+    }
+
     public void Dispose() => _weights.Dispose();
+
+    private static SamplerConfig Limited(SamplerConfig sampling) => sampling with { Defaults = sampling.Defaults with { MaxSpeechTokens = 44 } };
 
     /// <summary>The same tensors with fewer layers and each size exchanged for the tiny one.</summary>
     private static SyntheticTensors Shrink(string file, T3Config full, T3Config tiny, Func<string, float> scaleOf)
