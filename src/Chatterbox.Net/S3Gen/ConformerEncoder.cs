@@ -11,10 +11,10 @@ internal sealed class ConformerEncoder(ConformerConfig config, WeightScope weigh
     private readonly RelativePositions _positions = new(config, weights);
     private readonly ConformerInput _input = new(config, weights["embed"]["out"], config.InputSize);
     private readonly ConformerLookahead _lookahead = new(config, weights["pre_lookahead_layer"]);
-    private readonly ConformerBlock[] _blocks = [.. Enumerable.Range(0, config.Blocks).Select(i => new ConformerBlock(config, weights["encoders"][i], ops))];
+    private readonly ConformerBlock[] _blocks = Blocks(config.Blocks, config, weights["encoders"], ops);
     private readonly ConformerUpsampling _upsampling = new(config, weights["up_layer"]);
     private readonly ConformerInput _upInput = new(config, weights["up_embed"]["out"], config.Size);
-    private readonly ConformerBlock[] _upBlocks = [.. Enumerable.Range(0, config.UpBlocks).Select(i => new ConformerBlock(config, weights["up_encoders"][i], ops))];
+    private readonly ConformerBlock[] _upBlocks = Blocks(config.UpBlocks, config, weights["up_encoders"], ops);
     private readonly LayerNorm _norm = new(weights["after_norm"], config.Size);
 
     /// <param name="x">Token embeddings, [rows, tokens, input size].</param>
@@ -28,6 +28,9 @@ internal sealed class ConformerEncoder(ConformerConfig config, WeightScope weigh
         x = Run(_upBlocks, x);
         return _norm.Forward(x).MoveToOuterDisposeScope();
     }
+
+    private static ConformerBlock[] Blocks(int count, ConformerConfig config, WeightScope weights, TorchOps ops) =>
+        [.. Enumerable.Range(0, count).Select(i => new ConformerBlock(config, weights[i], ops))];
 
     private Tensor Run(ConformerBlock[] blocks, Tensor x)
     {
@@ -149,7 +152,8 @@ internal sealed class ConformerBlock(ConformerConfig config, WeightScope weights
 }
 
 /// <summary>Self-attention whose scores also depend on the distance between query and key, as in Transformer-XL:
-/// ((q + u)·k + (q + v)·p) / √headSize. Weights: linear_q, linear_k, linear_v, linear_pos, linear_out; pos_bias_u, pos_bias_v [heads, headSize].</summary>
+/// ((q + u)·k + (q + v)·p) / √headSize. Weights: linear_q, linear_k, linear_v, linear_pos, linear_out; pos_bias_u, pos_bias_v
+/// [heads, headSize].</summary>
 /// <remarks>Ports RelPositionMultiHeadedAttention of chatterbox models/s3gen/transformer/attention.py.</remarks>
 internal sealed class RelativeAttention(ConformerConfig config, WeightScope weights, TorchOps ops)
 {

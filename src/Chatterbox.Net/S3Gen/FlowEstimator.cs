@@ -48,7 +48,8 @@ internal sealed class FlowEstimator(S3GenConfig config, WeightScope weights, Tor
 }
 
 /// <summary>Sinusoids of a time, then two linear layers. Weights: time_mlp, and time_embed_mixer where the model is a mean flow.</summary>
-/// <remarks>Ports SinusoidalPosEmb and TimestepEmbedding of chatterbox models/s3gen/matcha/decoder.py, and the mixer of utils/intmeanflow.py.</remarks>
+/// <remarks>Ports SinusoidalPosEmb and TimestepEmbedding of chatterbox models/s3gen/matcha/decoder.py, and the mixer of
+/// utils/intmeanflow.py.</remarks>
 internal sealed class TimeEmbedding(S3GenConfig config, WeightScope weights)
 {
     private const double Scale = 1000;
@@ -91,7 +92,8 @@ internal sealed class TimeEmbedding(S3GenConfig config, WeightScope weights)
 internal sealed class EstimatorStage(EstimatorConfig config, WeightScope weights, TorchOps ops, long inputs)
 {
     private readonly CausalResnet _resnet = new(config, weights[0], inputs);
-    private readonly TransformerBlock[] _blocks = [.. Enumerable.Range(0, config.BlocksPerStage).Select(i => new TransformerBlock(config, weights[1][i], ops))];
+    private readonly TransformerBlock[] _blocks = [.. Enumerable.Range(0, config.BlocksPerStage)
+        .Select(i => new TransformerBlock(config, weights[1][i], ops))];
 
     /// <param name="x">[rows, frames, inputs].</param>
     /// <param name="time">Time embedding, [rows or 1, time size].</param>
@@ -151,7 +153,8 @@ internal sealed class FrameConv(WeightScope weights, long inputs, long outputs, 
     }
 }
 
-/// <summary>One pre-norm transformer block: self-attention, then a feed-forward layer with the exact GELU. Weights: norm1, attn1, norm3, ff.net.{0.proj, 2}.</summary>
+/// <summary>One pre-norm transformer block: self-attention, then a feed-forward layer with the exact GELU.
+/// Weights: norm1, attn1, norm3, ff.net.0.proj, ff.net.2.</summary>
 /// <remarks>Ports BasicTransformerBlock of chatterbox models/s3gen/matcha/transformer.py with the Attention and GELU of diffusers 0.29.0.</remarks>
 internal sealed class TransformerBlock(EstimatorConfig config, WeightScope weights, TorchOps ops)
 {

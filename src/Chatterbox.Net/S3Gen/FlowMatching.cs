@@ -20,7 +20,9 @@ internal sealed class FlowMatching(S3GenConfig config, WeightScope weights, Torc
 {
     private readonly FlowConfig _flow = config.Flow;
     private readonly ScalarType _dtype = weights.DType;
-    private readonly Tensor _times = Times(config.Flow, weights);
+
+    /// <summary>Where the steps begin and end, from 0 to 1: [steps + 1], in float32 whatever the weights are in.</summary>
+    public Tensor Times { get; } = Spread(config.Flow, weights);
 
     /// <summary>The network that is integrated.</summary>
     public FlowEstimator Estimator { get; } = new(config, weights["estimator"], ops);
@@ -43,7 +45,7 @@ internal sealed class FlowMatching(S3GenConfig config, WeightScope weights, Torc
         var all = noise.Normal([1, config.MelBands, frames]);
         return Place(cat([all.narrow(2, 0, frames - newFrames), ending], 2));
 
-        Tensor Place(Tensor drawn) => drawn.to(_dtype, _times.device).transpose(1, 2).MoveToOuterDisposeScope();
+        Tensor Place(Tensor drawn) => drawn.to(_dtype, Times.device).transpose(1, 2).MoveToOuterDisposeScope();
     }
 
     /// <summary>Integrates the flow from noise to mel.</summary>
@@ -56,8 +58,8 @@ internal sealed class FlowMatching(S3GenConfig config, WeightScope weights, Torc
     {
         using var scope = NewDisposeScope();
         var steps = _flow.Steps;
-        var lengths = _times.diff();                                                               // [steps]
-        var embeddings = Estimator.EmbedTime(_times.narrow(0, 0, steps), _times.narrow(0, 1, steps));   // [steps, time size]
+        var lengths = Times.diff();                                                                // [steps]
+        var embeddings = Estimator.EmbedTime(Times.narrow(0, 0, steps), Times.narrow(0, 1, steps));   // [steps, time size]
         var given = Guide(conditions.Join());                                                      // [rows or 2·rows, frames, 3·bands]
 
         var x = noise;
@@ -86,8 +88,7 @@ internal sealed class FlowMatching(S3GenConfig config, WeightScope weights, Torc
         return ((1 + _flow.CfgRate) * velocities[0] - _flow.CfgRate * velocities[1]).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Where the steps begin and end, [steps + 1], from 0 to 1, in float32 whatever the weights are in.</summary>
-    private static Tensor Times(FlowConfig flow, WeightScope weights)
+    private static Tensor Spread(FlowConfig flow, WeightScope weights)
     {
         using var scope = NewDisposeScope();
         var even = linspace(0, 1, flow.Steps + 1, ScalarType.Float32);

@@ -91,34 +91,26 @@ internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, To
 
         if (FirstUnknown(speechTokens) is { } id)
         {
-            throw new RequestException($"Speech token {id} is not one of S3Gen's: ids go from 0 to {config.SpeechTokens - 1}. Drop start, stop and other special tokens first.");
+            throw new RequestException(
+                $"Speech token {id} is not one of S3Gen's: ids go from 0 to {config.SpeechTokens - 1}. Drop start, stop and other special tokens first.");
         }
     }
 
     private void Check(S3GenPrompt voice, int newTokens)
     {
-        if (FirstUnknown(voice.SpeechTokens) is { } id)
-        {
-            throw new VoiceException($"The voice's prompt has speech token {id}: ids go from 0 to {config.SpeechTokens - 1}. Make the voice again from its recording.");
-        }
-
-        if (voice.XVector.Count != config.XVectorSize)
-        {
-            throw new VoiceException($"The voice's speaker embedding has {voice.XVector.Count} numbers, expected {config.XVectorSize}. Make the voice again from its recording.");
-        }
-
-        if (voice.Mel.Count % config.MelBands != 0)
-        {
-            throw new VoiceException($"The voice's mel has {voice.Mel.Count} numbers, which are no whole frames of {config.MelBands} bands. Make the voice again from its recording.");
-        }
-
         var melFrames = voice.Mel.Count / config.MelBands;
         var tokenFrames = voice.SpeechTokens.Count * config.Encoder.Upsampling;
-        var room = newTokens * config.Encoder.Upsampling;
-        if (melFrames < tokenFrames || melFrames - tokenFrames >= room)
+        var newFrames = newTokens * config.Encoder.Upsampling;
+        var fault =
+            FirstUnknown(voice.SpeechTokens) is { } id ? $"prompt has speech token {id}; ids go from 0 to {config.SpeechTokens - 1}"
+            : voice.XVector.Count != config.XVectorSize ? $"speaker embedding has {voice.XVector.Count} numbers, expected {config.XVectorSize}"
+            : voice.Mel.Count % config.MelBands != 0 ? $"mel has {voice.Mel.Count} numbers, which are no whole frames of {config.MelBands} bands"
+            : melFrames < tokenFrames || melFrames >= tokenFrames + newFrames
+                ? $"mel has {melFrames} frames for {voice.SpeechTokens.Count} speech tokens; expected {tokenFrames} or one more"
+            : null;
+        if (fault is not null)
         {
-            throw new VoiceException(
-                $"The voice's mel has {melFrames} frames for {voice.SpeechTokens.Count} speech tokens; expected {tokenFrames} or one more. Make the voice again from its recording.");
+            throw new VoiceException($"The voice's {fault}. Make the voice again from its recording.");
         }
     }
 

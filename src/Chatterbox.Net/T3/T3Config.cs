@@ -158,10 +158,12 @@ internal sealed record RopeScaling(double Factor = 8, double LowFrequencyFactor 
 
 /// <summary>Sizes of the Turbo and Nano backbone.</summary>
 /// <remarks>Source: chatterbox models/t3/llama_configs.py, GPT2_medium (the defaults) and GPT2_small.</remarks>
-/// <param name="Positions">Rows of the learned table of positions.</param>
-internal sealed record Gpt2Config(int Layers = 24, int HiddenSize = 1024, int Heads = 16, int MlpSize = 4096, double NormEps = 1e-5, int Positions = 8196)
+internal sealed record Gpt2Config(int Layers = 24, int HiddenSize = 1024, int Heads = 16, int MlpSize = 4096, double NormEps = 1e-5)
     : BackboneConfig(Layers, HiddenSize, Heads, MlpSize, NormEps)
 {
+    /// <summary>Rows of the learned table of positions.</summary>
+    public int Positions { get; init; } = 8196;
+
     /// <inheritdoc/>
     public override IBackbone Build(WeightScope weights, TorchOps ops, int maxLength) => maxLength <= Positions
         ? new Gpt2Backbone(this, weights, ops)

@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using System.Collections.Frozen;
-using System.IO.MemoryMappedFiles;
 using System.Text;
 using System.Text.Json;
 
@@ -14,10 +13,9 @@ namespace Chatterbox.Weights;
 /// The header is checked whole when the file is opened; nothing it says can make a read leave the file or allocate more
 /// than the file holds. Format: github.com/huggingface/safetensors.
 /// </remarks>
-public sealed unsafe class SafetensorsFile : ITensorSource
+public sealed class SafetensorsFile : ITensorSource
 {
     private const int MaxHeaderBytes = 100_000_000;   // the reference implementation's own limit
-    private const long CopyPiece = 4 << 20;
 
     internal static readonly FrozenDictionary<string, (ScalarType Type, int Size)> DTypes = new Dictionary<string, (ScalarType, int)>
     {
@@ -33,16 +31,16 @@ public sealed unsafe class SafetensorsFile : ITensorSource
         ["BOOL"] = (ScalarType.Bool, 1),
     }.ToFrozenDictionary();
 
-    private readonly MemoryMappedFile _map;
+    private readonly MappedFile _file;
     private readonly long _dataStart;
     private readonly FrozenDictionary<string, (long Offset, long Bytes)> _ranges;
 
-    private SafetensorsFile(string path, MemoryMappedFile map, long dataStart, Header header)
+    private SafetensorsFile(string path, MappedFile file, Header header)
     {
         Name = System.IO.Path.GetFileName(path);
         Path = path;
-        _map = map;
-        _dataStart = dataStart;
+        _file = file;
+        _dataStart = header.DataStart;
         _ranges = header.Ranges.ToFrozenDictionary();
         Tensors = header.Tensors.ToFrozenDictionary();
         Metadata = header.Metadata.ToFrozenDictionary();
@@ -64,16 +62,15 @@ public sealed unsafe class SafetensorsFile : ITensorSource
     /// <exception cref="CheckpointException">The file is missing, truncated, or not a sound safetensors file.</exception>
     public static SafetensorsFile Open(string path)
     {
+        var file = MappedFile.Open(path);
         try
         {
-            using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
-            var header = ReadHeader(stream, path);
-            var map = MemoryMappedFile.CreateFromFile(path, FileMode.Open, null, 0, MemoryMappedFileAccess.Read);
-            return new SafetensorsFile(path, map, header.DataStart, header);
+            return new SafetensorsFile(path, file, ReadHeader(file, path));
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch
         {
-            throw new CheckpointException($"{path} cannot be read: {e.Message}", e);
+            file.Dispose();
+            throw;
         }
     }
 
@@ -88,65 +85,37 @@ public sealed unsafe class SafetensorsFile : ITensorSource
         }
 
         var tensor = empty(info.Shape, info.DType).DetachFromDisposeScope();
-        var (offset, bytes) = _ranges[name];
-        fixed (byte* target = tensor.bytes)
-        {
-            CopyTo(target, offset, bytes);
-        }
-
+        _file.CopyTo(tensor, _dataStart + _ranges[name].Offset);
         return tensor;
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _map.Dispose();
+    public void Dispose() => _file.Dispose();
 
-    /// <summary>Copies through a window of the map that is given back at once, so that the file's pages do not add to
-    /// the process's resident memory beside the copy.</summary>
-    private void CopyTo(byte* target, long offset, long bytes)
-    {
-        var pieces = (bytes + CopyPiece - 1) / CopyPiece;
-        Parallel.For(0, pieces, piece =>
-        {
-            var start = piece * CopyPiece;
-            var length = Math.Min(CopyPiece, bytes - start);
-            using var view = _map.CreateViewAccessor(_dataStart + offset + start, length, MemoryMappedFileAccess.Read);
-            byte* from = null;
-            view.SafeMemoryMappedViewHandle.AcquirePointer(ref from);
-            try
-            {
-                Buffer.MemoryCopy(from + view.PointerOffset, target + start, length, length);
-            }
-            finally
-            {
-                view.SafeMemoryMappedViewHandle.ReleasePointer();
-            }
-        });
-    }
-
-    private static Header ReadHeader(FileStream stream, string path)
+    private static Header ReadHeader(MappedFile file, string path)
     {
         CheckpointException Damaged(string what, Exception? inner = null) => new(
             $"{path} is not a sound safetensors file: {what}. Download or convert it again.", inner);
 
         Span<byte> prefix = stackalloc byte[8];
-        if (stream.Length < 8)
+        if (file.Length < 8)
         {
-            throw Damaged($"it has {stream.Length} bytes, too few for a header");
+            throw Damaged($"it has {file.Length} bytes, too few for a header");
         }
 
-        stream.ReadExactly(prefix);
+        file.Read(prefix, 0);
         var length = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
-        if (length > MaxHeaderBytes || (long)length > stream.Length - 8)
+        if (length > MaxHeaderBytes || (long)length > file.Length - 8)
         {
-            throw Damaged($"its header claims {length} bytes, the file has {stream.Length}");
+            throw Damaged($"its header claims {length} bytes, the file has {file.Length}");
         }
 
         var json = new byte[length];
-        stream.ReadExactly(json);
+        file.Read(json, 8);
         var dataStart = 8 + (long)length;
         try
         {
-            return ParseHeader(json, dataStart, stream.Length - dataStart);
+            return ParseHeader(json, dataStart, file.Length - dataStart);
         }
         catch (Exception e) when (e is JsonException or InvalidDataException or InvalidOperationException or FormatException or OverflowException or DecoderFallbackException)
         {

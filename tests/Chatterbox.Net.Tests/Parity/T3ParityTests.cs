@@ -1,0 +1,201 @@
+using System.Globalization;
+using System.Text.Json;
+using Chatterbox.Models;
+using Chatterbox.Ops;
+using Chatterbox.T3;
+using Chatterbox.Weights;
+
+namespace Chatterbox.Tests.Parity;
+
+public class T3EnglishParityTests(T3EnglishParityTests.Model model) : IClassFixture<T3EnglishParityTests.Model>
+{
+    public static TheoryData<string> Files => Fixtures.All("t3-english");
+
+    public static TheoryData<string> EndToEnd => Fixtures.All("e2e-english");
+
+    [Theory, MemberData(nameof(Files))]
+    public void Prefix_and_logits_match_the_reference(string path) => T3Parity.CheckLogits(model, path);
+
+    [Theory, MemberData(nameof(Files))]
+    public void The_same_seed_gives_the_same_tokens(string path) => T3Parity.CheckSampled(model, path);
+
+    [Theory, MemberData(nameof(EndToEnd))]
+    public void The_whole_flow_begins_with_the_same_tokens(string path) => T3Parity.CheckEndToEnd(model, path, "t3-english-0");
+
+    public sealed class Model() : LoadedT3("t3_cfg", T3Config.English, "voice");
+}
+
+public class T3MultilingualParityTests(T3MultilingualParityTests.Model model) : IClassFixture<T3MultilingualParityTests.Model>
+{
+    public static TheoryData<string> Files => Fixtures.All("t3-multilingual");
+
+    public static TheoryData<string> EndToEnd => Fixtures.All("e2e-multilingual");
+
+    [Theory, MemberData(nameof(Files))]
+    public void Prefix_and_logits_match_the_reference(string path) => T3Parity.CheckLogits(model, path);
+
+    [Theory, MemberData(nameof(Files))]
+    public void The_same_seed_gives_the_same_tokens(string path) => T3Parity.CheckSampled(model, path);
+
+    [Theory, MemberData(nameof(EndToEnd))]
+    public void The_whole_flow_begins_with_the_same_tokens(string path) => T3Parity.CheckEndToEnd(model, path, "t3-multilingual-0");
+
+    public sealed class Model() : LoadedT3("t3_mtl23ls_v2", T3Config.Multilingual, "voice");
+}
+
+public class T3TurboParityTests(T3TurboParityTests.Model model) : IClassFixture<T3TurboParityTests.Model>
+{
+    public static TheoryData<string> Files => Fixtures.All("t3-turbo");
+
+    public static TheoryData<string> EndToEnd => Fixtures.All("e2e-turbo");
+
+    [Theory, MemberData(nameof(Files))]
+    public void Prefix_and_logits_match_the_reference(string path) => T3Parity.CheckLogits(model, path);
+
+    [Theory, MemberData(nameof(Files))]
+    public void The_same_seed_gives_the_same_tokens(string path) => T3Parity.CheckSampled(model, path);
+
+    [Theory, MemberData(nameof(EndToEnd))]
+    public void The_whole_flow_begins_with_the_same_tokens(string path) => T3Parity.CheckEndToEnd(model, path, "t3-turbo");
+
+    public sealed class Model() : LoadedT3("t3_turbo_v1", T3Config.Turbo, "voice-turbo");
+}
+
+public class T3NanoParityTests(T3NanoParityTests.Model model) : IClassFixture<T3NanoParityTests.Model>
+{
+    public static TheoryData<string> Files => Fixtures.All("t3-nano");
+
+    public static TheoryData<string> EndToEnd => Fixtures.All("e2e-nano");
+
+    [Theory, MemberData(nameof(Files))]
+    public void Prefix_and_logits_match_the_reference(string path) => T3Parity.CheckLogits(model, path);
+
+    [Theory, MemberData(nameof(Files))]
+    public void The_same_seed_gives_the_same_tokens(string path) => T3Parity.CheckSampled(model, path);
+
+    [Theory, MemberData(nameof(EndToEnd))]
+    public void The_whole_flow_begins_with_the_same_tokens(string path) => T3Parity.CheckEndToEnd(model, path, "t3-nano");
+
+    public sealed class Model() : LoadedT3("t3_nano_v1", T3Config.Nano, "voice-turbo");
+}
+
+/// <summary>A full-size T3, loaded once for a class of tests; loading also proves that each tensor of the file is used or known.</summary>
+public abstract class LoadedT3 : IDisposable
+{
+    private readonly WeightStore _weights;
+
+    private protected LoadedT3(string file, T3Config config, string voice)
+    {
+        _weights = new(SyntheticTensors.FullSize(file));
+        Model = new(config, _weights.Root, TorchOps.Plain);
+        _weights.ThrowIfFaulty();
+        Voice = voice;
+    }
+
+    internal T3Model Model { get; }
+
+    /// <summary>Name of the fixture that holds the voice.</summary>
+    internal string Voice { get; }
+
+    public void Dispose()
+    {
+        _weights.Dispose();
+        GC.SuppressFinalize(this);
+    }
+}
+
+internal static class T3Parity
+{
+    public static void CheckLogits(LoadedT3 t3, string path)
+    {
+        using var golden = Fixture.Open(path);
+        using var noise = new NoiseSource(0);
+        using var decoder = new T3Decoder(t3.Model);
+        using var sequence = decoder.Start(TextTokens(golden, t3.Model.Config), Voice(t3, path), new SamplingOptions(), noise);
+        using var scope = NewDisposeScope();
+
+        var settings = SamplingSettings.Resolve(new SamplingOptions(), t3.Model.Config);
+        var prefix = t3.Model.Prefix(TextTokens(golden, t3.Model.Config), Voice(t3, path), settings);
+        var conditioning = golden["cond_emb"];
+        Close.Assert(golden, "cond_emb", conditioning, prefix.narrow(0, 0, 1).narrow(1, 0, conditioning.shape[1]), 1e-5);
+        if (golden.Metadata.ContainsKey("sampled2"))   // of the Llama models only; it ends before the second start token
+        {
+            Close.Assert(golden, "input_embeds", golden["input_embeds"], prefix.narrow(1, prefix.shape[1] - 7, 6), 1e-5);
+        }
+
+        Close.Assert(golden, "prefill_logits", golden["prefill_logits"], sequence.Logits, 1e-4);
+        var forced = JsonSerializer.Deserialize<int[]>(golden.Metadata["forced"])!;
+        foreach (var (step, token) in forced.Index())
+        {
+            decoder.Feed(sequence, tensor(new long[] { token }, 1, 1));
+            Close.Assert(golden, $"step_logits[{step}]", golden["step_logits"][step], sequence.Logits, 1e-4);
+        }
+    }
+
+    public static void CheckSampled(LoadedT3 t3, string path)
+    {
+        using var golden = Fixture.Open(path);
+        foreach (var sampled in new[] { "sampled", "sampled2" }.Where(golden.Metadata.ContainsKey))
+        {
+            var options = Settings(golden.Metadata[sampled]) with { MaxSpeechTokens = (int)golden.Integer("n_new") + Uncounted(t3) };
+            using var noise = new NoiseSource(golden.Integer("seed"));
+            var result = t3.Model.Generate(TextTokens(golden, t3.Model.Config), Voice(t3, path), options, noise);
+            AssertEqual(golden, sampled, t3, result);
+        }
+    }
+
+    public static void CheckEndToEnd(LoadedT3 t3, string path, string text)
+    {
+        using var golden = Fixture.Open(path);
+        using var source = Fixture.Open(Sibling(path, text));
+        using var noise = new NoiseSource(golden.Integer("seed"));
+        var options = Settings(source.Metadata["sampled"]) with { MaxSpeechTokens = (int)golden["speech_tokens"].shape[0] };
+        var result = t3.Model.Generate(TextTokens(source, t3.Model.Config), Voice(t3, path), options, noise);
+        AssertEqual(golden, "speech_tokens", t3, result);
+    }
+
+    private static void AssertEqual(Fixture golden, string what, LoadedT3 t3, T3Result result)
+    {
+        // The reference's GPT-2 models leave the stop token out.
+        var ours = Uncounted(t3) == 0 ? result.SpeechTokens : [.. result.SpeechTokens.TakeWhile(token => token != t3.Model.Config.StopSpeechToken)];
+        using var tokens = tensor(ours);
+        Close.AssertEqual(golden, what, golden[what], tokens);
+    }
+
+    /// <summary>Tokens that the reference makes beyond its limit: its loop for GPT-2 begins to count after the first.</summary>
+    private static int Uncounted(LoadedT3 t3) => t3.Model.Config.Guidance ? 0 : 1;
+
+    /// <summary>The recorded text without the start and stop tokens that the model adds itself.</summary>
+    private static int[] TextTokens(Fixture golden, T3Config config)
+    {
+        var recorded = golden["text_tokens"][0].data<long>().Select(token => (int)token);
+        return config.StartTextToken is null ? [.. recorded] : [.. recorded.Skip(1).SkipLast(1)];
+    }
+
+    private static T3Prompt Voice(LoadedT3 t3, string path)
+    {
+        using var voice = Fixture.Open(Sibling(path, t3.Voice));
+        return new([.. voice["ve_embed"].data<float>()], [.. voice["t3_prompt_tokens"].data<long>().Select(token => (int)token)]);
+    }
+
+    /// <summary>Another fixture of the same set.</summary>
+    private static string Sibling(string path, string name) =>
+        Path.Combine(Path.GetDirectoryName(path)!, $"{Path.GetFileName(path).Split('-')[0]}-{name}.safetensors");
+
+    /// <summary>Settings as the metadata gives them: <c>temperature=0.8 cfg=0.5 rep=1.2</c>.</summary>
+    private static SamplingOptions Settings(string text)
+    {
+        var values = text.Split(' ').Select(setting => setting.Split('=')).ToDictionary(
+            setting => setting[0], setting => double.Parse(setting[1], CultureInfo.InvariantCulture));
+        double? Value(string name) => values.TryGetValue(name, out var value) ? value : null;
+        return new()
+        {
+            Temperature = Value("temperature"),
+            CfgWeight = Value("cfg"),
+            RepetitionPenalty = Value("rep"),
+            MinP = Value("min_p"),
+            TopP = Value("top_p"),
+            TopK = (int?)Value("top_k"),
+        };
+    }
+}
