@@ -78,7 +78,7 @@ internal sealed class FakeModel : ISpeechModel
     /// <summary>The samples of a piece: what every answer must agree with.</summary>
     public static float[] Tone(string text, Voice voice, SamplingOptions sampling)
     {
-        var pitch = 100 + (text.Sum(c => c) % 400) + ((sampling.Seed ?? 0) % 97) + (10 * voice.T3.SpeakerEmbedding[0]) + (100 * sampling.Exaggeration);
+        var pitch = 100 + (text.Sum(c => c) % 400) + ((sampling.Seed ?? 0) % 97) + (10 * voice.T3.SpeakerEmbedding[0]) + (100 * (sampling.Exaggeration ?? 0.5));
         return [.. Enumerable.Range(0, 1200 * (1 + (text.Length / 4))).Select(i => 0.5f * MathF.Sin((float)(2 * Math.PI * pitch * i / SpeechResult.SampleRate)))];
     }
 

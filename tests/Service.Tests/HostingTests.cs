@@ -1,7 +1,5 @@
 using System.Net;
-using System.Net.Http.Headers;
 using Chatterbox.Service.Hosting;
-using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.Tests;

@@ -82,7 +82,7 @@ public sealed class OpenAiTests
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal("instructions", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Ignored")));
         var call = service.Model.Calls.Single();
-        var expected = new SamplingOptions { Seed = -3, Exaggeration = 0.7f, CfgWeight = 0.2f, Temperature = 0.9f, TopP = 0.95f, MinP = 0.1f, TopK = 50, RepetitionPenalty = 1.5f };
+        var expected = new SamplingOptions { Seed = -3, Exaggeration = 0.7, CfgWeight = 0.2, Temperature = 0.9, TopP = 0.95, MinP = 0.1, TopK = 50, RepetitionPenalty = 1.5 };
         Assert.Equal((expected, "de", 234f), (call.Sampling, call.Language, call.Voice.T3.SpeakerEmbedding[0]));
     }
 

@@ -85,7 +85,7 @@ public sealed class QueueTests
         var answer = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "mp3" }, HttpCompletionOption.ResponseHeadersRead);
         Assert.NotEmpty(Encoders());
         answer.Dispose();
-        await TestService.Until(() => Encoders().Count == 0);
+        await TestService.Until(() => Encoders() is []);
         Assert.Single(service.Model.Cancelled);
     }
 
@@ -152,7 +152,7 @@ public sealed class QueueTests
         using var slow = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
         await slow.ConnectAsync(service.Address.Host, service.Address.Port);
         await slow.SendAsync(Encoding.ASCII.GetBytes($"POST {Route} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {body.Length}\r\n\r\n{body}"));
-        await TestService.Until(() => service.Model.Calls.Count >= 1);
+        await TestService.Until(() => !service.Model.Calls.IsEmpty);
         using var other = await service.Post("/speak", new { text = "I am served.", stream = true });
         Assert.Equal(3, (await other.Events()).Count);
         Assert.Equal(1, service.Model.MostAtOnce);

@@ -31,7 +31,7 @@ public sealed class SpeakTests
             Assert.Equal(chunk.GetProperty("audio_size").GetInt32(), wav.Length);
             var call = service.Model.Calls.ElementAt(i);
             Assert.Equal(FakeModel.Tone(sentences[i], service.Model.BuiltInVoice!, call.Sampling), Wav.Read(wav), Wav.Close);
-            Assert.Equal(0.5f, call.Sampling.CfgWeight);
+            Assert.Equal(0.5, call.Sampling.CfgWeight);
         }
 
         Assert.Equal(["status", "total_chunks"], events[4].Names());
@@ -48,7 +48,7 @@ public sealed class SpeakTests
         var events = await answer.Events();
         Assert.Equal(5, events.Count);
         var (_, sampling, voice, _) = service.Model.Calls.First();
-        Assert.Equal((0.7f, 0.3f), (sampling.Exaggeration, sampling.CfgWeight));
+        Assert.Equal((0.7, 0.3), (sampling.Exaggeration, sampling.CfgWeight));
         Assert.NotEqual(service.Model.BuiltInVoice, voice);
     }
 

@@ -12,9 +12,6 @@ internal sealed record LoadedModel(string Name, string Device, bool StandIn, Fun
     /// <summary>Codes of the languages it speaks by choice; empty if it speaks one, and takes no language.</summary>
     public IReadOnlyList<string> Languages { get; init; } = [];
 
-    /// <summary>How it speaks where a request says nothing else.</summary>
-    public SamplingOptions Defaults { get; init; } = new();
-
     /// <summary>Parameters of requests, by their names there, that it does not have.</summary>
     public IReadOnlyList<string> Lacks { get; init; } = [];
 }

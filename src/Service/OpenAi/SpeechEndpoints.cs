@@ -56,7 +56,7 @@ internal static class SpeechEndpoints
             {
                 Pieces = plan.Pieces,
                 Voice = await voices.Find(body.Voice, cancel),
-                Sampling = Sampling(body, model.Defaults) with { Seed = seed },
+                Sampling = Sampling(body, seed),
                 Language = body.Language,
                 Client = Clients.Of(http),
             },
@@ -139,14 +139,15 @@ internal static class SpeechEndpoints
             : OpenAiErrors.Invalid("language", $"Model '{model.Name}' does not speak that language. It speaks {string.Join(", ", model.Languages)}.");
     }
 
-    private static SamplingOptions Sampling(SpeechBody body, SamplingOptions defaults) => defaults with
+    private static SamplingOptions Sampling(SpeechBody body, long seed) => new()
     {
-        Exaggeration = (float?)body.Exaggeration ?? defaults.Exaggeration,
-        CfgWeight = (float?)body.CfgWeight ?? defaults.CfgWeight,
-        Temperature = (float?)body.Temperature ?? defaults.Temperature,
-        TopP = (float?)body.TopP ?? defaults.TopP,
-        MinP = (float?)body.MinP ?? defaults.MinP,
-        TopK = body.TopK ?? defaults.TopK,
-        RepetitionPenalty = (float?)body.RepetitionPenalty ?? defaults.RepetitionPenalty,
+        Seed = seed,
+        Exaggeration = body.Exaggeration,
+        CfgWeight = body.CfgWeight,
+        Temperature = body.Temperature,
+        TopP = body.TopP,
+        MinP = body.MinP,
+        TopK = body.TopK,
+        RepetitionPenalty = body.RepetitionPenalty,
     };
 }

@@ -8,7 +8,8 @@ using Microsoft.Extensions.Options;
 namespace Chatterbox.Service.Speak;
 
 /// <summary>Speaks as <c>/speak</c> promises: sentence by sentence as events, or into a file.</summary>
-internal sealed class Speaker(ISpeechEngine engine, VoiceFolder folder, VoiceCache voices, IOptions<ServiceOptions> options, ILogger<Speaker> logger)
+internal sealed class Speaker(
+    ISpeechEngine engine, LoadedModel model, VoiceFolder folder, VoiceCache voices, IOptions<ServiceOptions> options, ILogger<Speaker> logger)
 {
     /// <summary>Queues a text's sentences.</summary>
     /// <returns>Their events, which tell errors too.</returns>
@@ -71,11 +72,16 @@ internal sealed class Speaker(ISpeechEngine engine, VoiceFolder folder, VoiceCac
         }
     }
 
-    private static SpeechRequest Request(SpeakRequest body, IReadOnlyList<string> pieces, Voice? voice, string client) => new()
+    private SpeechRequest Request(SpeakRequest body, IReadOnlyList<string> pieces, Voice? voice, string client) => new()
     {
         Pieces = pieces,
         Voice = voice,
-        Sampling = new SamplingOptions { Exaggeration = (float)body.Exaggeration, CfgWeight = (float)body.CfgWeight },
+        Sampling = new SamplingOptions
+        {
+            // These clients always send both; a model without them speaks all the same.
+            Exaggeration = model.Lacks.Contains("exaggeration") ? null : body.Exaggeration,
+            CfgWeight = model.Lacks.Contains("cfg_weight") ? null : body.CfgWeight,
+        },
         Client = client,
     };
 
