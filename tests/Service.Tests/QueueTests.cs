@@ -185,7 +185,7 @@ public sealed class QueueTests
             using var http = TestClients.From($"127.0.0.{1 + (i % 16)}", service.Address);
             var text = $"This is what client number {i} wants to hear, and nothing else.";
             var voice = i % 3 == 0 ? "Ann" : "default";
-            var body = i % 20 == 7 ? "{\"model\":\u0007" : $$"""{"model":"fake","input":"{{text}}","voice":"{{voice}}","response_format":"pcm","seed":{{i}}}""";
+            var body = i % 20 == 7 ? "{\"mod" : $$"""{"model":"fake","input":"{{text}}","voice":"{{voice}}","response_format":"pcm","seed":{{i}}}""";
             using var leaves = new CancellationTokenSource();
             if (i % 10 == 3)
             {

@@ -129,7 +129,7 @@ internal sealed class Ffmpeg(IOptions<ServiceOptions> options)
 
     private Process Start(double speed, IReadOnlyList<string> encoding)
     {
-        string[] input = ["-hide_banner", "-loglevel", "error", "-nostats", "-fflags", "nobuffer", "-probesize", "32", "-analyzeduration", "0",
+        string[] input = ["-hide_banner", "-loglevel", "error", "-nostats", "-probesize", "32", "-analyzeduration", "0",
             "-f", "f32le", "-ar", "24000", "-ac", "1", "-i", "pipe:0"];
         string[] tempo = speed == 1 ? [] : ["-af", Tempo(speed)];
         string[] output = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact", "-flush_packets", "1", "pipe:1"];
