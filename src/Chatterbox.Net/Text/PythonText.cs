@@ -6,16 +6,12 @@ namespace Chatterbox.Text;
 
 /// <summary>Python's string methods, as the reference's text preparation calls them, equal to the character.</summary>
 /// <remarks>
-/// .NET's own differ: <c>Trim</c> and <c>Split</c> know four white-space characters fewer, upper- and lower-casing map one
-/// character to one, and under invariant globalisation <c>Normalize</c> does nothing. Checked against CPython 3.12 and
-/// 3.13 over every code point.
+/// .NET's own differ: <c>Trim</c> and <c>Split</c> know four white-space characters fewer, casing maps one character to one
+/// and leaves İ and ı alone, and under invariant globalisation <c>Normalize</c> does nothing. Equal to CPython 3.12 and 3.13
+/// on every code point that Unicode 15.1 assigns, but for ƛ and ɤ, whose capitals came with Unicode 16.
 /// </remarks>
 internal static class PythonText
 {
-    private const int FinalSigma = 0x3C2;
-    private const int CapitalSigma = 0x3A3;
-    private const int CapitalDottedI = 0x130;
-
     /// <summary><c>str.isspace</c> of one character.</summary>
     public static bool IsSpace(char c) => char.IsWhiteSpace(c) || c is >= '\u001C' and <= '\u001F';
 
@@ -70,7 +66,7 @@ internal static class PythonText
             return text;
         }
 
-        return (UnicodeTables.LongUpper(first.Value) ?? Rune.ToUpperInvariant(first).ToString()) + text[length..];
+        return (UnicodeTables.SpecialUpper(first.Value) ?? Rune.ToUpperInvariant(first).ToString()) + text[length..];
     }
 
     /// <summary><c>text.lower()</c>: İ becomes i with a dot above (U+0307), and Σ at the end of a word becomes ς.</summary>
@@ -82,11 +78,11 @@ internal static class PythonText
         {
             switch (runes[i].Value)
             {
-                case CapitalDottedI:
+                case 'İ':
                     lower.Append("i\u0307");
                     break;
-                case CapitalSigma when EndsWord(runes, i):
-                    lower.Append((char)FinalSigma);
+                case 'Σ' when EndsWord(runes, i):
+                    lower.Append('ς');
                     break;
                 default:
                     lower.Append(Rune.ToLowerInvariant(runes[i]).ToString());

@@ -1,11 +1,12 @@
 using System.Globalization;
 using System.Reflection;
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace Chatterbox.Text.Unicode;
 
 /// <summary>
-/// Compatibility decomposition (NFKD) and the upper case of letters that become several: what .NET leaves out under
+/// Compatibility decomposition (NFKD), and upper case where .NET gives none (ß, ı): what .NET leaves out under
 /// invariant globalisation, and what must not change with the machine's ICU, since text tokens follow from it.
 /// </summary>
 /// <remarks>Unicode 15.1, the data of CPython 3.13; generate.py beside this file wrote the table.</remarks>
@@ -54,28 +55,27 @@ internal static class UnicodeTables
         return decomposed.ToString();
     }
 
-    /// <summary>Upper case of a lower-case code point whose upper case is several, or null for all others.</summary>
-    public static string? LongUpper(int codePoint) => Data.Value.LongUpper.GetValueOrDefault(codePoint);
+    /// <summary>Upper case of a lower-case code point where it is several code points or ASCII (ß, ﬁ, ı, ſ), or null for all others.</summary>
+    public static string? SpecialUpper(int codePoint) => Data.Value.SpecialUpper.GetValueOrDefault(codePoint);
 
     /// <summary>Sorts each run of combining marks by class, marks of one class staying in their order.</summary>
     private static void OrderMarks(List<int> points, Dictionary<int, byte> combiningClass)
     {
-        for (var i = 1; i < points.Count; i++)
+        for (var start = 0; start < points.Count; start++)
         {
-            var mark = points[i];
-            if (!combiningClass.TryGetValue(mark, out var order))
+            var end = start;
+            while (end < points.Count && combiningClass.ContainsKey(points[end]))
             {
-                continue;
+                end++;
             }
 
-            var place = i;
-            while (place > 0 && combiningClass.TryGetValue(points[place - 1], out var before) && before > order)
+            if (end - start > 1)
             {
-                points[place] = points[place - 1];
-                place--;
+                var ordered = points[start..end].OrderBy(mark => combiningClass[mark]).ToArray();
+                ordered.CopyTo(CollectionsMarshal.AsSpan(points)[start..]);
             }
 
-            points[place] = mark;
+            start = end;
         }
     }
 
@@ -100,7 +100,7 @@ internal static class UnicodeTables
 
                     break;
                 case "U":
-                    table.LongUpper.Add(Hex(fields[1]), string.Concat(fields[2..].Select(f => new Rune(Hex(f)).ToString())));
+                    table.SpecialUpper.Add(Hex(fields[1]), string.Concat(fields[2..].Select(f => new Rune(Hex(f)).ToString())));
                     break;
             }
         }
@@ -110,5 +110,5 @@ internal static class UnicodeTables
 
     private static int Hex(string field) => int.Parse(field, NumberStyles.HexNumber, CultureInfo.InvariantCulture);
 
-    private sealed record Table(Dictionary<int, int[]> Decomposed, Dictionary<int, byte> CombiningClass, Dictionary<int, string> LongUpper);
+    private sealed record Table(Dictionary<int, int[]> Decomposed, Dictionary<int, byte> CombiningClass, Dictionary<int, string> SpecialUpper);
 }

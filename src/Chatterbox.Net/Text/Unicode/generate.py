@@ -2,7 +2,7 @@
 
 D  code point and its full compatibility decomposition (NFKD); Hangul syllables are left out, being arithmetic
 C  first and last code point of a run of one canonical combining class, and the class in decimal
-U  lower-case code point whose upper case is more than one code point, and that upper case
+U  lower-case code point whose upper case .NET does not give, being several code points or an ASCII letter, and that upper case
 """
 import unicodedata
 from itertools import groupby
@@ -21,5 +21,5 @@ for kind, run in groupby(enumerate(characters), lambda x: unicodedata.combining(
         run = [c for _, c in run]
         print("C", points(run[0]), points(run[-1]), kind)
 for c in characters:
-    if c.islower() and len(c.upper()) > 1:
+    if c.islower() and (len(c.upper()) > 1 or (not c.isascii() and c.upper().isascii())):
         print("U", points(c), points(c.upper()))
