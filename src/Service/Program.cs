@@ -35,6 +35,9 @@ internal static class Program
         builder.Configuration.AddCommandLine(args, Settings.ShortSwitches);
         configure?.Invoke(builder);
         builder.AddSettings();
+        builder.AddTelemetry();
+        builder.AddSecurity();
+        builder.AddApiDocument();
         builder.AddEngine();
         builder.AddVoices();
         builder.AddSpeak();
@@ -44,11 +47,15 @@ internal static class Program
         app.UseErrors();
         app.UseModelHeader();
         app.UseRouting();
+        app.UseCors();
         app.UseStaticFiles();
+        app.UseSecurity();
         app.MapHealth();
         app.MapHome();
         app.MapSpeak();
         app.MapOpenAi();
+        app.MapApiDocument();
+        app.MapTelemetry();
         return app;
     }
 }
