@@ -37,8 +37,8 @@ internal static class SpeechEndpoints
         routes.MapPost("/audio/speech", Speak)
             .WithSummary("Speaks a text")
             .WithDescription(SpeechDescription)
-            .Produces(200, contentType: "audio/mpeg", additionalContentTypes: [.. AudioFormat.All.Skip(1).Select(f => f.ContentType)])
             .Produces<SpeechStreamEvent>(200, "text/event-stream")
+            .AlsoAnswers<byte[]>(AudioFormat.All.Select(f => f.ContentType))
             .WithErrors<OpenAiErrorBody>(400, 401, 404, 413, 429, 500, 503);
         routes.MapPost("/audio/voices", (VoiceUpload upload, HttpContext http, CancellationToken cancel) => Upload(upload, http, cancel))
             .WithSummary("Adds a voice from a recording; off unless Voices:UploadsEnabled is set")
