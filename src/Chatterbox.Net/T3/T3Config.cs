@@ -105,6 +105,9 @@ internal sealed record T3Config
     /// <summary>How speech tokens are chosen.</summary>
     public required SamplerConfig Sampling { get; init; }
 
+    /// <summary>Rows of a batch that one sequence takes at most: where the text guides, a second one without the text.</summary>
+    public int MaxRows => Guidance ? 2 : 1;
+
     /// <summary>Rows of the learned table of text positions.</summary>
     public int TextPositions => MaxTextTokens + 2;
 
