@@ -1,0 +1,51 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+using Chatterbox.Service.OpenAi;
+using Chatterbox.Service.Speak;
+using Microsoft.AspNetCore.Mvc;
+
+namespace Chatterbox.Service.Hosting;
+
+/// <summary>Generated code for everything that the service reads and writes as JSON.</summary>
+[JsonSerializable(typeof(SpeakRequest))]
+[JsonSerializable(typeof(SpeakEvent))]
+[JsonSerializable(typeof(SpeakSaved))]
+[JsonSerializable(typeof(SpeakError))]
+[JsonSerializable(typeof(VoiceList))]
+[JsonSerializable(typeof(SpeechBody))]
+[JsonSerializable(typeof(SpeechStreamEvent))]
+[JsonSerializable(typeof(OpenAiErrorBody))]
+[JsonSerializable(typeof(ModelList))]
+[JsonSerializable(typeof(OpenAiVoiceList))]
+[JsonSerializable(typeof(HealthReport))]
+[JsonSerializable(typeof(ServiceInformation))]
+[JsonSerializable(typeof(ProblemDetails))]
+[JsonSerializable(typeof(string))]
+internal sealed partial class ApiJson : JsonSerializerContext;
+
+/// <summary>How everything that the service reads and writes looks as JSON.</summary>
+internal static class Json
+{
+    /// <summary>The options of every route.</summary>
+    public static readonly JsonSerializerOptions Options = Configure(new JsonSerializerOptions());
+
+    /// <summary>How a type is written.</summary>
+    public static JsonTypeInfo<T> Of<T>() => (JsonTypeInfo<T>)Options.GetTypeInfo(typeof(T));
+
+    /// <summary>Sets options as every route has them.</summary>
+    public static JsonSerializerOptions Configure(JsonSerializerOptions options)
+    {
+        options.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower;
+        options.PropertyNameCaseInsensitive = false;
+        options.NumberHandling = JsonNumberHandling.Strict;
+        options.RespectNullableAnnotations = true;
+        options.RespectRequiredConstructorParameters = true;
+
+        // Answers are never put into HTML, so plain text stays plain.
+        options.Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping;
+        options.TypeInfoResolverChain.Insert(0, ApiJson.Default);
+        return options;
+    }
+}

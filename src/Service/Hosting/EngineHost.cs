@@ -1,0 +1,63 @@
+using Chatterbox.Engine;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
+
+namespace Chatterbox.Service.Hosting;
+
+/// <summary>Starts the engine with the service and drains it when the service stops.</summary>
+internal sealed class EngineHost(ISpeechEngine engine, LoadedModel model, IHostApplicationLifetime lifetime, ILogger<EngineHost> logger) : IHostedService, IDisposable
+{
+    private readonly CancellationTokenSource _giveUp = new();
+    private Task _drained = Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        // At once, not in StopAsync: the server, which stops first, waits for answers that only a draining engine gives.
+        lifetime.ApplicationStopping.Register(() => _drained = engine.StopAsync(_giveUp.Token));
+        _ = TellWhenReady();
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        using (cancellationToken.Register(_giveUp.Cancel))
+        {
+            await _drained;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _giveUp.Dispose();
+
+    private async Task TellWhenReady()
+    {
+        try
+        {
+            await engine.Ready;
+            logger.LogInformation("Model {Model} is ready on {Device}{StandIn}", model.Name, model.Device, model.StandIn ? ": a stand-in that only makes sound" : "");
+        }
+        catch (Exception e)
+        {
+            logger.LogCritical(e, "Model {Model} could not be loaded: every request for speech is refused", model.Name);
+        }
+    }
+}
+
+/// <summary>Puts the engine into the service.</summary>
+internal static class EngineSetup
+{
+    /// <summary>Registers the model that the settings name and the engine that owns it.</summary>
+    public static void AddEngine(this WebApplicationBuilder builder)
+    {
+        builder.Services.TryAddSingleton(TimeProvider.System);
+        builder.Services.TryAddSingleton(services => ModelLoader.Find(services.GetRequiredService<IConfiguration>()));
+        builder.Services.TryAddSingleton<ISpeechEngine>(services => new SpeechEngine(
+            [services.GetRequiredService<LoadedModel>().Load],
+            services.GetRequiredService<IOptions<EngineOptions>>().Value,
+            services.GetRequiredService<ILogger<SpeechEngine>>(),
+            services.GetRequiredService<TimeProvider>()));
+        builder.Services.AddHostedService<EngineHost>();
+    }
+}

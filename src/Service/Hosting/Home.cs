@@ -1,0 +1,39 @@
+using System.Reflection;
+using Microsoft.Net.Http.Headers;
+
+namespace Chatterbox.Service.Hosting;
+
+/// <summary>What the service is and where to go on.</summary>
+internal sealed record ServiceInformation(string Service, string Version, string Model, string Device, IReadOnlyList<string> Endpoints);
+
+/// <summary>The address without a path: information for programs, the page for people.</summary>
+internal static class Home
+{
+    private static readonly string Version =
+        typeof(Home).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
+
+    /// <summary>Adds the route.</summary>
+    public static void MapHome(this WebApplication app) => app.MapGet("/", Show)
+        .WithSummary("Information about the service; for a browser, the page")
+        .Produces<ServiceInformation>();
+
+    private static IResult Show(HttpContext http, LoadedModel model, EndpointDataSource endpoints, IWebHostEnvironment environment)
+    {
+        http.Response.Headers.Vary = HeaderNames.Accept;
+        var page = environment.WebRootFileProvider.GetFileInfo("index.html");
+        if (page.Exists && PrefersHtml(http.Request))
+        {
+            return TypedResults.Stream(page.CreateReadStream(), "text/html; charset=utf-8");
+        }
+
+        var routes = endpoints.Endpoints.OfType<RouteEndpoint>()
+            .SelectMany(e => e.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods.Select(m => $"{m} {e.RoutePattern.RawText}") ?? [])
+            .Distinct();
+        return TypedResults.Ok(new ServiceInformation("Chatterbox.Net", Version, model.Name, model.Device, [.. routes]));
+    }
+
+    private static bool PrefersHtml(HttpRequest request) =>
+        MediaTypeHeaderValue.TryParseList(request.Headers.Accept, out var accepted)
+        && accepted.Where(a => a.Quality is not 0).OrderByDescending(a => a.Quality ?? 1).FirstOrDefault(a => a.MediaType == "text/html" || a.MediaType == "application/json")
+            is { } first && first.MediaType == "text/html";
+}

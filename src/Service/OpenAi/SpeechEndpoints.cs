@@ -1,0 +1,153 @@
+using System.ComponentModel.DataAnnotations;
+using System.Diagnostics;
+using System.Globalization;
+using System.Reflection;
+using Chatterbox.Engine;
+using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Streaming;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
+
+namespace Chatterbox.Service.OpenAi;
+
+/// <summary>OpenAI's speech route and what its clients ask beside it.</summary>
+internal static class SpeechEndpoints
+{
+    private const int LongestInput = 4096;
+    private static readonly long Started = new DateTimeOffset(Process.GetCurrentProcess().StartTime).ToUnixTimeSeconds();
+
+    /// <summary>Registers what they need.</summary>
+    public static void AddOpenAi(this WebApplicationBuilder builder)
+    {
+        builder.Services.TryAddSingleton<Ffmpeg>();
+        builder.Services.AddSingleton<VoiceNames>();
+    }
+
+    /// <summary>Adds the routes.</summary>
+    public static void MapOpenAi(this WebApplication app)
+    {
+        var routes = app.MapGroup("/v1").WithTags("OpenAI").WithMetadata(OpenAiErrors.Dialect);
+        routes.MapPost("/audio/speech", Speak).WithSummary("Speaks a text");
+        routes.MapGet("/audio/voices", (VoiceNames voices) => voices.List()).WithSummary("Voices that can be named");
+        routes.MapGet("/models", (LoadedModel model) => new ModelList("list", [Entry(model)])).WithSummary("Models that can be named");
+        routes.MapGet("/models/{*id}", (string id, LoadedModel model, IOptions<OpenAiOptions> options) =>
+        {
+            CheckModel(id, model, options.Value);
+            return Entry(model);
+        }).WithSummary("One model");
+    }
+
+    private static ModelEntry Entry(LoadedModel model) => new(model.Name, "model", Started, "resemble-ai");
+
+    private static async Task<IResult> Speak(
+        SpeechBody body, ISpeechEngine engine, LoadedModel model, VoiceNames voices, Ffmpeg ffmpeg, IOptions<OpenAiOptions> options, HttpContext http, ILogger<SpeechResponse> logger, CancellationToken cancel)
+    {
+        CheckModel(body.Model, model, options.Value);
+        var format = Check(body, model, ffmpeg);
+        var plan = TextPlan.Of(body.Input, "input");
+        if (engine.Status.State == EngineState.Loading)
+        {
+            throw new UnavailableException("The model is being loaded. Try again in a while; GET /health/ready tells when.");
+        }
+
+        var seed = body.Seed ?? Random.Shared.NextInt64(1L << 53); // a number that every JSON reader can hold
+        var job = engine.Submit(
+            new SpeechRequest
+            {
+                Pieces = plan.Pieces,
+                Voice = await voices.Find(body.Voice, cancel),
+                Sampling = Sampling(body, seed),
+                Language = body.Language,
+                Client = Clients.Of(http),
+            },
+            cancel);
+
+        var headers = http.Response.Headers;
+        headers["X-Chatterbox-Seed"] = seed.ToString(CultureInfo.InvariantCulture);
+        QueueHeaders.Set(http, job);
+        if (body.Instructions is not null)
+        {
+            headers["X-Chatterbox-Ignored"] = "instructions";
+        }
+
+        var speech = new JoinedSpeech(plan, job.Events);
+        var bytes = format.Encode(speech.Blocks(cancel), body.Speed, ffmpeg, cancel);
+        return new SpeechResponse(format, speech, bytes, asEvents: body.StreamFormat == "sse", logger);
+    }
+
+    private static void CheckModel(string asked, LoadedModel model, OpenAiOptions options)
+    {
+        if (asked != model.Name && (!options.ModelAliases.TryGetValue(asked, out var name) || name != model.Name))
+        {
+            throw OpenAiErrors.NoModel(model.Name);
+        }
+    }
+
+    private static AudioFormat Check(SpeechBody body, LoadedModel model, Ffmpeg ffmpeg)
+    {
+        var characters = body.Input.EnumerateRunes().Count();
+        if (characters > LongestInput)
+        {
+            throw OpenAiErrors.Invalid("input", $"'input' has {characters} characters; it can have {LongestInput}. Send the rest in another request.", "string_above_max_length");
+        }
+
+        foreach (var property in typeof(SpeechBody).GetProperties())
+        {
+            if (property.GetCustomAttribute<RangeAttribute>() is { } range && property.GetValue(body) is { } value && !range.IsValid(value))
+            {
+                var name = RequestBody.NameOf(property.Name)!;
+                var from = range.MinimumIsExclusive ? "above " : "from ";
+                throw OpenAiErrors.Invalid(name, string.Create(CultureInfo.InvariantCulture, $"'{name}' is {value}; it must be {from}{range.Minimum} to {range.Maximum}."));
+            }
+        }
+
+        foreach (var name in model.Lacks.Where(name => IsGiven(body, name)))
+        {
+            throw OpenAiErrors.Invalid(name, $"Model '{model.Name}' does not have '{name}'. Leave it out.", "unsupported_parameter");
+        }
+
+        CheckLanguage(body.Language, model);
+        if (body.StreamFormat is not ("audio" or "sse"))
+        {
+            throw OpenAiErrors.Invalid("stream_format", "'stream_format' must be audio or sse.");
+        }
+
+        var format = AudioFormat.All.FirstOrDefault(f => f.Name == body.ResponseFormat)
+            ?? throw OpenAiErrors.Invalid("response_format", $"'response_format' must be one of {string.Join(", ", AudioFormat.All.Select(f => f.Name))}.");
+        if (format.NeedsFfmpeg(body.Speed) && !ffmpeg.IsAvailable)
+        {
+            throw format.Encoding is not null
+                ? OpenAiErrors.Invalid("response_format", $"{format.Name} needs ffmpeg, which this service does not have. Ask for wav or pcm.", "ffmpeg_missing")
+                : OpenAiErrors.Invalid("speed", "A 'speed' other than 1 needs ffmpeg, which this service does not have. Leave it out.", "ffmpeg_missing");
+        }
+
+        return format;
+    }
+
+    private static bool IsGiven(SpeechBody body, string parameter) =>
+        typeof(SpeechBody).GetProperties().FirstOrDefault(p => RequestBody.NameOf(p.Name) == parameter)?.GetValue(body) is not null;
+
+    private static void CheckLanguage(string? language, LoadedModel model)
+    {
+        if (language is null || model.Languages.Contains(language))
+        {
+            return;
+        }
+
+        throw model.Languages.Count == 0
+            ? OpenAiErrors.Invalid("language", $"Model '{model.Name}' speaks one language. Leave 'language' out.", "unsupported_parameter")
+            : OpenAiErrors.Invalid("language", $"Model '{model.Name}' does not speak that language. It speaks {string.Join(", ", model.Languages)}.");
+    }
+
+    private static SamplingOptions Sampling(SpeechBody body, long seed) => new()
+    {
+        Seed = seed,
+        Exaggeration = body.Exaggeration,
+        CfgWeight = body.CfgWeight,
+        Temperature = body.Temperature,
+        TopP = body.TopP,
+        MinP = body.MinP,
+        TopK = body.TopK,
+        RepetitionPenalty = body.RepetitionPenalty,
+    };
+}

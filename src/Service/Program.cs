@@ -1,0 +1,54 @@
+using Chatterbox.Service.Hosting;
+using Chatterbox.Service.OpenAi;
+using Chatterbox.Service.Speak;
+using Chatterbox.Service.Voices;
+using Microsoft.Extensions.Options;
+
+namespace Chatterbox.Service;
+
+/// <summary>The service: settings, the engine, then one line for each group of routes.</summary>
+internal static class Program
+{
+    /// <summary>Serves until told to stop.</summary>
+    /// <returns>0; or 1 if a setting is wrong, with the reason on standard error.</returns>
+    public static async Task<int> Main(string[] args)
+    {
+        try
+        {
+            await using var app = Build(args);
+            await app.RunAsync();
+            return 0;
+        }
+        catch (Exception e) when (e is OptionsValidationException or SettingException)
+        {
+            await Console.Error.WriteLineAsync($"The service cannot start. {e.Message}");
+            return 1;
+        }
+    }
+
+    /// <summary>Puts the service together.</summary>
+    /// <param name="args">Settings from the command line.</param>
+    /// <param name="configure">Last word on settings and parts, for tests.</param>
+    internal static WebApplication Build(string[] args, Action<WebApplicationBuilder>? configure = null)
+    {
+        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { ApplicationName = "Chatterbox.Service", ContentRootPath = AppContext.BaseDirectory });
+        builder.Configuration.AddCommandLine(args, Settings.ShortSwitches);
+        configure?.Invoke(builder);
+        builder.AddSettings();
+        builder.AddEngine();
+        builder.AddVoices();
+        builder.AddSpeak();
+        builder.AddOpenAi();
+
+        var app = builder.Build();
+        app.UseErrors();
+        app.UseModelHeader();
+        app.UseRouting();
+        app.UseStaticFiles();
+        app.MapHealth();
+        app.MapHome();
+        app.MapSpeak();
+        app.MapOpenAi();
+        return app;
+    }
+}

@@ -1,0 +1,45 @@
+using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Streaming;
+using Chatterbox.Service.Voices;
+using Microsoft.AspNetCore.Mvc;
+
+namespace Chatterbox.Service.Speak;
+
+/// <summary>The routes that existing clients rely on, to the letter.</summary>
+internal static class SpeakEndpoints
+{
+    /// <summary>Registers what they need.</summary>
+    public static void AddSpeak(this WebApplicationBuilder builder)
+    {
+        builder.Services.AddSingleton<Speaker>();
+        builder.Services.ConfigureHttpJsonOptions(json => Json.Configure(json.SerializerOptions));
+        builder.Services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true); // the dialects answer
+    }
+
+    /// <summary>Adds the routes.</summary>
+    public static void MapSpeak(this WebApplication app)
+    {
+        var routes = app.MapGroup("").WithTags("Speak").WithMetadata(SpeakErrors.Dialect);
+        routes.MapPost("/speak", Speak).WithSummary("Speaks a text: as events sentence by sentence, or into a file");
+        routes.MapGet("/speak", SpeakFromQuery).WithSummary("The same events for a browser's EventSource, which can only GET");
+        routes.MapGet("/voices", (VoiceFolder folder) => new VoiceList(folder.SpeakNames(), "Built-in default voice")).WithSummary("Names of the recordings that /speak knows");
+        routes.MapGet("/audio/{id}", Audio).WithSummary("A finished file");
+    }
+
+    private static async Task<IResult> Speak(SpeakRequest body, Speaker speaker, HttpContext http, CancellationToken cancel) => body.Stream
+        ? new SseResult<SpeakEvent>(await speaker.Stream(body, Clients.Of(http), cancel), Json.Of<SpeakEvent>())
+        : TypedResults.Ok(await speaker.Save(body, Clients.Of(http), cancel));
+
+    private static async Task<IResult> SpeakFromQuery(
+        Speaker speaker,
+        HttpContext http,
+        string text,
+        string voice = "default",
+        double exaggeration = 0.5,
+        [FromQuery(Name = "cfg_weight")] double cfgWeight = 0.5) =>
+        new SseResult<SpeakEvent>(await speaker.Stream(new SpeakRequest(text, voice, exaggeration, cfgWeight, true), Clients.Of(http), http.RequestAborted), Json.Of<SpeakEvent>());
+
+    private static IResult Audio(string id, Speaker speaker) => speaker.PathOf(id) is { } path && File.Exists(path)
+        ? TypedResults.PhysicalFile(path, "audio/wav", enableRangeProcessing: true)
+        : throw new RefusedException(new Refusal(404, "Audio not found", "id", "not_found"));
+}

@@ -1,0 +1,50 @@
+namespace Chatterbox.Service.Streaming;
+
+/// <summary>A format in which speech is sent.</summary>
+/// <param name="Name">Its name in requests.</param>
+/// <param name="ContentType">Its media type.</param>
+/// <param name="Encoding">ffmpeg's arguments for it; null for what needs no encoder.</param>
+internal sealed record AudioFormat(string Name, string ContentType, IReadOnlyList<string>? Encoding)
+{
+    /// <summary>Every format.</summary>
+    public static readonly IReadOnlyList<AudioFormat> All =
+    [
+        new("mp3", "audio/mpeg", ["-c:a", "libmp3lame", "-b:a", "128k", "-write_xing", "0", "-id3v2_version", "0", "-f", "mp3"]),
+        new("opus", "audio/opus", ["-c:a", "libopus", "-b:a", "64k", "-page_duration", "200000", "-f", "ogg"]),
+        new("aac", "audio/aac", ["-c:a", "aac", "-b:a", "128k", "-f", "adts"]),
+        new("flac", "audio/flac", ["-c:a", "flac", "-sample_fmt", "s16", "-f", "flac"]),
+        new("wav", "audio/wav", null),
+        new("pcm", "audio/pcm", null),
+    ];
+
+    /// <summary>Whether ffmpeg is needed for this format at this speed.</summary>
+    public bool NeedsFfmpeg(double speed) => Encoding is not null || speed != 1;
+
+    /// <summary>Encodes speech while it is made. A block of bytes is good until the next is asked for.</summary>
+    public IAsyncEnumerable<ReadOnlyMemory<byte>> Encode(IAsyncEnumerable<float[]> speech, double speed, Ffmpeg ffmpeg, CancellationToken cancel)
+    {
+        if (Encoding is not null)
+        {
+            return ffmpeg.Encode(speech, speed, Encoding, cancel);
+        }
+
+        var pcm = speed == 1 ? speech.Select(block => (ReadOnlyMemory<byte>)WavFormat.Pcm(block)) : ffmpeg.Encode(speech, speed, ["-f", "s16le"], cancel);
+        return Name == "wav" ? WithHeader(pcm) : pcm;
+    }
+
+    /// <summary>The header waits for the first audio: until then an error can still be an error.</summary>
+    private static async IAsyncEnumerable<ReadOnlyMemory<byte>> WithHeader(IAsyncEnumerable<ReadOnlyMemory<byte>> pcm)
+    {
+        var begins = true;
+        await foreach (var block in pcm)
+        {
+            if (begins)
+            {
+                yield return WavFormat.StreamHeader();
+                begins = false;
+            }
+
+            yield return block;
+        }
+    }
+}

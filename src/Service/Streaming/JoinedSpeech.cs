@@ -1,0 +1,90 @@
+using System.Runtime.CompilerServices;
+using Chatterbox.Engine;
+
+namespace Chatterbox.Service.Streaming;
+
+/// <summary>A piece of a request could not be spoken, so the rest is of no use.</summary>
+internal sealed class PieceFailedException(int piece, Exception inner) : Exception($"Piece {piece + 1} could not be spoken: {inner.Message}", inner);
+
+/// <summary>The pieces of a text joined into one stretch of speech: faded at their ends, so that nothing clicks, with the
+/// plan's pauses between them.</summary>
+internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> events)
+{
+    private const int FadeSamples = SpeechResult.SampleRate / 200; // 5 ms
+
+    /// <summary>Text tokens spoken so far.</summary>
+    public int TextTokens { get; private set; }
+
+    /// <summary>Speech tokens made so far.</summary>
+    public int SpeechTokens { get; private set; }
+
+    /// <summary>Samples handed out so far.</summary>
+    public long Samples { get; private set; }
+
+    /// <summary>The speech, block by block, once.</summary>
+    /// <exception cref="PieceFailedException">A piece could not be spoken.</exception>
+    public async IAsyncEnumerable<float[]> Blocks([EnumeratorCancellation] CancellationToken cancel = default)
+    {
+        if (plan.PausesSeconds[0] > 0)
+        {
+            yield return Count(Silence(plan.PausesSeconds[0]));
+        }
+
+        float[] held = []; // the last samples of a piece are faded once it is known that they are
+        var begins = true;
+        await foreach (var happened in events.WithCancellation(cancel))
+        {
+            if (happened is PieceFailed failed)
+            {
+                throw new PieceFailedException(failed.Piece, failed.Error);
+            }
+
+            var chunk = (AudioChunk)happened;
+            TextTokens += chunk.TextTokens;
+            SpeechTokens += chunk.SpeechTokens;
+            float[] samples = [.. held, .. chunk.Samples];
+            if (begins)
+            {
+                FadeIn(samples);
+            }
+
+            begins = chunk.EndsPiece;
+            if (chunk.EndsPiece)
+            {
+                held = [];
+                FadeOut(samples);
+                yield return Count([.. samples, .. Silence(plan.PausesSeconds[chunk.Piece + 1])]);
+            }
+            else
+            {
+                var keep = Math.Min(FadeSamples, samples.Length);
+                held = samples[^keep..];
+                yield return Count(samples[..^keep]);
+            }
+        }
+    }
+
+    private static float[] Silence(double seconds) => new float[(int)Math.Round(seconds * SpeechResult.SampleRate)];
+
+    private static void FadeIn(Span<float> samples)
+    {
+        var length = Math.Min(FadeSamples, samples.Length);
+        for (var i = 0; i < length; i++)
+        {
+            samples[i] *= (float)i / length;
+        }
+    }
+
+    private static void FadeOut(Span<float> samples)
+    {
+        samples.Reverse();
+        FadeIn(samples);
+        samples.Reverse();
+    }
+
+    private float[] Count(float[] block)
+    {
+        Samples += block.Length;
+        return block;
+    }
+}

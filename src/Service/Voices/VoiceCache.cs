@@ -1,0 +1,170 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Security.Cryptography;
+using Chatterbox.Audio;
+using Chatterbox.Engine;
+using Chatterbox.Service.Hosting;
+using Chatterbox.Voices;
+using Microsoft.Extensions.Options;
+
+namespace Chatterbox.Service.Voices;
+
+/// <summary>How recordings and finished voices are read and written.</summary>
+/// <param name="LoadRecording">Reads a recording of any kind.</param>
+/// <param name="LoadVoice">Reads a finished voice.</param>
+/// <param name="SaveVoice">Writes one.</param>
+internal sealed record VoiceFormats(Func<string, AudioClip> LoadRecording, Func<string, Voice> LoadVoice, Action<string, Voice, VoiceInfo> SaveVoice);
+
+/// <summary>
+/// Voices by the content of their files: what a model computes from a recording once is kept in memory and on disk, both
+/// bounded, and those who ask for the same at the same time wait for one computation.
+/// </summary>
+internal sealed class VoiceCache(
+    ISpeechEngine engine, LoadedModel model, VoiceFormats formats, IOptions<VoiceOptions> options, IOptions<ServiceOptions> service, ILogger<VoiceCache> logger)
+{
+    private readonly Lock _gate = new();
+    private readonly Dictionary<string, LinkedListNode<(string Key, Voice Voice)>> _byKey = [];
+    private readonly LinkedList<(string Key, Voice Voice)> _byUse = new();
+    private readonly Dictionary<string, Task<Voice>> _pending = [];
+    private readonly ConcurrentDictionary<string, (long Length, DateTime Written, string Key)> _keys = new();
+    private readonly string _folder = options.Value.CacheFolder is { Length: > 0 } set ? set : Path.Combine(service.Value.AudioFolder, ".voices");
+
+    /// <summary>Counts what was found in memory, on disk, or had to be made.</summary>
+    public event Action<string>? Looked;
+
+    /// <summary>The voice of a file.</summary>
+    /// <exception cref="VoiceException">The file cannot become a voice.</exception>
+    public async Task<Voice> GetAsync(VoiceEntry entry, CancellationToken cancel)
+    {
+        var key = await KeyOf(entry, cancel);
+        Task<Voice> making;
+        lock (_gate)
+        {
+            if (_byKey.TryGetValue(key, out var node))
+            {
+                _byUse.Remove(node);
+                _byUse.AddFirst(node);
+                Looked?.Invoke("memory");
+                return node.Value.Voice;
+            }
+
+            if (!_pending.TryGetValue(key, out making!))
+            {
+                // Made for all who wait for it, so no one of them can cancel it.
+                _pending[key] = making = Task.Run(() => Make(entry, key), CancellationToken.None);
+            }
+        }
+
+        return await making.WaitAsync(cancel);
+    }
+
+    /// <summary>Forgets what is known about a file that has changed or gone.</summary>
+    public void Forget(string path) => _keys.TryRemove(path, out _);
+
+    private async Task<Voice> Make(VoiceEntry entry, string key)
+    {
+        Voice? made = null;
+        try
+        {
+            made = entry.IsVoiceFile ? formats.LoadVoice(entry.Path) : await LoadOrCompute(entry, key);
+            return made;
+        }
+        catch (VoiceException e) when (e.Message.Contains(entry.Path, StringComparison.Ordinal))
+        {
+            throw new VoiceException(e.Message.Replace(entry.Path, entry.Id, StringComparison.Ordinal), e); // where files lie is nobody's business
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _pending.Remove(key);
+                if (made is not null)
+                {
+                    Keep(key, made);
+                }
+            }
+        }
+    }
+
+    private void Keep(string key, Voice voice)
+    {
+        _byKey[key] = _byUse.AddFirst((key, voice));
+        while (_byUse.Count > options.Value.MaxInMemory)
+        {
+            _byKey.Remove(_byUse.Last!.Value.Key);
+            _byUse.RemoveLast();
+        }
+    }
+
+    private async Task<Voice> LoadOrCompute(VoiceEntry entry, string key)
+    {
+        var file = Path.Combine(_folder, key + VoiceFolder.VoiceFileExtension);
+        if (options.Value.MaxOnDisk > 0 && File.Exists(file))
+        {
+            try
+            {
+                var kept = formats.LoadVoice(file);
+                File.SetLastWriteTimeUtc(file, DateTime.UtcNow);
+                Looked?.Invoke("disk");
+                return kept;
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException or ChatterboxException)
+            {
+                logger.LogWarning(e, "The kept voice {File} cannot be read and is made again", file);
+            }
+        }
+
+        Looked?.Invoke("made");
+        var started = Stopwatch.GetTimestamp();
+        var voice = await engine.CreateVoiceAsync(formats.LoadRecording(entry.Path));
+        logger.LogInformation("Voice {Voice} was made in {Seconds:0.00} s", entry.Id, Stopwatch.GetElapsedTime(started).TotalSeconds);
+        if (options.Value.MaxOnDisk > 0)
+        {
+            SaveToDisk(file, voice, new VoiceInfo(entry.Id) { Model = model.Name, SourceHash = key.Split('-')[0], Created = DateTimeOffset.UtcNow });
+        }
+
+        return voice;
+    }
+
+    private void SaveToDisk(string file, Voice voice, VoiceInfo info)
+    {
+        try
+        {
+            var folder = Directory.CreateDirectory(_folder);
+            var half = Path.Combine(_folder, $".{Path.GetRandomFileName()}");
+            formats.SaveVoice(half, voice, info);
+            File.Move(half, file, overwrite: true);
+            foreach (var old in folder.EnumerateFiles("*" + VoiceFolder.VoiceFileExtension).OrderByDescending(f => f.LastWriteTimeUtc).Skip(options.Value.MaxOnDisk))
+            {
+                old.Delete();
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or VoiceException)
+        {
+            logger.LogWarning(e, "A voice could not be kept in {Folder}: it will be made again after a restart", _folder);
+        }
+    }
+
+    /// <summary>The file's content and the model that hears it: another model makes another voice of the same recording.</summary>
+    private async Task<string> KeyOf(VoiceEntry entry, CancellationToken cancel)
+    {
+        var file = new FileInfo(entry.Path);
+        if (_keys.TryGetValue(entry.Path, out var known) && file.Exists && known.Length == file.Length && known.Written == file.LastWriteTimeUtc)
+        {
+            return known.Key;
+        }
+
+        try
+        {
+            await using var stream = new FileStream(entry.Path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1 << 16, useAsync: true);
+            var hash = Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, cancel));
+            var key = $"{hash}-{Convert.ToHexStringLower(SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(model.Name)))[..8]}";
+            _keys[entry.Path] = (file.Length, file.LastWriteTimeUtc, key);
+            return key;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new VoiceException($"The file of voice '{entry.Id}' cannot be read. Try again, or use another voice.", e);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+// The page: asks for a stream of sentences, plays them without gaps, and shows what happens.
+import { Player } from './player.js';
+import { draw } from './wave.js';
+
+const at = id => document.getElementById(id);
+const player = new Player({ onPlaying: mark('playing'), onPlayed: mark('played'), onEnd: () => { at('status').textContent = 'Done.'; setBusy(false); } });
+let source = null; // what the events come from, while they come
+let total = 0;
+
+function mark(state) {
+  return index => {
+    const item = at('sentences').children[index];
+    if (item) item.className = state;
+  };
+}
+
+function setBusy(busy) {
+  at('speak').disabled = busy;
+  at('stop').disabled = !busy;
+}
+
+function fail(message) {
+  at('error').textContent = message;
+  at('error').hidden = false;
+}
+
+function close() {
+  source?.close();
+  source = null;
+}
+
+function onEvent(e) {
+  if (e.status === 'complete') {
+    close();
+    if (player.length === 0) {
+      setBusy(false);
+      at('status').textContent = 'Nothing could be spoken.';
+    } else {
+      at('status').textContent = `${e.total_chunks} of ${e.total_chunks} sentences made.`;
+      showDownload();
+      player.finish();
+    }
+  } else if (e.status === 'error') {
+    at('sentences').append(Object.assign(document.createElement('li'), { className: 'failed', textContent: `Sentence ${e.chunk_index + 1}: ${e.message}` }));
+    fail(`Sentence ${e.chunk_index + 1} could not be spoken.`);
+    progress(e.chunk_index + 1);
+  } else if (e.status === 'success') {
+    total = e.total_chunks;
+    at('sentences').append(Object.assign(document.createElement('li'), { textContent: e.text }));
+    progress(e.chunk_index + 1);
+  } else if (e.audio_data) {
+    player.add(e.chunk_index, Uint8Array.from(atob(e.audio_data), c => c.charCodeAt(0)));
+  }
+}
+
+function progress(made) {
+  at('progress').max = Math.max(total, made);
+  at('progress').value = made;
+  at('status').textContent = `${made} of ${Math.max(total, made)} sentences made.`;
+}
+
+function showDownload() {
+  URL.revokeObjectURL(at('download').href);
+  at('download').href = URL.createObjectURL(player.wav());
+  at('download').hidden = false;
+}
+
+// EventSource cannot send a key, nor can it tell why a request was refused: with a key, and to ask for the reason, fetch does.
+function listen(request) {
+  const query = new URLSearchParams(request);
+  if (at('key').value) return fetchEvents({ ...request, exaggeration: +request.exaggeration, cfg_weight: +request.cfg_weight, stream: true });
+  const events = new EventSource(`speak?${query}`);
+  let opened = false;
+  events.onopen = () => { opened = true; };
+  events.onmessage = message => onEvent(JSON.parse(message.data));
+  events.onerror = async () => { // also what EventSource says when a stream has ended: it would ask again
+    events.close();
+    if (!source) return;
+    close();
+    if (opened) {
+      fail('The connection was lost.');
+      player.finish();
+      if (player.length === 0) setBusy(false);
+    } else {
+      await explain(request);
+    }
+  };
+  return events;
+}
+
+async function explain(request) {
+  fetchEvents({ ...request, exaggeration: +request.exaggeration, cfg_weight: +request.cfg_weight, stream: true });
+}
+
+function fetchEvents(body) {
+  const gone = new AbortController();
+  (async () => {
+    const headers = { 'Content-Type': 'application/json' };
+    if (at('key').value) headers.Authorization = `Bearer ${at('key').value}`;
+    const answer = await fetch('speak', { method: 'POST', headers, body: JSON.stringify(body), signal: gone.signal });
+    if (!answer.ok) {
+      at('key-label').hidden = at('key-label').hidden && answer.status !== 401;
+      const error = await answer.json().catch(() => null);
+      throw new Error(error?.detail ?? `The service answered ${answer.status}.`);
+    }
+
+    source ??= { close: () => gone.abort() };
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = '';
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      const blocks = (rest + value).split('\n\n');
+      rest = blocks.pop();
+      blocks.filter(b => b.startsWith('data: ')).forEach(b => onEvent(JSON.parse(b.slice(6))));
+    }
+  })().catch(error => {
+    if (error.name === 'AbortError') return;
+    close();
+    fail(error.message);
+    setBusy(false);
+    at('status').textContent = 'Ready.';
+  });
+  return { close: () => gone.abort() };
+}
+
+at('form').addEventListener('submit', event => {
+  event.preventDefault();
+  close();
+  player.reset(); // a key press or click has happened, so sound may begin
+  total = 0;
+  at('error').hidden = true;
+  at('download').hidden = true;
+  at('sentences').replaceChildren();
+  at('progress').value = 0;
+  at('status').textContent = 'Waiting for the first sentence…';
+  setBusy(true);
+  source = listen({ text: at('text').value, voice: at('voice').value, exaggeration: at('exaggeration').value, cfg_weight: at('cfg_weight').value });
+});
+
+at('stop').addEventListener('click', () => {
+  close();
+  if (player.length > 0) showDownload();
+  player.stop();
+  setBusy(false);
+  at('status').textContent = 'Stopped.';
+});
+
+document.addEventListener('keydown', event => {
+  if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && !at('speak').disabled) at('form').requestSubmit();
+  if (event.key === 'Escape' && !at('stop').disabled) at('stop').click();
+});
+
+for (const id of ['exaggeration', 'cfg_weight']) {
+  at(id).addEventListener('input', () => { at(`${id}-value`).value = at(id).value; });
+}
+
+const count = () => { at('count').textContent = [...at('text').value].length; };
+at('text').addEventListener('input', count);
+count();
+
+async function describe() {
+  try {
+    const health = await (await fetch('health')).json();
+    at('model').textContent = `${health.model} on ${health.device}: ${health.status}${health.model_loaded ? '' : ', no model loaded'}`;
+    const answer = await fetch('voices', at('key').value ? { headers: { Authorization: `Bearer ${at('key').value}` } } : {});
+    at('key-label').hidden = at('key-label').hidden && answer.status !== 401;
+    const { voices = [] } = answer.ok ? await answer.json() : {};
+    const chosen = at('voice').value;
+    at('voice').replaceChildren(...['default', ...voices].map(name => new Option(name, name, false, name === chosen)));
+  } catch {
+    at('model').textContent = 'The service does not answer.';
+  }
+}
+
+at('key').addEventListener('change', describe);
+describe();
+draw(at('wave'), player);
+
+window.chatterbox = player; // for a look from the console

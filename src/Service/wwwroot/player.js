@@ -1,0 +1,79 @@
+// Sentences into one AudioContext, each begun where the one before it ends.
+const LEAD_SECONDS = 0.08;
+
+export class Player {
+  constructor({ onPlaying, onPlayed, onEnd }) {
+    Object.assign(this, { onPlaying, onPlayed, onEnd, context: null, analyser: null });
+    this.#clear();
+  }
+
+  get length() { return this.pieces.length; }
+
+  /** Begins anew. To be called when the user has pressed something: browsers allow sound only then. */
+  reset() {
+    this.stop();
+    this.context ??= new AudioContext({ sampleRate: 24000 });
+    this.context.resume();
+    this.analyser = this.context.createAnalyser();
+    this.analyser.fftSize = 2048;
+    this.analyser.connect(this.context.destination);
+    this.#clear();
+  }
+
+  /** Queues a sentence: a complete WAV file of 16-bit mono samples. */
+  add(index, wav) {
+    const view = new DataView(wav.buffer, wav.byteOffset, wav.byteLength);
+    const buffer = this.context.createBuffer(1, Math.max(1, (wav.byteLength - 44) >> 1), view.getUint32(24, true));
+    const samples = buffer.getChannelData(0);
+    for (let i = 0, byte = 44; byte + 1 < wav.byteLength; i++, byte += 2) samples[i] = view.getInt16(byte, true) / 32768;
+
+    const node = this.context.createBufferSource();
+    node.buffer = buffer;
+    node.connect(this.analyser);
+    const start = Math.max(this.end, this.context.currentTime + LEAD_SECONDS);
+    node.start(start);
+    this.end = start + buffer.duration;
+    const piece = { index, wav, node, start, end: this.end };
+    node.onended = () => {
+      if (!this.pieces.includes(piece)) return;
+      this.onPlayed(index);
+      this.playing--;
+      if (this.playing === 0 && this.finished) this.onEnd();
+    };
+    setTimeout(() => this.pieces.includes(piece) && this.onPlaying(index), (start - this.context.currentTime) * 1000);
+    this.playing++;
+    this.pieces.push(piece);
+  }
+
+  /** No more sentences come. */
+  finish() {
+    this.finished = true;
+    if (this.playing === 0 && this.length > 0) this.onEnd();
+  }
+
+  /** Silence, now. */
+  stop() {
+    const pieces = this.pieces;
+    this.#clear();
+    for (const { node } of pieces) node.stop();
+    this.analyser?.disconnect();
+  }
+
+  /** Everything that was queued, as one file. */
+  wav() {
+    const parts = this.pieces.map(p => p.wav.subarray(44));
+    const bytes = parts.reduce((sum, p) => sum + p.length, 0);
+    const header = new Uint8Array(this.pieces[0].wav.slice(0, 44));
+    const view = new DataView(header.buffer);
+    view.setUint32(4, bytes + 36, true);
+    view.setUint32(40, bytes, true);
+    return new Blob([header, ...parts], { type: 'audio/wav' });
+  }
+
+  #clear() {
+    this.pieces = [];
+    this.playing = 0;
+    this.end = 0;
+    this.finished = false;
+  }
+}

@@ -1,0 +1,101 @@
+using System.Collections.Concurrent;
+using Chatterbox.Audio;
+using Chatterbox.Engine;
+
+namespace Chatterbox.Service.Tests;
+
+/// <summary>
+/// A model whose time is the test's: it makes a tone that depends on text, voice, seed and settings, at once or when it
+/// is let go.
+/// </summary>
+internal sealed class FakeModel : ISpeechModel
+{
+    /// <summary>A text that is spoken in two pieces.</summary>
+    public const string TwoPieces = "This sentence is the first of them, and it is long enough to be a piece by itself, or so its author did hope. "
+        + "This is the second sentence, which is not spoken together with the first.";
+
+    private readonly SemaphoreSlim _turns = new(0);
+
+    /// <summary>What was asked of it, in order.</summary>
+    public ConcurrentQueue<(string Text, SamplingOptions Sampling, Voice Voice, string? Language)> Calls { get; } = new();
+
+    /// <summary>What was given up while it was being spoken.</summary>
+    public ConcurrentQueue<string> Cancelled { get; } = new();
+
+    /// <summary>Voices that were made.</summary>
+    public int VoicesMade;
+
+    /// <summary>Most calls at once; more than one is a fault.</summary>
+    public int MostAtOnce;
+
+    private int _atOnce;
+
+    /// <summary>True to wait before each piece until <see cref="LetGo"/>.</summary>
+    public bool Holds { get; set; }
+
+    /// <inheritdoc/>
+    public Voice? BuiltInVoice { get; } = MakeVoice(1);
+
+    /// <summary>Lets pieces that wait, or will, be spoken.</summary>
+    public void LetGo(int pieces = 1) => _turns.Release(pieces);
+
+    /// <inheritdoc/>
+    public SpeechResult Synthesize(
+        string text, Voice voice, SamplingOptions sampling, string? language = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default)
+    {
+        MostAtOnce = Math.Max(MostAtOnce, Interlocked.Increment(ref _atOnce));
+        try
+        {
+            Calls.Enqueue((text, sampling, voice, language));
+            if (Holds)
+            {
+                _turns.Wait(cancel);
+            }
+
+            if (text.Contains("unspeakable", StringComparison.Ordinal))
+            {
+                throw new InvalidOperationException("A fault of the model.");
+            }
+
+            if (text.Contains("unusable", StringComparison.Ordinal))
+            {
+                throw new RequestException("The model cannot use this.", nameof(SamplingOptions.CfgWeight));
+            }
+
+            return new SpeechResult(Tone(text, voice, sampling), text.Length, text.Length * 2, ReachedLimit: false);
+        }
+        catch (OperationCanceledException)
+        {
+            Cancelled.Enqueue(text);
+            throw;
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _atOnce);
+        }
+    }
+
+    /// <summary>The samples of a piece: what every answer must agree with.</summary>
+    public static float[] Tone(string text, Voice voice, SamplingOptions sampling)
+    {
+        var pitch = 100 + (text.Sum(c => c) % 400) + ((sampling.Seed ?? 0) % 97) + (10 * voice.T3.SpeakerEmbedding[0]) + (100 * (sampling.Exaggeration ?? 0.5));
+        return [.. Enumerable.Range(0, 1200 * (1 + (text.Length / 4))).Select(i => 0.5f * MathF.Sin((float)(2 * Math.PI * pitch * i / SpeechResult.SampleRate)))];
+    }
+
+    /// <inheritdoc/>
+    public Voice CreateVoice(AudioClip recording)
+    {
+        Interlocked.Increment(ref VoicesMade);
+        return recording.Duration < TimeSpan.FromSeconds(0.5)
+            ? throw new VoiceException($"The recording has {recording.Duration.TotalSeconds:0.0} s; it needs 0.5 s. Use a longer one.")
+            : MakeVoice(recording.Samples.Length % 1000);
+    }
+
+    /// <inheritdoc/>
+    public double? DetectWatermark(AudioClip recording) => 1;
+
+    /// <inheritdoc/>
+    public void Dispose() => _turns.Dispose();
+
+    private static Voice MakeVoice(float mark) => new(new T3Prompt([mark], []), new S3GenPrompt([], [], []));
+}

@@ -1,0 +1,361 @@
+using System.Net;
+
+namespace Chatterbox.Service.Tests;
+
+/// <summary>Section 2 of the contract.</summary>
+public sealed class OpenAiTests
+{
+    private const string Route = "/v1/audio/speech";
+
+    [Fact]
+    public async Task Pcm_is_the_speech_of_the_model_by_seed()
+    {
+        await using var service = await TestService.Start();
+        using var answer = await service.Post(Route, new { model = "fake", input = "Hello there.", voice = "alloy", response_format = "pcm", seed = 42 });
+        Assert.Equal("audio/pcm", answer.Content.Headers.ContentType?.ToString());
+        Assert.Equal("42", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Seed")));
+        Assert.Equal("0", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Queue-Position")));
+        var samples = Wav.Pcm(await answer.Content.ReadAsByteArrayAsync());
+        var tone = FakeModel.Tone("Hello there.", service.Model.BuiltInVoice!, new SamplingOptions { Seed = 42 });
+        Assert.Equal(tone.Length, samples.Length);
+        Assert.Equal(tone[200..^200], samples[200..^200], Wav.Close);
+        Assert.Equal(0, samples[0]);
+        Assert.Equal(0, samples[^1]);
+    }
+
+    [Fact]
+    public async Task A_streamed_wav_does_not_know_its_length()
+    {
+        await using var service = await TestService.Start();
+        using var answer = await service.Post(Route, new { model = "fake", input = "Hello there.", voice = "default", response_format = "wav" });
+        Assert.Equal("audio/wav", answer.Content.Headers.ContentType?.ToString());
+        Assert.True(answer.Headers.TransferEncodingChunked);
+        var wav = await answer.Content.ReadAsByteArrayAsync();
+        Assert.Equal("RIFF"u8, wav.AsSpan(0, 4));
+        Assert.Equal(uint.MaxValue, BitConverter.ToUInt32(wav, 4));
+        Assert.Equal(24_000u, BitConverter.ToUInt32(wav, 24));
+        Assert.Equal(uint.MaxValue, BitConverter.ToUInt32(wav, 40));
+    }
+
+    [Fact]
+    public async Task Audio_comes_before_the_rest_is_made()
+    {
+        await using var service = await TestService.Start();
+        service.Model.Holds = true;
+        service.Model.LetGo();
+        using var answer = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "pcm" }, HttpCompletionOption.ResponseHeadersRead);
+        await using var body = await answer.Content.ReadAsStreamAsync();
+        Assert.True(await body.ReadAtLeastAsync(new byte[4000], 4000) == 4000);
+        service.Model.LetGo();
+        Assert.NotEqual(0, await body.ReadAtLeastAsync(new byte[10_000_000], 10_000_000, throwOnEndOfStream: false));
+    }
+
+    [Fact]
+    public async Task Events_carry_audio_and_true_token_counts()
+    {
+        await using var service = await TestService.Start();
+        const string input = FakeModel.TwoPieces;
+        using var whole = await service.Post(Route, new { model = "fake", input, voice = "default", response_format = "pcm", seed = 7 });
+        using var answer = await service.Post(Route, new { model = "fake", input, voice = "default", response_format = "pcm", seed = 7, stream_format = "sse" });
+        var events = await answer.Events();
+        Assert.All(events.SkipLast(1), e =>
+        {
+            Assert.Equal(["type", "audio"], e.Names());
+            Assert.Equal("speech.audio.delta", e.GetProperty("type").GetString());
+        });
+        Assert.Equal(await whole.Content.ReadAsByteArrayAsync(), events.SkipLast(1).SelectMany(e => e.GetProperty("audio").GetBytesFromBase64()));
+        var texts = service.Model.Calls.Skip(2).Sum(c => c.Text.Length);
+        Assert.Equal(
+            $$$"""{"type":"speech.audio.done","usage":{"input_tokens":{{{texts}}},"output_tokens":{{{2 * texts}}},"total_tokens":{{{3 * texts}}}}}""",
+            events[^1].GetRawText());
+    }
+
+    [Fact]
+    public async Task Every_setting_reaches_the_model()
+    {
+        await using var service = await TestService.Start(describe: model => model with { Languages = ["en", "de"] });
+        service.AddVoice("Ann.flac", 1234);
+        using var answer = await service.PostText(Route, """
+            {"model":"fake","input":"Hallo.","voice":{"id":"Ann"},"response_format":"pcm","speed":1,"instructions":"Whisper.","exaggeration":0.7,"cfg_weight":0.2,
+             "temperature":0.9,"top_p":0.95,"min_p":0.1,"top_k":50,"repetition_penalty":1.5,"seed":-3,"language":"de"}
+            """);
+        Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        Assert.Equal("instructions", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Ignored")));
+        var call = service.Model.Calls.Single();
+        var expected = new SamplingOptions { Seed = -3, Exaggeration = 0.7, CfgWeight = 0.2, Temperature = 0.9, TopP = 0.95, MinP = 0.1, TopK = 50, RepetitionPenalty = 1.5 };
+        Assert.Equal((expected, "de", 234f), (call.Sampling, call.Language, call.Voice.T3.SpeakerEmbedding[0]));
+    }
+
+    [Theory]
+    [InlineData("""{"input":"a","voice":"default"}""", "model", "missing_required_parameter")]
+    [InlineData("""{"model":"fake","voice":"default"}""", "input", "missing_required_parameter")]
+    [InlineData("""{"model":"fake","input":"a"}""", "voice", "missing_required_parameter")]
+    [InlineData("""{"model":5,"input":"a","voice":"default"}""", "model", "invalid_type")]
+    [InlineData("""{"model":"fake","input":["a"],"voice":"default"}""", "input", "invalid_type")]
+    [InlineData("""{"model":"fake","input":"a","voice":5}""", "voice", "invalid_type")]
+    [InlineData("""{"model":"fake","input":"a","voice":{"name":"x"}}""", "voice", "invalid_type")]
+    [InlineData("""{"model":"fake","input":"a","voice":{"id":null}}""", "voice", "invalid_type")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","speed":"fast"}""", "speed", "invalid_type")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","seed":1.5}""", "seed", "invalid_type")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","top_k":"all"}""", "top_k", "invalid_type")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","loudness":1}""", "loudness", "unknown_parameter")]
+    [InlineData("""{"model":"fake","input":"","voice":"default"}""", "input", null)]
+    [InlineData("""{"model":"fake","input":" … [pause:1s] ","voice":"default"}""", "input", null)]
+    [InlineData("""{"model":"fake","input":"a [pause:99s] b","voice":"default"}""", "input", null)]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","response_format":"midi"}""", "response_format", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","stream_format":"websocket"}""", "stream_format", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","speed":0.2}""", "speed", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","speed":4.1}""", "speed", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","speed":1e999}""", "speed", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","exaggeration":2.1}""", "exaggeration", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","cfg_weight":-0.1}""", "cfg_weight", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","temperature":5.1}""", "temperature", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","top_p":0}""", "top_p", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","min_p":1.1}""", "min_p", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","top_k":-1}""", "top_k", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","repetition_penalty":0.9}""", "repetition_penalty", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","language":"de"}""", "language", "unsupported_parameter")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","min_p":0.1}""", null, null)]
+    [InlineData("""{"model":"fake","input":"unusable","voice":"default","response_format":"pcm"}""", "cfg_weight", null)]
+    [InlineData("[1]", null, "invalid_json")]
+    [InlineData("{", null, "invalid_json")]
+    [InlineData("", null, null)]
+    public async Task A_request_that_is_wrong_is_told_why(string body, string? param, string? code)
+    {
+        await using var service = await TestService.Start(describe: model => model with { Lacks = ["exaggeration"] });
+        using var answer = await service.PostText(Route, body);
+        if (body.Contains("min_p\":0.1", StringComparison.Ordinal))
+        {
+            Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+            return;
+        }
+
+        var error = await answer.AssertOpenAiError(HttpStatusCode.BadRequest, param, code);
+        Assert.Equal("invalid_request_error", error.GetProperty("type").GetString());
+    }
+
+    [Fact]
+    public async Task A_parameter_that_the_model_lacks_is_refused()
+    {
+        await using var service = await TestService.Start(describe: model => model with { Lacks = ["exaggeration"] });
+        using var answer = await service.Post(Route, new { model = "fake", input = "a", voice = "default", exaggeration = 0.5 });
+        await answer.AssertOpenAiError(HttpStatusCode.BadRequest, "exaggeration", "unsupported_parameter");
+    }
+
+    [Fact]
+    public async Task Input_may_have_4096_characters()
+    {
+        await using var service = await TestService.Start();
+        var longest = string.Concat(Enumerable.Repeat("😀 words. ", 456))[..4552]; // 9 characters, 10 UTF-16 units each
+        using var fits = await service.Post(Route, new { model = "fake", input = longest.PadRight(4096 + 455, 'x')[..4551], voice = "default", response_format = "pcm" });
+        Assert.Equal(HttpStatusCode.OK, fits.StatusCode);
+        Assert.All(service.Model.Calls, call => Assert.True(call.Text.Length <= 280));
+        using var over = await service.Post(Route, new { model = "fake", input = new string('a', 4097), voice = "default" });
+        await over.AssertOpenAiError(HttpStatusCode.BadRequest, "input", "string_above_max_length");
+    }
+
+    [Fact]
+    public async Task Unknown_models_and_voices_are_not_found()
+    {
+        await using var service = await TestService.Start();
+        service.AddVoice("../secret.wav");
+        using var model = await service.Post(Route, new { model = "tts-1", input = "a", voice = "default" });
+        await model.AssertOpenAiError(HttpStatusCode.NotFound, "model", "model_not_found");
+        foreach (var voice in (string[])["nobody", "../secret", "../secret.wav", "/etc/passwd", "", ".", "a\0b", "x\r\nX-Evil: 1"])
+        {
+            using var answer = await service.Post(Route, new { model = "fake", input = "a", voice });
+            await answer.AssertOpenAiError(HttpStatusCode.NotFound, "voice", "voice_not_found");
+        }
+
+        using var one = await service.Http.GetAsync(new Uri("/v1/models/tts-1", UriKind.Relative));
+        await one.AssertOpenAiError(HttpStatusCode.NotFound, "model", "model_not_found");
+        using var route = await service.Http.GetAsync(new Uri("/v1/chat/completions", UriKind.Relative));
+        await route.AssertOpenAiError(HttpStatusCode.NotFound, null, "not_found");
+        using var method = await service.Http.GetAsync(new Uri(Route, UriKind.Relative));
+        await method.AssertOpenAiError(HttpStatusCode.MethodNotAllowed, null, "method_not_allowed");
+    }
+
+    [Fact]
+    public async Task Aliases_are_settable()
+    {
+        await using var service = await TestService.Start(new() { ["OpenAi:VoiceAliases:alloy"] = "Ann", ["OpenAi:VoiceAliases:ghost"] = "Nobody", ["OpenAi:ModelAliases:tts-1"] = "fake" });
+        service.AddVoice("Ann.wav", 1111);
+        using var answer = await service.Post(Route, new { model = "tts-1", input = "a", voice = "alloy", response_format = "pcm" });
+        Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        Assert.Equal(111, service.Model.Calls.Single().Voice.T3.SpeakerEmbedding[0]);
+        using var ghost = await service.Post(Route, new { model = "fake", input = "a", voice = "ghost" });
+        await ghost.AssertOpenAiError(HttpStatusCode.NotFound, "voice", "voice_not_found");
+    }
+
+    [Fact]
+    public async Task Voices_and_models_are_listed()
+    {
+        await using var service = await TestService.Start();
+        service.AddVoice("Ann.wav");
+        service.AddVoice("Bob.ogg");
+        service.AddVoice("Cy.safetensors");
+        var voices = (await (await service.Http.GetAsync(new Uri("/v1/audio/voices", UriKind.Relative))).Json()).GetProperty("voices").EnumerateArray().ToList();
+        Assert.Equal(["default", "Ann", "Bob", "Cy"], voices.Take(4).Select(v => v.GetProperty("id").GetString()));
+        Assert.All(voices, v => Assert.Equal(["id", "name", "type"], v.Names()[..3]));
+        Assert.Contains(voices, v => v.GetProperty("id").GetString() == "alloy" && v.GetProperty("alias_of").GetString() == "default");
+        foreach (var voice in (string[])["Ann", "Ann.wav", "Bob.ogg"])
+        {
+            using var answer = await service.Post(Route, new { model = "fake", input = "a", voice, response_format = "pcm" });
+            Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        }
+
+        var models = await (await service.Http.GetAsync(new Uri("/v1/models", UriKind.Relative))).Json();
+        Assert.Equal("list", models.GetProperty("object").GetString());
+        Assert.Equal(["id", "object", "created", "owned_by"], models.GetProperty("data")[0].Names());
+        var one = await (await service.Http.GetAsync(new Uri("/v1/models/fake", UriKind.Relative))).Json();
+        Assert.Equal(models.GetProperty("data")[0].GetRawText(), one.GetRawText());
+    }
+
+    [Fact]
+    public async Task What_fails_before_the_first_audio_is_a_status()
+    {
+        await using var service = await TestService.Start();
+        foreach (var stream_format in (string[])["audio", "sse"])
+        {
+            using var answer = await service.Post(Route, new { model = "fake", input = "This is unspeakable.", voice = "default", response_format = "wav", stream_format });
+            var error = await answer.AssertOpenAiError(HttpStatusCode.InternalServerError, null, "speech_failed");
+            Assert.Equal("server_error", error.GetProperty("type").GetString());
+        }
+    }
+
+    [Fact]
+    public async Task What_fails_later_is_an_event_and_the_stream_ends()
+    {
+        await using var service = await TestService.Start();
+        using var answer = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces + " This is unspeakable.", voice = "default", response_format = "wav", stream_format = "sse" });
+        var events = await answer.Events();
+        Assert.Equal("speech.audio.delta", events[0].GetProperty("type").GetString());
+        Assert.Equal("error", events[^1].GetProperty("type").GetString());
+        Assert.Equal(["message", "type", "param", "code"], events[^1].GetProperty("error").Names());
+        Assert.Equal("speech_failed", events[^1].GetProperty("error").GetProperty("code").GetString());
+    }
+
+    [Fact]
+    public async Task Audio_that_fails_later_breaks_off()
+    {
+        await using var service = await TestService.Start();
+        using var answer = await service.Post(
+            Route, new { model = "fake", input = FakeModel.TwoPieces + " This is unspeakable.", voice = "default", response_format = "pcm" }, HttpCompletionOption.ResponseHeadersRead);
+        Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        await Assert.ThrowsAnyAsync<Exception>(() => answer.Content.ReadAsByteArrayAsync());
+    }
+
+    [Fact]
+    public async Task Pauses_are_silence_of_that_length()
+    {
+        await using var service = await TestService.Start();
+        using var answer = await service.Post(Route, new { model = "fake", input = "[pause:0.5s]One[pause:1.5s] [pause:0.5s] two", voice = "default", response_format = "pcm", seed = 1 });
+        var samples = Wav.Pcm(await answer.Content.ReadAsByteArrayAsync());
+        Assert.Equal(["One", "two"], service.Model.Calls.Select(c => c.Text));
+        var piece = FakeModel.Tone("One", service.Model.BuiltInVoice!, new SamplingOptions { Seed = 1 }).Length;
+        Assert.Equal(12_000 + piece + 48_000 + piece, samples.Length);
+        Assert.All(samples[..12_000], s => Assert.Equal(0, s));
+        Assert.All(samples[(12_000 + piece)..(60_000 + piece)], s => Assert.Equal(0, s));
+    }
+
+    [Fact]
+    public async Task While_the_model_loads_speech_is_unavailable()
+    {
+        using var loading = new ManualResetEventSlim();
+        await using var service = await TestService.Start(
+            describe: model => model with
+            {
+                Load = () =>
+                {
+                    loading.Wait();
+                    return model.Load();
+                },
+            },
+            waitUntilReady: false);
+        using var answer = await service.Post(Route, new { model = "fake", input = "a", voice = "default", response_format = "pcm" });
+        await answer.AssertOpenAiError(HttpStatusCode.ServiceUnavailable);
+        Assert.NotNull(answer.Headers.RetryAfter);
+        using var health = await service.Http.GetAsync(new Uri("/health", UriKind.Relative));
+        Assert.Equal("""{"status":"degraded","model":"fake","device":"cpu","model_loaded":false,"streaming_enabled":true}""", await health.Content.ReadAsStringAsync());
+        using var notReady = await service.Http.GetAsync(new Uri("/health/ready", UriKind.Relative));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, notReady.StatusCode);
+        var speak = service.Post("/speak", new { text = "It waits.", stream = true }); // older clients know no 503
+        loading.Set();
+        Assert.Equal(3, (await (await speak).Events()).Count);
+        using var ready = await service.Http.GetAsync(new Uri("/health/ready", UriKind.Relative));
+        Assert.Equal(HttpStatusCode.OK, ready.StatusCode);
+    }
+
+    [Fact]
+    public async Task Bytes_that_are_not_UTF8_and_huge_bodies_are_refused()
+    {
+        await using var service = await TestService.Start();
+        using var content = new ByteArrayContent([.. """{"model":"fake","voice":"default","input":"a"""u8, 0xFF, .. "\"}"u8]);
+        content.Headers.ContentType = new("application/json");
+        using var answer = await service.Http.PostAsync(new Uri(Route, UriKind.Relative), content);
+        await answer.AssertOpenAiError(HttpStatusCode.BadRequest, "input");
+        using var huge = await service.PostText(Route, new string(' ', 2 << 20));
+        await huge.AssertOpenAiError(HttpStatusCode.RequestEntityTooLarge, null, "request_too_large");
+    }
+
+    [Theory]
+    [InlineData("mp3", "audio/mpeg")]
+    [InlineData("opus", "audio/opus")]
+    [InlineData("aac", "audio/aac")]
+    [InlineData("flac", "audio/flac")]
+    public async Task Formats_of_ffmpeg_are_the_same_speech(string format, string type)
+    {
+        FfmpegTool.SkipIfMissing();
+        await using var service = await TestService.Start();
+        var request = new { model = "fake", input = "Hello there, listener.", voice = "default", response_format = format, seed = 3 };
+        using var answer = await service.Post(Route, request);
+        Assert.Equal(type, answer.Content.Headers.ContentType?.ToString());
+        var encoded = await answer.Content.ReadAsByteArrayAsync();
+        using var again = await service.Post(Route, request);
+        Assert.Equal(encoded, await again.Content.ReadAsByteArrayAsync());
+        var decoded = await FfmpegTool.Decode(encoded);
+        var tone = FakeModel.Tone("Hello there, listener.", service.Model.BuiltInVoice!, new SamplingOptions { Seed = 3 });
+        Assert.InRange(decoded.Length, tone.Length - 100, tone.Length + 4000); // encoders add up to a frame or two
+        Assert.Equal(Pitch(tone), Pitch(decoded), 10.0);
+    }
+
+    [Theory]
+    [InlineData("pcm", 0.25)]
+    [InlineData("pcm", 4)]
+    [InlineData("wav", 1.5)]
+    [InlineData("mp3", 0.7)]
+    public async Task Speed_changes_tempo_and_not_pitch(string format, double speed)
+    {
+        FfmpegTool.SkipIfMissing();
+        await using var service = await TestService.Start();
+        const string input = "A text that is long enough to be spoken faster and slower, and to be measured after that";
+        using var answer = await service.Post(Route, new { model = "fake", input, voice = "default", response_format = format, speed, seed = 3 });
+        var bytes = await answer.Content.ReadAsByteArrayAsync();
+        var samples = format switch
+        {
+            "pcm" => Wav.Pcm(bytes),
+            "wav" => Wav.Pcm(bytes.AsSpan(44)),
+            _ => await FfmpegTool.Decode(bytes),
+        };
+        var tone = FakeModel.Tone(input, service.Model.BuiltInVoice!, new SamplingOptions { Seed = 3 });
+        Assert.Equal(1 / speed, samples.Length / (double)tone.Length, 0.1 / speed);
+        Assert.Equal(Pitch(tone), Pitch(samples), 20.0);
+    }
+
+    [Fact]
+    public async Task Without_ffmpeg_its_formats_are_refused()
+    {
+        await using var service = await TestService.Start(new() { ["Service:Ffmpeg"] = "/nowhere/ffmpeg" });
+        using var answer = await service.Post(Route, new { model = "fake", input = "a", voice = "default" });
+        await answer.AssertOpenAiError(HttpStatusCode.BadRequest, "response_format", "ffmpeg_missing");
+        using var speed = await service.Post(Route, new { model = "fake", input = "a", voice = "default", response_format = "wav", speed = 2 });
+        await speed.AssertOpenAiError(HttpStatusCode.BadRequest, "speed", "ffmpeg_missing");
+    }
+
+    /// <summary>Zero crossings a second, which for a tone is twice its pitch.</summary>
+    private static double Pitch(float[] samples)
+    {
+        var middle = samples[(samples.Length / 4)..(samples.Length * 3 / 4)];
+        return middle.Zip(middle.Skip(1)).Count(p => p.First < 0 && p.Second >= 0) * 24_000.0 / middle.Length;
+    }
+}

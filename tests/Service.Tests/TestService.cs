@@ -1,0 +1,178 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Text;
+using System.Text.Json;
+using Chatterbox.Audio;
+using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Voices;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace Chatterbox.Service.Tests;
+
+/// <summary>The real service on a free port of this machine, with folders of its own, speaking with a <see cref="FakeModel"/>.</summary>
+internal sealed class TestService : IAsyncDisposable
+{
+    private readonly WebApplication _app;
+    private readonly DirectoryInfo _folder;
+
+    private TestService(WebApplication app, DirectoryInfo folder, FakeModel model)
+    {
+        (_app, _folder, Model) = (app, folder, model);
+        Address = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single());
+        Http = new HttpClient { BaseAddress = Address, Timeout = TimeSpan.FromMinutes(2) };
+    }
+
+    public FakeModel Model { get; }
+
+    public Uri Address { get; }
+
+    public HttpClient Http { get; }
+
+    public IServiceProvider Services => _app.Services;
+
+    public string VoicesFolder => Path.Combine(_folder.FullName, "voices");
+
+    public string AudioFolder => Path.Combine(_folder.FullName, "audio");
+
+    /// <summary>Everything that was logged.</summary>
+    public StringBuilder Log { get; private init; } = new();
+
+    public static async Task<TestService> Start(
+        Dictionary<string, string?>? settings = null, Func<LoadedModel, LoadedModel>? describe = null, Action<WebApplicationBuilder>? configure = null, bool waitUntilReady = true)
+    {
+        var folder = Directory.CreateTempSubdirectory("chatterbox-service-");
+        var model = new FakeModel();
+        var log = new StringBuilder();
+        var app = Program.Build([], builder =>
+        {
+            builder.Configuration.AddInMemoryCollection(new Dictionary<string, string?>
+            {
+                ["Service:Address"] = "127.0.0.1",
+                ["Service:Port"] = "0",
+                ["Service:VoicesFolder"] = Path.Combine(folder.FullName, "voices"),
+                ["Service:AudioFolder"] = Path.Combine(folder.FullName, "audio"),
+                ["Service:ShutdownSeconds"] = "5",
+            });
+            builder.Configuration.AddInMemoryCollection(settings ?? []);
+            builder.Logging.ClearProviders().AddProvider(new LogKeeper(log));
+            var loaded = new LoadedModel("fake", "cpu", StandIn: false, () => model);
+            builder.Services.AddSingleton(describe?.Invoke(loaded) ?? loaded);
+            builder.Services.AddSingleton(new VoiceFormats(
+                path => new AudioClip(new float[new FileInfo(path).Length], 1000), // a millisecond for each byte
+                _ => throw new VoiceException("Not a voice file."),
+                (path, _, _) => File.WriteAllText(path, "")));
+            configure?.Invoke(builder);
+        });
+        await app.StartAsync();
+        var service = new TestService(app, folder, model) { Log = log };
+        if (waitUntilReady)
+        {
+            await app.Services.GetRequiredService<Engine.ISpeechEngine>().Ready;
+        }
+
+        return service;
+    }
+
+    /// <summary>Puts a recording of so many milliseconds into the folder of voices.</summary>
+    public void AddVoice(string file, int milliseconds = 2000) => File.WriteAllBytes(Path.Combine(VoicesFolder, file), new byte[milliseconds]);
+
+    public Task<HttpResponseMessage> Post(string path, object body, HttpCompletionOption completion = HttpCompletionOption.ResponseContentRead, CancellationToken cancel = default) =>
+        Http.SendAsync(new HttpRequestMessage(HttpMethod.Post, path) { Content = JsonContent.Create(body) }, completion, cancel);
+
+    public Task<HttpResponseMessage> PostText(string path, string body, string type = "application/json") =>
+        Http.PostAsync(new Uri(path, UriKind.Relative), new StringContent(body, Encoding.UTF8, type));
+
+    /// <summary>Waits until something is so; the suite's own limit ends a wait in vain.</summary>
+    public static async Task Until(Func<bool> isSo)
+    {
+        while (!isSo())
+        {
+            await Task.Delay(5, TestContext.Current.CancellationToken);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Http.Dispose();
+        await _app.DisposeAsync();
+        _folder.Delete(recursive: true);
+    }
+
+    /// <summary>Stops as SIGTERM does.</summary>
+    public Task Stop(CancellationToken cancel = default) => _app.StopAsync(cancel);
+
+    private sealed class LogKeeper(StringBuilder log) : ILoggerProvider, ILogger
+    {
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public void Dispose()
+        {
+        }
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            lock (log)
+            {
+                log.AppendLine($"{logLevel}: {formatter(state, exception)} {exception}");
+            }
+        }
+    }
+}
+
+/// <summary>Short ways to read answers.</summary>
+internal static class Answers
+{
+    public static async Task<JsonElement> Json(this HttpResponseMessage answer) =>
+        JsonDocument.Parse(await answer.Content.ReadAsStringAsync()).RootElement;
+
+    /// <summary>The data of each event, in order.</summary>
+    public static async Task<List<JsonElement>> Events(this HttpResponseMessage answer)
+    {
+        Assert.Equal("text/event-stream", answer.Content.Headers.ContentType?.ToString());
+        var body = await answer.Content.ReadAsStringAsync();
+        Assert.EndsWith("\n\n", body);
+        return [.. body.Split("\n\n", StringSplitOptions.RemoveEmptyEntries).Select(block =>
+        {
+            Assert.StartsWith("data: ", block);
+            return JsonDocument.Parse(block[6..]).RootElement;
+        })];
+    }
+
+    public static string[] Names(this JsonElement element) => [.. element.EnumerateObject().Select(p => p.Name)];
+
+    public static async Task<string> AssertSpeakError(this HttpResponseMessage answer, HttpStatusCode status)
+    {
+        var text = await answer.Content.ReadAsStringAsync();
+        Assert.True(answer.StatusCode == status, $"{answer.StatusCode}: {text}");
+        var error = JsonDocument.Parse(text).RootElement;
+        Assert.Equal(["status", "detail"], error.Names());
+        Assert.Equal("error", error.GetProperty("status").GetString());
+        return error.GetProperty("detail").GetString()!;
+    }
+
+    public static async Task<JsonElement> AssertOpenAiError(this HttpResponseMessage answer, HttpStatusCode status, string? param = null, string? code = null)
+    {
+        var text = await answer.Content.ReadAsStringAsync();
+        Assert.True(answer.StatusCode == status, $"{answer.StatusCode}: {text}");
+        var error = JsonDocument.Parse(text).RootElement.GetProperty("error");
+        Assert.Equal(["message", "type", "param", "code"], error.Names());
+        Assert.Equal(param, error.GetProperty("param").GetString());
+        if (code is not null)
+        {
+            Assert.Equal(code, error.GetProperty("code").GetString());
+        }
+
+        Assert.NotEmpty(error.GetProperty("message").GetString()!);
+        return error;
+    }
+}
