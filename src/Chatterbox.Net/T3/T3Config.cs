@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace Chatterbox.T3;
 
 /// <summary>Sizes, token ids and sampling of one T3: what makes the variants differ.</summary>
@@ -125,6 +127,8 @@ internal sealed record T3Config
 }
 
 /// <summary>Sizes that every backbone has.</summary>
+[JsonDerivedType(typeof(LlamaConfig), "llama")]
+[JsonDerivedType(typeof(Gpt2Config), "gpt2")]
 internal abstract record BackboneConfig(int Layers, int HiddenSize, int Heads, int MlpSize, double NormEps)
 {
     /// <summary>Size of one attention head.</summary>
