@@ -41,6 +41,9 @@ internal static class Program
         builder.Configuration.AddCommandLine(args, Settings.ShortSwitches);
         configure?.Invoke(builder);
         builder.AddSettings();
+        builder.AddTelemetry();
+        builder.AddSecurity();
+        builder.AddApiDocument();
         await builder.AddEngineAsync();
         builder.AddVoices();
         builder.AddSpeak();
@@ -50,11 +53,15 @@ internal static class Program
         app.UseErrors();
         app.UseModelHeader();
         app.UseRouting();
+        app.UseCors();
         app.UseStaticFiles();
+        app.UseSecurity();
         app.MapHealth();
         app.MapHome();
         app.MapSpeak();
         app.MapOpenAi();
+        app.MapApiDocument();
+        app.MapTelemetry();
         return app;
     }
 }

@@ -13,6 +13,7 @@ public sealed class SpeechEngine : ISpeechEngine
     private readonly EngineOptions _options;
     private readonly ILogger<SpeechEngine> _logger;
     private readonly TimeProvider _time;
+    private readonly EngineMetrics? _metrics;
     private readonly RequestQueue<SpeechSequence> _queue = new();
     private readonly HashSet<SpeechSequence> _speaking = [];
     private readonly Queue<Errand> _errands = new();
@@ -29,12 +30,14 @@ public sealed class SpeechEngine : ISpeechEngine
     /// <param name="options">Limits.</param>
     /// <param name="logger">Where the engine tells what it does; never the texts.</param>
     /// <param name="time">The clock of deadlines and estimates.</param>
-    public SpeechEngine(IReadOnlyList<Func<ISpeechModel>> models, EngineOptions options, ILogger<SpeechEngine> logger, TimeProvider? time = null)
+    /// <param name="metrics">Where the engine measures its work; null measures nothing.</param>
+    public SpeechEngine(IReadOnlyList<Func<ISpeechModel>> models, EngineOptions options, ILogger<SpeechEngine> logger, TimeProvider? time = null, EngineMetrics? metrics = null)
     {
         ArgumentOutOfRangeException.ThrowIfZero(models.Count);
         _options = options;
         _logger = logger;
         _time = time ?? TimeProvider.System;
+        _metrics = metrics;
         _workers = models.Count;
         _workersEnded = Task.WhenAll(models.Select((load, i) => RunOnThread($"speech model {i}", () => Work(load))));
     }
@@ -236,16 +239,24 @@ public sealed class SpeechEngine : ISpeechEngine
 
     private void Speak(ISpeechModel model, SpeechSequence sequence)
     {
+        if (!sequence.HasBegun)
+        {
+            _metrics?.Began(sequence.Age);
+        }
+
         var (piece, text, sampling) = sequence.Begin();
         SpeechEvent happened;
         var started = _time.GetTimestamp();
+        using var trace = EngineMetrics.Trace(sequence.Trace, piece, text.Length);
         try
         {
             var voice = sequence.Request.Voice ?? model.BuiltInVoice
                 ?? throw new VoiceException("The model has no voice of its own. Send a request with a voice made from a recording.");
             var speech = model.Synthesize(text, voice, sampling, sequence.Request.Language, progress: null, sequence.Ended);
             happened = new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens);
-            Measure(text.Length, _time.GetElapsedTime(started));
+            var taken = _time.GetElapsedTime(started);
+            Measure(text.Length, taken);
+            _metrics?.Spoke(speech, taken);
         }
         catch (OperationCanceledException) when (sequence.Ended.IsCancellationRequested)
         {

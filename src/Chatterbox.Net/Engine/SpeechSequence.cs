@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Threading.Channels;
 
 namespace Chatterbox.Engine;
@@ -10,12 +11,17 @@ internal sealed class SpeechSequence : IDisposable
     private readonly CancellationTokenSource _ended;
     private readonly CancellationToken _caller;
     private readonly double _timeoutSeconds;
+    private readonly TimeProvider _time;
+    private readonly long _arrived;
     private bool _isOver;
 
     public SpeechSequence(SpeechRequest request, double timeoutSeconds, TimeProvider time, CancellationToken caller)
     {
         Request = request;
         _caller = caller;
+        _time = time;
+        _arrived = time.GetTimestamp();
+        Trace = Activity.Current?.Context ?? default;
         _timeoutSeconds = timeoutSeconds;
         _deadline = new CancellationTokenSource(TimeSpan.FromSeconds(timeoutSeconds), time);
         _ended = CancellationTokenSource.CreateLinkedTokenSource(caller, _deadline.Token);
@@ -23,6 +29,12 @@ internal sealed class SpeechSequence : IDisposable
     }
 
     public SpeechRequest Request { get; }
+
+    /// <summary>The trace of whoever asked.</summary>
+    public ActivityContext Trace { get; }
+
+    /// <summary>Time since it came.</summary>
+    public TimeSpan Age => _time.GetElapsedTime(_arrived);
 
     /// <summary>Set when the caller leaves, the deadline passes or the engine gives the request up.</summary>
     public CancellationToken Ended { get; }

@@ -19,6 +19,7 @@ namespace Chatterbox.Service.Hosting;
 [JsonSerializable(typeof(OpenAiErrorBody))]
 [JsonSerializable(typeof(ModelList))]
 [JsonSerializable(typeof(OpenAiVoiceList))]
+[JsonSerializable(typeof(OpenAiVoice))]
 [JsonSerializable(typeof(HealthReport))]
 [JsonSerializable(typeof(ServiceInformation))]
 [JsonSerializable(typeof(ProblemDetails))]

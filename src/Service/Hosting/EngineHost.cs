@@ -41,7 +41,7 @@ internal sealed class EngineHost(ISpeechEngine engine, LoadedModel model, IHostA
         }
         catch (Exception e)
         {
-            logger.LogCritical(e, "Model {Model} could not be loaded: every request for speech is refused", model.Name);
+            logger.LogCritical("Model {Model} could not be loaded, so every request for speech is refused: {Reason}", model.Name, e.Message);
         }
     }
 }
@@ -73,7 +73,8 @@ internal static class EngineSetup
             [services.GetRequiredService<LoadedModel>().Load],
             services.GetRequiredService<IOptions<EngineOptions>>().Value,
             services.GetRequiredService<ILogger<SpeechEngine>>(),
-            services.GetRequiredService<TimeProvider>()));
+            services.GetRequiredService<TimeProvider>(),
+            services.GetRequiredService<EngineMetrics>()));
         builder.Services.AddHostedService<EngineHost>();
     }
 }

@@ -16,9 +16,13 @@ internal static class Health
     /// <summary>Adds the routes.</summary>
     public static void MapHealth(this WebApplication app)
     {
-        app.MapGet("/health", Report).WithSummary("State of the service and its model");
-        app.MapGet("/health/live", () => TypedResults.Text("alive")).WithSummary("Answers while the process runs");
-        app.MapGet("/health/ready", Ready).WithSummary("200 once the model speaks, 503 before, after, and if it could not be loaded");
+        app.MapGet("/health", Report).WithSummary("State of the service and its model").WithMetadata(new OpenToAll());
+        app.MapGet("/health/live", () => TypedResults.Text("alive")).WithSummary("Answers while the process runs").WithMetadata(new OpenToAll());
+        app.MapGet("/health/ready", Ready)
+            .WithSummary("200 once the model speaks, 503 before, after, and if it could not be loaded")
+            .WithMetadata(new OpenToAll())
+            .Produces<string>(200, "text/plain")
+            .ProducesProblem(503);
     }
 
     /// <summary>Names the model in a header of every answer, and says if it is only the stand-in.</summary>

@@ -15,7 +15,9 @@ internal static class Home
     /// <summary>Adds the route.</summary>
     public static void MapHome(this WebApplication app) => app.MapGet("/", Show)
         .WithSummary("Information about the service; for a browser, the page")
-        .Produces<ServiceInformation>();
+        .WithMetadata(new OpenToAll())
+        .Produces<ServiceInformation>()
+        .Produces(200, contentType: "text/html");
 
     private static IResult Show(HttpContext http, LoadedModel model, EndpointDataSource endpoints, IWebHostEnvironment environment)
     {
@@ -23,6 +25,7 @@ internal static class Home
         var page = environment.WebRootFileProvider.GetFileInfo("index.html");
         if (page.Exists && PrefersHtml(http.Request))
         {
+            http.Response.Headers.ContentSecurityPolicy = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'";
             return TypedResults.Stream(page.CreateReadStream(), "text/html; charset=utf-8");
         }
 

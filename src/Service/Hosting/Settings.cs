@@ -30,6 +30,7 @@ internal static class Settings
         builder.Bind<ServiceOptions>(ServiceOptions.Section);
         builder.Bind<EngineOptions>("Engine");
         builder.Bind<VoiceOptions>(VoiceOptions.Section);
+        builder.Bind<SecurityOptions>(SecurityOptions.Section);
         builder.Bind<OpenAiOptions>(OpenAiOptions.Section);
         builder.Services.AddSingleton<IValidateOptions<ServiceOptions>, FolderValidator>();
 

@@ -5,6 +5,7 @@ using System.Reflection;
 using Chatterbox.Engine;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Streaming;
+using Chatterbox.Service.Voices;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 
@@ -16,31 +17,58 @@ internal static class SpeechEndpoints
     private const int LongestInput = 4096;
     private static readonly long Started = new DateTimeOffset(Process.GetCurrentProcess().StartTime).ToUnixTimeSeconds();
 
+    private const string SpeechDescription =
+        "`stream_format` audio answers the bytes as they are made; a streamed WAV carries 0xFFFFFFFF sizes. `sse` answers data-only events: "
+        + "`speech.audio.delta` with bytes in base64, then `speech.audio.done` with the token counts; what fails after the stream has begun is an event "
+        + "of type `error`, and the stream ends. In `audio` the answer then breaks off.";
+
     /// <summary>Registers what they need.</summary>
     public static void AddOpenAi(this WebApplicationBuilder builder)
     {
         builder.Services.TryAddSingleton<Ffmpeg>();
         builder.Services.AddSingleton<VoiceNames>();
+        builder.Services.AddSingleton<VoiceUpload>();
     }
 
     /// <summary>Adds the routes.</summary>
     public static void MapOpenAi(this WebApplication app)
     {
         var routes = app.MapGroup("/v1").WithTags("OpenAI").WithMetadata(OpenAiErrors.Dialect);
-        routes.MapPost("/audio/speech", Speak).WithSummary("Speaks a text");
+        routes.MapPost("/audio/speech", Speak)
+            .WithSummary("Speaks a text")
+            .WithDescription(SpeechDescription)
+            .Produces(200, contentType: "audio/mpeg", additionalContentTypes: [.. AudioFormat.All.Skip(1).Select(f => f.ContentType)])
+            .Produces<SpeechStreamEvent>(200, "text/event-stream")
+            .WithErrors<OpenAiErrorBody>(400, 401, 404, 413, 429, 500, 503);
+        routes.MapPost("/audio/voices", (VoiceUpload upload, HttpContext http, CancellationToken cancel) => Upload(upload, http, cancel))
+            .WithSummary("Adds a voice from a recording; off unless Voices:UploadsEnabled is set")
+            .WithDescription("A multipart form with the fields `name` and `file`: wav, mp3, flac, ogg or m4a.")
+            .Produces<OpenAiVoice>(201)
+            .WithErrors<OpenAiErrorBody>(400, 401, 403, 409, 413, 503);
+        routes.MapDelete("/audio/voices/{name}", (string name, VoiceUpload upload) =>
+        {
+            upload.Delete(name);
+            return TypedResults.NoContent();
+        }).WithSummary("Deletes a voice; off unless Voices:UploadsEnabled is set").WithErrors<OpenAiErrorBody>(401, 403, 404);
         routes.MapGet("/audio/voices", (VoiceNames voices) => voices.List()).WithSummary("Voices that can be named");
         routes.MapGet("/models", (LoadedModel model) => new ModelList("list", [Entry(model)])).WithSummary("Models that can be named");
         routes.MapGet("/models/{*id}", (string id, LoadedModel model, IOptions<OpenAiOptions> options) =>
         {
             CheckModel(id, model, options.Value);
             return Entry(model);
-        }).WithSummary("One model");
+        }).WithSummary("One model").WithErrors<OpenAiErrorBody>(401, 404);
+    }
+
+    private static async Task<IResult> Upload(VoiceUpload upload, HttpContext http, CancellationToken cancel)
+    {
+        var voice = await upload.Add(http, cancel);
+        return TypedResults.Created($"/v1/audio/voices/{Uri.EscapeDataString(voice.Id)}", voice);
     }
 
     private static ModelEntry Entry(LoadedModel model) => new(model.Name, "model", Started, "resemble-ai");
 
     private static async Task<IResult> Speak(
-        SpeechBody body, ISpeechEngine engine, LoadedModel model, VoiceNames voices, Ffmpeg ffmpeg, IOptions<OpenAiOptions> options, HttpContext http, ILogger<SpeechResponse> logger, CancellationToken cancel)
+        SpeechBody body, ISpeechEngine engine, SpeechDesk desk, LoadedModel model, VoiceNames voices, Ffmpeg ffmpeg, IOptions<OpenAiOptions> options, HttpContext http, ILogger<SpeechResponse> logger, CancellationToken cancel)
     {
         CheckModel(body.Model, model, options.Value);
         var format = Check(body, model, ffmpeg);
@@ -51,23 +79,12 @@ internal static class SpeechEndpoints
         }
 
         var seed = body.Seed ?? Random.Shared.NextInt64(1L << 53); // a number that every JSON reader can hold
-        var job = engine.Submit(
-            new SpeechRequest
-            {
-                Pieces = plan.Pieces,
-                Voice = await voices.Find(body.Voice, cancel),
-                Sampling = Sampling(body, seed),
-                Language = body.Language,
-                Client = Clients.Of(http),
-            },
-            cancel);
-
-        var headers = http.Response.Headers;
-        headers["X-Chatterbox-Seed"] = seed.ToString(CultureInfo.InvariantCulture);
-        QueueHeaders.Set(http, job);
+        var request = new SpeechRequest { Pieces = plan.Pieces, Voice = await voices.Find(body.Voice, cancel), Sampling = Sampling(body, seed), Language = body.Language };
+        var job = desk.Submit(http, "/v1/audio/speech", request);
+        http.Response.Headers["X-Chatterbox-Seed"] = seed.ToString(CultureInfo.InvariantCulture);
         if (body.Instructions is not null)
         {
-            headers["X-Chatterbox-Ignored"] = "instructions";
+            http.Response.Headers["X-Chatterbox-Ignored"] = "instructions";
         }
 
         var speech = new JoinedSpeech(plan, job.Events);

@@ -8,6 +8,10 @@ namespace Chatterbox.Service.Speak;
 /// <summary>The routes that existing clients rely on, to the letter.</summary>
 internal static class SpeakEndpoints
 {
+    private const string EventsDescription =
+        "For each sentence two data-only events, in order: one with chunk_index, total_chunks, text, audio_size and status, then one with audio_data, "
+        + "a complete WAV file in base64. A sentence that failed has one, with status error, and the stream goes on. The last event has status complete.";
+
     /// <summary>Registers what they need.</summary>
     public static void AddSpeak(this WebApplicationBuilder builder)
     {
@@ -20,15 +24,24 @@ internal static class SpeakEndpoints
     public static void MapSpeak(this WebApplication app)
     {
         var routes = app.MapGroup("").WithTags("Speak").WithMetadata(SpeakErrors.Dialect);
-        routes.MapPost("/speak", Speak).WithSummary("Speaks a text: as events sentence by sentence, or into a file");
-        routes.MapGet("/speak", SpeakFromQuery).WithSummary("The same events for a browser's EventSource, which can only GET");
+        routes.MapPost("/speak", Speak)
+            .WithSummary("Speaks a text: as events sentence by sentence, or into a file")
+            .WithDescription(EventsDescription)
+            .Produces<SpeakSaved>()
+            .Produces<SpeakEvent>(200, "text/event-stream")
+            .WithErrors<SpeakError>(400, 413, 429, 500, 503);
+        routes.MapGet("/speak", SpeakFromQuery)
+            .WithSummary("The same events for a browser's EventSource, which can only GET")
+            .WithDescription(EventsDescription)
+            .Produces<SpeakEvent>(200, "text/event-stream")
+            .WithErrors<SpeakError>(400, 429, 503);
         routes.MapGet("/voices", (VoiceFolder folder) => new VoiceList(folder.SpeakNames(), "Built-in default voice")).WithSummary("Names of the recordings that /speak knows");
-        routes.MapGet("/audio/{id}", Audio).WithSummary("A finished file");
+        routes.MapGet("/audio/{id}", Audio).WithSummary("A finished file").Produces(200, contentType: "audio/wav").WithErrors<SpeakError>(404);
     }
 
-    private static async Task<IResult> Speak(SpeakRequest body, Speaker speaker, HttpContext http, CancellationToken cancel) => body.Stream
-        ? new SseResult<SpeakEvent>(await speaker.Stream(body, Clients.Of(http), cancel), Json.Of<SpeakEvent>())
-        : TypedResults.Ok(await speaker.Save(body, Clients.Of(http), cancel));
+    private static async Task<IResult> Speak(SpeakRequest body, Speaker speaker, HttpContext http) => body.Stream
+        ? new SseResult<SpeakEvent>(await speaker.Stream(body, http), Json.Of<SpeakEvent>())
+        : TypedResults.Ok(await speaker.Save(body, http));
 
     private static async Task<IResult> SpeakFromQuery(
         Speaker speaker,
@@ -37,7 +50,7 @@ internal static class SpeakEndpoints
         string voice = "default",
         double exaggeration = 0.5,
         [FromQuery(Name = "cfg_weight")] double cfgWeight = 0.5) =>
-        new SseResult<SpeakEvent>(await speaker.Stream(new SpeakRequest(text, voice, exaggeration, cfgWeight, true), Clients.Of(http), http.RequestAborted), Json.Of<SpeakEvent>());
+        new SseResult<SpeakEvent>(await speaker.Stream(new SpeakRequest(text, voice, exaggeration, cfgWeight, true), http), Json.Of<SpeakEvent>());
 
     private static IResult Audio(string id, Speaker speaker) => speaker.PathOf(id) is { } path && File.Exists(path)
         ? TypedResults.PhysicalFile(path, "audio/wav", enableRangeProcessing: true)

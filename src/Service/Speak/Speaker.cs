@@ -9,26 +9,29 @@ namespace Chatterbox.Service.Speak;
 
 /// <summary>Speaks as <c>/speak</c> promises: sentence by sentence as events, or into a file.</summary>
 internal sealed class Speaker(
-    ISpeechEngine engine, LoadedModel model, VoiceFolder folder, VoiceCache voices, IOptions<ServiceOptions> options, ILogger<Speaker> logger)
+    SpeechDesk desk, LoadedModel model, VoiceFolder folder, VoiceCache voices, IOptions<ServiceOptions> options, ILogger<Speaker> logger)
 {
+    private const string Route = "/speak";
+
     /// <summary>Queues a text's sentences.</summary>
     /// <returns>Their events, which tell errors too.</returns>
-    public async Task<IAsyncEnumerable<SpeakEvent>> Stream(SpeakRequest body, string client, CancellationToken cancel)
+    public async Task<IAsyncEnumerable<SpeakEvent>> Stream(SpeakRequest body, HttpContext http)
     {
         var (text, _, _) = Read(body);
         var sentences = TextCleaner.Sentences(text);
-        var voice = await FindVoice(body, cancel);
-        var job = engine.Submit(Request(body, sentences, voice.Voice, client), cancel);
-        return Tell(job, sentences, cancel);
+        var voice = await FindVoice(body, http.RequestAborted);
+        var job = desk.Submit(http, Route, Request(body, sentences, voice.Voice));
+        return Tell(job, sentences, http.RequestAborted);
     }
 
     /// <summary>Speaks a text into a file.</summary>
-    public async Task<SpeakSaved> Save(SpeakRequest body, string client, CancellationToken cancel)
+    public async Task<SpeakSaved> Save(SpeakRequest body, HttpContext http)
     {
+        var cancel = http.RequestAborted;
         var (text, length, truncated) = Read(body);
         var plan = TextPlan.Of(text, "text");
         var voice = await FindVoice(body, cancel);
-        var job = engine.Submit(Request(body, plan.Pieces, voice.Voice, client), cancel);
+        var job = desk.Submit(http, Route, Request(body, plan.Pieces, voice.Voice));
         var samples = new List<float>();
         try
         {
@@ -72,7 +75,7 @@ internal sealed class Speaker(
         }
     }
 
-    private SpeechRequest Request(SpeakRequest body, IReadOnlyList<string> pieces, Voice? voice, string client) => new()
+    private SpeechRequest Request(SpeakRequest body, IReadOnlyList<string> pieces, Voice? voice) => new()
     {
         Pieces = pieces,
         Voice = voice,
@@ -82,7 +85,6 @@ internal sealed class Speaker(
             Exaggeration = model.Lacks.Contains("exaggeration") ? null : body.Exaggeration,
             CfgWeight = model.Lacks.Contains("cfg_weight") ? null : body.CfgWeight,
         },
-        Client = client,
     };
 
     /// <summary>A name that is not there speaks with the default voice: these clients rely on it.</summary>

@@ -20,7 +20,7 @@ internal sealed record VoiceFormats(Func<string, AudioClip> LoadRecording, Func<
 /// bounded, and those who ask for the same at the same time wait for one computation.
 /// </summary>
 internal sealed class VoiceCache(
-    ISpeechEngine engine, LoadedModel model, VoiceFormats formats, IOptions<VoiceOptions> options, IOptions<ServiceOptions> service, ILogger<VoiceCache> logger)
+    ISpeechEngine engine, LoadedModel model, VoiceFormats formats, IOptions<VoiceOptions> options, IOptions<ServiceOptions> service, ServiceMetrics metrics, ILogger<VoiceCache> logger)
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<string, LinkedListNode<(string Key, Voice Voice)>> _byKey = [];
@@ -28,9 +28,6 @@ internal sealed class VoiceCache(
     private readonly Dictionary<string, Task<Voice>> _pending = [];
     private readonly ConcurrentDictionary<string, (long Length, DateTime Written, string Key)> _keys = new();
     private readonly string _folder = options.Value.CacheFolder is { Length: > 0 } set ? set : Path.Combine(service.Value.AudioFolder, ".voices");
-
-    /// <summary>Counts what was found in memory, on disk, or had to be made.</summary>
-    public event Action<string>? Looked;
 
     /// <summary>The voice of a file.</summary>
     /// <exception cref="VoiceException">The file cannot become a voice.</exception>
@@ -44,7 +41,7 @@ internal sealed class VoiceCache(
             {
                 _byUse.Remove(node);
                 _byUse.AddFirst(node);
-                Looked?.Invoke("memory");
+                metrics.VoiceFound("memory");
                 return node.Value.Voice;
             }
 
@@ -105,7 +102,7 @@ internal sealed class VoiceCache(
             {
                 var kept = formats.LoadVoice(file);
                 File.SetLastWriteTimeUtc(file, DateTime.UtcNow);
-                Looked?.Invoke("disk");
+                metrics.VoiceFound("disk");
                 return kept;
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException or ChatterboxException)
@@ -114,7 +111,7 @@ internal sealed class VoiceCache(
             }
         }
 
-        Looked?.Invoke("made");
+        metrics.VoiceFound("made");
         var started = Stopwatch.GetTimestamp();
         var voice = await engine.CreateVoiceAsync(formats.LoadRecording(entry.Path));
         logger.LogInformation("Voice {Voice} was made in {Seconds:0.00} s", entry.Id, Stopwatch.GetElapsedTime(started).TotalSeconds);

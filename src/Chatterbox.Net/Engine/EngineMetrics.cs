@@ -1,0 +1,69 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+
+namespace Chatterbox.Engine;
+
+/// <summary>What an engine measures of its work, for whoever listens to the meter and the traces of this name.</summary>
+public sealed class EngineMetrics
+{
+    /// <summary>Name of the meter and of the source of traces.</summary>
+    public const string MeterName = "Chatterbox.Engine";
+
+    private static readonly ActivitySource Traces = new(MeterName);
+
+    private readonly Histogram<double> _wait;
+    private readonly Histogram<double> _realTimeFactor;
+    private readonly Histogram<double> _tokenRate;
+    private readonly Counter<double> _audio;
+    private readonly Counter<long> _speechTokens;
+    private readonly Counter<long> _textTokens;
+
+    /// <summary>Creates the instruments.</summary>
+    /// <param name="meters">Makes the meter.</param>
+    public EngineMetrics(IMeterFactory meters)
+    {
+        var meter = meters.Create(MeterName);
+        _wait = meter.CreateHistogram(
+            "chatterbox.queue.wait",
+            "s",
+            "Time from a request to the beginning of its first piece.",
+            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300] });
+        _realTimeFactor = meter.CreateHistogram(
+            "chatterbox.real_time_factor",
+            "1",
+            "Time to make a piece, over the length of its audio: under 1 is faster than speech.",
+            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5, 10, 50] });
+        _tokenRate = meter.CreateHistogram(
+            "chatterbox.speech_token_rate",
+            "{token}/s",
+            "Speech tokens made a second, all stages together.",
+            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [1, 2.5, 5, 10, 25, 50, 75, 100, 150, 200, 300, 500, 1000] });
+        _audio = meter.CreateCounter<double>("chatterbox.audio", "s", "Audio made.");
+        _speechTokens = meter.CreateCounter<long>("chatterbox.speech_tokens", "{token}", "Speech tokens made.");
+        _textTokens = meter.CreateCounter<long>("chatterbox.text_tokens", "{token}", "Text tokens spoken.");
+    }
+
+    /// <summary>A piece is being made; the trace of the request that asked for it shows how long.</summary>
+    internal static Activity? Trace(ActivityContext parent, int piece, int characters) =>
+        Traces.StartActivity("synthesize", ActivityKind.Internal, parent)?.SetTag("chatterbox.piece", piece).SetTag("chatterbox.characters", characters);
+
+    /// <summary>A request's turn has come.</summary>
+    internal void Began(TimeSpan waited) => _wait.Record(waited.TotalSeconds);
+
+    /// <summary>A piece has been made.</summary>
+    internal void Spoke(SpeechResult speech, TimeSpan taken)
+    {
+        _audio.Add(speech.Duration.TotalSeconds);
+        _speechTokens.Add(speech.SpeechTokens);
+        _textTokens.Add(speech.TextTokens);
+        if (speech.Samples.Length > 0)
+        {
+            _realTimeFactor.Record(taken / speech.Duration);
+        }
+
+        if (taken > TimeSpan.Zero)
+        {
+            _tokenRate.Record(speech.SpeechTokens / taken.TotalSeconds);
+        }
+    }
+}

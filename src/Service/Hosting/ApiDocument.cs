@@ -1,0 +1,50 @@
+using Microsoft.OpenApi;
+using Scalar.AspNetCore;
+
+namespace Chatterbox.Service.Hosting;
+
+/// <summary>The OpenAPI document at <c>/openapi/v1.json</c> and a page to browse it at <c>/scalar</c>.</summary>
+internal static class ApiDocument
+{
+    private const string Description = """
+        Text to speech, three ways: `/speak` for its older clients, OpenAI's `/v1/audio/speech`, and plain files.
+
+        Every answer carries `X-Chatterbox-Model` (the model that speaks, and whether it is only a stand-in) and `X-Request-Id`.
+        A full queue answers 429, a model that loads, stops or could not be loaded answers 503, both with `Retry-After`.
+        Where keys are set, requests carry one as `Authorization: Bearer KEY`.
+        """;
+
+    /// <summary>Registers the document.</summary>
+    public static void AddApiDocument(this WebApplicationBuilder builder) => builder.Services.AddOpenApi("v1", document =>
+    {
+        document.AddDocumentTransformer((api, _, _) =>
+        {
+            api.Info = new OpenApiInfo { Title = "Chatterbox.Net", Version = "1", Description = Description };
+            api.Servers = [];
+            api.Components ??= new OpenApiComponents();
+            api.Components.SecuritySchemes = new Dictionary<string, IOpenApiSecurityScheme>
+            {
+                ["key"] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", Description = "Only where the service asks for keys." },
+            };
+            return Task.CompletedTask;
+        });
+    });
+
+    /// <summary>Adds the routes.</summary>
+    public static void MapApiDocument(this WebApplication app)
+    {
+        app.MapOpenApi("/openapi/{documentName}.json");
+        app.MapScalarApiReference("/scalar", page => page.WithTitle("Chatterbox.Net").DisableDefaultFonts().DisableTelemetry());
+    }
+
+    /// <summary>Says which errors a route answers, in its dialect.</summary>
+    public static RouteHandlerBuilder WithErrors<T>(this RouteHandlerBuilder route, params IEnumerable<int> statuses)
+    {
+        foreach (var status in statuses)
+        {
+            route.Produces<T>(status);
+        }
+
+        return route;
+    }
+}

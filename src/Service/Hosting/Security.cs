@@ -1,0 +1,114 @@
+using System.ComponentModel.DataAnnotations;
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+using System.Threading.RateLimiting;
+using Microsoft.Extensions.Options;
+
+namespace Chatterbox.Service.Hosting;
+
+/// <summary>Who may use the service, from where, how often; section <c>Security</c>. Everything is off unless set.</summary>
+internal sealed class SecurityOptions : IValidatableObject
+{
+    /// <summary>Name of the section in the settings.</summary>
+    public const string Section = "Security";
+
+    private const int ShortestKey = 16;
+
+    /// <summary>Keys, one of which each request must carry (<c>Authorization: Bearer KEY</c>); none lets everybody in.</summary>
+    public IList<string> ApiKeys { get; } = [];
+
+    /// <summary>Origins whose pages may use the service, such as <c>https://example.org</c>; none but its own unless set.</summary>
+    public IList<string> CorsOrigins { get; } = [];
+
+    /// <summary>Most requests a minute from one client; 0 sets no limit.</summary>
+    [Range(0, 1_000_000)]
+    public int RequestsPerMinute { get; set; }
+
+    /// <inheritdoc/>
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (ApiKeys.Any(key => key.Length < ShortestKey))
+        {
+            yield return new ValidationResult($"A key must have {ShortestKey} characters at least.", [nameof(ApiKeys)]);
+        }
+
+        if (CorsOrigins.Any(origin => !Uri.TryCreate(origin, UriKind.Absolute, out var uri) || uri.PathAndQuery != "/" || origin.EndsWith('/')))
+        {
+            yield return new ValidationResult("An origin is a scheme and a host, as in https://example.org, without a slash at the end.", [nameof(CorsOrigins)]);
+        }
+    }
+}
+
+/// <summary>On an endpoint that needs no key.</summary>
+internal sealed class OpenToAll;
+
+/// <summary>Keys, origins and rates, each only where it is set.</summary>
+internal static class Security
+{
+    /// <summary>Registers what the settings ask for.</summary>
+    public static void AddSecurity(this WebApplicationBuilder builder)
+    {
+        var options = builder.Read<SecurityOptions>(SecurityOptions.Section);
+        builder.Services.AddCors(cors => cors.AddDefaultPolicy(policy => policy
+            .WithOrigins([.. options.CorsOrigins])
+            .WithMethods("GET", "POST", "DELETE")
+            .WithHeaders("Authorization", "Content-Type")
+            .WithExposedHeaders("Retry-After", "X-Request-Id", "X-Chatterbox-Model", "X-Chatterbox-Seed", "X-Chatterbox-Ignored", "X-Chatterbox-Queue-Position", "X-Chatterbox-Expected-Wait")));
+        builder.Services.AddRateLimiter(limiter =>
+        {
+            limiter.GlobalLimiter = PartitionedRateLimiter.Create<HttpContext, string>(http => options.RequestsPerMinute == 0 || IsOpen(http)
+                ? RateLimitPartition.GetNoLimiter("")
+                : RateLimitPartition.GetFixedWindowLimiter(Clients.Of(http), _ => new() { PermitLimit = options.RequestsPerMinute, Window = TimeSpan.FromMinutes(1) }));
+            limiter.OnRejected = async (rejected, _) => await ErrorMiddleware.Refuse(rejected.HttpContext, new Refusal(
+                StatusCodes.Status429TooManyRequests,
+                string.Create(CultureInfo.InvariantCulture, $"One client may make {options.RequestsPerMinute} requests a minute. Try again later."),
+                Code: "rate_limit_exceeded",
+                RetryAfter: rejected.Lease.TryGetMetadata(MetadataName.RetryAfter, out var wait) ? wait : TimeSpan.FromMinutes(1)));
+        });
+    }
+
+    /// <summary>Asks for keys and counts requests.</summary>
+    public static void UseSecurity(this WebApplication app)
+    {
+        var keys = app.Services.GetRequiredService<IOptions<SecurityOptions>>().Value.ApiKeys.Select(Hash).ToList();
+        if (keys.Count > 0)
+        {
+            app.Use((http, next) =>
+            {
+                if (IsOpen(http))
+                {
+                    return next(http);
+                }
+
+                if (HolderOf(http.Request, keys) is not { } holder)
+                {
+                    throw new RefusedException(new Refusal(401, "This service asks for a key. Send the header 'Authorization: Bearer KEY'.", Code: "invalid_api_key"));
+                }
+
+                http.Items[Clients.KeyHolder] = $"key {holder}";
+                return next(http);
+            });
+        }
+
+        app.UseRateLimiter();
+    }
+
+    private static bool IsOpen(HttpContext http) => http.GetEndpoint()?.Metadata.GetMetadata<OpenToAll>() is not null;
+
+    /// <summary>Compares with every key, and each in the same time whatever was sent.</summary>
+    private static int? HolderOf(HttpRequest request, List<byte[]> keys)
+    {
+        var header = request.Headers.Authorization.ToString();
+        var sent = Hash(header.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) ? header["Bearer ".Length..].Trim() : "");
+        int? holder = null;
+        for (var i = 0; i < keys.Count; i++)
+        {
+            holder = CryptographicOperations.FixedTimeEquals(keys[i], sent) ? i : holder;
+        }
+
+        return holder;
+    }
+
+    private static byte[] Hash(string key) => SHA256.HashData(Encoding.UTF8.GetBytes(key));
+}

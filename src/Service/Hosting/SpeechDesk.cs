@@ -1,0 +1,94 @@
+using System.Diagnostics;
+using System.Globalization;
+using Chatterbox.Engine;
+using Microsoft.Extensions.Options;
+
+namespace Chatterbox.Service.Hosting;
+
+/// <summary>Where every route hands in its requests for speech: they are counted, measured, and told in the log.</summary>
+internal sealed class SpeechDesk(ISpeechEngine engine, ServiceMetrics metrics, IOptions<ServiceOptions> options, ILogger<SpeechDesk> logger)
+{
+    /// <summary>Puts a request into the engine's queue for as long as its client stays, and tells the client its place.</summary>
+    public SpeechJob Submit(HttpContext http, string route, SpeechRequest request)
+    {
+        var arrived = Stopwatch.GetTimestamp();
+        try
+        {
+            var job = engine.Submit(request with { Client = Clients.Of(http) }, http.RequestAborted);
+            http.Response.Headers["X-Chatterbox-Queue-Position"] = job.Position.ToString(CultureInfo.InvariantCulture);
+            if (job.ExpectedWait is { } wait)
+            {
+                http.Response.Headers["X-Chatterbox-Expected-Wait"] = wait.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture);
+            }
+
+            return job with { Events = Watch(job.Events, new Visit(http.TraceIdentifier, route, arrived, request)) };
+        }
+        catch (UnavailableException e)
+        {
+            metrics.Ended(route, "refused");
+            logger.LogWarning("{Route} {RequestId}: refused: {Reason}", route, http.TraceIdentifier, e.Message);
+            throw;
+        }
+    }
+
+    private async IAsyncEnumerable<SpeechEvent> Watch(IAsyncEnumerable<SpeechEvent> events, Visit visit)
+    {
+        var (first, samples, failed, outcome) = ((TimeSpan?)null, 0L, 0, "left"); // left: nobody has read to the end
+        await using var happening = events.GetAsyncEnumerator();
+        try
+        {
+            while (true)
+            {
+                try
+                {
+                    if (!await happening.MoveNextAsync())
+                    {
+                        outcome = failed > 0 ? "failed" : "spoken";
+                        break;
+                    }
+                }
+                catch (Exception e)
+                {
+                    outcome = e is OperationCanceledException ? "left" : "given_up";
+                    throw;
+                }
+
+                if (happening.Current is AudioChunk chunk)
+                {
+                    samples += chunk.Samples.Length;
+                    if (first is null)
+                    {
+                        first = Stopwatch.GetElapsedTime(visit.Arrived);
+                        metrics.FirstAudio(visit.Route, first.Value);
+                    }
+                }
+                else
+                {
+                    failed++;
+                }
+
+                yield return happening.Current;
+            }
+        }
+        finally
+        {
+            metrics.Ended(visit.Route, outcome);
+            logger.LogInformation(
+                "{Route} {RequestId}: {Outcome}; {Pieces} pieces, {Characters} characters, first audio after {FirstAudioSeconds:0.000} s, {AudioSeconds:0.00} s of audio in {Seconds:0.00} s",
+                visit.Route,
+                visit.RequestId,
+                outcome,
+                visit.Request.Pieces.Count,
+                visit.Request.Pieces.Sum(p => p.Length),
+                first?.TotalSeconds,
+                samples / (double)SpeechResult.SampleRate,
+                Stopwatch.GetElapsedTime(visit.Arrived).TotalSeconds);
+            if (options.Value.LogTexts)
+            {
+                logger.LogInformation("{Route} {RequestId}: text: {Text}", visit.Route, visit.RequestId, string.Join(" ", visit.Request.Pieces));
+            }
+        }
+    }
+
+    private sealed record Visit(string RequestId, string Route, long Arrived, SpeechRequest Request);
+}

@@ -1,0 +1,83 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+using Chatterbox.Engine;
+using OpenTelemetry.Metrics;
+using OpenTelemetry.Resources;
+using OpenTelemetry.Trace;
+
+namespace Chatterbox.Service.Hosting;
+
+/// <summary>Metrics and traces: Prometheus reads <c>/metrics</c>; an OTLP collector gets both if OTEL_EXPORTER_OTLP_ENDPOINT names one.</summary>
+internal static class Telemetry
+{
+    /// <summary>Registers what is measured and where it goes.</summary>
+    public static void AddTelemetry(this WebApplicationBuilder builder)
+    {
+        var sends = builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"] is { Length: > 0 };
+        builder.Services.AddSingleton<ServiceMetrics>();
+        builder.Services.AddSingleton<EngineMetrics>();
+        builder.Services.AddSingleton<SpeechDesk>();
+        builder.Services.AddOpenTelemetry()
+            .ConfigureResource(resource => resource.AddService("chatterbox"))
+            .WithMetrics(metrics =>
+            {
+                metrics.AddMeter(ServiceMetrics.MeterName, EngineMetrics.MeterName, "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime");
+                metrics.AddPrometheusExporter();
+                if (sends)
+                {
+                    metrics.AddOtlpExporter();
+                }
+            })
+            .WithTracing(traces =>
+            {
+                traces.AddSource(EngineMetrics.MeterName);
+                traces.AddAspNetCoreInstrumentation(); // leaves queries, in which texts can be, out
+                if (sends)
+                {
+                    traces.AddOtlpExporter();
+                }
+            });
+    }
+
+    /// <summary>Adds the route that Prometheus reads.</summary>
+    public static void MapTelemetry(this WebApplication app)
+    {
+        app.Services.GetRequiredService<ServiceMetrics>();
+        app.MapPrometheusScrapingEndpoint("/metrics");
+    }
+}
+
+/// <summary>What is measured of requests; the engine measures its own work.</summary>
+internal sealed class ServiceMetrics
+{
+    /// <summary>Name of the meter.</summary>
+    public const string MeterName = "Chatterbox.Service";
+
+    private readonly Counter<long> _requests;
+    private readonly Histogram<double> _firstAudio;
+    private readonly Counter<long> _voices;
+
+    public ServiceMetrics(IMeterFactory meters, ISpeechEngine engine)
+    {
+        var meter = meters.Create(MeterName);
+        _requests = meter.CreateCounter<long>("chatterbox.requests", "{request}", "Requests for speech, by route and outcome.");
+        _firstAudio = meter.CreateHistogram(
+            "chatterbox.first_audio",
+            "s",
+            "Time from a request to its first audio.",
+            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 120] });
+        _voices = meter.CreateCounter<long>("chatterbox.voices", "{voice}", "Voices asked for, by where they were found.");
+        meter.CreateObservableGauge("chatterbox.queue.waiting", () => engine.Status.Waiting, "{request}", "Requests that have not begun.");
+        meter.CreateObservableGauge("chatterbox.queue.active", () => engine.Status.Active, "{request}", "Requests that have begun.");
+        meter.CreateObservableGauge("chatterbox.queue.capacity", () => engine.Status.Capacity, "{request}", "Most requests that may wait.");
+    }
+
+    /// <summary>A request is over.</summary>
+    public void Ended(string route, string outcome) => _requests.Add(1, new TagList { { "route", route }, { "outcome", outcome } });
+
+    /// <summary>A request's first audio is there.</summary>
+    public void FirstAudio(string route, TimeSpan after) => _firstAudio.Record(after.TotalSeconds, new TagList { { "route", route } });
+
+    /// <summary>A voice was found in memory or on disk, or had to be made.</summary>
+    public void VoiceFound(string where) => _voices.Add(1, new TagList { { "found", where } });
+}

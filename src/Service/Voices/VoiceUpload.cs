@@ -1,0 +1,130 @@
+using Chatterbox.Service.Hosting;
+using Chatterbox.Service.OpenAi;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Options;
+
+namespace Chatterbox.Service.Voices;
+
+/// <summary>Takes recordings in and puts them away, where the settings allow it.</summary>
+internal sealed class VoiceUpload(VoiceFolder folder, VoiceCache voices, VoiceFormats formats, IOptions<VoiceOptions> options, ILogger<VoiceUpload> logger)
+{
+    private const int FormBytes = 64 * 1024; // what is not the recording
+
+    /// <summary>Adds a voice from a form with the fields <c>name</c> and <c>file</c>.</summary>
+    public async Task<OpenAiVoice> Add(HttpContext http, CancellationToken cancel)
+    {
+        ThrowIfOff();
+        var (name, file) = await ReadForm(http, cancel);
+        var extension = Path.GetExtension(file.FileName).ToLowerInvariant();
+        if (!VoiceFolder.RecordingExtensions.Contains(extension))
+        {
+            throw OpenAiErrors.Invalid("file", $"The file must be a recording: {string.Join(", ", VoiceFolder.RecordingExtensions)}.", "unsupported_type");
+        }
+
+        var path = name == "default" || VoiceFolder.RecordingExtensions.Any(e => name.EndsWith(e, StringComparison.OrdinalIgnoreCase)) ? null : folder.PathFor(name, extension);
+        if (path is null)
+        {
+            throw OpenAiErrors.Invalid("name", "'name' must be a name that a file can have, without extension: letters, digits, spaces, dots within, '-' and '_'.");
+        }
+
+        if (folder.Find(name) is not null)
+        {
+            throw AlreadyThere();
+        }
+
+        var half = Path.Combine(folder.Root, $".{Guid.NewGuid():N}{extension}");
+        try
+        {
+            await using (var stream = new FileStream(half, FileMode.CreateNew))
+            {
+                await file.CopyToAsync(stream, cancel);
+            }
+
+            await Check(new VoiceEntry(name, half), cancel);
+            File.Move(half, path, overwrite: false);
+        }
+        catch (IOException) when (File.Exists(path))
+        {
+            throw AlreadyThere(); // another upload was faster
+        }
+        finally
+        {
+            File.Delete(half);
+            voices.Forget(half);
+        }
+
+        logger.LogInformation("Voice {Voice} was uploaded", name);
+        return new OpenAiVoice(name, name, "recording");
+    }
+
+    /// <summary>Deletes a voice's file.</summary>
+    public void Delete(string name)
+    {
+        ThrowIfOff();
+        var entry = folder.Find(name) ?? throw OpenAiErrors.NoVoice();
+        File.Delete(entry.Path);
+        voices.Forget(entry.Path);
+        logger.LogInformation("Voice {Voice} was deleted", entry.Id);
+    }
+
+    private static RefusedException AlreadyThere() => new(new Refusal(409, "There is a voice of this name. Delete it first, or choose another name.", "name", "voice_exists"));
+
+    private void ThrowIfOff()
+    {
+        if (!options.Value.UploadsEnabled)
+        {
+            throw new RefusedException(new Refusal(403, "Voices cannot be changed over HTTP here. Voices:UploadsEnabled turns it on.", Code: "uploads_disabled"));
+        }
+    }
+
+    private async Task<(string Name, IFormFile File)> ReadForm(HttpContext http, CancellationToken cancel)
+    {
+        if (!http.Request.HasFormContentType)
+        {
+            throw new RefusedException(new Refusal(400, "The request needs a multipart form with the fields 'name' and 'file'.", Code: "invalid_form"));
+        }
+
+        var limit = options.Value.MaxUploadBytes;
+        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } size)
+        {
+            size.MaxRequestBodySize = limit + FormBytes;
+        }
+
+        IFormCollection form;
+        try
+        {
+            form = await http.Request.ReadFormAsync(new FormOptions { MultipartBodyLengthLimit = limit + FormBytes, ValueCountLimit = 16, ValueLengthLimit = 4096 }, cancel);
+        }
+        catch (InvalidDataException e)
+        {
+            throw new RefusedException(new Refusal(400, $"The form cannot be read: {e.Message}", Code: "invalid_form"));
+        }
+
+        var file = form.Files.GetFile("file") ?? throw OpenAiErrors.Invalid("file", "'file' is missing. Send a recording.", "missing_required_parameter");
+        if (file.Length > limit)
+        {
+            throw new RefusedException(new Refusal(413, $"The recording has {file.Length} bytes; it may have {limit}.", "file", "request_too_large"));
+        }
+
+        return form["name"].ToString() is { Length: > 0 } name ? (name, file) : throw OpenAiErrors.Invalid("name", "'name' is missing. Send a name for the voice.", "missing_required_parameter");
+    }
+
+    /// <summary>The recording can be read, is not too long, and becomes a voice.</summary>
+    private async Task Check(VoiceEntry entry, CancellationToken cancel)
+    {
+        try
+        {
+            var recording = await Task.Run(() => formats.LoadRecording(entry.Path), cancel);
+            if (recording.Duration.TotalSeconds > options.Value.MaxUploadSeconds)
+            {
+                throw OpenAiErrors.Invalid("file", $"The recording has {recording.Duration.TotalSeconds:0.0} s; it may have {options.Value.MaxUploadSeconds:0.#} s.", "recording_too_long");
+            }
+
+            await voices.GetAsync(entry, cancel);
+        }
+        catch (VoiceException e)
+        {
+            throw OpenAiErrors.Invalid("file", e.Message.Replace(entry.Path, entry.Id, StringComparison.Ordinal), "unusable_voice");
+        }
+    }
+}
