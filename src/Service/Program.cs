@@ -1,3 +1,4 @@
+using Chatterbox.Service.Commands;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Speak;
@@ -9,17 +10,22 @@ namespace Chatterbox.Service;
 /// <summary>The service: settings, the engine, then one line for each group of routes.</summary>
 internal static class Program
 {
-    /// <summary>Serves until told to stop.</summary>
+    /// <summary>Serves until told to stop; or, as <c>say TEXT</c>, speaks once.</summary>
     /// <returns>0; or 1 if a setting is wrong, with the reason on standard error.</returns>
     public static async Task<int> Main(string[] args)
     {
+        if (args is ["say", ..])
+        {
+            return await SayCommand.Create().Parse(args[1..]).InvokeAsync();
+        }
+
         try
         {
-            await using var app = Build(args);
+            await using var app = await BuildAsync(args);
             await app.RunAsync();
             return 0;
         }
-        catch (Exception e) when (e is OptionsValidationException or SettingException)
+        catch (Exception e) when (e is OptionsValidationException or SettingException or ChatterboxException)
         {
             await Console.Error.WriteLineAsync($"The service cannot start. {e.Message}");
             return 1;
@@ -29,7 +35,7 @@ internal static class Program
     /// <summary>Puts the service together.</summary>
     /// <param name="args">Settings from the command line.</param>
     /// <param name="configure">Last word on settings and parts, for tests.</param>
-    internal static WebApplication Build(string[] args, Action<WebApplicationBuilder>? configure = null)
+    internal static async Task<WebApplication> BuildAsync(string[] args, Action<WebApplicationBuilder>? configure = null)
     {
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { ApplicationName = "Chatterbox.Service", ContentRootPath = AppContext.BaseDirectory });
         builder.Configuration.AddCommandLine(args, Settings.ShortSwitches);
@@ -38,7 +44,7 @@ internal static class Program
         builder.AddTelemetry();
         builder.AddSecurity();
         builder.AddApiDocument();
-        builder.AddEngine();
+        await builder.AddEngineAsync();
         builder.AddVoices();
         builder.AddSpeak();
         builder.AddOpenAi();

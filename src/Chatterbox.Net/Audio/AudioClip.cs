@@ -1,10 +1,10 @@
 namespace Chatterbox.Audio;
 
-/// <summary>Mono sound.</summary>
-/// <param name="Samples">Samples, full scale ±1.</param>
-/// <param name="SampleRate">Samples a second, Hz.</param>
+/// <summary>Sound in memory: one channel of float32 samples, full scale at ±1.</summary>
+/// <param name="Samples">The samples; not copied.</param>
+/// <param name="SampleRate">Samples a second (Hz).</param>
 public sealed record AudioClip(float[] Samples, int SampleRate)
 {
-    /// <summary>Length in time.</summary>
-    public TimeSpan Duration => TimeSpan.FromSeconds(Samples.Length / (double)SampleRate);
+    /// <summary>How long the clip plays.</summary>
+    public TimeSpan Duration => TimeSpan.FromSeconds((double)Samples.Length / SampleRate);
 }

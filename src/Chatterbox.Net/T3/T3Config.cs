@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace Chatterbox.T3;
 
 /// <summary>Sizes, token ids and sampling of one T3: what makes the variants differ.</summary>
@@ -105,6 +107,9 @@ internal sealed record T3Config
     /// <summary>How speech tokens are chosen.</summary>
     public required SamplerConfig Sampling { get; init; }
 
+    /// <summary>Rows of a batch that one sequence takes at most: where the text guides, a second one without the text.</summary>
+    public int MaxRows => Guidance ? 2 : 1;
+
     /// <summary>Rows of the learned table of text positions.</summary>
     public int TextPositions => MaxTextTokens + 2;
 
@@ -122,6 +127,8 @@ internal sealed record T3Config
 }
 
 /// <summary>Sizes that every backbone has.</summary>
+[JsonDerivedType(typeof(LlamaConfig), "llama")]
+[JsonDerivedType(typeof(Gpt2Config), "gpt2")]
 internal abstract record BackboneConfig(int Layers, int HiddenSize, int Heads, int MlpSize, double NormEps)
 {
     /// <summary>Size of one attention head.</summary>

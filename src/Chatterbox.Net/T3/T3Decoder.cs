@@ -6,12 +6,11 @@ namespace Chatterbox.T3;
 /// sequences one after the other; the two rows of guidance run together. One thread at a time.
 /// </remarks>
 /// <param name="model">The model.</param>
-/// <param name="sequences">How many sequences may be under way at once.</param>
-internal sealed class T3Decoder(T3Model model, int sequences = 1) : IDisposable
+/// <param name="capacity">How many sequences may be under way at once.</param>
+internal sealed class T3Decoder(T3Model model, int capacity = 1) : IDisposable
 {
-    private readonly int _slotsEach = model.Config.Guidance ? 2 : 1;
-    private readonly KvCache _cache = model.CreateCache(sequences * (model.Config.Guidance ? 2 : 1));
-    private readonly Stack<int> _free = new(Enumerable.Range(0, sequences).Reverse());
+    private readonly KvCache _cache = model.CreateCache(capacity * model.Config.MaxRows);
+    private readonly Stack<int> _free = new(Enumerable.Range(0, capacity).Reverse());
 
     /// <summary>Begins a sequence: checks the request and runs the model over everything before the first speech token.</summary>
     /// <param name="textTokens">The text, without start and stop tokens.</param>
@@ -27,7 +26,7 @@ internal sealed class T3Decoder(T3Model model, int sequences = 1) : IDisposable
         var settings = SamplingSettings.Resolve(sampling, model.Config);
         if (_free.Count == 0)
         {
-            throw new InvalidOperationException($"All {sequences} sequences are under way; dispose one first.");
+            throw new InvalidOperationException($"All {capacity} sequences are under way; dispose one first.");
         }
 
         using var mode = inference_mode();
@@ -37,7 +36,7 @@ internal sealed class T3Decoder(T3Model model, int sequences = 1) : IDisposable
         _cache.Reserve(length + settings.MaxSpeechTokens);
 
         var place = _free.Pop();
-        var sequence = new T3Sequence(model, settings, noise, new(place * _slotsEach, settings.Rows, 0), () => _free.Push(place));
+        var sequence = new T3Sequence(model, settings, noise, new(place * model.Config.MaxRows, settings.Rows, 0), () => _free.Push(place));
         try
         {
             Run(sequence, prefix);

@@ -163,3 +163,13 @@ internal sealed class SpeechEmbedding(T3Config config, WeightScope weights)
         return (_positions is null ? x : x + _positions.narrow(0, position, speechTokens.shape[1])).MoveToOuterDisposeScope();
     }
 }
+
+/// <summary>A transformer that turns embeddings into hidden states and remembers keys and values in a cache.</summary>
+internal interface IBackbone
+{
+    /// <param name="x">Embeddings, [rows, time, hidden]; time is 1 unless <paramref name="rows"/> start at 0.</param>
+    /// <param name="cache">Holds what came before, and takes what is new.</param>
+    /// <param name="rows">Slots and position of the rows.</param>
+    /// <returns>Hidden states after the last norm, [rows, time, hidden].</returns>
+    Tensor Forward(Tensor x, KvCache cache, CacheRows rows);
+}

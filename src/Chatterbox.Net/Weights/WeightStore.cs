@@ -12,9 +12,9 @@ namespace Chatterbox.Weights;
 /// </remarks>
 internal sealed class WeightStore(ITensorSource source, Device? device = null, ScalarType dtype = ScalarType.Float32) : IDisposable
 {
-    private const int FaultsShown = 12;
+    private const int FaultsShown = 50;    // of each kind
 
-    private readonly List<IDisposable> _owned = [];
+    private readonly HashSet<IDisposable> _owned = new(ReferenceEqualityComparer.Instance);   // tensors compare by value
     private readonly HashSet<string> _read = [];
     private readonly Dictionary<string, long[]> _asked = [];
     private readonly List<string> _faults = [];
@@ -31,36 +31,49 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
     /// <summary>Name and shape of every tensor that was asked for: of an empty source, all that a network of these sizes needs.</summary>
     public IReadOnlyDictionary<string, long[]> Asked => _asked;
 
-    /// <summary>Throws if any tensor that was asked for was missing or misshapen, or any tensor was not asked for.</summary>
+    /// <summary>Throws if <see cref="Faults"/> finds any.</summary>
     /// <exception cref="CheckpointException">Names every fault.</exception>
     public void ThrowIfFaulty()
     {
-        var unread = source.Tensors.Keys.Where(name => !_read.Contains(name)).Select(name => $"'{name}' is not part of this model");
-        var faults = _faults.Concat(unread).ToList();
-        if (faults.Count == 0)
+        if (Faults() is { } faults)
         {
-            return;
+            throw new CheckpointException(faults);
+        }
+    }
+
+    /// <summary>What was wrong with the file, once the networks are built: tensors that were asked for and are missing or
+    /// misshapen, and tensors that nobody asked for; null if it fits.</summary>
+    public string? Faults()
+    {
+        var unread = source.Tensors.Keys.Where(name => !_read.Contains(name)).Select(name => $"'{name}' is not part of this model").ToList();
+        var count = _faults.Count + unread.Count;
+        if (count == 0)
+        {
+            return null;
         }
 
-        var message = new StringBuilder($"{source.Name} does not fit this model ({faults.Count} fault{(faults.Count == 1 ? "" : "s")}):");
-        foreach (var fault in faults.Take(FaultsShown))
+        var message = new StringBuilder($"{source.Name} does not fit this model ({count} fault{(count == 1 ? "" : "s")}):");
+        foreach (var kind in new[] { _faults, unread })
         {
-            message.Append("\n  ").Append(fault);
-        }
-
-        if (faults.Count > FaultsShown)
-        {
-            message.Append($"\n  … and {faults.Count - FaultsShown} more");
+            kind.Take(FaultsShown).ToList().ForEach(fault => message.Append("\n  ").Append(fault));
+            if (kind.Count > FaultsShown)
+            {
+                message.Append($"\n  … and {kind.Count - FaultsShown} more of this kind");
+            }
         }
 
         message.Append("\nThe file is of another model or another version: load the variant it belongs to, or download or convert it again.");
-        throw new CheckpointException(message.ToString());
+        return message.ToString();
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        _owned.ForEach(owned => owned.Dispose());
+        foreach (var owned in _owned)
+        {
+            owned.Dispose();
+        }
+
         _owned.Clear();
         source.Dispose();
     }

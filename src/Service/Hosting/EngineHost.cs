@@ -1,4 +1,5 @@
 using Chatterbox.Engine;
+using Chatterbox.Models;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 
@@ -48,11 +49,26 @@ internal sealed class EngineHost(ISpeechEngine engine, LoadedModel model, IHostA
 /// <summary>Puts the engine into the service.</summary>
 internal static class EngineSetup
 {
-    /// <summary>Registers the model that the settings name and the engine that owns it.</summary>
-    public static void AddEngine(this WebApplicationBuilder builder)
+    /// <summary>Registers the model that the settings name, unless one is registered already, and the engine that owns it.</summary>
+    public static async Task AddEngineAsync(this WebApplicationBuilder builder)
     {
+        if (builder.Services.All(service => service.ServiceType != typeof(LoadedModel)))
+        {
+            using var logging = LoggerFactory.Create(log => log.AddConfiguration(builder.Configuration.GetSection("Logging")).AddConsole());
+            var logger = logging.CreateLogger(typeof(ModelLoader));
+            var said = -1;
+            var progress = new Progress<double>(done =>
+            {
+                if ((int)(done * 20) > Interlocked.Exchange(ref said, (int)(done * 20)))
+                {
+                    logger.LogInformation("The model is {Percent:0} % here", done * 100);
+                }
+            });
+            var name = builder.Configuration["Model"] ?? ModelLocator.Auto;
+            builder.Services.AddSingleton(await ModelLoader.FindAsync(name, builder.Configuration["Device"], logging, progress));
+        }
+
         builder.Services.TryAddSingleton(TimeProvider.System);
-        builder.Services.TryAddSingleton(services => ModelLoader.Find(services.GetRequiredService<IConfiguration>()));
         builder.Services.TryAddSingleton<ISpeechEngine>(services => new SpeechEngine(
             [services.GetRequiredService<LoadedModel>().Load],
             services.GetRequiredService<IOptions<EngineOptions>>().Value,

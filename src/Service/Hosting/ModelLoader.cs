@@ -1,4 +1,5 @@
 using Chatterbox.Engine;
+using Chatterbox.Models;
 
 namespace Chatterbox.Service.Hosting;
 
@@ -19,10 +20,22 @@ internal sealed record LoadedModel(string Name, string Device, bool StandIn, Fun
 /// <summary>Decides from the settings what is loaded.</summary>
 internal static class ModelLoader
 {
-    /// <summary>Finds the model that <c>Model</c> names.</summary>
-    public static LoadedModel Find(IConfiguration configuration)
+    /// <summary>Finds the model that a setting names, downloading or writing it if need be.</summary>
+    /// <param name="model">auto, english, synthetic, tiny, or a folder.</param>
+    /// <param name="device">cpu, cuda, cuda:N, or null for the best there is.</param>
+    /// <param name="logger">Told what happens.</param>
+    /// <param name="progress">Told the part of a download that is done.</param>
+    /// <param name="cancel">Gives up a download; what is there is kept for the next time.</param>
+    /// <exception cref="ChatterboxException">The model cannot be had.</exception>
+    public static async Task<LoadedModel> FindAsync(
+        string model, string? device, ILoggerFactory logger, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
-        var name = configuration["Model"] ?? "auto";
-        return new LoadedModel(name, "cpu", StandIn: false, () => throw new CheckpointException($"There is no model '{name}'."));
+        using var hub = new ModelHub(ModelHubOptions.FromEnvironment());
+        var located = await new ModelLocator(hub, ModelLocator.DefaultCacheFolder, logger.CreateLogger<ModelLocator>()).LocateAsync(model, progress, cancel);
+        var options = new ModelOptions { Device = device ?? ModelOptions.BestDevice(), WatermarkFile = located.WatermarkFile };
+        return new LoadedModel(located.Name, options.Device.Split(':')[0], located.IsStandIn, () => ChatterboxModel.Load(located.Folder, options))
+        {
+            Lacks = ["top_k"],
+        };
     }
 }

@@ -21,6 +21,7 @@ internal static class Settings
         ["--voices"] = "Service:VoicesFolder",
         ["--audio"] = "Service:AudioFolder",
         ["--model"] = "Model",
+        ["--device"] = "Device",
     };
 
     /// <summary>Registers every group of settings; a bad one stops the start.</summary>

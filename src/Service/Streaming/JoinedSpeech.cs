@@ -64,7 +64,8 @@ internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> 
         }
     }
 
-    private static float[] Silence(double seconds) => new float[(int)Math.Round(seconds * SpeechResult.SampleRate)];
+    /// <summary>So many seconds of nothing.</summary>
+    public static float[] Silence(double seconds) => new float[(int)Math.Round(seconds * SpeechResult.SampleRate)];
 
     private static void FadeIn(Span<float> samples)
     {

@@ -23,7 +23,7 @@ public class T3DecoderTests
     public void Sequences_stepped_in_mixture_are_as_each_alone(string backbone)
     {
         using var tiny = Endless(backbone);
-        using var decoder = new T3Decoder(tiny.Model, sequences: 2);
+        using var decoder = new T3Decoder(tiny.Model, capacity: 2);
         using var firstNoise = new NoiseSource(1);
         using var secondNoise = new NoiseSource(2);
 
@@ -69,7 +69,7 @@ public class T3DecoderTests
     public void Without_guidance_the_text_alone_decides()
     {
         using var tiny = TinyT3.Llama();
-        using var decoder = new T3Decoder(tiny.Model, sequences: 2);
+        using var decoder = new T3Decoder(tiny.Model, capacity: 2);
         using var noise = new NoiseSource(1);
         using var guided = decoder.Start(TinyT3.Text, TinyT3.Voice, Short, noise);
         using var plain = decoder.Start(TinyT3.Text, TinyT3.Voice, Short with { CfgWeight = 0 }, noise);
@@ -122,6 +122,23 @@ public class T3DecoderTests
         var stop = Enumerable.Range(1, 19).First(i => Array.IndexOf(spoken, spoken[i]) == i);
         using var tiny = TinyT3.Llama(TinyT3.LlamaConfig with { StopSpeechToken = spoken[stop] });
         Assert.False(tiny.Generate(1, Short with { MaxSpeechTokens = stop + 1 }).ReachedLimit);
+    }
+
+    [Theory]
+    [InlineData("llama")]
+    [InlineData("gpt2")]
+    public void Half_width_weights_give_nearly_the_same_logits(string backbone)
+    {
+        using var tiny = Endless(backbone);
+        using var half = TinyT3.Of(backbone, config => config with { StopSpeechToken = -1 }, dtype: ScalarType.BFloat16);
+        Assert.Equal(20, half.Generate(1, Short).SpeechTokens.Length);
+
+        using var decoder = new T3Decoder(tiny.Model);
+        using var halfDecoder = new T3Decoder(half.Model);
+        using var noise = new NoiseSource(1);
+        using var sequence = decoder.Start(TinyT3.Text, TinyT3.Voice, Short, noise);
+        using var halfSequence = halfDecoder.Start(TinyT3.Text, TinyT3.Voice, Short, noise);
+        Assert.InRange(Close.RelativeError(sequence.Logits, halfSequence.Logits), 1e-6, 2e-2);
     }
 
     [Fact]

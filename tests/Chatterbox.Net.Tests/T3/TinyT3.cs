@@ -10,9 +10,9 @@ internal sealed class TinyT3 : IDisposable
 {
     private readonly WeightStore _weights;
 
-    private TinyT3(string file, T3Config full, T3Config config, Func<string, float>? scale)
+    private TinyT3(string file, T3Config full, T3Config config, Func<string, float>? scale, ScalarType dtype)
     {
-        _weights = new(Shrink(file, full, config, scale ?? (_ => 1)));
+        _weights = new(Shrink(file, full, config, scale ?? (_ => 1)), dtype: dtype);
         Model = new(config, _weights.Root, TorchOps.Plain);
         _weights.ThrowIfFaulty();
     }
@@ -60,14 +60,18 @@ internal sealed class TinyT3 : IDisposable
 
     /// <param name="config">Made from <see cref="LlamaConfig"/>, which is the default.</param>
     /// <param name="scale">Factor on each tensor by name.</param>
-    public static TinyT3 Llama(T3Config? config = null, Func<string, float>? scale = null) => new("t3_cfg", T3Config.English, config ?? LlamaConfig, scale);
+    /// <param name="dtype">Element type of the weights.</param>
+    public static TinyT3 Llama(T3Config? config = null, Func<string, float>? scale = null, ScalarType dtype = ScalarType.Float32) =>
+        new("t3_cfg", T3Config.English, config ?? LlamaConfig, scale, dtype);
 
-    public static TinyT3 Gpt2(T3Config? config = null, Func<string, float>? scale = null) => new("t3_turbo_v1", T3Config.Turbo, config ?? Gpt2Config, scale);
+    /// <inheritdoc cref="Llama"/>
+    public static TinyT3 Gpt2(T3Config? config = null, Func<string, float>? scale = null, ScalarType dtype = ScalarType.Float32) =>
+        new("t3_turbo_v1", T3Config.Turbo, config ?? Gpt2Config, scale, dtype);
 
-    public static TinyT3 Of(string backbone, Func<T3Config, T3Config>? change = null, Func<string, float>? scale = null)
+    public static TinyT3 Of(string backbone, Func<T3Config, T3Config>? change = null, Func<string, float>? scale = null, ScalarType dtype = ScalarType.Float32)
     {
         change ??= config => config;
-        return backbone == "llama" ? Llama(change(LlamaConfig), scale) : Gpt2(change(Gpt2Config), scale);
+        return backbone == "llama" ? Llama(change(LlamaConfig), scale, dtype) : Gpt2(change(Gpt2Config), scale, dtype);
     }
 
     public T3Result Generate(long seed, SamplingOptions? options = null, int[]? text = null, T3Prompt? voice = null)

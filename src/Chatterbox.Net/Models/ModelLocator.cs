@@ -1,0 +1,120 @@
+using Microsoft.Extensions.Logging;
+
+namespace Chatterbox.Models;
+
+/// <summary>A model that is on this machine, ready to be loaded.</summary>
+/// <param name="Name">What it is, for people: english, tiny, or a folder's name.</param>
+/// <param name="Folder">Its files.</param>
+/// <param name="WatermarkFile">The watermark's weights, where they are not in the folder.</param>
+/// <param name="IsStandIn">True if <c>auto</c> found no real model: this one speaks noise.</param>
+public sealed record LocatedModel(string Name, string Folder, string? WatermarkFile = null, bool IsStandIn = false);
+
+/// <summary>Finds the model that a name stands for: downloads it, writes it, or knows its folder.</summary>
+/// <param name="hub">Where published models come from.</param>
+/// <param name="cacheFolder">Where synthetic models are kept; see <see cref="DefaultCacheFolder"/>.</param>
+/// <param name="logger">Told what is downloaded or written, and loudly of a stand-in.</param>
+public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<ModelLocator> logger)
+{
+    /// <summary>The published English model if it can be had, else <see cref="Tiny"/>.</summary>
+    public const string Auto = "auto";
+
+    /// <summary>The published English model.</summary>
+    public const string English = "english";
+
+    /// <summary>A synthetic model of English's full size.</summary>
+    public const string Synthetic = "synthetic";
+
+    /// <summary>A synthetic model of a hundredth of that size.</summary>
+    public const string Tiny = "tiny";
+
+    /// <summary>The names that are not folders.</summary>
+    public static IReadOnlyList<string> Names { get; } = [Auto, English, Synthetic, Tiny];
+
+    /// <summary>Folder <c>chatterbox-net</c> in the user's cache: XDG_CACHE_HOME, or .cache in the home folder.</summary>
+    public static string DefaultCacheFolder => Path.Combine(
+        Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } cache
+            ? cache
+            : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache"),
+        "chatterbox-net");
+
+    /// <summary>Finds a model. One that is named is never replaced by another.</summary>
+    /// <param name="model">One of <see cref="Names"/>, or a folder with a checkpoint.</param>
+    /// <param name="progress">Told the part that is done, 0 to 1, of a download or a writing.</param>
+    /// <param name="cancel">Gives up; what was downloaded so far is kept for the next time.</param>
+    /// <exception cref="UnavailableException">The published model is not in the cache and cannot be downloaded now.</exception>
+    /// <exception cref="CheckpointException">There is no such folder, or a download does not have the known hash.</exception>
+    public async Task<LocatedModel> LocateAsync(string model, IProgress<double>? progress = null, CancellationToken cancel = default)
+    {
+        switch (model)
+        {
+            case Auto:
+                try
+                {
+                    return await DownloadAsync(progress, cancel).ConfigureAwait(false);
+                }
+                catch (UnavailableException e)
+                {
+                    logger.LogWarning(
+                        "THIS IS NOT THE REAL MODEL. The published model is not in the cache and cannot be downloaded ({Reason}) so the tiny synthetic one is used, which speaks noise.", e.Message);
+                    return await WriteAsync(Tiny, progress, cancel).ConfigureAwait(false) with { IsStandIn = true };
+                }
+
+            case English:
+                return await DownloadAsync(progress, cancel).ConfigureAwait(false);
+            case Synthetic:
+            case Tiny:
+                return await WriteAsync(model, progress, cancel).ConfigureAwait(false);
+            default:
+                return Directory.Exists(model)
+                    ? new LocatedModel(Path.GetFileName(Path.GetFullPath(model).TrimEnd(Path.DirectorySeparatorChar)), Path.GetFullPath(model))
+                    : throw new CheckpointException($"The model '{model}' is neither a folder nor one of {string.Join(", ", Names)}.");
+        }
+    }
+
+    private async Task<LocatedModel> DownloadAsync(IProgress<double>? progress, CancellationToken cancel)
+    {
+        var watermark = await hub.DownloadPerthAsync(null, cancel).ConfigureAwait(false);    // small, so it tells soon whether there is a network
+        var folder = await hub.DownloadAsync(HubModel.English, progress is null ? null : new Fractions(progress), cancel).ConfigureAwait(false);
+        return new LocatedModel(English, folder, watermark);
+    }
+
+    private async Task<LocatedModel> WriteAsync(string name, IProgress<double>? progress, CancellationToken cancel)
+    {
+        var model = name == Synthetic ? English : Tiny;
+        var folder = Path.Combine(cacheFolder, $"synthetic-{model}-{SyntheticCheckpoint.Version}");
+        if (!Directory.Exists(folder))
+        {
+            logger.LogInformation("Writing the synthetic model {Model} to {Folder}", model, folder);
+            await Task.Run(() => WriteWhole(model, folder, progress, cancel), cancel).ConfigureAwait(false);
+        }
+
+        return new LocatedModel(name, folder);
+    }
+
+    /// <summary>Writes beside the place and moves there at the end, so that a folder of this name is always whole.</summary>
+    private static void WriteWhole(string model, string folder, IProgress<double>? progress, CancellationToken cancel)
+    {
+        var unfinished = $"{folder}.{Guid.NewGuid():N}.tmp";
+        try
+        {
+            SyntheticCheckpoint.Write(model, unfinished, progress, cancel);
+            Directory.Move(unfinished, folder);
+        }
+        catch (IOException) when (Directory.Exists(folder))
+        {
+            // Another process has written the same in the meantime.
+        }
+        finally
+        {
+            if (Directory.Exists(unfinished))
+            {
+                Directory.Delete(unfinished, recursive: true);
+            }
+        }
+    }
+
+    private sealed class Fractions(IProgress<double> progress) : IProgress<DownloadProgress>
+    {
+        public void Report(DownloadProgress value) => progress.Report(value.Fraction);
+    }
+}

@@ -1,0 +1,133 @@
+using System.Reflection;
+using Chatterbox.HiFT;
+using Chatterbox.S3Gen;
+using Chatterbox.T3;
+using Chatterbox.Voices;
+using Chatterbox.Watermark;
+
+namespace Chatterbox.Models;
+
+/// <summary>Writes whole checkpoint folders whose weights follow from their names: nothing has been learned, so they speak
+/// noise, but every part of a model is there and works.</summary>
+public static class SyntheticCheckpoint
+{
+    /// <summary>Grows when the same name stands for other weights.</summary>
+    internal const int Version = 1;
+
+    private const string English = "english";
+    private const string Tiny = "tiny";
+    private const string TokenizerResource = "Chatterbox.Models.Assets.tokenizer.json";
+    private const int VoiceTokens = 50;      // a prompt of 2 s
+
+    /// <summary>What can be written: <c>english</c>, in full size (3.2 GB), and <c>tiny</c>, the same in a hundredth of it.</summary>
+    public static IReadOnlyList<string> Models { get; } = [English, Tiny];
+
+    /// <summary>Writes a checkpoint.</summary>
+    /// <param name="model">One of <see cref="Models"/>.</param>
+    /// <param name="folder">Where to; made if it is not there, and files in it replaced.</param>
+    /// <param name="progress">Told the part of all weights that is written.</param>
+    /// <param name="cancel">Looked at before each tensor.</param>
+    /// <exception cref="CheckpointException">The folder cannot be written.</exception>
+    public static void Write(string model, string folder, IProgress<double>? progress = null, CancellationToken cancel = default)
+    {
+        if (!Models.Contains(model))
+        {
+            throw new ArgumentOutOfRangeException(nameof(model), model, $"There is no synthetic model of this name; there are {string.Join(" and ", Models)}.");
+        }
+
+        var config = model == English ? ChatterboxConfig.English : ChatterboxConfig.Tiny;
+        var sources = SourcesOf(config, isFullSize: model == English);
+        try
+        {
+            Directory.CreateDirectory(folder);
+            using var tokenizer = Assembly.GetExecutingAssembly().GetManifestResourceStream(TokenizerResource)!;
+            using var copy = File.Create(Path.Combine(folder, config.Files.Tokenizer));
+            tokenizer.CopyTo(copy);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new CheckpointException($"{folder} cannot be written: {e.Message} Choose a folder that may be written to.", e);
+        }
+
+        if (model == Tiny)
+        {
+            config.Save(Path.Combine(folder, ChatterboxConfig.FileName));
+        }
+
+        VoiceFile.Save(Path.Combine(folder, config.Files.Voice[0]), MakeVoice(config), new VoiceInfo($"{model} (synthetic)"));
+        var total = sources.Values.Sum(source => source.Tensors.Values.Sum(t => (double)t.Count));
+        var written = 0.0;
+        foreach (var (file, source) in sources)
+        {
+            SafetensorsWriter.Write(Path.Combine(folder, file), source.Tensors.Select(t => new TensorToWrite(t.Key, t.Value, stream =>
+            {
+                cancel.ThrowIfCancellationRequested();
+                using var tensor = source.Read(t.Key);
+                stream.Write(tensor.bytes);
+                progress?.Report((written += t.Value.Count) / total);
+            })));
+            source.Dispose();
+        }
+    }
+
+    /// <summary>A voice that is nobody's.</summary>
+    internal static Voice MakeVoice(ChatterboxConfig config)
+    {
+        var speaker = Numbers("voice.speaker_embedding", config.T3.SpeakerSize, 0, 1);
+        var length = MathF.Sqrt(speaker.Sum(x => x * x));
+        var frames = VoiceTokens * config.S3Gen.Encoder.Upsampling;
+        return new Voice(
+            new T3Prompt([.. speaker.Select(x => x / length)], Tokens("voice.t3_tokens", config)),
+            new S3GenPrompt(
+                Tokens("voice.s3gen_tokens", config),
+                Numbers("voice.mel", frames * config.S3Gen.MelBands, -6, 3),
+                Numbers("voice.x_vector", config.S3Gen.XVectorSize, 0, 1)));
+    }
+
+    private static Dictionary<string, ITensorSource> SourcesOf(ChatterboxConfig config, bool isFullSize)
+    {
+        // A network that finds nothing has asked for everything that it needs.
+        using var mode = inference_mode();
+        var ops = TorchOps.Plain;
+        (string File, string FullSize, Action<WeightScope> Build)[] files =
+        [
+            (config.Files.SpeakerEncoder, "ve", root => _ = new SpeakerEncoder(config.Voices.SpeakerEncoder, root)),
+            (config.Files.S3Gen, "s3gen", root =>
+            {
+                _ = new S3GenModel(config.S3Gen, root["flow"], ops);
+                _ = new HiFTGenerator(config.HiFT, root["mel2wav"], ops);
+                _ = new SpeechTokenizer(config.Voices.SpeechTokenizer, root["tokenizer"], ops);
+                _ = new CamPlus(config.Voices.CamPlus, root["speaker_encoder"]);
+            }),
+            (config.Files.Watermark[0], "perth_net", root => _ = new PerthWatermarker(config.Watermark, root)),
+            (config.Files.T3, "t3_cfg", root => _ = new T3Model(config.T3, root, ops)),
+        ];
+        return files.ToDictionary(f => f.File, f => isFullSize
+            ? SyntheticTensors.FullSize(f.FullSize)
+            : (ITensorSource)new TinyTensors(f.FullSize, AskedBy(f.Build), config.T3.StopSpeechToken));
+    }
+
+    private static IReadOnlyDictionary<string, long[]> AskedBy(Action<WeightScope> build)
+    {
+        using var scope = NewDisposeScope();
+        using var store = new WeightStore(new SyntheticTensors("nothing", new Dictionary<string, SyntheticTensor>()));
+        build(store.Root);
+        return store.Asked;
+    }
+
+    private static int[] Tokens(string name, ChatterboxConfig config)
+    {
+        var half = config.S3Gen.SpeechTokens / 2f;
+        return [.. Numbers(name, VoiceTokens, half, half).Select(x => (int)x)];
+    }
+
+    private static float[] Numbers(string name, int count, float offset, float scale)
+    {
+        using var source = new SyntheticTensors(name, new Dictionary<string, SyntheticTensor>
+        {
+            [name] = new(new(ScalarType.Float32, [count]), offset, scale),
+        });
+        using var values = source.Read(name);
+        return values.data<float>().ToArray();
+    }
+}

@@ -1,0 +1,39 @@
+using Chatterbox.Models;
+using Chatterbox.Weights;
+
+namespace Chatterbox.Tests.Models;
+
+public class SyntheticCheckpointTests
+{
+    [Fact]
+    public void The_tiny_model_is_a_hundredth_of_the_full_one()
+    {
+        var full = new[] { "ve", "t3_cfg", "s3gen", "perth_net" }.Sum(file => SyntheticTensors.FullSize(file).Tensors.Values.Sum(t => t.Count));
+        var tiny = Directory.GetFiles(TinyCheckpoint.Folder, "*.safetensors").Sum(path =>
+        {
+            using var file = SafetensorsFile.Open(path);
+            return file.Tensors.Values.Sum(t => t.Count);
+        });
+        Assert.InRange(tiny, full / 400, full / 60);
+    }
+
+    [Fact]
+    public void A_second_writing_gives_the_same_bytes()
+    {
+        var again = Directory.CreateTempSubdirectory().FullName;
+        SyntheticCheckpoint.Write("tiny", again);
+        foreach (var path in Directory.GetFiles(TinyCheckpoint.Folder))
+        {
+            Assert.Equal(File.ReadAllBytes(path), File.ReadAllBytes(Path.Combine(again, Path.GetFileName(path))));
+        }
+
+        Directory.Delete(again, recursive: true);
+    }
+
+    [Fact]
+    public void An_unknown_model_and_an_unwritable_folder_are_refused()
+    {
+        Assert.Throws<ArgumentOutOfRangeException>(() => SyntheticCheckpoint.Write("huge", "x"));
+        Assert.Throws<CheckpointException>(() => SyntheticCheckpoint.Write("tiny", "/proc/no-such-folder"));
+    }
+}
