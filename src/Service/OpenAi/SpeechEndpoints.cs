@@ -6,7 +6,6 @@ using Chatterbox.Engine;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
-using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.OpenAi;
@@ -25,7 +24,7 @@ internal static class SpeechEndpoints
     /// <summary>Registers what they need.</summary>
     public static void AddOpenAi(this WebApplicationBuilder builder)
     {
-        builder.Services.TryAddSingleton<Ffmpeg>();
+        builder.Services.AddSingleton<FfmpegEncoder>();
         builder.Services.AddSingleton<VoiceNames>();
         builder.Services.AddSingleton<VoiceUpload>();
     }
@@ -68,7 +67,7 @@ internal static class SpeechEndpoints
     private static ModelEntry Entry(LoadedModel model) => new(model.Name, "model", Started, "resemble-ai");
 
     private static async Task<IResult> Speak(
-        SpeechBody body, ISpeechEngine engine, SpeechDesk desk, LoadedModel model, VoiceNames voices, Ffmpeg ffmpeg, IOptions<OpenAiOptions> options, HttpContext http, ILogger<SpeechResponse> logger, CancellationToken cancel)
+        SpeechBody body, ISpeechEngine engine, SpeechDesk desk, LoadedModel model, VoiceNames voices, FfmpegEncoder ffmpeg, IOptions<OpenAiOptions> options, HttpContext http, ILogger<SpeechResponse> logger, CancellationToken cancel)
     {
         CheckModel(body.Model, model, options.Value);
         var format = Check(body, model, ffmpeg);
@@ -100,7 +99,7 @@ internal static class SpeechEndpoints
         }
     }
 
-    private static AudioFormat Check(SpeechBody body, LoadedModel model, Ffmpeg ffmpeg)
+    private static AudioFormat Check(SpeechBody body, LoadedModel model, FfmpegEncoder ffmpeg)
     {
         var characters = body.Input.EnumerateRunes().Count();
         if (characters > LongestInput)
