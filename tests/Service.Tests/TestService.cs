@@ -48,7 +48,7 @@ internal sealed class TestService : IAsyncDisposable
         var folder = Directory.CreateTempSubdirectory("chatterbox-service-");
         var model = new FakeModel();
         var log = new StringBuilder();
-        var app = Program.Build([], builder =>
+        var app = await Program.BuildAsync([], builder =>
         {
             builder.Configuration.AddInMemoryCollection(new Dictionary<string, string?>
             {
