@@ -1,0 +1,100 @@
+using static TorchSharp.torch.nn.functional;
+
+namespace Chatterbox.Watermark;
+
+/// <summary>The watermark network: an encoder that adds the mark to the low bins of a magnitude spectrum, and a decoder
+/// that says how sure it is of one.</summary>
+/// <remarks>
+/// Ports perth_net.py, encoder.py, decoder.py and __init__.py of perth, perth_net/perth_net_implicit/model. Left out: the
+/// attacks of training. Weights: encoder.layers, decoder.slow_layers, decoder.normal_layers, decoder.fast_layers.
+/// </remarks>
+internal sealed class PerthNet(PerthConfig config, WeightScope weights)
+{
+    private readonly int _marked = config.MarkedBins;
+    private readonly ConvStack _encoder = new(config, weights["encoder"]["layers"], config.MarkedBins);
+    private readonly DecoderBranch[] _decoder =
+    [
+        new(config, weights["decoder"]["slow_layers"], stretch: 1.25),
+        new(config, weights["decoder"]["normal_layers"], stretch: 1),
+        new(config, weights["decoder"]["fast_layers"], stretch: 0.75),
+    ];
+
+    /// <summary>Adds the mark.</summary>
+    /// <param name="magnitude">Scaled, [rows, bins, frames].</param>
+    /// <returns>Of the same shape.</returns>
+    public Tensor Encode(Tensor magnitude)
+    {
+        using var scope = NewDisposeScope();
+        var low = magnitude.narrow(1, 0, _marked);
+        var high = magnitude.narrow(1, _marked, config.Bins - _marked);
+        return cat([low + _encoder.Forward(low) * Mask(magnitude), high], 1).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Looks for the mark at three speeds and lets the network weigh what it found.</summary>
+    /// <param name="magnitude">Scaled, [rows, bins, frames]; two frames or more.</param>
+    /// <returns>About 1 with a mark and about 0 without, [rows]; NaN where no frame counts, as in silence.</returns>
+    public Tensor Decode(Tensor magnitude)
+    {
+        using var scope = NewDisposeScope();
+        var low = magnitude.narrow(1, 0, _marked);
+        var mask = Mask(magnitude);
+        var found = stack(_decoder.Select(branch => branch.Forward(low, mask)), 1);   // [rows, branches, 2]
+        var attention = found.select(2, 0).softmax(1);
+        return (found.select(2, 1) * attention).sum(1).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>1 for frames loud enough to carry the mark, 0 for the rest, [rows, 1, frames].</summary>
+    public Tensor Mask(Tensor magnitude)
+    {
+        using var scope = NewDisposeScope();
+        var level = magnitude.sum(1, keepdim: true);
+        return (level > level.amax([2], keepdim: true) * config.MaskFraction).to(ScalarType.Float32).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>One speed of the decoder: the spectrum stretched in time, the network, and the mean over the frames that count.</summary>
+internal sealed class DecoderBranch(PerthConfig config, WeightScope weights, double stretch)
+{
+    private readonly ConvStack _layers = new(config, weights, outputs: 2);
+
+    /// <param name="low">[rows, marked bins, frames].</param>
+    /// <param name="mask">[rows, 1, frames].</param>
+    /// <returns>How much to heed this branch, and what it found, [rows, 2].</returns>
+    public Tensor Forward(Tensor low, Tensor mask)
+    {
+        using var scope = NewDisposeScope();
+        long[] frames = [(long)(low.shape[2] * stretch)];
+        var outputs = _layers.Forward(interpolate(low, frames, mode: InterpolationMode.Linear, align_corners: true));
+        mask = interpolate(mask, frames, mode: InterpolationMode.Nearest);
+        return ((outputs * mask).sum(2) / mask.sum(2)).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>Convolutions over time, leaky ReLUs between them; the first and the last see one frame.
+/// Weights: {layer}.conv.</summary>
+internal sealed class ConvStack(PerthConfig config, WeightScope weights, int outputs)
+{
+    private const int Layers = 7;
+    private const int InnerKernel = 7;
+
+    private readonly Conv1d[] _convs = [.. Enumerable.Range(0, Layers).Select(layer => layer switch
+    {
+        0 => new Conv1d(weights[layer]["conv"], config.MarkedBins, config.HiddenSize, kernel: 1),
+        Layers - 1 => new Conv1d(weights[layer]["conv"], config.HiddenSize, outputs, kernel: 1),
+        _ => new Conv1d(weights[layer]["conv"], config.HiddenSize, config.HiddenSize, InnerKernel, padding: InnerKernel / 2),
+    })];
+
+    /// <param name="x">[rows, marked bins, frames].</param>
+    /// <returns>[rows, outputs, frames].</returns>
+    public Tensor Forward(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        x = _convs[0].Forward(x);
+        foreach (var conv in _convs.AsSpan(1))
+        {
+            x = conv.Forward(leaky_relu(x, 0.01));
+        }
+
+        return x.MoveToOuterDisposeScope();
+    }
+}

@@ -1,0 +1,69 @@
+using Chatterbox.Audio;
+
+namespace Chatterbox.Watermark;
+
+/// <summary>
+/// Resemble AI's PerTh watermark: marks speech inaudibly as made by a machine, and finds the mark again. It says only that
+/// there is one; it carries no message.
+/// </summary>
+/// <remarks>
+/// Ports perth_watermarker.py of perth, perth_net/perth_net_implicit. Weights: a file of their own, kept in float32 whatever
+/// the store's element type. Safe for use by several threads at once.
+/// </remarks>
+internal sealed class PerthWatermarker(PerthConfig config, WeightScope weights)
+{
+    private readonly Device _device = weights.Device;
+    private readonly PerthSpectrum _spectrum = new(config, weights.InFloat32["ap"]);
+    private readonly PerthNet _net = new(config, weights.InFloat32);
+
+    /// <summary>Adds the mark.</summary>
+    /// <param name="samples">One channel. Silence stays as it is, and so does what is too short for a mark: up to half an
+    /// STFT window, 32 ms.</param>
+    /// <param name="sampleRate">Hz.</param>
+    /// <returns>
+    /// Marked samples at the same rate. As in the reference, the end is cut to whole hops of the network's STFT (10 ms):
+    /// nothing is lost of speech, which comes in pieces of 20 ms, and up to 10 ms of other recordings.
+    /// </returns>
+    public float[] Mark(ReadOnlySpan<float> samples, int sampleRate)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(sampleRate);
+        var signal = Resampler.Resample(samples, sampleRate, config.SampleRate);
+        if (signal.Length < _spectrum.MinSamples)
+        {
+            return samples.ToArray();
+        }
+
+        using var scope = NewDisposeScope();
+        var (magnitude, phase) = _spectrum.Analyse(Row(signal));
+        using var marked = _spectrum.Synthesize(_net.Encode(magnitude), phase).cpu();
+        return Resampler.Resample(marked.data<float>().ToArray(), config.SampleRate, sampleRate);
+    }
+
+    /// <summary>Looks for the mark.</summary>
+    /// <param name="samples">One channel.</param>
+    /// <param name="sampleRate">Hz.</param>
+    /// <returns>
+    /// Confidence that there is a mark, 0 to 1; null where nothing can be said: of silence (for which the reference's
+    /// answer is not a number) and of less than half an STFT window, 32 ms (for which it fails).
+    /// </returns>
+    public double? Detect(ReadOnlySpan<float> samples, int sampleRate)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(sampleRate);
+        var signal = PolyphaseResampler.Resample(samples, sampleRate, config.SampleRate);
+        if (signal.Length < _spectrum.MinSamples)
+        {
+            return null;
+        }
+
+        using var scope = NewDisposeScope();
+        var (magnitude, _) = _spectrum.Analyse(Row(signal));
+        var confidence = _net.Decode(magnitude).clamp(0, 1).item<float>();
+        return float.IsNaN(confidence) ? null : confidence;
+    }
+
+    /// <summary>True if the mark is there: <see cref="Detect"/>'s confidence, rounded, is 1. False where nothing can be said.</summary>
+    /// <inheritdoc cref="Detect"/>
+    public bool IsMarked(ReadOnlySpan<float> samples, int sampleRate) => Detect(samples, sampleRate) > 0.5;
+
+    private Tensor Row(float[] signal) => tensor(signal, device: _device).unsqueeze(0);
+}

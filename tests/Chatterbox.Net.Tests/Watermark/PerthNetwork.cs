@@ -1,0 +1,29 @@
+using Chatterbox.Models;
+using Chatterbox.Watermark;
+using Chatterbox.Weights;
+
+namespace Chatterbox.Tests.Watermark;
+
+/// <summary>The full-size watermark network on synthetic weights, built once for a class of tests.</summary>
+public sealed class PerthNetwork : IDisposable
+{
+    private readonly WeightStore _store = new(SyntheticTensors.FullSize("perth_net"));
+
+    public PerthNetwork()
+    {
+        Spectrum = new(Config, _store.Root["ap"]);
+        Net = new(Config, _store.Root);
+        _store.ThrowIfFaulty();
+        Watermarker = new(Config, _store.Root);
+    }
+
+    internal PerthConfig Config { get; } = new();
+
+    internal PerthSpectrum Spectrum { get; }
+
+    internal PerthNet Net { get; }
+
+    internal PerthWatermarker Watermarker { get; }
+
+    public void Dispose() => _store.Dispose();
+}
