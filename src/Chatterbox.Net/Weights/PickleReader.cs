@@ -48,16 +48,15 @@ internal sealed class PickleReader
 
     private static FrozenDictionary<string, object> Names { get; } = KnownNames().ToFrozenDictionary();
 
-    private static FrozenDictionary<byte, string> OtherInstructions { get; } = new Dictionary<byte, string>
+    private static FrozenDictionary<byte, string> OtherInstructions { get; } = new (byte Code, string Name)[]
     {
-        [(byte)'0'] = "POP", [(byte)'1'] = "POP_MARK", [(byte)'2'] = "DUP", [(byte)'F'] = "FLOAT", [(byte)'I'] = "INT",
-        [(byte)'L'] = "LONG", [(byte)'P'] = "PERSID", [(byte)'S'] = "STRING", [(byte)'V'] = "UNICODE", [(byte)'T'] = "BINSTRING",
-        [(byte)'B'] = "BINBYTES", [(byte)'C'] = "SHORT_BINBYTES", [(byte)'d'] = "DICT", [(byte)'l'] = "LIST", [(byte)'g'] = "GET",
-        [(byte)'p'] = "PUT", [(byte)'i'] = "INST", [(byte)'o'] = "OBJ", [0x81] = "NEWOBJ", [0x82] = "EXT1", [0x83] = "EXT2",
-        [0x84] = "EXT4", [0x8B] = "LONG4", [0x8C] = "SHORT_BINUNICODE", [0x8D] = "BINUNICODE8", [0x8E] = "BINBYTES8",
-        [0x8F] = "EMPTY_SET", [0x90] = "ADDITEMS", [0x91] = "FROZENSET", [0x92] = "NEWOBJ_EX", [0x93] = "STACK_GLOBAL",
-        [0x94] = "MEMOIZE", [0x95] = "FRAME", [0x96] = "BYTEARRAY8", [0x97] = "NEXT_BUFFER", [0x98] = "READONLY_BUFFER",
-    }.ToFrozenDictionary();
+        ((byte)'0', "POP"), ((byte)'1', "POP_MARK"), ((byte)'2', "DUP"), ((byte)'F', "FLOAT"), ((byte)'I', "INT"), ((byte)'L', "LONG"),
+        ((byte)'P', "PERSID"), ((byte)'S', "STRING"), ((byte)'V', "UNICODE"), ((byte)'T', "BINSTRING"), ((byte)'B', "BINBYTES"),
+        ((byte)'C', "SHORT_BINBYTES"), ((byte)'d', "DICT"), ((byte)'l', "LIST"), ((byte)'g', "GET"), ((byte)'p', "PUT"), ((byte)'i', "INST"),
+        ((byte)'o', "OBJ"), (0x81, "NEWOBJ"), (0x82, "EXT1"), (0x83, "EXT2"), (0x84, "EXT4"), (0x8B, "LONG4"), (0x8C, "SHORT_BINUNICODE"),
+        (0x8D, "BINUNICODE8"), (0x8E, "BINBYTES8"), (0x8F, "EMPTY_SET"), (0x90, "ADDITEMS"), (0x91, "FROZENSET"), (0x92, "NEWOBJ_EX"),
+        (0x93, "STACK_GLOBAL"), (0x94, "MEMOIZE"), (0x95, "FRAME"), (0x96, "BYTEARRAY8"), (0x97, "NEXT_BUFFER"), (0x98, "READONLY_BUFFER"),
+    }.ToFrozenDictionary(instruction => instruction.Code, instruction => instruction.Name);
 
     /// <summary>Runs a pickle to its end.</summary>
     /// <param name="pickle">The bytes of data.pkl.</param>
