@@ -3,7 +3,6 @@ using Chatterbox.Service.Hosting;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Speak;
 using Chatterbox.Service.Voices;
-using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service;
 
@@ -25,7 +24,7 @@ internal static class Program
             await app.RunAsync();
             return 0;
         }
-        catch (Exception e) when (e is OptionsValidationException or SettingException or ChatterboxException)
+        catch (Exception e) when (e is SettingException or ChatterboxException)
         {
             await Console.Error.WriteLineAsync($"The service cannot start. {e.Message}");
             return 1;

@@ -63,7 +63,9 @@ internal sealed class TestService : IAsyncDisposable
             var loaded = new LoadedModel("fake", "cpu", StandIn: false, () => model);
             builder.Services.AddSingleton(describe?.Invoke(loaded) ?? loaded);
             builder.Services.AddSingleton(new VoiceFormats(
-                path => new AudioClip(new float[new FileInfo(path).Length], 1000), // a millisecond for each byte
+                (path, longest) => new FileInfo(path).Length <= longest.TotalMilliseconds // a millisecond for each byte
+                    ? new AudioClip(new float[new FileInfo(path).Length], 1000)
+                    : throw new VoiceException($"{path} is too long."),
                 _ => throw new VoiceException("Not a voice file."),
                 (path, _, _) => File.WriteAllText(path, "")));
             configure?.Invoke(builder);

@@ -24,7 +24,7 @@ internal static class Wav
         var samples = new float[pcm.Length / 2];
         for (var i = 0; i < samples.Length; i++)
         {
-            samples[i] = BinaryPrimitives.ReadInt16LittleEndian(pcm[(2 * i)..]) / 32767f;
+            samples[i] = BinaryPrimitives.ReadInt16LittleEndian(pcm[(2 * i)..]) / 32768f;
         }
 
         return samples;

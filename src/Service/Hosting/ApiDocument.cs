@@ -1,3 +1,7 @@
+using System.ComponentModel.DataAnnotations;
+using System.Text.Json.Nodes;
+using Chatterbox.Service.OpenAi;
+using Microsoft.AspNetCore.OpenApi;
 using Microsoft.OpenApi;
 using Scalar.AspNetCore;
 
@@ -28,6 +32,11 @@ internal static class ApiDocument
             };
             return Task.CompletedTask;
         });
+        document.AddSchemaTransformer((schema, context, _) =>
+        {
+            Complete(schema, context);
+            return Task.CompletedTask;
+        });
     });
 
     /// <summary>Adds the routes.</summary>
@@ -36,6 +45,19 @@ internal static class ApiDocument
         app.MapOpenApi("/openapi/{documentName}.json");
         app.MapScalarApiReference("/scalar", page => page.WithTitle("Chatterbox.Net").DisableDefaultFonts().DisableTelemetry());
     }
+
+    /// <summary>Says which types of content, of which shape, a route answers beside its first.</summary>
+    public static RouteHandlerBuilder AlsoAnswers<T>(this RouteHandlerBuilder route, params IEnumerable<string> contentTypes) =>
+        route.AddOpenApiOperationTransformer(async (operation, context, cancel) =>
+        {
+            var schema = typeof(T) == typeof(byte[])
+                ? new OpenApiSchema { Type = JsonSchemaType.String, Format = "binary" }
+                : await context.GetOrCreateSchemaAsync(typeof(T), cancellationToken: cancel);
+            foreach (var type in contentTypes)
+            {
+                operation.Responses!["200"].Content![type] = new OpenApiMediaType { Schema = schema };
+            }
+        });
 
     /// <summary>Says which errors a route answers, in its dialect.</summary>
     public static RouteHandlerBuilder WithErrors<T>(this RouteHandlerBuilder route, params IEnumerable<int> statuses)
@@ -46,5 +68,41 @@ internal static class ApiDocument
         }
 
         return route;
+    }
+
+    /// <summary>Adds what a type alone does not tell: values that are allowed, bytes in base64, the two shapes of a voice.</summary>
+    private static void Complete(OpenApiSchema schema, OpenApiSchemaTransformerContext context)
+    {
+        schema.Discriminator = null; // events are told apart by their fields
+        if (context.JsonTypeInfo.Type == typeof(ReadOnlyMemory<byte>))
+        {
+            schema.Type = JsonSchemaType.String;
+            schema.Format = "byte";
+        }
+
+        if (context.JsonPropertyInfo is not { } property)
+        {
+            return;
+        }
+
+        if (property.CustomConverter is VoiceNameConverter)
+        {
+            schema.OneOf =
+            [
+                new OpenApiSchema { Type = JsonSchemaType.String },
+                new OpenApiSchema
+                {
+                    Type = JsonSchemaType.Object,
+                    Properties = new Dictionary<string, IOpenApiSchema> { ["id"] = new OpenApiSchema { Type = JsonSchemaType.String } },
+                    Required = new HashSet<string> { "id" },
+                    AdditionalPropertiesAllowed = false,
+                },
+            ];
+        }
+
+        if (property.AttributeProvider?.GetCustomAttributes(typeof(AllowedValuesAttribute), inherit: false) is [AllowedValuesAttribute allowed, ..])
+        {
+            schema.Enum = [.. allowed.Values.OfType<string>().Select(value => (JsonNode)JsonValue.Create(value))];
+        }
     }
 }

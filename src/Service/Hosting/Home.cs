@@ -17,7 +17,7 @@ internal static class Home
         .WithSummary("Information about the service; for a browser, the page")
         .WithMetadata(new OpenToAll())
         .Produces<ServiceInformation>()
-        .Produces(200, contentType: "text/html");
+        .AlsoAnswers<string>("text/html");
 
     private static IResult Show(HttpContext http, LoadedModel model, EndpointDataSource endpoints, IWebHostEnvironment environment)
     {

@@ -1,6 +1,5 @@
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
-using System.Reflection;
 using Chatterbox.Engine;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Voices;
@@ -11,7 +10,7 @@ namespace Chatterbox.Service.Hosting;
 /// <summary>A setting is wrong: the message names its key.</summary>
 internal sealed class SettingException(string message, Exception? inner = null) : Exception(message, inner);
 
-/// <summary>Reads the settings, checks each when the service starts, and applies those of the server.</summary>
+/// <summary>Reads the settings, checks each before anything is done, and applies those of the server.</summary>
 internal static class Settings
 {
     /// <summary>Short names of settings on the command line.</summary>
@@ -24,17 +23,77 @@ internal static class Settings
         ["--device"] = "Device",
     };
 
-    /// <summary>Registers every group of settings; a bad one stops the start.</summary>
+    /// <summary>Registers every group of settings.</summary>
+    /// <exception cref="SettingException">One is wrong.</exception>
     public static void AddSettings(this WebApplicationBuilder builder)
     {
-        builder.Bind<ServiceOptions>(ServiceOptions.Section);
-        builder.Bind<EngineOptions>("Engine");
-        builder.Bind<VoiceOptions>(VoiceOptions.Section);
-        builder.Bind<SecurityOptions>(SecurityOptions.Section);
-        builder.Bind<OpenAiOptions>(OpenAiOptions.Section);
-        builder.Services.AddSingleton<IValidateOptions<ServiceOptions>, FolderValidator>();
+        builder.Add<EngineOptions>("Engine");
+        builder.Add<VoiceOptions>(VoiceOptions.Section);
+        builder.Add<OpenAiOptions>(OpenAiOptions.Section);
+        builder.Add<SecurityOptions>(SecurityOptions.Section);
+        var service = builder.Add<ServiceOptions>(ServiceOptions.Section);
+        CheckFolder(nameof(service.VoicesFolder), service.VoicesFolder, isWritten: false);
+        CheckFolder(nameof(service.AudioFolder), service.AudioFolder, isWritten: true);
+        Apply(service, builder);
+    }
 
-        var service = builder.Read<ServiceOptions>(ServiceOptions.Section);
+    /// <summary>Reads one group.</summary>
+    public static T Read<T>(this WebApplicationBuilder builder, string section)
+        where T : class, new()
+    {
+        var options = new T();
+        try
+        {
+            builder.Configuration.GetSection(section).Bind(options, binder => binder.ErrorOnUnknownConfiguration = true);
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new SettingException($"The settings in '{section}' cannot be used: {e.Message}", e);
+        }
+
+        return options;
+    }
+
+    private static T Add<T>(this WebApplicationBuilder builder, string section)
+        where T : class, new()
+    {
+        var options = builder.Read<T>(section);
+        var wrong = new List<ValidationResult>();
+        if (!Validator.TryValidateObject(options, new ValidationContext(options), wrong, validateAllProperties: true))
+        {
+            throw new SettingException(string.Join(' ', wrong.Select(w => $"{string.Join(", ", w.MemberNames.Select(Describe))}. {w.ErrorMessage}")));
+        }
+
+        builder.Services.AddSingleton(Options.Create(options));
+        return options;
+
+        string Describe(string member) => typeof(T).GetProperty(member)?.GetValue(options) is IConvertible value
+            ? string.Create(CultureInfo.InvariantCulture, $"{section}:{member} is '{value}'")
+            : $"{section}:{member} is wrong"; // lists may hold keys, which nobody should read in a log
+    }
+
+    private static void CheckFolder(string key, string folder, bool isWritten)
+    {
+        try
+        {
+            Directory.CreateDirectory(folder);
+            if (isWritten)
+            {
+                var probe = Path.Combine(folder, $".{Path.GetRandomFileName()}");
+                File.WriteAllBytes(probe, []);
+                File.Delete(probe);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            var needed = isWritten ? "created and written to" : "created";
+            throw new SettingException(
+                $"Service:{key} is '{folder}', which cannot be {needed}: {e.Message} Set Service:{key} (in the environment: Service__{key}) to a folder that can.", e);
+        }
+    }
+
+    private static void Apply(ServiceOptions service, WebApplicationBuilder builder)
+    {
         if (builder.Configuration["urls"] is null)
         {
             builder.WebHost.UseUrls($"http://{service.Address}:{service.Port.ToString(CultureInfo.InvariantCulture)}");
@@ -49,84 +108,5 @@ internal static class Settings
 
         // The server's own line for each request holds the query, which in GET /speak is the text of a user.
         builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.Warning);
-    }
-
-    /// <summary>Reads one group as it stands now.</summary>
-    public static T Read<T>(this WebApplicationBuilder builder, string section)
-        where T : class, new()
-    {
-        var options = new T();
-        BindStrictly(builder.Configuration.GetSection(section), options);
-        return options;
-    }
-
-    private static void Bind<T>(this WebApplicationBuilder builder, string section)
-        where T : class
-    {
-        var configuration = builder.Configuration.GetSection(section);
-        builder.Services.AddOptions<T>().Configure(options => BindStrictly(configuration, options)).ValidateOnStart();
-        builder.Services.AddSingleton<IValidateOptions<T>>(new RangeValidator<T>(section));
-    }
-
-    private static void BindStrictly(IConfigurationSection section, object options)
-    {
-        try
-        {
-            section.Bind(options, binder => binder.ErrorOnUnknownConfiguration = true);
-        }
-        catch (InvalidOperationException e)
-        {
-            throw new SettingException($"The settings in '{section.Path}' cannot be used: {e.Message}", e);
-        }
-    }
-
-    /// <summary>Checks the ranges that the properties carry, and names the key that is out of its own.</summary>
-    private sealed class RangeValidator<T>(string section) : IValidateOptions<T>
-        where T : class
-    {
-        public ValidateOptionsResult Validate(string? name, T options)
-        {
-            var wrong = new List<ValidationResult>();
-            if (Validator.TryValidateObject(options, new ValidationContext(options), wrong, validateAllProperties: true))
-            {
-                return ValidateOptionsResult.Success;
-            }
-
-            return ValidateOptionsResult.Fail(wrong.Select(w => string.Join(", ", w.MemberNames.Select(m => Describe(options, m))) + $": {w.ErrorMessage}"));
-        }
-
-        private string Describe(T options, string member) =>
-            $"{section}:{member} is '{typeof(T).GetProperty(member, BindingFlags.Public | BindingFlags.Instance)?.GetValue(options)}'";
-    }
-
-    /// <summary>Makes the folders, or says which setting names one that cannot be had.</summary>
-    private sealed class FolderValidator : IValidateOptions<ServiceOptions>
-    {
-        public ValidateOptionsResult Validate(string? name, ServiceOptions options)
-        {
-            string?[] wrong = [Try(nameof(options.VoicesFolder), options.VoicesFolder, write: false), Try(nameof(options.AudioFolder), options.AudioFolder, write: true)];
-            return wrong.OfType<string>().ToList() is { Count: > 0 } errors ? ValidateOptionsResult.Fail(errors) : ValidateOptionsResult.Success;
-        }
-
-        private static string? Try(string key, string folder, bool write)
-        {
-            try
-            {
-                Directory.CreateDirectory(folder);
-                if (write)
-                {
-                    var probe = Path.Combine(folder, $".{Path.GetRandomFileName()}");
-                    File.WriteAllBytes(probe, []);
-                    File.Delete(probe);
-                }
-
-                return null;
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
-            {
-                var needed = write ? "created and written to" : "created";
-                return $"Service:{key} is '{folder}', which cannot be {needed}: {e.Message} Set Service:{key} (environment: Service__{key}) to a folder that can.";
-            }
-        }
     }
 }

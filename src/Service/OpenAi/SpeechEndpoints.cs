@@ -6,7 +6,6 @@ using Chatterbox.Engine;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
-using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.OpenAi;
@@ -25,7 +24,7 @@ internal static class SpeechEndpoints
     /// <summary>Registers what they need.</summary>
     public static void AddOpenAi(this WebApplicationBuilder builder)
     {
-        builder.Services.TryAddSingleton<Ffmpeg>();
+        builder.Services.AddSingleton<FfmpegEncoder>();
         builder.Services.AddSingleton<VoiceNames>();
         builder.Services.AddSingleton<VoiceUpload>();
     }
@@ -37,8 +36,8 @@ internal static class SpeechEndpoints
         routes.MapPost("/audio/speech", Speak)
             .WithSummary("Speaks a text")
             .WithDescription(SpeechDescription)
-            .Produces(200, contentType: "audio/mpeg", additionalContentTypes: [.. AudioFormat.All.Skip(1).Select(f => f.ContentType)])
             .Produces<SpeechStreamEvent>(200, "text/event-stream")
+            .AlsoAnswers<byte[]>(AudioFormat.All.Select(f => f.ContentType))
             .WithErrors<OpenAiErrorBody>(400, 401, 404, 413, 429, 500, 503);
         routes.MapPost("/audio/voices", (VoiceUpload upload, HttpContext http, CancellationToken cancel) => Upload(upload, http, cancel))
             .WithSummary("Adds a voice from a recording; off unless Voices:UploadsEnabled is set")
@@ -68,7 +67,7 @@ internal static class SpeechEndpoints
     private static ModelEntry Entry(LoadedModel model) => new(model.Name, "model", Started, "resemble-ai");
 
     private static async Task<IResult> Speak(
-        SpeechBody body, ISpeechEngine engine, SpeechDesk desk, LoadedModel model, VoiceNames voices, Ffmpeg ffmpeg, IOptions<OpenAiOptions> options, HttpContext http, ILogger<SpeechResponse> logger, CancellationToken cancel)
+        SpeechBody body, ISpeechEngine engine, SpeechDesk desk, LoadedModel model, VoiceNames voices, FfmpegEncoder ffmpeg, IOptions<OpenAiOptions> options, HttpContext http, ILogger<SpeechResponse> logger, CancellationToken cancel)
     {
         CheckModel(body.Model, model, options.Value);
         var format = Check(body, model, ffmpeg);
@@ -100,7 +99,7 @@ internal static class SpeechEndpoints
         }
     }
 
-    private static AudioFormat Check(SpeechBody body, LoadedModel model, Ffmpeg ffmpeg)
+    private static AudioFormat Check(SpeechBody body, LoadedModel model, FfmpegEncoder ffmpeg)
     {
         var characters = body.Input.EnumerateRunes().Count();
         if (characters > LongestInput)

@@ -1,3 +1,5 @@
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
@@ -28,7 +30,7 @@ internal static class SpeakEndpoints
             .WithSummary("Speaks a text: as events sentence by sentence, or into a file")
             .WithDescription(EventsDescription)
             .Produces<SpeakSaved>()
-            .Produces<SpeakEvent>(200, "text/event-stream")
+            .AlsoAnswers<SpeakEvent>("text/event-stream")
             .WithErrors<SpeakError>(400, 413, 429, 500, 503);
         routes.MapGet("/speak", SpeakFromQuery)
             .WithSummary("The same events for a browser's EventSource, which can only GET")
@@ -36,7 +38,7 @@ internal static class SpeakEndpoints
             .Produces<SpeakEvent>(200, "text/event-stream")
             .WithErrors<SpeakError>(400, 429, 503);
         routes.MapGet("/voices", (VoiceFolder folder) => new VoiceList(folder.SpeakNames(), "Built-in default voice")).WithSummary("Names of the recordings that /speak knows");
-        routes.MapGet("/audio/{id}", Audio).WithSummary("A finished file").Produces(200, contentType: "audio/wav").WithErrors<SpeakError>(404);
+        routes.MapGet("/audio/{id}", Audio).WithSummary("A finished file").Produces<byte[]>(200, "audio/wav").AlsoAnswers<byte[]>("audio/wav").WithErrors<SpeakError>(404);
     }
 
     private static async Task<IResult> Speak(SpeakRequest body, Speaker speaker, HttpContext http) => body.Stream
@@ -46,10 +48,10 @@ internal static class SpeakEndpoints
     private static async Task<IResult> SpeakFromQuery(
         Speaker speaker,
         HttpContext http,
-        string text,
-        string voice = "default",
-        double exaggeration = 0.5,
-        [FromQuery(Name = "cfg_weight")] double cfgWeight = 0.5) =>
+        [Description("What to say")] string text,
+        [Description("Name of a recording, without extension")] string voice = "default",
+        [Description("How lively the speech is"), Range(0.0, 2.0)] double exaggeration = 0.5,
+        [Description("Strength of guidance by the text"), Range(0.0, 2.0), FromQuery(Name = "cfg_weight")] double cfgWeight = 0.5) =>
         new SseResult<SpeakEvent>(await speaker.Stream(new SpeakRequest(text, voice, exaggeration, cfgWeight, true), http), Json.Of<SpeakEvent>());
 
     private static IResult Audio(string id, Speaker speaker) => speaker.PathOf(id) is { } path && File.Exists(path)

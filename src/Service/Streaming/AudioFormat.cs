@@ -1,3 +1,5 @@
+using Chatterbox.Audio;
+
 namespace Chatterbox.Service.Streaming;
 
 /// <summary>A format in which speech is sent.</summary>
@@ -21,14 +23,14 @@ internal sealed record AudioFormat(string Name, string ContentType, IReadOnlyLis
     public bool NeedsFfmpeg(double speed) => Encoding is not null || speed != 1;
 
     /// <summary>Encodes speech while it is made. A block of bytes is good until the next is asked for.</summary>
-    public IAsyncEnumerable<ReadOnlyMemory<byte>> Encode(IAsyncEnumerable<float[]> speech, double speed, Ffmpeg ffmpeg, CancellationToken cancel)
+    public IAsyncEnumerable<ReadOnlyMemory<byte>> Encode(IAsyncEnumerable<float[]> speech, double speed, FfmpegEncoder ffmpeg, CancellationToken cancel)
     {
         if (Encoding is not null)
         {
             return ffmpeg.Encode(speech, speed, Encoding, cancel);
         }
 
-        var pcm = speed == 1 ? speech.Select(block => (ReadOnlyMemory<byte>)WavFormat.Pcm(block)) : ffmpeg.Encode(speech, speed, ["-f", "s16le"], cancel);
+        var pcm = speed == 1 ? speech.Select(block => (ReadOnlyMemory<byte>)Pcm16.Encode(block)) : ffmpeg.Encode(speech, speed, ["-f", "s16le"], cancel);
         return Name == "wav" ? WithHeader(pcm) : pcm;
     }
 

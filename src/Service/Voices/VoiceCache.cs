@@ -10,10 +10,10 @@ using Microsoft.Extensions.Options;
 namespace Chatterbox.Service.Voices;
 
 /// <summary>How recordings and finished voices are read and written.</summary>
-/// <param name="LoadRecording">Reads a recording of any kind.</param>
+/// <param name="LoadRecording">Reads a recording of any kind, unless it is longer than the time given.</param>
 /// <param name="LoadVoice">Reads a finished voice.</param>
 /// <param name="SaveVoice">Writes one.</param>
-internal sealed record VoiceFormats(Func<string, AudioClip> LoadRecording, Func<string, Voice> LoadVoice, Action<string, Voice, VoiceInfo> SaveVoice);
+internal sealed record VoiceFormats(Func<string, TimeSpan, AudioClip> LoadRecording, Func<string, Voice> LoadVoice, Action<string, Voice, VoiceInfo> SaveVoice);
 
 /// <summary>
 /// Voices by the content of their files: what a model computes from a recording once is kept in memory and on disk, both
@@ -113,7 +113,7 @@ internal sealed class VoiceCache(
 
         metrics.VoiceFound("made");
         var started = Stopwatch.GetTimestamp();
-        var voice = await engine.CreateVoiceAsync(formats.LoadRecording(entry.Path));
+        var voice = await engine.CreateVoiceAsync(formats.LoadRecording(entry.Path, AudioFile.DefaultLongest));
         logger.LogInformation("Voice {Voice} was made in {Seconds:0.00} s", entry.Id, Stopwatch.GetElapsedTime(started).TotalSeconds);
         if (options.Value.MaxOnDisk > 0)
         {

@@ -1,3 +1,4 @@
+using Chatterbox.Audio;
 using Chatterbox.Voices;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
@@ -10,7 +11,7 @@ internal static class VoiceSetup
     public static void AddVoices(this WebApplicationBuilder builder)
     {
         builder.Services.TryAddSingleton(new VoiceFormats(
-            _ => throw new VoiceException("Recordings cannot be read yet."),
+            (path, longest) => AudioFile.Load(path, longest),
             path => VoiceFile.Load(path).Voice,
             VoiceFile.Save));
         builder.Services.AddSingleton<VoiceFolder>();

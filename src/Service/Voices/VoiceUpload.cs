@@ -114,12 +114,7 @@ internal sealed class VoiceUpload(VoiceFolder folder, VoiceCache voices, VoiceFo
     {
         try
         {
-            var recording = await Task.Run(() => formats.LoadRecording(entry.Path), cancel);
-            if (recording.Duration.TotalSeconds > options.Value.MaxUploadSeconds)
-            {
-                throw OpenAiErrors.Invalid("file", $"The recording has {recording.Duration.TotalSeconds:0.0} s; it may have {options.Value.MaxUploadSeconds:0.#} s.", "recording_too_long");
-            }
-
+            await Task.Run(() => formats.LoadRecording(entry.Path, TimeSpan.FromSeconds(options.Value.MaxUploadSeconds)), cancel);
             await voices.GetAsync(entry, cancel);
         }
         catch (VoiceException e)

@@ -12,7 +12,7 @@ internal sealed class EncoderException(string message, Exception? inner = null) 
 
 /// <summary>ffmpeg as a stream: one process for each answer, fed while audio is made, killed when nobody listens. What is
 /// between it and us is the two pipes, so nothing piles up behind a slow reader.</summary>
-internal sealed class Ffmpeg(IOptions<ServiceOptions> options)
+internal sealed class FfmpegEncoder(IOptions<ServiceOptions> options)
 {
     private const int BufferBytes = 16 * 1024;
 

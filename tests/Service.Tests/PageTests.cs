@@ -1,0 +1,123 @@
+using Microsoft.Playwright;
+
+namespace Chatterbox.Service.Tests;
+
+/// <summary>The page in a real browser.</summary>
+public sealed class PageTests
+{
+    private static readonly string? Chromium = ((string[])["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]).FirstOrDefault(File.Exists);
+
+    [Fact]
+    public async Task A_text_is_heard_sentence_by_sentence()
+    {
+        await using var service = await TestService.Start();
+        service.AddVoice("Ann.wav");
+        service.Model.Holds = true;
+        service.Model.LetGo();
+        await using var browser = await Open(service);
+        var page = browser.Page;
+        await Assertions.Expect(page.Locator("#model")).ToContainTextAsync("healthy");
+        await Assertions.Expect(page.Locator("#voice option")).ToHaveTextAsync(["default", "Ann"]);
+        await page.Locator("#text").FillAsync("This is the first. This is the second. And the third.");
+        await page.Locator("#voice").SelectOptionAsync("Ann");
+        await page.Locator("#exaggeration").FillAsync("0.8");
+        await page.Locator("#speak").ClickAsync();
+        await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("1 of 3 sentences made.");
+        await Assertions.Expect(page.Locator("#sentences li")).ToHaveTextAsync(["This is the first."]);
+        service.Model.LetGo(2);
+        await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("Done.");
+        await Assertions.Expect(page.Locator("#sentences li.played")).ToHaveCountAsync(3);
+
+        // Each begins where, or after, the one before it ended, and all of it went into the AudioContext.
+        Assert.True(await page.EvaluateAsync<bool>("chatterbox.pieces.every((p, i, all) => p.index === i && (i === 0 || p.start >= all[i - 1].end))"));
+        var samples = service.Model.Calls.Sum(c => FakeModel.Tone(c.Text, c.Voice, c.Sampling).Length);
+        Assert.Equal(samples, await page.EvaluateAsync<int>("chatterbox.pieces.reduce((sum, p) => sum + p.node.buffer.length, 0)"));
+        Assert.All(service.Model.Calls, c => Assert.Equal(0.8, c.Sampling.Exaggeration));
+
+        var download = await page.RunAndWaitForDownloadAsync(() => page.Locator("#download").ClickAsync());
+        Assert.Equal(samples, Wav.Read(await File.ReadAllBytesAsync(await download.PathAsync())).Length);
+    }
+
+    [Fact]
+    public async Task Stop_is_heard_by_the_service()
+    {
+        await using var service = await TestService.Start();
+        service.Model.Holds = true;
+        await using var browser = await Open(service);
+        await browser.Page.Locator("#text").FillAsync("This is never made.");
+        await browser.Page.Locator("#text").PressAsync("Control+Enter");
+        await TestService.Until(() => service.Model.Calls.Count == 1);
+        await browser.Page.Locator("#stop").PressAsync("Escape");
+        await Assertions.Expect(browser.Page.Locator("#status")).ToHaveTextAsync("Stopped.");
+        await TestService.Until(() => service.Model.Cancelled.Count == 1);
+    }
+
+    [Fact]
+    public async Task Errors_are_shown()
+    {
+        await using var service = await TestService.Start();
+        await using var browser = await Open(service);
+        await browser.Page.Locator("#text").FillAsync("<b></b>");
+        await browser.Page.Locator("#speak").ClickAsync();
+        await Assertions.Expect(browser.Page.Locator("#error")).ToHaveTextAsync("Empty text after cleaning");
+        await browser.Page.Locator("#text").FillAsync("Fine. This is unspeakable. Fine.");
+        await browser.Page.Locator("#speak").ClickAsync();
+        await Assertions.Expect(browser.Page.Locator("#error")).ToHaveTextAsync("Sentence 2 could not be spoken.");
+        await Assertions.Expect(browser.Page.Locator("#status")).ToHaveTextAsync("Done.");
+        await Assertions.Expect(browser.Page.Locator("#sentences li.played")).ToHaveCountAsync(2);
+    }
+
+    [Fact]
+    public async Task With_a_key_it_speaks_too()
+    {
+        await using var service = await TestService.Start(new() { ["Security:ApiKeys:0"] = "a-key-of-some-length" });
+        await using var browser = await Open(service);
+        await browser.Page.Locator("#key").FillAsync("a-key-of-some-length");
+        await browser.Page.Locator("#text").FillAsync("Let me in.");
+        await browser.Page.Locator("#speak").ClickAsync();
+        await Assertions.Expect(browser.Page.Locator("#status")).ToHaveTextAsync("Done.");
+    }
+
+    [Theory]
+    [InlineData(ColorScheme.Light)]
+    [InlineData(ColorScheme.Dark)]
+    public async Task It_fits_a_phone(ColorScheme colors)
+    {
+        await using var service = await TestService.Start();
+        await using var browser = await Open(service, new() { ViewportSize = new() { Width = 360, Height = 740 }, ColorScheme = colors });
+        Assert.True(await browser.Page.EvaluateAsync<bool>("document.documentElement.scrollWidth <= innerWidth"));
+        if (Environment.GetEnvironmentVariable("CHATTERBOX_SCREENSHOTS") is { } folder)
+        {
+            await browser.Page.ScreenshotAsync(new() { Path = Path.Combine(folder, $"page-{colors}.png"), FullPage = true });
+        }
+    }
+
+    private static async Task<Browser> Open(TestService service, BrowserNewPageOptions? options = null)
+    {
+        Assert.SkipWhen(Chromium is null, "Chromium is not installed");
+        var playwright = await Playwright.CreateAsync();
+        var browser = await playwright.Chromium.LaunchAsync(new() { ExecutablePath = Chromium, Args = ["--no-sandbox", "--autoplay-policy=user-gesture-required"] });
+        var page = await browser.NewPageAsync(options);
+        var faults = new List<string>();
+        page.PageError += (_, error) => faults.Add(error);
+        page.Request += (_, request) =>
+        {
+            if (!request.Url.StartsWith(service.Address.ToString(), StringComparison.Ordinal) && !request.Url.StartsWith("data:", StringComparison.Ordinal) && !request.Url.StartsWith("blob:", StringComparison.Ordinal))
+            {
+                faults.Add($"outside: {request.Url}");
+            }
+        };
+        await page.GotoAsync(service.Address.ToString());
+        return new Browser(playwright, browser, page, faults);
+    }
+
+    private sealed record Browser(IPlaywright Playwright, IBrowser Instance, IPage Page, List<string> Faults) : IAsyncDisposable
+    {
+        public async ValueTask DisposeAsync()
+        {
+            await Instance.DisposeAsync();
+            Playwright.Dispose();
+            Assert.Empty(Faults);
+        }
+    }
+}
