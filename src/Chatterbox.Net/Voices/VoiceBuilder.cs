@@ -5,7 +5,7 @@ namespace Chatterbox.Voices;
 
 /// <summary>Makes voices from recordings: the side flow, one line a stage.</summary>
 /// <remarks>Ports prepare_conditionals of chatterbox tts.py and tts_turbo.py and embed_ref of models/s3gen/s3gen.py, less the
-/// emotion setting. What the reference makes of a recording that is no speech, it does not say; here that is an error.</remarks>
+/// emotion setting. Recordings that are no speech, of which the reference makes noise without a word, are refused.</remarks>
 internal sealed class VoiceBuilder
 {
     private const float Silence = 1e-3f;   // −60 dB of full scale: recordings are never that quiet, muted microphones are
