@@ -15,9 +15,7 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
 {
     private readonly int _sines = config.Overtones + 1;
     private readonly double[] _upsampling = [config.SamplesPerFrame];
-    private readonly Tensor _multiples = weights.Own(
-        arange(1, config.Overtones + 2, ScalarType.Float32, weights.Device).reshape(1, -1, 1));   // [1, sines, 1]
-
+    private readonly Tensor _multiples = weights.Own(Multiples(config, weights.Device));   // [1, sines, 1]
     private readonly Linear _merge = new(weights.InFloat32["l_linear"], config.Overtones + 1, 1);
 
     /// <summary>Draws what a source needs, in the reference's order.</summary>
@@ -26,14 +24,15 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
     /// <param name="frames">Frames of mel.</param>
     public SourceNoise Draw(NoiseSource noise, long rows, long frames)
     {
+        using var scope = NewDisposeScope();
         var samples = frames * config.SamplesPerFrame;
         var phases = noise.Uniform(-Math.PI, Math.PI, [rows, _sines, 1], weights.Device);
-        phases.narrow(1, 0, 1).zero_();
+        phases.narrow(1, 0, 1).fill_(0);
         var normal = noise.Normal([rows, _sines, samples], weights.Device);
 
         // The reference also draws a noise branch that nothing reads; what follows in the stream comes after it.
-        noise.Normal([rows, samples, 1]).Dispose();
-        return new(phases, normal);
+        noise.Normal([rows, samples, 1]);
+        return new(phases.MoveToOuterDisposeScope(), normal.MoveToOuterDisposeScope());
     }
 
     /// <param name="f0">F0 in Hz, [rows, frames].</param>
@@ -58,5 +57,11 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
         // sum is rounded before the whole cycles go, as in the reference.
         var cycles = step.cumsum(-1, ScalarType.Float64).to(ScalarType.Float32).remainder(1);
         return config.SineAmplitude * sin(2 * Math.PI * cycles + phases);
+    }
+
+    private static Tensor Multiples(HiFTConfig config, Device device)
+    {
+        using var scope = NewDisposeScope();
+        return arange(1, config.Overtones + 2, ScalarType.Float32, device).reshape(1, -1, 1).MoveToOuterDisposeScope();
     }
 }

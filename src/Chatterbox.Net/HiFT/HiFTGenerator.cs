@@ -26,8 +26,8 @@ internal sealed class HiFTGenerator(HiFTConfig config, WeightScope weights, Torc
         weights["conv_post"], config.Channels >> config.UpsampleRates.Count, config.FftSize + 2, EndKernel,
         padding: EndKernel / 2, weightNorm: true);
 
-    private readonly Tensor _window = weights.Own(hann_window(config.FftSize, dtype: ScalarType.Float64).to(ScalarType.Float32, weights.Device));
-    private readonly Tensor _fade = weights.Own(Fade(config).to(weights.Device));
+    private readonly Tensor _window = weights.Own(Window(config, weights.Device));
+    private readonly Tensor _fade = weights.Own(Fade(config, weights.Device));
 
     /// <summary>Samples made from each frame of mel.</summary>
     public int SamplesPerFrame { get; } = config.SamplesPerFrame;
@@ -112,12 +112,19 @@ internal sealed class HiFTGenerator(HiFTConfig config, WeightScope weights, Torc
         return istft(spectrum, config.FftSize, config.HopSize, config.FftSize, _window).clamp(-config.AudioLimit, config.AudioLimit);
     }
 
+    /// <summary>Hann, made in float64 as scipy does.</summary>
+    private static Tensor Window(HiFTConfig config, Device device)
+    {
+        using var scope = NewDisposeScope();
+        return hann_window(config.FftSize, dtype: ScalarType.Float64).to(ScalarType.Float32, device).MoveToOuterDisposeScope();
+    }
+
     /// <summary>Zeros, then half a cosine from 0 to 1, of equal lengths.</summary>
-    private static Tensor Fade(HiFTConfig config)
+    private static Tensor Fade(HiFTConfig config, Device device)
     {
         using var scope = NewDisposeScope();
         var length = (int)(config.FadeSeconds * config.SampleRate);
-        return cat([zeros(length), (linspace(Math.PI, 0, length).cos() + 1) / 2]).MoveToOuterDisposeScope();
+        return cat([zeros(length), (linspace(Math.PI, 0, length).cos() + 1) / 2]).to(device).MoveToOuterDisposeScope();
     }
 }
 

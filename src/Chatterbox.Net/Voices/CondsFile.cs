@@ -29,6 +29,11 @@ public static class CondsFile
         }
 
         var mel = Floats(file, "gen.prompt_feat", [1, -1, melBands]);
+        if (mel.Length / melBands < 2 * length)
+        {
+            throw Unfit(file, "gen.prompt_feat", $"has {mel.Length / melBands} frames for {length} prompt tokens, expected two a token");
+        }
+
         return new Voice(
             new T3Prompt(Floats(file, "t3.speaker_emb", [1, speakerSize]), Tokens(file, "t3.cond_prompt_speech_tokens")),
             new S3GenPrompt(promptTokens[..(int)length], mel, Floats(file, "gen.embedding", [1, xVectorSize])));

@@ -10,7 +10,8 @@ namespace Chatterbox.Weights;
 /// <remarks>
 /// No code of the file is run: see <see cref="PickleReader"/>. The description is checked whole when the file is opened;
 /// nothing it says can make a read leave the file, or allocate more than the file holds and 64 MiB. Files from before
-/// PyTorch 1.6, TorchScript and big-endian files are recognised and refused. Format: torch/serialization.py.
+/// PyTorch 1.6, TorchScript and big-endian files are recognised and refused. The zip format's checksums are not compared:
+/// PyTorch can write files without them. Format: torch/serialization.py.
 /// </remarks>
 public sealed class TorchFile : ITensorSource
 {

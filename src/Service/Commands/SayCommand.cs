@@ -5,7 +5,6 @@ using Chatterbox.Models;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Voices;
-using Microsoft.Extensions.Logging;
 using Spectre.Console;
 
 namespace Chatterbox.Service.Commands;

@@ -188,7 +188,7 @@ public sealed class ModelHubTests : IAsyncLifetime
     public async Task A_silent_server_is_given_up_and_tried_again()
     {
         _hub.CutNext(2, 100, silent: true);
-        AssertWhole(await Download(_hub.Pinned(), _options with { IdleTimeout = TimeSpan.FromMilliseconds(500), Connections = 1 }));
+        AssertWhole(await Download(_hub.Pinned(), _options with { IdleTimeout = TimeSpan.FromMilliseconds(1500), Connections = 1 }));
         Assert.Contains(_hub.Downloads, asked => asked.Range == "bytes=100-32767");
         Assert.Contains(_hub.Downloads, asked => asked.Range == "bytes=200-32767");
     }
@@ -422,6 +422,19 @@ public sealed class ModelHubTests : IAsyncLifetime
         Assert.Empty(_hub.Downloads);
         var free = (16 << 20) + _hub.Files.Values.Sum(f => f.Length);
         AssertWhole(await Download(_hub.Pinned(), _options with { FreeBytes = _ => free }));
+    }
+
+    [Fact]
+    public async Task A_disk_that_fills_up_meanwhile_is_an_error_too()
+    {
+        Assert.SkipUnless(File.Exists("/dev/full"), "This system has no /dev/full.");
+        var error = await Assert.ThrowsAsync<UnavailableException>(() => DiskErrors.ExplainAsync("/cache", "HF_HOME", async () =>
+        {
+            await using var full = new FileStream("/dev/full", FileMode.Open, FileAccess.Write, FileShare.ReadWrite, 0);
+            await full.WriteAsync(new byte[1]);
+            return 0;
+        }));
+        Assert.Contains("The disk of /cache is full", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -2,7 +2,6 @@ using Chatterbox.HiFT;
 using Chatterbox.Models;
 using Chatterbox.Ops;
 using Chatterbox.S3Gen;
-using Chatterbox.T3;
 using Chatterbox.Watermark;
 using Chatterbox.Weights;
 

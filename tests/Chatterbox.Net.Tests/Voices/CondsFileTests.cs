@@ -35,6 +35,10 @@ public sealed class CondsFileTests : IDisposable
     }
 
     [Fact]
+    public void There_are_two_mel_frames_for_each_prompt_token() =>
+        Assert.Contains("has 313 frames for 157 prompt tokens", Assert.Throws<CheckpointException>(() => Read(new Conds(150, 157, 313))).Message, StringComparison.Ordinal);
+
+    [Fact]
     public void Smaller_models_have_smaller_voices()
     {
         var voice = Read(new Conds(5, 6, 12) { SpeakerSize = 16, MelBands = 8, XVectorSize = 12 }, 16, 8, 12);
