@@ -12,4 +12,7 @@ public sealed class EngineOptions
     /// <summary>Most seconds from a request's arrival to its last audio; then it is given up with an error.</summary>
     [Range(1, 86_400)]
     public double RequestTimeoutSeconds { get; set; } = 600;
+
+    /// <summary>Whether a piece that went wrong (far too long, or silent for long) is spoken once more, and silence at its end trimmed.</summary>
+    public bool GuardQuality { get; set; } = true;
 }

@@ -252,8 +252,14 @@ public sealed class SpeechEngine : ISpeechEngine
         {
             var voice = sequence.Request.Voice ?? model.BuiltInVoice
                 ?? throw new VoiceException("The model has no voice of its own. Send a request with a voice made from a recording.");
-            var speech = model.Synthesize(text, voice, sampling, sequence.Request.Language, progress: null, sequence.Ended);
-            happened = new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens);
+            SpeechResult Synthesize(SamplingOptions options) => model.Synthesize(text, voice, options, sequence.Request.Language, progress: null, sequence.Ended);
+            var (speech, repair) = _options.GuardQuality ? QualityGuard.Speak(text, sampling, Synthesize) : (Synthesize(sampling), null);
+            if (repair is not null)
+            {
+                _logger.LogInformation("Piece {Piece} of a request: {Repair}", piece, repair);
+            }
+
+            happened = new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens) { Repair = repair };
             var taken = _time.GetElapsedTime(started);
             Measure(text.Length, taken);
             _metrics?.Spoke(speech, taken);
