@@ -30,6 +30,9 @@ internal sealed class FakeModel : ISpeechModel
 
     private int _atOnce;
 
+    /// <summary>What goes wrong with the next pieces: endless, silence, silent end, or nothing.</summary>
+    public ConcurrentQueue<string> Faults { get; } = new();
+
     /// <summary>True to wait before each piece until <see cref="LetGo"/>.</summary>
     public bool Holds { get; set; }
 
@@ -62,7 +65,15 @@ internal sealed class FakeModel : ISpeechModel
                 throw new RequestException("The model cannot use this.", nameof(SamplingOptions.CfgWeight));
             }
 
-            return new SpeechResult(Tone(text, voice, sampling), text.Length, text.Length * 2, ReachedLimit: false);
+            var fault = Faults.TryDequeue(out var next) ? next : "";
+            var samples = Tone(text, voice, sampling);
+            float[] spoken = fault switch
+            {
+                "silence" => [.. samples, .. new float[72_000], .. samples],
+                "silent end" => [.. samples, .. new float[48_000]],
+                _ => samples,
+            };
+            return new SpeechResult(spoken, text.Length, text.Length * 2, ReachedLimit: fault == "endless");
         }
         catch (OperationCanceledException)
         {

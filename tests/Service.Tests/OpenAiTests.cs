@@ -82,7 +82,7 @@ public sealed class OpenAiTests
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal("instructions", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Ignored")));
         var call = service.Model.Calls.Single();
-        var expected = new SamplingOptions { Seed = -3, Exaggeration = 0.7, CfgWeight = 0.2, Temperature = 0.9, TopP = 0.95, MinP = 0.1, TopK = 50, RepetitionPenalty = 1.5 };
+        var expected = new SamplingOptions { Seed = -3, Exaggeration = 0.7, CfgWeight = 0.2, Temperature = 0.9, TopP = 0.95, MinP = 0.1, TopK = 50, RepetitionPenalty = 1.5, MaxSpeechTokens = 86 };
         Assert.Equal((expected, "de", 234f), (call.Sampling, call.Language, call.Voice.T3.SpeakerEmbedding[0]));
     }
 
@@ -243,6 +243,35 @@ public sealed class OpenAiTests
             Route, new { model = "fake", input = FakeModel.TwoPieces + " This is unspeakable.", voice = "default", response_format = "pcm" }, HttpCompletionOption.ResponseHeadersRead);
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         await Assert.ThrowsAnyAsync<Exception>(() => answer.Content.ReadAsByteArrayAsync());
+    }
+
+    [Theory]
+    [InlineData("endless", "piece 1: more speech than the text needs; spoken again", 2)]
+    [InlineData("silence", "piece 1: long silence within; spoken again", 2)]
+    [InlineData("silent end", "piece 1: silent end trimmed", 1)]
+    public async Task Speech_that_went_wrong_is_repaired(string fault, string repair, int times)
+    {
+        await using var service = await TestService.Start();
+        service.Model.Faults.Enqueue(fault);
+        using var answer = await service.Post(Route, new { model = "fake", input = "Hello there.", voice = "default", response_format = "pcm", seed = 1 });
+        Assert.Equal(repair, Assert.Single(answer.Headers.GetValues("X-Chatterbox-Repairs")));
+        var samples = Wav.Pcm(await answer.Content.ReadAsByteArrayAsync());
+        Assert.Equal(times, service.Model.Calls.Select(c => c.Sampling.Seed).Distinct().Count());
+        var tone = FakeModel.Tone("Hello there.", service.Model.BuiltInVoice!, service.Model.Calls.Last().Sampling);
+        Assert.Equal(tone[200..^200], samples[200..(tone.Length - 200)], Wav.Close);
+        Assert.InRange(samples.Length, tone.Length, tone.Length + 4800);
+        Assert.Contains(repair["piece 1: ".Length..], service.Log.ToString());
+    }
+
+    [Fact]
+    public async Task The_guard_can_be_turned_off()
+    {
+        await using var service = await TestService.Start(new() { ["Engine:GuardQuality"] = "false" });
+        service.Model.Faults.Enqueue("endless");
+        using var answer = await service.Post(Route, new { model = "fake", input = "Hello there.", voice = "default", response_format = "pcm" });
+        Assert.DoesNotContain(answer.Headers, h => h.Key == "X-Chatterbox-Repairs");
+        Assert.Single(service.Model.Calls);
+        Assert.Null(service.Model.Calls.Single().Sampling.MaxSpeechTokens);
     }
 
     [Fact]

@@ -35,9 +35,15 @@ internal sealed class Speaker(
         var samples = new List<float>();
         try
         {
-            await foreach (var block in new JoinedSpeech(plan, job.Events).Blocks(cancel))
+            var speech = new JoinedSpeech(plan, job.Events);
+            await foreach (var block in speech.Blocks(cancel))
             {
                 samples.AddRange(block);
+            }
+
+            if (speech.Repairs.Count > 0)
+            {
+                http.Response.Headers["X-Chatterbox-Repairs"] = string.Join(", ", speech.Repairs);
             }
         }
         catch (PieceFailedException e) when (e.InnerException is not ChatterboxException)

@@ -18,8 +18,8 @@ internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> 
     /// <summary>Speech tokens made so far.</summary>
     public int SpeechTokens { get; private set; }
 
-    /// <summary>Samples handed out so far.</summary>
-    public long Samples { get; private set; }
+    /// <summary>What was done to pieces that went wrong, so far.</summary>
+    public List<string> Repairs { get; } = [];
 
     /// <summary>The speech, block by block, once.</summary>
     /// <exception cref="PieceFailedException">A piece could not be spoken.</exception>
@@ -27,7 +27,7 @@ internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> 
     {
         if (plan.PausesSeconds[0] > 0)
         {
-            yield return Count(Silence(plan.PausesSeconds[0]));
+            yield return Silence(plan.PausesSeconds[0]);
         }
 
         float[] held = []; // the last samples of a piece are faded once it is known that they are
@@ -42,6 +42,11 @@ internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> 
             var chunk = (AudioChunk)happened;
             TextTokens += chunk.TextTokens;
             SpeechTokens += chunk.SpeechTokens;
+            if (chunk.Repair is { } repair)
+            {
+                Repairs.Add($"piece {chunk.Piece + 1}: {repair}");
+            }
+
             float[] samples = [.. held, .. chunk.Samples];
             if (begins)
             {
@@ -53,13 +58,13 @@ internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> 
             {
                 held = [];
                 FadeOut(samples);
-                yield return Count([.. samples, .. Silence(plan.PausesSeconds[chunk.Piece + 1])]);
+                yield return [.. samples, .. Silence(plan.PausesSeconds[chunk.Piece + 1])];
             }
             else
             {
                 var keep = Math.Min(FadeSamples, samples.Length);
                 held = samples[^keep..];
-                yield return Count(samples[..^keep]);
+                yield return samples[..^keep];
             }
         }
     }
@@ -81,11 +86,5 @@ internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> 
         samples.Reverse();
         FadeIn(samples);
         samples.Reverse();
-    }
-
-    private float[] Count(float[] block)
-    {
-        Samples += block.Length;
-        return block;
     }
 }
