@@ -82,6 +82,30 @@ public sealed partial class ModelHub : IDisposable
         }
     }
 
+    /// <summary>Asks both servers once, without patience: for deciding whether a download is worth starting.</summary>
+    /// <param name="patience">Longest wait for an answer.</param>
+    /// <param name="cancel">Gives up.</param>
+    /// <returns>True if the hub and the package index answer, whatever they say.</returns>
+    public async Task<bool> CanReachAsync(TimeSpan patience, CancellationToken cancel = default)
+    {
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        timeout.CancelAfter(patience);
+        try
+        {
+            foreach (var server in _options.Offline ? [] : new[] { _options.Endpoint, _options.PackageIndex })
+            {
+                using var request = new HttpRequestMessage(HttpMethod.Head, server);
+                using var answer = await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, timeout.Token);
+            }
+
+            return !_options.Offline;
+        }
+        catch (Exception e) when (e is HttpRequestException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
+        {
+            return false;
+        }
+    }
+
     /// <summary>Finds the weights of PerTh, the watermark, that were downloaded before, without asking a server.</summary>
     /// <param name="file">Path of <c>perth_net_250000.pth.tar</c>.</param>
     public bool TryFindPerth(out string file) => new PerthPackage(_http, _options).TryFind(out file);

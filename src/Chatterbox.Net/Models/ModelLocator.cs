@@ -27,6 +27,8 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
     /// <summary>A synthetic model of a hundredth of that size.</summary>
     public const string Tiny = "tiny";
 
+    private static readonly TimeSpan NetworkPatience = TimeSpan.FromSeconds(5);
+
     /// <summary>The names that are not folders.</summary>
     public static IReadOnlyList<string> Names { get; } = [Auto, English, Synthetic, Tiny];
 
@@ -48,16 +50,15 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
         switch (model)
         {
             case Auto:
-                try
+                var isCached = hub.TryFindCached(HubModel.English, out _) && hub.TryFindPerth(out _);
+                if (isCached || await hub.CanReachAsync(NetworkPatience, cancel).ConfigureAwait(false))
                 {
                     return await DownloadAsync(progress, cancel).ConfigureAwait(false);
                 }
-                catch (UnavailableException e)
-                {
-                    logger.LogWarning(
-                        "THIS IS NOT THE REAL MODEL. The published model is not in the cache and cannot be downloaded ({Reason}) so the tiny synthetic one is used, which speaks noise.", e.Message);
-                    return await WriteAsync(Tiny, progress, cancel).ConfigureAwait(false) with { IsStandIn = true };
-                }
+
+                logger.LogWarning(
+                    "THIS IS NOT THE REAL MODEL. The published model is not in the cache, and there is no network to download it: the tiny synthetic model is used, which speaks noise.");
+                return await WriteAsync(Tiny, progress, cancel).ConfigureAwait(false) with { IsStandIn = true };
 
             case English:
                 return await DownloadAsync(progress, cancel).ConfigureAwait(false);
