@@ -10,6 +10,9 @@ public sealed record SpeechResult(float[] Samples, int TextTokens, int SpeechTok
     /// <summary>Samples a second of everything the models make, Hz.</summary>
     public const int SampleRate = 24_000;
 
+    /// <summary>Speech tokens a second of speech.</summary>
+    public const int TokensPerSecond = 25;
+
     /// <summary>Length of the speech.</summary>
     public TimeSpan Duration => TimeSpan.FromSeconds(Samples.Length / (double)SampleRate);
 }

@@ -20,12 +20,13 @@ internal static class SayCommand
     private static readonly Option<long?> Seed = new("--seed") { Description = "The same seed gives the same speech." };
     private static readonly Option<double?> Exaggeration = new("--exaggeration") { Description = "How lively, 0 to 2." };
     private static readonly Option<double?> CfgWeight = new("--cfg-weight") { Description = "Strength of guidance by the text, 0 to 2." };
+    private static readonly Option<double?> MaxSeconds = new("--max-seconds") { Description = "Longest speech of a piece; the rest of it is cut off." };
     private static readonly Option<double?> Temperature = new("--temperature") { Description = "0 always takes the likeliest token; 0 to 5." };
 
     /// <summary>The command.</summary>
     public static RootCommand Create()
     {
-        var command = new RootCommand("Speaks a text once and writes a WAV file.") { Text, Voice, Out, Model, Device, Seed, Exaggeration, CfgWeight, Temperature };
+        var command = new RootCommand("Speaks a text once and writes a WAV file.") { Text, Voice, Out, Model, Device, Seed, Exaggeration, CfgWeight, Temperature, MaxSeconds };
         command.SetAction(async (parsed, cancel) =>
         {
             try
@@ -63,6 +64,7 @@ internal static class SayCommand
             Exaggeration = parsed.GetValue(Exaggeration),
             CfgWeight = parsed.GetValue(CfgWeight),
             Temperature = parsed.GetValue(Temperature),
+            MaxSpeechTokens = (int?)(parsed.GetValue(MaxSeconds) * SpeechResult.TokensPerSecond),
         };
         var samples = new List<float>();
         await AnsiConsole.Progress().StartAsync(context => Task.Run(async () =>
