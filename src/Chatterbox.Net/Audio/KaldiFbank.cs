@@ -20,9 +20,6 @@ internal sealed class KaldiFbank(int bands, WeightScope owner)
     private readonly Tensor _window = owner.Own(PoveyWindow(owner.Device));
     private readonly Tensor _filters = owner.Own(Filters(bands, owner.Device));
 
-    /// <summary>Samples that give the two frames in every second of which CAM++ can take a deviation.</summary>
-    public static int MinSamples => FrameSize + (2 * Hop);
-
     /// <param name="samples">[samples], at least one frame of 400.</param>
     /// <returns>[frames, bands], one for each 160 samples.</returns>
     public Tensor Forward(Tensor samples)

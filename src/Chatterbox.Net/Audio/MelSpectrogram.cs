@@ -26,9 +26,6 @@ internal sealed class PowerMel(MelConfig config, WeightScope owner)
     private readonly Stft _stft = new(config.FftSize, config.Hop, config.FftSize / 2, owner);
     private readonly Tensor _filters = owner.Own(MelFilters.Slaney(config, owner.Device));
 
-    /// <inheritdoc cref="Stft.MinSamples"/>
-    public int MinSamples => _stft.MinSamples;
-
     /// <param name="samples">[samples].</param>
     /// <returns>[bands, 1 + samples / hop].</returns>
     public Tensor Forward(Tensor samples)
@@ -72,9 +69,6 @@ internal sealed class MagnitudeMel(MelConfig config, WeightScope owner)
 
     private readonly Stft _stft = new(config.FftSize, config.Hop, (config.FftSize - config.Hop) / 2, owner);
     private readonly Tensor _filters = owner.Own(MelFilters.Slaney(config, owner.Device));
-
-    /// <inheritdoc cref="Stft.MinSamples"/>
-    public int MinSamples => _stft.MinSamples;
 
     /// <param name="samples">[samples].</param>
     /// <returns>[bands, samples / hop].</returns>

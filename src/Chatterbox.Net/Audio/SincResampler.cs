@@ -3,7 +3,7 @@ using static TorchSharp.torch.nn.functional;
 namespace Chatterbox.Audio;
 
 /// <summary>Resampling by a windowed sinc, as a convolution on the device: what S3Gen's reference speech was made with in
-/// training, where <c>Resampler</c>, of better quality, is used for the rest.</summary>
+/// training, where <see cref="Resampler"/>, of better quality, is used for the rest.</summary>
 /// <remarks>Ports torchaudio.transforms.Resample with its defaults: Hann window over six zero crossings, rolloff 0.99.</remarks>
 internal sealed class SincResampler
 {

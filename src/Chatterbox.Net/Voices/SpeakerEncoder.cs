@@ -51,9 +51,6 @@ internal sealed class SpeakerEncoder
         weights.Skip("similarity_weight", "similarity_bias");   // of the training loss
     }
 
-    /// <summary>Fewest samples that can be heard at all.</summary>
-    public int MinSamples => _mel.MinSamples;
-
     /// <param name="samples">Speech without silence at its ends, [samples] at 16 kHz.</param>
     /// <returns>[embedding], float32, of unit length; NaN where the network finds nothing in any partial.</returns>
     public Tensor Forward(Tensor samples)

@@ -19,7 +19,7 @@ internal sealed record VoiceConfig(int T3PromptSeconds, int MaxT3PromptTokens, d
     public int S3GenPromptSeconds { get; init; } = 10;
 
     /// <summary>What is this much quieter than the loudest moment is silence at the recording's ends, in dB.</summary>
-    public double SilenceDecibels { get; init; } = 20;
+    public float SilenceDecibels { get; init; } = 20;
 
     /// <summary>Speech that must be left between silent ends, in seconds: less is a knock or a click.</summary>
     public double MinSpeechSeconds { get; init; } = 0.5;

@@ -3,20 +3,28 @@ using Chatterbox.Tests.Voices;
 
 namespace Chatterbox.Tests.Parity;
 
-public sealed class VoiceParityTests(VoiceNetworks networks) : IClassFixture<VoiceNetworks>
+public sealed class VoiceParityTests(VoiceBuilders builders) : IClassFixture<VoiceBuilders>
 {
     public static TheoryData<string> Voices => Fixtures.All("voice");
+
+    public static TheoryData<string> TurboVoices => Fixtures.All("voice-turbo");
 
     public static TheoryData<string> Conversions => Fixtures.All("vc");
 
     [Theory, MemberData(nameof(Voices))]
-    public void Speaker_embedding_matches(string path)
+    public void T3_prompt_matches(string path)
     {
-        using var scope = NewDisposeScope();
         using var golden = Fixture.Open(path);
         using var audio = VoiceInputs.AudioOf(path);
-        var ours = networks.SpeakerEncoder.Forward(VoiceInputs.Trimmed16(audio));
-        Close.Assert(golden, "ve_embed", golden["ve_embed"][0], ours, 1e-5);
+        AssertT3(golden, builders.Llama.PromptT3(Samples(audio["wav16"])), 1e-5);
+    }
+
+    [Theory, MemberData(nameof(Voices))]
+    public void S3Gen_prompt_matches(string path)
+    {
+        using var golden = Fixture.Open(path);
+        using var audio = VoiceInputs.AudioOf(path);
+        AssertS3Gen(golden, builders.Llama.PromptS3Gen(Samples(audio["wav24"])), 1e-5);
     }
 
     [Theory, MemberData(nameof(Voices))]
@@ -25,7 +33,7 @@ public sealed class VoiceParityTests(VoiceNetworks networks) : IClassFixture<Voi
         using var scope = NewDisposeScope();
         using var golden = Fixture.Open(path);
         using var audio = VoiceInputs.AudioOf(path);
-        Close.AssertEqual(golden, "s3_tokens", golden["s3_tokens"], networks.SpeechTokenizer.Forward(audio["wav16"]));
+        Close.AssertEqual(golden, "s3_tokens", golden["s3_tokens"], builders.Llama.SpeechTokenizer.Forward(audio["wav16"]));
     }
 
     [Theory, MemberData(nameof(Conversions))]
@@ -33,18 +41,50 @@ public sealed class VoiceParityTests(VoiceNetworks networks) : IClassFixture<Voi
     {
         using var scope = NewDisposeScope();
         using var golden = Fixture.Open(path);
-        Close.AssertEqual(golden, "tokens", golden["tokens"], networks.SpeechTokenizer.Forward(golden["source16"]));
+        Close.AssertEqual(golden, "tokens", golden["tokens"], builders.Llama.SpeechTokenizer.Forward(golden["source16"]));
     }
 
+    /// <summary>From the recorded PCM on, so through our own resampling, which is allowed to differ by a thousandth.</summary>
     [Theory, MemberData(nameof(Voices))]
-    public void X_vector_matches(string path)
+    public void A_voice_matches_from_the_PCM_on(string path)
     {
         using var scope = NewDisposeScope();
         using var golden = Fixture.Open(path);
         using var audio = VoiceInputs.AudioOf(path);
-        var resampled = new SincResampler(24000, 16000, networks.Tables).Forward(audio["wav24"][..240000]);
-        var fbank = new KaldiFbank(80, networks.Tables).Forward(resampled);
-        Close.Assert(golden, "xvector", golden["xvector"][0], networks.CamPlus.Forward(fbank), 1e-5);
-        Close.AssertEqual(golden, "prompt_token", golden["prompt_token"], networks.SpeechTokenizer.Forward(resampled)[..(int)golden["prompt_token"].shape[1]]);
+        var raw = audio["raw"];
+        Assert.SkipUnless(raw.dtype == ScalarType.Int16, $"{audio.Name} holds {raw.dtype} samples.");
+        var mono = raw.to(ScalarType.Float32).reshape(raw.shape[0], -1).mean([1]) / 32768;
+        var voice = builders.Llama.Build(new AudioClip(Samples(mono), (int)audio.Integer("sr")));
+        AssertT3(golden, voice.T3, 1e-3);
+        AssertS3Gen(golden, voice.S3Gen, 1e-3);
     }
+
+    /// <summary>From the recording itself, where it is at hand.</summary>
+    [Theory, MemberData(nameof(TurboVoices))]
+    public void A_voice_for_Turbo_matches_from_the_recording_on(string path)
+    {
+        using var golden = Fixture.Open(path);
+        var recording = Path.Combine(Fixtures.Root, "audio", golden.Metadata["wav"]);
+        Assert.SkipUnless(File.Exists(recording), $"{golden.Name} was recorded from {golden.Metadata["wav"]}, which is not in {Path.GetDirectoryName(recording)}.");
+        var voice = builders.Turbo.Build(AudioFile.Load(recording, TestContext.Current.CancellationToken));
+        AssertT3(golden, voice.T3, 1e-3);
+        AssertS3Gen(golden, voice.S3Gen, 1e-3);
+    }
+
+    private static void AssertT3(Fixture golden, T3Prompt ours, double tolerance)
+    {
+        using var scope = NewDisposeScope();
+        Close.Assert(golden, "ve_embed", golden["ve_embed"][0], tensor(ours.SpeakerEmbedding.ToArray()), tolerance);
+        Close.AssertEqual(golden, "t3_prompt_tokens", golden["t3_prompt_tokens"], tensor(ours.SpeechTokens.ToArray()));
+    }
+
+    private static void AssertS3Gen(Fixture golden, S3GenPrompt ours, double tolerance)
+    {
+        using var scope = NewDisposeScope();
+        Close.Assert(golden, "prompt_feat", golden["prompt_feat"][0], tensor(ours.Mel.ToArray()).reshape(-1, golden["prompt_feat"].shape[2]), tolerance);
+        Close.Assert(golden, "xvector", golden["xvector"][0], tensor(ours.XVector.ToArray()), tolerance);
+        Close.AssertEqual(golden, "prompt_token", golden["prompt_token"], tensor(ours.SpeechTokens.ToArray()));
+    }
+
+    private static float[] Samples(Tensor wav) => wav.data<float>().ToArray();
 }
