@@ -63,6 +63,7 @@ internal static class CommandLine
             """)
         {
             VerifyCommand.Create(),
+            ConvertCommand.Create(),
             InspectCommand.Create(),
             DiffCommand.Create(),
             SynthesizeCommand.Create(),

@@ -1,5 +1,6 @@
 using Chatterbox;
 using Chatterbox.HiFT;
+using Chatterbox.Models;
 using Chatterbox.Ops;
 using Chatterbox.S3Gen;
 using Chatterbox.T3;
@@ -222,6 +223,13 @@ internal sealed record CheckpointFolder(Variant Variant, IReadOnlyList<string> F
 
     /// <summary>The voice that comes with the model; null if there is none.</summary>
     public string? VoicePath => Find(Variant.Config.Files.Voice);
+
+    /// <summary>PerTh's weights where <c>download</c> puts them; null if they are not there.</summary>
+    public static string? DownloadedWatermark()
+    {
+        using var hub = new ModelHub(ModelHubOptions.FromEnvironment());
+        return hub.TryFindPerth(out var file) ? file : null;
+    }
 
     private string? Find(IReadOnlyList<string> names) => Folders.SelectMany(folder => names.Select(name => Path.Combine(folder, name))).FirstOrDefault(File.Exists);
 }

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using Chatterbox;
-using Chatterbox.Models;
 using Chatterbox.Weights;
 using Spectre.Console;
 
@@ -87,7 +86,7 @@ internal static class VerifyCommand
         var parts = Enum.GetValues<Part>();
         foreach (var (i, part) in parts.Index())
         {
-            var path = checkpoint.PathOf(part) ?? (part == Part.Watermark ? watermark ?? DownloadedWatermark() : null);
+            var path = checkpoint.PathOf(part) ?? (part == Part.Watermark ? watermark ?? CheckpointFolder.DownloadedWatermark() : null);
             CheckPart(verdict, variant, part, path, values, new Share(progress, (double)i / parts.Length, 1.0 / parts.Length), cancel);
         }
 
@@ -193,12 +192,6 @@ internal static class VerifyCommand
         {
             verdict.Add(path, e.Message, "Delete the file, or take it from the same model.");
         }
-    }
-
-    private static string? DownloadedWatermark()
-    {
-        using var hub = new ModelHub(ModelHubOptions.FromEnvironment());
-        return hub.TryFindPerth(out var file) ? file : null;
     }
 
     private sealed class Share(IProgress<double> whole, double from, double length) : IProgress<double>
