@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Reflection;
+using System.Text;
 using Chatterbox;
 using Chatterbox.Models;
 using Chatterbox.Voices;
@@ -18,6 +19,9 @@ namespace ConvertWeights;
 /// <param name="types">Element type of each part's floating-point numbers; null leaves them as stored.</param>
 internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionary<Part, ScalarType?> types)
 {
+    private const int HeaderWithHash = 1 << 16;    // metadata come first in a header
+
+    private static readonly string HashToCome = new('-', 64);
     private static readonly string Version = typeof(Conversion).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
 
     private readonly Stopwatch _clock = Stopwatch.StartNew();
@@ -50,7 +54,6 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
 
         CreateOutput();
         var meter = new Meter(progress, parts.Values.OfType<string>().Sum(path => new FileInfo(path).Length));
-        var hashes = Hashes(parts.Values.OfType<string>(), cancel);
         var names = new Dictionary<Part, string>();
         foreach (var (part, path) in parts)
         {
@@ -61,7 +64,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
             }
 
             names[part] = NameOf(part, path, variant);
-            await PartAsync(variant, part, path, names[part], hashes[path], meter, cancel);
+            await PartAsync(variant, part, path, names[part], meter, cancel);
         }
 
         CopyOthers(checkpoint);
@@ -77,12 +80,11 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
         using var source = TensorFile.Open(path);
         CreateOutput();
         var meter = new Meter(progress, new FileInfo(path).Length);
-        var hash = Hashes([path], cancel)[path];
         var part = Variant.PartOf(source);
         var variant = part == Part.T3 ? Variant.OfT3(source) : Variant.Published.FirstOrDefault(v => part is { } p && v.FaultsOf(p, source, out _) is null);
         if (part is { } known && variant is not null)
         {
-            await PartAsync(variant, known, path, NameOf(known, path, variant), hash, meter, cancel);
+            await PartAsync(variant, known, path, NameOf(known, path, variant), meter, cancel);
         }
         else
         {
@@ -90,13 +92,13 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
             var asked = types.Values.OfType<ScalarType>().Distinct().ToList();
             var type = asked.Count <= 1 ? asked.Cast<ScalarType?>().FirstOrDefault() : throw new CheckpointException($"{path} is of no model that is known, so that one element type is needed for all of it. Give one of --t3, --s3gen, --ve and --perth.");
             var name = Path.GetFileName(path).Split('.')[0] + ".safetensors";
-            Write(source, source.Tensors.Keys, name, path, type, await DescribeAsync(path, hash, null, null), meter, cancel);
+            await WriteAsync(source, source.Tensors.Keys, name, path, type, Describe(path, null, null), meter, cancel);
         }
 
         return new Converted(null, _clock.Elapsed.TotalSeconds, _files, _notes);
     }
 
-    private async Task PartAsync(Variant variant, Part part, string path, string name, Task<string> hash, Meter meter, CancellationToken cancel)
+    private async Task PartAsync(Variant variant, Part part, string path, string name, Meter meter, CancellationToken cancel)
     {
         using var source = TensorFile.Open(path);
         if (variant.FaultsOf(part, source, out var read) is { } faults)
@@ -105,15 +107,17 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
         }
 
         var kept = source.Tensors.Keys.Where(tensor => keepAll || read.Contains(tensor)).ToList();
-        Write(source, kept, name, path, types[part], await DescribeAsync(path, hash, variant, part), meter, cancel);
+        await WriteAsync(source, kept, name, path, types[part], Describe(path, variant, part), meter, cancel);
     }
 
-    private void Write(
+    private async Task WriteAsync(
         ITensorSource source, IEnumerable<string> names, string name, string path, ScalarType? type, Dictionary<string, string> metadata, Meter meter, CancellationToken cancel)
     {
+        var hash = ContentHash.Sha256Async(path, cancel);
         var tensors = names.Order(StringComparer.Ordinal).Select(tensor => ToWrite(source, tensor, type, meter, cancel)).ToList();
         var target = Path.Combine(output, name);
-        SafetensorsWriter.Write(target, tensors, metadata);
+        await Task.Run(() => SafetensorsWriter.Write(target, tensors, metadata), cancel);
+        await FillInHashAsync(target, hash);
         var kinds = tensors.Select(tensor => tensor.Info.DType).Where(IsFloatingPoint).Distinct().Select(DTypeNames.NameOf);
         _files.Add(new(name, path, string.Join(", ", kinds), tensors.Count, source.Tensors.Count - tensors.Count, new FileInfo(target).Length));
     }
@@ -143,13 +147,13 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
 
     private static bool IsFloatingPoint(ScalarType type) => type is ScalarType.Float64 or ScalarType.Float32 or ScalarType.Float16 or ScalarType.BFloat16;
 
-    private static async Task<Dictionary<string, string>> DescribeAsync(string path, Task<string> hash, Variant? variant, Part? part)
+    private static Dictionary<string, string> Describe(string path, Variant? variant, Part? part)
     {
         var metadata = new Dictionary<string, string>
         {
             ["format"] = "pt",   // asked for by Python's transformers
             ["source"] = Path.GetFileName(path),
-            ["source_sha256"] = await hash,
+            ["source_sha256"] = HashToCome,
             ["converted_by"] = $"convert-weights {Version}",
         };
         if (variant is not null)
@@ -161,25 +165,17 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
         return metadata;
     }
 
-    /// <summary>Hashes the sources in their order, beside the writing.</summary>
-    private static Dictionary<string, Task<string>> Hashes(IEnumerable<string> paths, CancellationToken cancel)
+    /// <summary>Writes the hash of the source over its place in the header: hashing takes longer than converting, and
+    /// goes on beside it.</summary>
+    private static async Task FillInHashAsync(string path, Task<string> hash)
     {
-        var hashes = new Dictionary<string, Task<string>>();
-        var before = Task.CompletedTask;
-        foreach (var path in paths)
-        {
-            var earlier = before;
-            hashes[path] = Task.Run(
-                async () =>
-                {
-                    await earlier;
-                    return await ContentHash.Sha256Async(path, cancel);
-                },
-                cancel);
-            before = hashes[path];
-        }
-
-        return hashes;
+        var text = await hash;
+        await using var file = new FileStream(path, FileMode.Open, FileAccess.ReadWrite);
+        var header = new byte[Math.Min(file.Length, HeaderWithHash)];
+        await file.ReadExactlyAsync(header);
+        file.Position = header.AsSpan().IndexOf(Encoding.ASCII.GetBytes(HashToCome));
+        await file.WriteAsync(Encoding.ASCII.GetBytes(text));
+        file.Flush(flushToDisk: true);
     }
 
     /// <summary>T3 keeps its name, which tells V2, V3 and the language packs apart; the others get the model's own.</summary>

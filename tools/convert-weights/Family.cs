@@ -118,7 +118,7 @@ internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part
     /// <returns>Every fault in one message, or null.</returns>
     public string? FaultsOf(Part part, ITensorSource source, out IReadOnlySet<string> read)
     {
-        using var store = new WeightStore(new ShapesOnly(source));
+        using var store = new WeightStore(new ShapesOnly(source), META);
         Build(part, store.Root);
         read = store.Asked.Keys.ToHashSet();
         return store.Faults();
