@@ -62,10 +62,12 @@ internal static class CommandLine
             Exit codes: 0 done, or yes (the same, sound); 1 no (different, faulty); 2 it could not be done; 130 cancelled.
             """)
         {
+            DownloadCommand.Create(),
             VerifyCommand.Create(),
             ConvertCommand.Create(),
             InspectCommand.Create(),
             DiffCommand.Create(),
+            VoiceCommand.Create(),
             SynthesizeCommand.Create(),
             Json,
         };
