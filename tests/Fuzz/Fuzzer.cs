@@ -55,7 +55,7 @@ public static class Fuzzer
     /// <summary>One input.</summary>
     public static byte[] InputOf(Reader reader, int seed, long number)
     {
-        var random = new Random(HashCode.Combine(seed, number));
+        var random = new Random(unchecked((seed * 1_000_003) + (int)number));
         var input = reader.Samples[random.Next(reader.Samples.Count)];
         var kinds = random.Next(2) == 0 ? InPlaceEdits : AllEdits;   // what moves nothing gets further into files with offsets
         for (var edits = random.Next(1, MostEdits + 1); edits > 0; edits--)
