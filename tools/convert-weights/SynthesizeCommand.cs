@@ -17,21 +17,26 @@ internal static class SynthesizeCommand
         };
         model.AcceptOnlyFromAmong([.. SyntheticCheckpoint.Models]);
         var folder = new Option<DirectoryInfo>("--out") { Description = "Folder to write; made if it is not there.", Required = true };
-        var command = new Command("synthesize", "Writes a synthetic checkpoint: it speaks noise, but every part of it works.") { model, folder };
-        command.SetAction((parsed, cancel) => RunAsync(parsed.GetRequiredValue(model), parsed.GetRequiredValue(folder).FullName, cancel));
+        var command = new TaughtCommand("synthesize", "Writes a synthetic checkpoint: it speaks noise, but every part of it works.")
+        {
+            Examples = [("Something to try the service with", "synthesize --model tiny --out /tmp/tiny")],
+        };
+        command.Add(model);
+        command.Add(folder);
+        command.SetAction((parsed, cancel) => RunAsync(new Shell(parsed), parsed.GetRequiredValue(model), parsed.GetRequiredValue(folder).FullName, cancel));
         return command;
     }
 
-    private static async Task<int> RunAsync(string model, string folder, CancellationToken cancel)
+    private static async Task<int> RunAsync(Shell shell, string model, string folder, CancellationToken cancel)
     {
         var watch = Stopwatch.StartNew();
-        await AnsiConsole.Progress().StartAsync(async context =>
+        await shell.ProgressAsync($"synthesize {model}", progress =>
         {
-            var task = context.AddTask($"synthesize {model}", maxValue: 1);
-            await Task.Run(() => SyntheticCheckpoint.Write(model, folder, new Progress<double>(done => task.Value = done), cancel), cancel);
-            task.Value = 1;
+            SyntheticCheckpoint.Write(model, folder, progress, cancel);
+            return true;
         });
-        AnsiConsole.MarkupLineInterpolated($"{folder} written in {watch.Elapsed.TotalSeconds:0.0} s");
-        return 0;
+        var seconds = watch.Elapsed.TotalSeconds;
+        shell.Answer(new { Model = model, Folder = folder, Seconds = seconds }, console => console.WriteLine($"{folder} written in {seconds:0.0} s"));
+        return ExitCodes.Done;
     }
 }

@@ -95,7 +95,7 @@ internal sealed class Projection(WeightScope weights, long inputs, long outputs,
 {
     private const int FewRows = 4;
 
-    private readonly Tensor _weight = Stack(weights, inputs, outputs, names);
+    private readonly Tensor _weight = weights.GetStacked(names, "weight", outputs, inputs);
 
     /// <param name="x">[rows, time, inputs].</param>
     /// <returns>The outputs one after the other, [rows, time, names · outputs].</returns>
@@ -110,23 +110,6 @@ internal sealed class Projection(WeightScope weights, long inputs, long outputs,
 
         using var scope = NewDisposeScope();
         return mm(_weight, x.flatten(0, 1).contiguous().t()).t().contiguous().unflatten(0, x.shape[0], x.shape[1]).MoveToOuterDisposeScope();
-    }
-
-    private static Tensor Stack(WeightScope weights, long inputs, long outputs, string[] names)
-    {
-        var parts = names.Select(name => weights[name].Get("weight", outputs, inputs)).ToArray();
-        if (parts.Length == 1)
-        {
-            return parts[0];
-        }
-
-        var stacked = weights.Own(cat(parts));
-        foreach (var part in parts)
-        {
-            weights.Release(part);
-        }
-
-        return stacked;
     }
 }
 

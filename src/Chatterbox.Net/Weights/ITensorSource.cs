@@ -20,4 +20,13 @@ internal interface ITensorSource : IDisposable
 
     /// <summary>Reads one tensor as stored, on the CPU, owned by the caller and in no dispose scope.</summary>
     Tensor Read(string name);
+
+    /// <summary>Reads one tensor into memory that is there already, converting its elements if need be.</summary>
+    /// <param name="name">The tensor.</param>
+    /// <param name="target">A contiguous tensor of its shape, on any device.</param>
+    void ReadTo(string name, Tensor target)
+    {
+        using var stored = Read(name);
+        target.copy_(stored);
+    }
 }

@@ -1,4 +1,5 @@
 using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
 namespace Chatterbox.Weights;
@@ -78,6 +79,7 @@ internal sealed unsafe class MappedFile : IDisposable
         fixed (byte* pinned = tensor.bytes)
         {
             var target = pinned;
+            LargePages.Advise(target, bytes);
             Parallel.For(0, (bytes + CopyPiece - 1) / CopyPiece, piece =>
             {
                 var start = piece * CopyPiece;
@@ -105,4 +107,27 @@ internal sealed unsafe class MappedFile : IDisposable
     }
 
     private static CheckpointException Unreadable(string path, string why, Exception? inner = null) => new($"{path} cannot be read: {why}", inner);
+}
+
+/// <summary>Asks Linux for large pages behind memory that is about to be filled: a gigabyte of weights is then a few hundred
+/// page faults instead of a quarter of a million, and fewer misses each time it is read. Advice only.</summary>
+internal static unsafe partial class LargePages
+{
+    private const int HugePageAdvice = 14;      // MADV_HUGEPAGE
+    private const long HugePage = 2 << 20;
+
+    /// <summary>Advises for what of the memory is whole pages.</summary>
+    public static void Advise(byte* memory, long bytes)
+    {
+        if (!OperatingSystem.IsLinux() || bytes < 2 * HugePage)
+        {
+            return;
+        }
+
+        var start = ((nint)memory + Environment.SystemPageSize - 1) & -Environment.SystemPageSize;
+        _ = Madvise(start, (nuint)((nint)memory + (nint)bytes - start), HugePageAdvice);
+    }
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Madvise(nint address, nuint length, int advice);
 }

@@ -194,6 +194,11 @@ internal sealed class PickleReader
             throw Damaged("a tensor is described in an unknown way");
         }
 
+        if (arguments is [_, _, _, _, _, _, not null and not OrderedDictionary<object, object?> { Count: 0 }])
+        {
+            throw new NotSupportedException("it has a tensor that is stored as the conjugate or the negative of its elements. In Python, save tensor.resolve_conj().resolve_neg()");
+        }
+
         var (shape, strides) = (Integers(arguments[2]), Integers(arguments[3]));
         if (shape.Length != strides.Length || shape.Length > MaxRank)
         {

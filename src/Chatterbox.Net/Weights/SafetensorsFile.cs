@@ -90,6 +90,19 @@ public sealed class SafetensorsFile : ITensorSource
     }
 
     /// <inheritdoc/>
+    void ITensorSource.ReadTo(string name, Tensor target)
+    {
+        if (target.device_type == DeviceType.CPU && target.dtype == Tensors[name].DType)
+        {
+            _file.CopyTo(target, _dataStart + _ranges[name].Offset);
+            return;
+        }
+
+        using var stored = Read(name);
+        target.copy_(stored);
+    }
+
+    /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
     private static Header ReadHeader(MappedFile file, string path)

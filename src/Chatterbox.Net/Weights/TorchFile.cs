@@ -151,6 +151,11 @@ public sealed class TorchFile : ITensorSource
             throw new NotSupportedException("it is a TorchScript program. In Python: torch.save(torch.jit.load(path).state_dict(), other_path)");
         }
 
+        if (entries.Where(e => e.Value.IsCompressed).Select(e => e.Key).FirstOrDefault() is { } compressed)
+        {
+            throw new NotSupportedException($"entry '{compressed}' is compressed, and torch.save stores entries as they are. Use the file as it was saved");
+        }
+
         if (entries.TryGetValue(folder + "/byteorder", out var order) && Bytes(file, order, 16).AsSpan().SequenceEqual("big"u8))
         {
             throw new NotSupportedException("it was saved on a big-endian machine. Load and save it again on a little-endian one");

@@ -80,23 +80,28 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
 
     internal bool Has(string name) => source.Tensors.ContainsKey(name);
 
-    internal Tensor Get(string name, ScalarType dtype, ReadOnlySpan<long> shape)
+    internal Tensor Get(string name, ScalarType dtype, ReadOnlySpan<long> shape) =>
+        Fits(name, shape) ? Own(Place(source.Read(name), dtype)) : Own(zeros(shape, dtype, Device));
+
+    /// <summary>Several tensors of one shape, one after the other along the first dimension, read into their places.</summary>
+    internal Tensor GetStacked(IReadOnlyList<string> names, ScalarType dtype, ReadOnlySpan<long> shape)
     {
-        _read.Add(name);
-        _asked[name] = shape.ToArray();
-        if (!source.Tensors.TryGetValue(name, out var info))
+        using var scope = NewDisposeScope();
+        var stacked = Own(empty([names.Count * shape[0], .. shape[1..]], dtype, Device));
+        foreach (var (i, name) in names.Index())
         {
-            _faults.Add($"'{name}' [{string.Join(", ", shape.ToArray())}] is missing");
-            return Placeholder(dtype, shape);
+            var place = stacked.narrow(0, i * shape[0], shape[0]);
+            if (Fits(name, shape))
+            {
+                source.ReadTo(name, place);
+            }
+            else
+            {
+                place.fill_(0);
+            }
         }
 
-        if (!info.Shape.AsSpan().SequenceEqual(shape))
-        {
-            _faults.Add($"'{name}' has shape [{string.Join(", ", info.Shape)}], expected [{string.Join(", ", shape.ToArray())}]");
-            return Placeholder(dtype, shape);
-        }
-
-        return Own(Place(source.Read(name), dtype));
+        return stacked;
     }
 
     internal void Skip(Func<string, bool> names) => _read.UnionWith(source.Tensors.Keys.Where(names));
@@ -121,7 +126,25 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
         tensor.Dispose();
     }
 
-    private Tensor Placeholder(ScalarType dtype, ReadOnlySpan<long> shape) => Own(zeros(shape, dtype, Device));
+    /// <summary>Notes that a tensor was asked for, and what is wrong with it.</summary>
+    private bool Fits(string name, ReadOnlySpan<long> shape)
+    {
+        _read.Add(name);
+        _asked[name] = shape.ToArray();
+        if (!source.Tensors.TryGetValue(name, out var info))
+        {
+            _faults.Add($"'{name}' [{string.Join(", ", shape.ToArray())}] is missing");
+            return false;
+        }
+
+        if (!info.Shape.AsSpan().SequenceEqual(shape))
+        {
+            _faults.Add($"'{name}' has shape [{string.Join(", ", info.Shape)}], expected [{string.Join(", ", shape.ToArray())}]");
+            return false;
+        }
+
+        return true;
+    }
 
     private Tensor Place(Tensor stored, ScalarType dtype)
     {
@@ -154,6 +177,14 @@ internal readonly struct WeightScope(WeightStore store, string prefix, ScalarTyp
 
     /// <summary>A tensor of exactly this shape, owned by the store and living as long as it.</summary>
     public Tensor Get(string name, params ReadOnlySpan<long> shape) => store.Get(prefix + name, dtype, shape);
+
+    /// <summary>Tensors of several parts, each of this shape, one after the other along the first dimension: the weight of
+    /// layers that are computed as one.</summary>
+    public Tensor GetStacked(IReadOnlyList<string> parts, string name, params ReadOnlySpan<long> shape)
+    {
+        var at = prefix;
+        return store.GetStacked([.. parts.Select(part => $"{at}{part}.{name}")], dtype, shape);
+    }
 
     /// <summary>Marks tensors that the files carry and inference does not use; <c>*</c> stands for any text.</summary>
     public void Skip(params ReadOnlySpan<string> names)

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace Chatterbox.Weights;
 
-/// <summary>Where the entries of an uncompressed zip archive lie in its file.</summary>
+/// <summary>Where the entries of a zip archive lie in its file.</summary>
 /// <remarks>
 /// torch.save stores its entries as they are, so that a tensor can be read from its place in the file, which
 /// System.IO.Compression does not tell. The central directory is read, with its 64-bit extension; each entry's own header
@@ -24,7 +24,7 @@ internal static class ZipDirectory
 
     /// <summary>Reads the directory: place and size of each entry's data by name.</summary>
     /// <exception cref="InvalidDataException">The archive is damaged or forged.</exception>
-    /// <exception cref="NotSupportedException">The archive uses compression, encryption or more than one file.</exception>
+    /// <exception cref="NotSupportedException">The archive uses encryption or more than one file.</exception>
     public static IReadOnlyDictionary<string, ZipEntry> Read(MappedFile file)
     {
         var (start, bytes, count) = FindDirectory(file);
@@ -128,20 +128,20 @@ internal static class ZipDirectory
 
         var nameBytes = directory.Slice(CentralBytes, nameLength);
         var name = Name(nameBytes);
-        if (method != 0 || (flags & 1) != 0)
+        if ((flags & 1) != 0)
         {
-            throw new NotSupportedException($"entry '{name}' is {(method != 0 ? "compressed" : "encrypted")}, and torch.save stores entries as they are. Use the file as it was saved");
+            throw new NotSupportedException($"entry '{name}' is encrypted, and torch.save stores entries as they are. Use the file as it was saved");
         }
 
         var (stored, size, header) = ((long)U32(directory, 20), (long)U32(directory, 24), (long)U32(directory, 42));
         Widen(directory.Slice(CentralBytes + nameLength, extraLength), ref size, ref stored, ref header);
-        if (stored != size || size < 0 || header < 0 || header > directoryStart - LocalBytes)
+        if ((stored != size && method == 0) || size < 0 || stored < 0 || header < 0 || header > directoryStart - LocalBytes)
         {
             throw new InvalidDataException($"entry '{name}' claims {stored} bytes for {size}, at byte {header} of {file.Length}");
         }
 
         directory = directory[length..];
-        return (name, new ZipEntry(header, DataStart(file, name, nameBytes, header, directoryStart - size), size));
+        return (name, new ZipEntry(header, DataStart(file, name, nameBytes, header, directoryStart - stored), stored, method != 0));
     }
 
     /// <summary>Takes 64-bit numbers from the extra field for those that did not fit, in the format's own order.</summary>
@@ -235,4 +235,5 @@ internal static class ZipDirectory
 /// <param name="Header">Where its own header begins.</param>
 /// <param name="Start">Where its data begins.</param>
 /// <param name="Size">Bytes of data.</param>
-internal readonly record struct ZipEntry(long Header, long Start, long Size);
+/// <param name="IsCompressed">True if the data are compressed; TorchScript's code is.</param>
+internal readonly record struct ZipEntry(long Header, long Start, long Size, bool IsCompressed);

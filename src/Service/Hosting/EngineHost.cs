@@ -54,7 +54,7 @@ internal static class EngineSetup
     {
         if (builder.Services.All(service => service.ServiceType != typeof(LoadedModel)))
         {
-            using var logging = LoggerFactory.Create(log => log.AddConfiguration(builder.Configuration.GetSection("Logging")).AddConsole());
+            using var logging = builder.StartupLogging();
             var logger = logging.CreateLogger(typeof(ModelLoader));
             var said = -1;
             var progress = new Progress<double>(done =>

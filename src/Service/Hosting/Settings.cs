@@ -32,8 +32,11 @@ internal static class Settings
         builder.Add<OpenAiOptions>(OpenAiOptions.Section);
         builder.Add<SecurityOptions>(SecurityOptions.Section);
         var service = builder.Add<ServiceOptions>(ServiceOptions.Section);
-        CheckFolder(nameof(service.VoicesFolder), service.VoicesFolder, isWritten: false);
-        CheckFolder(nameof(service.AudioFolder), service.AudioFolder, isWritten: true);
+        var defaults = new ServiceOptions();
+        using var logging = builder.StartupLogging();
+        var logger = logging.CreateLogger(typeof(Settings));
+        service.VoicesFolder = Folder(nameof(service.VoicesFolder), service.VoicesFolder, defaults.VoicesFolder, isWritten: false, logger);
+        service.AudioFolder = Folder(nameof(service.AudioFolder), service.AudioFolder, defaults.AudioFolder, isWritten: true, logger);
         Apply(service, builder);
     }
 
@@ -70,6 +73,29 @@ internal static class Settings
         string Describe(string member) => typeof(T).GetProperty(member)?.GetValue(options) is IConvertible value
             ? string.Create(CultureInfo.InvariantCulture, $"{section}:{member} is '{value}'")
             : $"{section}:{member} is wrong"; // lists may hold keys, which nobody should read in a log
+    }
+
+    /// <summary>The log of what happens before the service has one.</summary>
+    public static ILoggerFactory StartupLogging(this WebApplicationBuilder builder) =>
+        LoggerFactory.Create(log => log.AddConfiguration(builder.Configuration.GetSection("Logging")).AddConsole());
+
+    /// <summary>A folder that can be used: the one that is set; or, where nobody set one and the default is not this user's to
+    /// make, one in the user's own data, loudly.</summary>
+    private static string Folder(string key, string folder, string byDefault, bool isWritten, ILogger logger)
+    {
+        try
+        {
+            CheckFolder(key, folder, isWritten);
+            return folder;
+        }
+        catch (SettingException e) when (folder == byDefault)
+        {
+            var data = Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.Create);
+            var own = Path.Combine(data, "chatterbox-net", Path.GetFileName(byDefault));
+            CheckFolder(key, own, isWritten);
+            logger.LogWarning("{Folder} is used instead. {Reason}", own, e.Message);
+            return own;
+        }
     }
 
     private static void CheckFolder(string key, string folder, bool isWritten)

@@ -18,7 +18,13 @@ public class SamplingSettingsTests
     {
         var options = new SamplingOptions
         {
-            Exaggeration = 2, CfgWeight = 0, Temperature = 0, MinP = 1, TopP = 0.1, RepetitionPenalty = 1, MaxSpeechTokens = 4096,
+            Exaggeration = 2,
+            CfgWeight = 0,
+            Temperature = 0,
+            MinP = 1,
+            TopP = 0.1,
+            RepetitionPenalty = 1,
+            MaxSpeechTokens = 4096,
         };
         Assert.Equal(new(2, 0, 0, 1, 0.1, 0, 1, 4096), SamplingSettings.Resolve(options, T3Config.English));
         Assert.Equal(0, SamplingSettings.Resolve(new() { TopK = 0 }, T3Config.Turbo).TopK);

@@ -179,7 +179,7 @@ public sealed class CondsFileTests : IDisposable
             var key = $"{storages.Count}";
             storages.Add((key, data));
             var strides = shape.Select((_, i) => shape.Skip(i + 1).Aggregate(1L, (n, d) => n * d)).ToArray();
-            return writer => writer.Tensor(values is float[] ? "FloatStorage" : "LongStorage", key, values.Length, 0, shape, strides, Device);
+            return writer => writer.Tensor(values is float[]? "FloatStorage" : "LongStorage", key, values.Length, 0, shape, strides, Device);
         }
     }
 }

@@ -1,0 +1,60 @@
+using System.Diagnostics;
+using System.Globalization;
+using Chatterbox;
+using Chatterbox.Audio;
+
+// usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS]
+// Loads a checkpoint, makes a voice and speaks once, in a fresh process; prints what each took and the peak of memory.
+if (args.Length is < 1 or > 3)
+{
+    Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS]");
+    return 2;
+}
+
+var bytes = Directory.GetFiles(args[0]).Sum(file => new FileInfo(file).Length);
+var watch = Stopwatch.StartNew();
+using var model = ChatterboxModel.Load(args[0], new ModelOptions { Device = Environment.GetEnvironmentVariable("DEVICE") });
+Print($"load: {watch.Elapsed.TotalSeconds:0.00} s for {bytes / 1e9:0.00} GB, peak resident memory {PeakBytes() / 1e9:0.00} GB, {PeakBytes() / (double)bytes:0.00} of the checkpoint");
+
+var voice = model.BuiltInVoice!;
+if (args.Length > 1)
+{
+    var recording = AudioFile.Load(args[1]);
+    watch.Restart();
+    voice = model.CreateVoice(recording);
+    Print($"voice: {watch.Elapsed.TotalSeconds:0.00} s for {recording.Duration.TotalSeconds:0.0} s of recording");
+}
+
+var tokens = args.Length > 2 ? int.Parse(args[2], CultureInfo.InvariantCulture) : 25;
+var stages = new Stages();
+var speech = model.Synthesize("The quick brown fox jumps over the lazy dog.", voice, new SamplingOptions { Seed = 1, MaxSpeechTokens = tokens }, progress: stages);
+Print($"speech: {speech.SpeechTokens} tokens, {speech.Duration.TotalSeconds:0.00} s of speech");
+foreach (var (stage, seconds) in stages.Seconds)
+{
+    Print($"  {stage}: {seconds:0.00} s");
+}
+
+Print($"peak resident memory at the end: {PeakBytes() / 1e9:0.00} GB");
+return 0;
+
+static void Print(FormattableString line) => Console.WriteLine(line.ToString(CultureInfo.InvariantCulture));
+
+static long PeakBytes() => Process.GetCurrentProcess().PeakWorkingSet64;
+
+/// <summary>Times the stages by the reports between them.</summary>
+internal sealed class Stages : IProgress<SynthesisProgress>
+{
+    private readonly Stopwatch _watch = Stopwatch.StartNew();
+    private SynthesisStage _current = SynthesisStage.T3;
+
+    public Dictionary<SynthesisStage, double> Seconds { get; } = [];
+
+    public void Report(SynthesisProgress value)
+    {
+        // A stage reports while it works or, the short ones, as they begin.
+        var finished = value.Stage is SynthesisStage.T3 or SynthesisStage.S3Gen ? value.Stage : _current;
+        Seconds[finished] = Seconds.GetValueOrDefault(finished) + _watch.Elapsed.TotalSeconds;
+        _watch.Restart();
+        _current = value.Stage;
+    }
+}

@@ -1,0 +1,97 @@
+using System.CommandLine;
+using Spectre.Console;
+using static TorchSharp.torch;
+
+namespace ConvertWeights;
+
+/// <summary><c>convert</c>: files of PyTorch, or published safetensors, to the safetensors that load best here.</summary>
+internal static class ConvertCommand
+{
+    private static readonly string[] DTypes = ["f32", "bf16", "f16"];
+
+    private static readonly Argument<FileSystemInfo> Input = new("in") { Description = "A folder with the files of one model, or a single file of weights." };
+    private static readonly Option<DirectoryInfo> Out = new("--out") { Description = "Folder to write; made if it is not there.", Required = true };
+    private static readonly Option<DirectoryInfo?> Base = new("--base") { Description = "The folder that IN overlays: of a language pack, the multilingual model. What IN lacks is taken from there." };
+    private static readonly Option<string?> T3 = DType("--t3", "T3. bf16 halves the file and T3's memory traffic; the model was trained in it.");
+
+    private static readonly Option<string?> S3Gen = DType(
+        "--s3gen", "S3Gen, HiFT, the S3 tokenizer and CAM++. Keep f32: they always run in float32, so that narrower weights make no sound faster, and their rounding is heard.");
+
+    private static readonly Option<string?> SpeakerEncoder = DType("--ve", "The voice encoder. Keep f32: it is 6 MB.");
+    private static readonly Option<string?> Watermark = DType("--perth", "The watermark. Keep f32: detectors expect the exact mark.");
+    private static readonly Option<bool> KeepAll = new("--keep-all") { Description = "Keeps tensors that inference does not read, for programs that ask for them (the Python package does)." };
+
+    public static Command Create()
+    {
+        var command = new TaughtCommand("convert", "Converts a checkpoint to safetensors: torch archives (.pt, .pth.tar) become safetensors, tensors that inference never reads are dropped, element types change if asked.")
+        {
+            Examples =
+            [
+                ("A published model, smaller: T3 in bfloat16", "convert models/english --out models/english-bf16 --t3 bf16"),
+                ("A language pack, made whole", "convert packs/pt-br --base models/multilingual --out models/pt-br"),
+                ("One file", "convert perth_net_250000.pth.tar --out models/english"),
+            ],
+        };
+        command.Add(Input);
+        command.Add(Out);
+        command.Add(Base);
+        command.Add(T3);
+        command.Add(S3Gen);
+        command.Add(SpeakerEncoder);
+        command.Add(Watermark);
+        command.Add(KeepAll);
+        command.SetAction(RunAsync);
+        return command;
+    }
+
+    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancel)
+    {
+        var shell = new Shell(parsed);
+        var input = parsed.GetRequiredValue(Input).FullName;
+        var output = parsed.GetRequiredValue(Out).FullName;
+        var conversion = new Conversion(output, parsed.GetValue(KeepAll), new Dictionary<Part, ScalarType?>
+        {
+            [Part.T3] = TypeOf(parsed.GetValue(T3)),
+            [Part.S3Gen] = TypeOf(parsed.GetValue(S3Gen)),
+            [Part.SpeakerEncoder] = TypeOf(parsed.GetValue(SpeakerEncoder)),
+            [Part.Watermark] = TypeOf(parsed.GetValue(Watermark)),
+        });
+        var done = await shell.ProgressAsync("convert", progress => Directory.Exists(input)
+            ? conversion.FolderAsync(parsed.GetValue(Base) is { } below ? [input, below.FullName] : [input], progress, cancel)
+            : conversion.FileAsync(input, progress, cancel));
+        shell.Answer(done, console => Show(console, output, done));
+        return ExitCodes.Done;
+    }
+
+    private static void Show(IAnsiConsole console, string output, Converted done)
+    {
+        var table = new Table().Border(TableBorder.Simple).AddColumns("file", "from", "type", "tensors", "dropped", "MB");
+        foreach (var file in done.Files)
+        {
+            table.AddRow(Array.ConvertAll([file.File, file.From, file.DType ?? "", $"{file.Tensors}", $"{file.Dropped}", $"{file.Bytes / 1e6:0.0}"], Markup.Escape));
+        }
+
+        console.Write(table);
+        foreach (var note in done.Notes)
+        {
+            console.WriteLine($"note   {note}");
+        }
+
+        console.WriteLine($"{output}: {done.Model ?? "one file"}, {done.Files.Sum(file => file.Bytes) / 1e6:0} MB in {done.Seconds:0.0} s.");
+    }
+
+    private static ScalarType? TypeOf(string? name) => name switch
+    {
+        "f32" => ScalarType.Float32,
+        "bf16" => ScalarType.BFloat16,
+        "f16" => ScalarType.Float16,
+        _ => null,
+    };
+
+    private static Option<string?> DType(string name, string what)
+    {
+        var option = new Option<string?>(name) { Description = $"Element type of {what} Default: as stored." };
+        option.AcceptOnlyFromAmong(DTypes);
+        return option;
+    }
+}

@@ -1,0 +1,194 @@
+using Chatterbox;
+using Chatterbox.Models;
+using Chatterbox.Ops;
+using Chatterbox.T3;
+using Chatterbox.Text;
+using Chatterbox.Voices;
+using Chatterbox.Watermark;
+using Chatterbox.Weights;
+using static TorchSharp.torch;
+
+namespace ConvertWeights;
+
+/// <summary>A file of weights, by what it is for.</summary>
+internal enum Part
+{
+    /// <summary>PerTh.</summary>
+    Watermark,
+
+    /// <summary>The voice encoder, ve.</summary>
+    SpeakerEncoder,
+
+    /// <summary>S3Gen, HiFT, the S3 tokenizer and CAM++.</summary>
+    S3Gen,
+
+    /// <summary>Text tokens to speech tokens.</summary>
+    T3,
+}
+
+/// <summary>One model of the family: its sizes, and the names under which its files are published.</summary>
+/// <param name="Config">Sizes, and the names of files as <c>convert</c> writes them.</param>
+/// <param name="Names">Names of each part's file, the best first.</param>
+internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part, string[]> Names)
+{
+    /// <summary>The published models; those of one T3 are one.</summary>
+    public static IReadOnlyList<Variant> Published { get; } =
+    [
+        Of(ChatterboxConfig.English),
+        Of(ChatterboxConfig.Multilingual) with { OtherFiles = ["Cangjie5_TC.json"] },
+        Of(ChatterboxConfig.Turbo) with { OtherFiles = Gpt2Files },
+        Of(ChatterboxConfig.Nano) with { OtherFiles = Gpt2Files },
+    ];
+
+    /// <summary>Files that are carried along as they are, if they are there, besides the first of <see cref="CheckpointFiles.Tokenizer"/>.</summary>
+    public IReadOnlyList<string> OtherFiles { get; init; } = [];
+
+    private static string[] Gpt2Files => [.. ChatterboxConfig.Turbo.Files.Tokenizer.Skip(1), "special_tokens_map.json", "tokenizer_config.json"];
+
+    /// <summary>The model that a <c>config.json</c> describes.</summary>
+    public static Variant Stated(ChatterboxConfig config)
+    {
+        var like = Published.FirstOrDefault(variant => variant.Config.Text.Tokenizer == config.Text.Tokenizer);
+        return Of(config, [config]) with { OtherFiles = like?.OtherFiles ?? [] };
+    }
+
+    /// <summary>The published model that T3's weights are of, told by the size of its text table; null if of none.</summary>
+    public static Variant? OfT3(ITensorSource t3) => Published.FirstOrDefault(variant =>
+        t3.Tensors.GetValueOrDefault("text_emb.weight")?.Shape is [var rows, var columns]
+        && (rows, columns) == (variant.Config.T3.TextVocabulary, variant.Config.T3.Backbone.HiddenSize));
+
+    /// <summary>The part that a file's tensors belong to, told by their names; null if to none.</summary>
+    public static Part? PartOf(ITensorSource source)
+    {
+        bool Has(string prefix) => source.Tensors.Keys.Any(name => name.StartsWith(prefix, StringComparison.Ordinal));
+        return Has("tfmr.") ? Part.T3
+            : Has("flow.") && Has("mel2wav.") ? Part.S3Gen
+            : Has("lstm.") && Has("proj.") ? Part.SpeakerEncoder
+            : Has("encoder.layers.") && Has("decoder.slow_layers.") ? Part.Watermark
+            : null;
+    }
+
+    /// <summary>Builds the networks that a part holds, so that they ask for every tensor that they need.</summary>
+    public void Build(Part part, WeightScope root)
+    {
+        using var mode = inference_mode();
+        using var scope = NewDisposeScope();
+        var ops = TorchOps.Plain;
+        switch (part)
+        {
+            case Part.T3:
+                _ = new T3Model(Config.T3, root, ops);
+                break;
+            case Part.S3Gen:
+                _ = new Vocalist(Config, root, ops);
+                _ = new SpeechTokenizer(Config.Voices.SpeechTokenizer, root["tokenizer"], ops);
+                _ = new CamPlus(Config.Voices.CamPlus, root["speaker_encoder"]);
+                break;
+            case Part.SpeakerEncoder:
+                _ = new SpeakerEncoder(Config.Voices.SpeakerEncoder, root);
+                break;
+            case Part.Watermark:
+                _ = new PerthWatermarker(Config.Watermark, root);
+                break;
+        }
+    }
+
+    /// <summary>Asks a part's networks what they make of a file, by names and shapes alone.</summary>
+    /// <param name="part">The part.</param>
+    /// <param name="source">The file.</param>
+    /// <param name="read">Names of the tensors that inference reads; the others are dead.</param>
+    /// <returns>Every fault in one message, or null.</returns>
+    public string? FaultsOf(Part part, ITensorSource source, out IReadOnlySet<string> read)
+    {
+        using var store = new WeightStore(new ShapesOnly(source), META);
+        Build(part, store.Root);
+        read = store.Asked.Keys.ToHashSet();
+        return store.Faults();
+    }
+
+    /// <summary>Reads the text tokenizer for what is wrong with it.</summary>
+    /// <exception cref="ChatterboxException">Its files are missing or damaged.</exception>
+    public void CheckTokenizer(string path) => TextFrontEnd.Load(Config.Text, Path.GetFullPath(path));
+
+    private static Variant Of(ChatterboxConfig config) => Of(config, [.. ChatterboxConfig.Published.Where(published => published.T3 == config.T3)]);
+
+    /// <param name="config">The variant.</param>
+    /// <param name="published">The models of its sizes, whose files go by names of their own.</param>
+    private static Variant Of(ChatterboxConfig config, IReadOnlyList<ChatterboxConfig> published) => new(config, new Dictionary<Part, string[]>
+    {
+        [Part.T3] = [.. published.SelectMany(model => model.Files.T3).Distinct()],
+        [Part.S3Gen] = [.. published.SelectMany(model => model.Files.S3Gen).Distinct()],
+        [Part.SpeakerEncoder] = [.. config.Files.SpeakerEncoder],
+        [Part.Watermark] = [.. config.Files.Watermark],
+    });
+
+    /// <summary>A file's names, types and shapes, with one repeated zero in place of the elements: networks are built on
+    /// it without the time and the memory that their weights would take.</summary>
+    private sealed class ShapesOnly(ITensorSource source) : ITensorSource
+    {
+        public string Name => source.Name;
+
+        public IReadOnlyDictionary<string, TensorInfo> Tensors => source.Tensors;
+
+        public Tensor Read(string name)
+        {
+            var info = source.Tensors[name];
+            using var zero = zeros([], info.DType);
+            return zero.expand(info.Shape).DetachFromDisposeScope();
+        }
+
+        public void Dispose()
+        {
+            // The file stays open: it is its owner's.
+        }
+    }
+}
+
+/// <summary>The files of one model, in a folder that may overlay another.</summary>
+/// <param name="Variant">Which model.</param>
+/// <param name="Folders">Where its files are; the first that has one counts.</param>
+internal sealed record CheckpointFolder(Variant Variant, IReadOnlyList<string> Folders)
+{
+    /// <summary>Finds out which model a folder holds.</summary>
+    /// <param name="folders">The folder, and those that it overlays.</param>
+    /// <exception cref="CheckpointException">A folder is not there, or holds no model of the family.</exception>
+    public static CheckpointFolder Open(IReadOnlyList<string> folders)
+    {
+        if (folders.FirstOrDefault(folder => !Directory.Exists(folder)) is { } missing)
+        {
+            throw new CheckpointException($"{missing} is not a folder. Give the folder that holds {ChatterboxConfig.English.Files.T3[0]} and its companions.");
+        }
+
+        if (folders.Select(folder => Path.Combine(folder, ChatterboxConfig.FileName)).FirstOrDefault(File.Exists) is { } stated)
+        {
+            return new CheckpointFolder(Variant.Stated(ChatterboxConfig.Load(stated)), folders);
+        }
+
+        var t3Names = Variant.Published.SelectMany(variant => variant.Names[Part.T3]).ToList();
+        var path = folders.SelectMany(folder => t3Names.Select(name => Path.Combine(folder, name))).FirstOrDefault(File.Exists)
+            ?? throw new CheckpointException($"{folders[0]} holds no T3 of the family: there is none of {string.Join(", ", t3Names)}. Give the folder of a whole model, or download one: convert-weights download english.");
+        using var t3 = TensorFile.Open(path);
+        var variant = Variant.OfT3(t3) ?? throw new CheckpointException(
+            $"{path} is no T3 that is known: its text table 'text_emb.weight' has {(t3.Tensors.GetValueOrDefault("text_emb.weight") is { } table ? $"shape [{string.Join(", ", table.Shape)}]" : "gone missing")}, expected one of "
+            + $"{string.Join(", ", Variant.Published.Select(v => $"[{v.Config.T3.TextVocabulary}, {v.Config.T3.Backbone.HiddenSize}] ({v.Config.Name})"))}. Download the model again, in its present version.");
+        return new CheckpointFolder(variant, folders);
+    }
+
+    /// <summary>The file of a part; null if there is none.</summary>
+    public string? PathOf(Part part) => Find(Variant.Names[part]);
+
+    /// <summary>A file by name; null if there is none.</summary>
+    public string? PathOf(string name) => Find([name]);
+
+    /// <summary>The voice that comes with the model; null if there is none.</summary>
+    public string? VoicePath => Find(Variant.Config.Files.Voice);
+
+    /// <summary>PerTh's weights where <c>download</c> puts them; null if they are not there.</summary>
+    public static string? DownloadedWatermark()
+    {
+        using var hub = new ModelHub(ModelHubOptions.FromEnvironment());
+        return hub.TryFindPerth(out var file) ? file : null;
+    }
+
+    private string? Find(IReadOnlyList<string> names) => Folders.SelectMany(folder => names.Select(name => Path.Combine(folder, name))).FirstOrDefault(File.Exists);
+}
