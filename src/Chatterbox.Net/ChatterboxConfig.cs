@@ -3,6 +3,8 @@ using System.Text.Json.Serialization;
 using Chatterbox.HiFT;
 using Chatterbox.S3Gen;
 using Chatterbox.T3;
+using Chatterbox.Text;
+using Chatterbox.Text.Languages;
 using Chatterbox.Voices;
 using Chatterbox.Watermark;
 
@@ -13,6 +15,8 @@ internal sealed record ChatterboxConfig
 {
     /// <summary>Name of a file that states the sizes of networks other than the published ones.</summary>
     public const string FileName = "config.json";
+
+    private const int Silence = 4299;    // a speech token that sounds of nothing
 
     private static readonly JsonSerializerOptions Json = new()
     {
@@ -25,37 +29,81 @@ internal sealed record ChatterboxConfig
     };
 
     /// <summary>The published English model.</summary>
-    public static ChatterboxConfig English { get; } = new() { Name = "english", T3 = T3Config.English };
-
-    /// <summary>English in a hundredth of the size: every part is there, and none has learned anything.</summary>
-    public static ChatterboxConfig Tiny { get; } = English with
+    public static ChatterboxConfig English { get; } = new()
     {
-        Name = "tiny",
-        T3 = T3Config.English with
+        Name = "english",
+        T3 = T3Config.English,
+        Text = new(TokenizerKind.English, PunctuationRules.English),
+        Files = new() { T3 = CheckpointFiles.Weights("t3_cfg"), Tokenizer = ["tokenizer.json"] },
+    };
+
+    /// <summary>The published multilingual model, second version: the reference's default.</summary>
+    public static ChatterboxConfig Multilingual { get; } = new()
+    {
+        Name = "multilingual",
+        T3 = T3Config.Multilingual,
+        Text = new(TokenizerKind.Multilingual, PunctuationRules.Multilingual) { Languages = [.. SupportedLanguages.Names.Keys] },
+        CutTokens = 1,
+        Files = new()
         {
-            Backbone = new LlamaConfig(Layers: 2, HiddenSize: 128, Heads: 2, MlpSize: 256),
-            Perceiver = new PerceiverConfig(Queries: 8, Heads: 2),
-        },
-        S3Gen = new S3GenConfig
-        {
-            Encoder = new ConformerConfig(InputSize: 64, Size: 64, Heads: 2, MlpSize: 128, Blocks: 2, UpBlocks: 1),
-            Estimator = new EstimatorConfig(Channels: 32, MiddleStages: 1, BlocksPerStage: 1, Heads: 2, HeadSize: 16),
-        },
-        HiFT = new HiFTConfig { Channels = 32, F0Channels = 32 },
-        Watermark = new PerthConfig { HiddenSize = 32 },
-        Voices = VoiceConfig.Llama with
-        {
-            SpeakerEncoder = new SpeakerEncoderConfig(HiddenSize: 64, Layers: 1),
-            SpeechTokenizer = new SpeechTokenizerConfig(HiddenSize: 64, Heads: 2, Layers: 1),
-            CamPlus = new CamPlusConfig(HeadChannels: 8, InitChannels: 32, Growth: 8, BottleneckChannels: 32) { Blocks = [(2, 1), (2, 2), (2, 2)] },
+            T3 = CheckpointFiles.Weights("t3_mtl23ls_v2"),
+            Tokenizer = ["grapheme_mtl_merged_expanded_v1.json"],
+            Cangjie = ["Cangjie5_TC.json", "Cangjie5_TC.txt"],
         },
     };
+
+    /// <summary>The published multilingual model, third version.</summary>
+    public static ChatterboxConfig MultilingualV3 { get; } = WithT3("multilingual-v3", "t3_mtl23ls_v3");
+
+    /// <summary>The published Turbo model.</summary>
+    public static ChatterboxConfig Turbo { get; } = new()
+    {
+        Name = "turbo",
+        T3 = T3Config.Turbo,
+        Text = new(TokenizerKind.Gpt2, PunctuationRules.Turbo),
+        TailTokens = [Silence, Silence, Silence],
+        S3Gen = S3GenConfig.MeanFlow,
+        Voices = VoiceConfig.Turbo,
+        Files = new()
+        {
+            T3 = CheckpointFiles.Weights("t3_turbo_v1"),
+            S3Gen = CheckpointFiles.Weights("s3gen_meanflow"),
+            Tokenizer = ["vocab.json", "merges.txt", "added_tokens.json"],
+        },
+    };
+
+    /// <summary>The published Nano model: Turbo with a smaller T3.</summary>
+    public static ChatterboxConfig Nano { get; } = Turbo with
+    {
+        Name = "nano",
+        T3 = T3Config.Nano,
+        Files = Turbo.Files with { T3 = CheckpointFiles.Weights("t3_nano_v1") },
+    };
+
+    /// <summary>Every published model; a folder that holds several is taken for the first of them. The language pack's come
+    /// without voice encoder, which is put beside them from the multilingual model.</summary>
+    public static IReadOnlyList<ChatterboxConfig> Published { get; } =
+    [
+        English, Multilingual, MultilingualV3, Turbo, Nano,
+        LanguagePack("es-mx", "t3_es_mx_latam"), LanguagePack("es-es", "t3_es_es"), LanguagePack("pt-br", "t3_pt_br"),
+        LanguagePack("pt-pt", "t3_pt_pt"), LanguagePack("hi", "t3_hi"), LanguagePack("zh", "t3_zh_cmn"),
+    ];
 
     /// <summary>Name of the variant.</summary>
     public required string Name { get; init; }
 
+    /// <summary>Text to text tokens.</summary>
+    public required TextConfig Text { get; init; }
+
     /// <summary>Text tokens to speech tokens.</summary>
     public required T3Config T3 { get; init; }
+
+    /// <summary>Speech tokens that are spoken after those of the text.</summary>
+    public IReadOnlyList<int> TailTokens { get; init; } = [];
+
+    /// <summary>How many of the last speech tokens are cut off the sound; the first always stays. Of the multilingual model
+    /// the one before the stop token, which is noise.</summary>
+    public int CutTokens { get; init; }
 
     /// <summary>Speech tokens to mel.</summary>
     public S3GenConfig S3Gen { get; init; } = S3GenConfig.Standard;
@@ -70,7 +118,41 @@ internal sealed record ChatterboxConfig
     public VoiceConfig Voices { get; init; } = VoiceConfig.Llama;
 
     /// <summary>Names of the files.</summary>
-    public CheckpointFiles Files { get; init; } = new();
+    public required CheckpointFiles Files { get; init; }
+
+    /// <summary>Settings of <see cref="SamplingOptions"/> that the model does not have, by name.</summary>
+    public IReadOnlyList<string> LacksSettings =>
+    [
+        .. T3.Emotion ? Array.Empty<string>() : [nameof(SamplingOptions.Exaggeration)],
+        .. T3.Guidance ? Array.Empty<string>() : [nameof(SamplingOptions.CfgWeight)],
+        .. T3.Sampling.Order.Contains(SamplingStep.MinP) ? Array.Empty<string>() : [nameof(SamplingOptions.MinP)],
+        .. T3.Sampling.Order.Contains(SamplingStep.TopK) ? Array.Empty<string>() : [nameof(SamplingOptions.TopK)],
+    ];
+
+    /// <summary>The same variant in a hundredth of its size: every part is there, and none has learned anything.</summary>
+    /// <param name="name">Its name.</param>
+    public ChatterboxConfig Shrink(string name) => this with
+    {
+        Name = name,
+        T3 = T3 with
+        {
+            Backbone = T3.Backbone.Shrink(),
+            Perceiver = T3.Perceiver is null ? null : new PerceiverConfig(Queries: 8, Heads: 2),
+        },
+        S3Gen = S3Gen with
+        {
+            Encoder = new ConformerConfig(InputSize: 64, Size: 64, Heads: 2, MlpSize: 128, Blocks: 2, UpBlocks: 1),
+            Estimator = new EstimatorConfig(Channels: 32, MiddleStages: 1, BlocksPerStage: 1, Heads: 2, HeadSize: 16),
+        },
+        HiFT = new HiFTConfig { Channels = 32, F0Channels = 32 },
+        Watermark = new PerthConfig { HiddenSize = 32 },
+        Voices = Voices with
+        {
+            SpeakerEncoder = new SpeakerEncoderConfig(HiddenSize: 64, Layers: 1),
+            SpeechTokenizer = new SpeechTokenizerConfig(HiddenSize: 64, Heads: 2, Layers: 1),
+            CamPlus = new CamPlusConfig(HeadChannels: 8, InitChannels: 32, Growth: 8, BottleneckChannels: 32) { Blocks = [(2, 1), (2, 2), (2, 2)] },
+        },
+    };
 
     /// <summary>Writes the sizes beside weights that are not of the published sizes.</summary>
     public void Save(string path) => File.WriteAllText(path, JsonSerializer.Serialize(this, Json) + "\n");
@@ -89,22 +171,46 @@ internal sealed record ChatterboxConfig
             throw new CheckpointException($"{path} is not a configuration of this version: {e.Message} Delete it for a published model, or write the checkpoint again.", e);
         }
     }
+
+    private static ChatterboxConfig WithT3(string name, string t3) =>
+        Multilingual with { Name = name, Files = Multilingual.Files with { T3 = CheckpointFiles.Weights(t3) } };
+
+    /// <summary>A multilingual model that was trained further on one language, and with the S3Gen it is published with.</summary>
+    private static ChatterboxConfig LanguagePack(string locale, string t3)
+    {
+        var (pack, language) = (WithT3($"multilingual-{locale}", t3), locale.Split('-')[0]);
+        return pack with
+        {
+            Text = pack.Text with { Languages = [language], DefaultLanguage = language },
+            Files = pack.Files with { S3Gen = [.. CheckpointFiles.Weights("s3gen_v3"), .. CheckpointFiles.Weights("s3gen")] },
+        };
+    }
 }
 
-/// <summary>Names of a checkpoint's files.</summary>
-/// <param name="T3">Weights of T3.</param>
-/// <param name="S3Gen">Weights of S3Gen, HiFT, the S3 tokenizer and CAM++.</param>
-/// <param name="SpeakerEncoder">Weights of the voice encoder.</param>
-/// <param name="Tokenizer">The text tokenizer.</param>
-internal sealed record CheckpointFiles(
-    string T3 = "t3_cfg.safetensors",
-    string S3Gen = "s3gen.safetensors",
-    string SpeakerEncoder = "ve.safetensors",
-    string Tokenizer = "tokenizer.json")
+/// <summary>Names of a checkpoint's files. Of names in a row, the first that is there is used, unless it says otherwise.</summary>
+internal sealed record CheckpointFiles
 {
-    /// <summary>Weights of the watermark, by either name.</summary>
+    /// <summary>Weights of T3.</summary>
+    public required IReadOnlyList<string> T3 { get; init; }
+
+    /// <summary>Weights of S3Gen, HiFT, the S3 tokenizer and CAM++.</summary>
+    public IReadOnlyList<string> S3Gen { get; init; } = Weights("s3gen");
+
+    /// <summary>Weights of the voice encoder.</summary>
+    public IReadOnlyList<string> SpeakerEncoder { get; init; } = Weights("ve");
+
+    /// <summary>Weights of the watermark.</summary>
     public IReadOnlyList<string> Watermark { get; init; } = ["perth_net.safetensors", "perth_net_250000.pth.tar"];
 
-    /// <summary>The voice that comes with the model, by either name; a model may have none.</summary>
+    /// <summary>The text tokenizer's files: all of them.</summary>
+    public required IReadOnlyList<string> Tokenizer { get; init; }
+
+    /// <summary>The table that Chinese is spelled by; without one, Chinese is refused.</summary>
+    public IReadOnlyList<string> Cangjie { get; init; } = [];
+
+    /// <summary>The voice that comes with the model; a model may have none.</summary>
     public IReadOnlyList<string> Voice { get; init; } = ["voice.safetensors", "conds.pt"];
+
+    /// <summary>Both names that weights are published by.</summary>
+    public static IReadOnlyList<string> Weights(string name) => [$"{name}.safetensors", $"{name}.pt"];
 }

@@ -13,6 +13,10 @@ public sealed record SpeechResult(float[] Samples, int TextTokens, int SpeechTok
     /// <summary>Speech tokens a second of speech.</summary>
     public const int TokensPerSecond = 25;
 
+    /// <summary>Characters of the text that the model does not know, and has spoken as noise or left out; once each, in order.
+    /// Multilingual ones come in lower case and decomposed.</summary>
+    public IReadOnlyList<string> UnknownCharacters { get; init; } = [];
+
     /// <summary>Length of the speech.</summary>
     public TimeSpan Duration => TimeSpan.FromSeconds(Samples.Length / (double)SampleRate);
 }

@@ -1,3 +1,4 @@
+using System.CommandLine;
 using Chatterbox.Service.Commands;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.OpenAi;
@@ -9,13 +10,14 @@ namespace Chatterbox.Service;
 /// <summary>The service: settings, the engine, then one line for each group of routes.</summary>
 internal static class Program
 {
-    /// <summary>Serves until told to stop; or, as <c>say TEXT</c>, speaks once.</summary>
+    /// <summary>Serves until told to stop; or does one thing once: <c>say</c>, <c>convert</c> or <c>detect</c>.</summary>
     /// <returns>0; or 1 if a setting is wrong, with the reason on standard error.</returns>
     public static async Task<int> Main(string[] args)
     {
-        if (args is ["say", ..])
+        if (args is ["say" or "convert" or "detect", ..])
         {
-            return await SayCommand.Create().Parse(args[1..]).InvokeAsync();
+            var commands = new RootCommand("Chatterbox, once and without a server.") { SayCommand.Create(), ConvertCommand.Create(), DetectCommand.Create() };
+            return await commands.Parse(args).InvokeAsync();
         }
 
         try

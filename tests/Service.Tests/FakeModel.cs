@@ -103,6 +103,11 @@ internal sealed class FakeModel : ISpeechModel
     }
 
     /// <inheritdoc/>
+    public SpeechResult ConvertVoice(
+        AudioClip source, Voice target, long? seed = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default) =>
+        new(Tone("", target, new SamplingOptions { Seed = seed }), 0, 1, ReachedLimit: false);
+
+    /// <inheritdoc/>
     public double? DetectWatermark(AudioClip recording) => 1;
 
     /// <inheritdoc/>

@@ -43,9 +43,9 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
         var checkpoint = CheckpointFolder.Open(folders);
         var variant = checkpoint.Variant;
         var parts = Enum.GetValues<Part>().ToDictionary(part => part, part => checkpoint.PathOf(part) ?? (part == Part.Watermark ? CheckpointFolder.DownloadedWatermark() : null));
-        var tokenizer = checkpoint.PathOf(variant.Config.Files.Tokenizer);
+        var tokenizer = checkpoint.PathOf(variant.Config.Files.Tokenizer[0]);
         var missing = parts.Where(part => part.Value is null && part.Key != Part.Watermark).Select(part => string.Join(" or ", variant.Names[part.Key]))
-            .Concat(tokenizer is null ? [variant.Config.Files.Tokenizer] : []).ToList();
+            .Concat(tokenizer is null ? [variant.Config.Files.Tokenizer[0]] : []).ToList();
         if (missing.Count > 0)
         {
             throw new CheckpointException($"{string.Join(" and ", folders)} lack{(folders.Count == 1 ? "s" : "")} {string.Join(", ", missing)} of the {variant.Config.Name} model. "
@@ -182,14 +182,14 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
     private static string NameOf(Part part, string path, Variant variant) => part switch
     {
         Part.T3 => Path.ChangeExtension(Path.GetFileName(path), ".safetensors"),
-        Part.S3Gen => variant.Config.Files.S3Gen,
-        Part.SpeakerEncoder => variant.Config.Files.SpeakerEncoder,
+        Part.S3Gen => variant.Config.Files.S3Gen[0],
+        Part.SpeakerEncoder => variant.Config.Files.SpeakerEncoder[0],
         _ => variant.Config.Files.Watermark[0],
     };
 
     private void CopyOthers(CheckpointFolder checkpoint)
     {
-        foreach (var name in checkpoint.Variant.OtherFiles.Prepend(checkpoint.Variant.Config.Files.Tokenizer))
+        foreach (var name in checkpoint.Variant.OtherFiles.Prepend(checkpoint.Variant.Config.Files.Tokenizer[0]))
         {
             if (checkpoint.PathOf(name) is { } path)
             {
@@ -221,7 +221,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
     {
         if (variant.Config.Name != ChatterboxConfig.English.Name)
         {
-            var config = variant.Config with { Files = variant.Config.Files with { T3 = t3 } };
+            var config = variant.Config with { Files = variant.Config.Files with { T3 = [t3] } };
             config.Save(Path.Combine(output, ChatterboxConfig.FileName));
         }
     }

@@ -1,8 +1,6 @@
 using Chatterbox;
-using Chatterbox.HiFT;
 using Chatterbox.Models;
 using Chatterbox.Ops;
-using Chatterbox.S3Gen;
 using Chatterbox.T3;
 using Chatterbox.Text;
 using Chatterbox.Voices;
@@ -33,40 +31,25 @@ internal enum Part
 /// <param name="Names">Names of each part's file, the best first.</param>
 internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part, string[]> Names)
 {
-    private const string Vocabulary = "vocab.json";
-    private const string Graphemes = "grapheme_mtl_merged_expanded_v1.json";
-
-    private static readonly string[] SpeakerEncoderNames = ["ve.safetensors", "ve.pt"];
-
-    /// <summary>The published models.</summary>
+    /// <summary>The published models; those of one T3 are one.</summary>
     public static IReadOnlyList<Variant> Published { get; } =
     [
-        Of(ChatterboxConfig.English, ["t3_cfg.safetensors", "t3_cfg.pt"], ["s3gen.safetensors", "s3gen.pt"]),
-        Of(
-            ChatterboxConfig.English with
-            {
-                Name = "multilingual",
-                T3 = T3Config.Multilingual,
-                Files = new("t3_mtl23ls_v2.safetensors", Tokenizer: Graphemes),
-            },
-            [
-                "t3_mtl23ls_v2.safetensors", "t3_mtl23ls_v3.safetensors",
-                // The single-language packs, which overlay the multilingual model.
-                "t3_es_mx_latam.safetensors", "t3_es_es.safetensors", "t3_pt_br.safetensors", "t3_pt_pt.safetensors", "t3_hi.safetensors", "t3_zh_cmn.safetensors",
-            ],
-            ["s3gen.pt", "s3gen.safetensors", "s3gen_v3.safetensors", "s3gen_v3.pt"]) with { OtherFiles = ["Cangjie5_TC.json"] },
-        Gpt2("turbo", T3Config.Turbo, "t3_turbo_v1.safetensors"),
-        Gpt2("nano", T3Config.Nano, "t3_nano_v1.safetensors"),
+        Of(ChatterboxConfig.English),
+        Of(ChatterboxConfig.Multilingual) with { OtherFiles = ["Cangjie5_TC.json"] },
+        Of(ChatterboxConfig.Turbo) with { OtherFiles = Gpt2Files },
+        Of(ChatterboxConfig.Nano) with { OtherFiles = Gpt2Files },
     ];
 
-    /// <summary>Files that are carried along as they are, if they are there, besides <see cref="CheckpointFiles.Tokenizer"/>.</summary>
+    /// <summary>Files that are carried along as they are, if they are there, besides the first of <see cref="CheckpointFiles.Tokenizer"/>.</summary>
     public IReadOnlyList<string> OtherFiles { get; init; } = [];
+
+    private static string[] Gpt2Files => [.. ChatterboxConfig.Turbo.Files.Tokenizer.Skip(1), "special_tokens_map.json", "tokenizer_config.json"];
 
     /// <summary>The model that a <c>config.json</c> describes.</summary>
     public static Variant Stated(ChatterboxConfig config)
     {
-        var like = Published.FirstOrDefault(variant => variant.Config.Files.Tokenizer == config.Files.Tokenizer);
-        return Of(config, [config.Files.T3], [config.Files.S3Gen], [config.Files.SpeakerEncoder]) with { OtherFiles = like?.OtherFiles ?? [] };
+        var like = Published.FirstOrDefault(variant => variant.Config.Text.Tokenizer == config.Text.Tokenizer);
+        return Of(config, [config]) with { OtherFiles = like?.OtherFiles ?? [] };
     }
 
     /// <summary>The published model that T3's weights are of, told by the size of its text table; null if of none.</summary>
@@ -97,8 +80,7 @@ internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part
                 _ = new T3Model(Config.T3, root, ops);
                 break;
             case Part.S3Gen:
-                _ = new S3GenModel(Config.S3Gen, root["flow"], ops);
-                _ = new HiFTGenerator(Config.HiFT, root["mel2wav"], ops);
+                _ = new Vocalist(Config, root, ops);
                 _ = new SpeechTokenizer(Config.Voices.SpeechTokenizer, root["tokenizer"], ops);
                 _ = new CamPlus(Config.Voices.CamPlus, root["speaker_encoder"]);
                 break;
@@ -126,40 +108,17 @@ internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part
 
     /// <summary>Reads the text tokenizer for what is wrong with it.</summary>
     /// <exception cref="ChatterboxException">Its files are missing or damaged.</exception>
-    public void CheckTokenizer(string path)
-    {
-        switch (Config.Files.Tokenizer)
-        {
-            case Vocabulary:
-                TextTokenizer.LoadTurbo(Path.GetDirectoryName(Path.GetFullPath(path))!);
-                break;
-            case Graphemes:
-                TextTokenizer.LoadMultilingual(path);
-                break;
-            default:
-                TextTokenizer.LoadEnglish(path);
-                break;
-        }
-    }
+    public void CheckTokenizer(string path) => TextFrontEnd.Load(Config.Text, Path.GetFullPath(path));
 
-    private static Variant Gpt2(string name, T3Config t3, string t3File) => Of(
-        ChatterboxConfig.English with
-        {
-            Name = name,
-            T3 = t3,
-            S3Gen = S3GenConfig.MeanFlow,
-            Voices = VoiceConfig.Turbo,
-            Files = new(t3File, "s3gen_meanflow.safetensors", Tokenizer: Vocabulary),
-        },
-        [t3File],
-        ["s3gen_meanflow.safetensors", "s3gen_meanflow.pt"]) with
-    { OtherFiles = ["merges.txt", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"] };
+    private static Variant Of(ChatterboxConfig config) => Of(config, [.. ChatterboxConfig.Published.Where(published => published.T3 == config.T3)]);
 
-    private static Variant Of(ChatterboxConfig config, string[] t3, string[] s3gen, string[]? speakerEncoder = null) => new(config, new Dictionary<Part, string[]>
+    /// <param name="config">The variant.</param>
+    /// <param name="published">The models of its sizes, whose files go by names of their own.</param>
+    private static Variant Of(ChatterboxConfig config, IReadOnlyList<ChatterboxConfig> published) => new(config, new Dictionary<Part, string[]>
     {
-        [Part.T3] = t3,
-        [Part.S3Gen] = s3gen,
-        [Part.SpeakerEncoder] = speakerEncoder ?? SpeakerEncoderNames,
+        [Part.T3] = [.. published.SelectMany(model => model.Files.T3).Distinct()],
+        [Part.S3Gen] = [.. published.SelectMany(model => model.Files.S3Gen).Distinct()],
+        [Part.SpeakerEncoder] = [.. config.Files.SpeakerEncoder],
         [Part.Watermark] = [.. config.Files.Watermark],
     });
 
@@ -197,7 +156,7 @@ internal sealed record CheckpointFolder(Variant Variant, IReadOnlyList<string> F
     {
         if (folders.FirstOrDefault(folder => !Directory.Exists(folder)) is { } missing)
         {
-            throw new CheckpointException($"{missing} is not a folder. Give the folder that holds {ChatterboxConfig.English.Files.T3} and its companions.");
+            throw new CheckpointException($"{missing} is not a folder. Give the folder that holds {ChatterboxConfig.English.Files.T3[0]} and its companions.");
         }
 
         if (folders.Select(folder => Path.Combine(folder, ChatterboxConfig.FileName)).FirstOrDefault(File.Exists) is { } stated)

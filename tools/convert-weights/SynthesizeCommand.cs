@@ -12,7 +12,7 @@ internal static class SynthesizeCommand
     {
         var model = new Option<string>("--model")
         {
-            Description = "english: full size, 3.2 GB, the same bits as the parity fixtures were recorded with. tiny: the same architecture a hundred times smaller.",
+            Description = "english, multilingual, turbo, nano: full size, up to 3.2 GB, the same bits as the parity fixtures were recorded with. tiny (English), tiny-multilingual, tiny-turbo, tiny-nano: the same architectures a hundred times smaller.",
             Required = true,
         };
         model.AcceptOnlyFromAmong([.. SyntheticCheckpoint.Models]);

@@ -155,7 +155,7 @@ internal static class VerifyCommand
 
     private static void CheckTokenizer(Verdict verdict, CheckpointFolder checkpoint)
     {
-        var name = checkpoint.Variant.Config.Files.Tokenizer;
+        var name = checkpoint.Variant.Config.Files.Tokenizer[0];
         var remedy = $"Download the model again: convert-weights download {checkpoint.Variant.Config.Name}";
         foreach (var missing in checkpoint.Variant.OtherFiles.Prepend(name).Where(file => checkpoint.PathOf(file) is null))
         {

@@ -17,6 +17,11 @@ public interface ISpeechModel : IDisposable
     /// <exception cref="VoiceException">The recording is too short, too long or silent.</exception>
     Voice CreateVoice(AudioClip recording);
 
+    /// <summary>Says a recording again in another voice.</summary>
+    /// <exception cref="VoiceException">The recording cannot be used, or the voice is not of this model.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled; observed before each flow step.</exception>
+    SpeechResult ConvertVoice(AudioClip source, Voice target, long? seed = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default);
+
     /// <summary>How sure the detector is that samples carry the watermark, 0 to 1; null where there is nothing to judge, as in silence.</summary>
     double? DetectWatermark(AudioClip recording);
 }

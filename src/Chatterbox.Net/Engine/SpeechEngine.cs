@@ -259,6 +259,11 @@ public sealed class SpeechEngine : ISpeechEngine
                 _logger.LogInformation("Piece {Piece} of a request: {Repair}", piece, repair);
             }
 
+            if (speech.UnknownCharacters.Count > 0)
+            {
+                _logger.LogWarning("Piece {Piece} of a request has characters that the model does not know: {Characters}", piece, string.Join(' ', speech.UnknownCharacters));
+            }
+
             happened = new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens) { Repair = repair };
             var taken = _time.GetElapsedTime(started);
             Measure(text.Length, taken);

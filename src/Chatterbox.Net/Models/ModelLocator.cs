@@ -3,11 +3,15 @@ using Microsoft.Extensions.Logging;
 namespace Chatterbox.Models;
 
 /// <summary>A model that is on this machine, ready to be loaded.</summary>
-/// <param name="Name">What it is, for people: english, tiny, or a folder's name.</param>
+/// <param name="Name">What it is, for people: english, turbo, tiny, or a folder's name.</param>
 /// <param name="Folder">Its files.</param>
 /// <param name="WatermarkFile">The watermark's weights, where they are not in the folder.</param>
 /// <param name="IsStandIn">True if <c>auto</c> found no real model: this one speaks noise.</param>
-public sealed record LocatedModel(string Name, string Folder, string? WatermarkFile = null, bool IsStandIn = false);
+public sealed record LocatedModel(string Name, string Folder, string? WatermarkFile = null, bool IsStandIn = false)
+{
+    /// <summary>Which variant to load of the folder, where it may hold several; see <see cref="ModelOptions.Variant"/>.</summary>
+    public string? Variant { get; init; }
+}
 
 /// <summary>Finds the model that a name stands for: downloads it, writes it, or knows its folder.</summary>
 /// <param name="hub">Where published models come from.</param>
@@ -21,7 +25,7 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
     /// <summary>The published English model.</summary>
     public const string English = "english";
 
-    /// <summary>A synthetic model of English's full size.</summary>
+    /// <summary>A synthetic model of English's full size; with a hyphen and a name behind it, of another's.</summary>
     public const string Synthetic = "synthetic";
 
     /// <summary>A synthetic model of a hundredth of that size.</summary>
@@ -29,8 +33,21 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
 
     private static readonly TimeSpan NetworkPatience = TimeSpan.FromSeconds(5);
 
+    private static readonly IReadOnlyDictionary<string, HubModel> Published = new Dictionary<string, HubModel>
+    {
+        [English] = HubModel.English,
+        ["multilingual"] = HubModel.MultilingualV2,
+        ["multilingual-v3"] = HubModel.MultilingualV3,
+        ["turbo"] = HubModel.Turbo,
+        ["nano"] = HubModel.Nano,
+    };
+
+    /// <summary>Synthetic models by the name that they have here.</summary>
+    private static readonly IReadOnlyDictionary<string, string> Written = SyntheticCheckpoint.Models.ToDictionary(
+        model => model == English ? Synthetic : model.StartsWith(Tiny, StringComparison.Ordinal) ? model : $"{Synthetic}-{model}");
+
     /// <summary>The names that are not folders.</summary>
-    public static IReadOnlyList<string> Names { get; } = [Auto, English, Synthetic, Tiny];
+    public static IReadOnlyList<string> Names { get; } = [Auto, .. Published.Keys, .. Written.Keys];
 
     /// <summary>Folder <c>chatterbox-net</c> in the user's cache: XDG_CACHE_HOME, or .cache in the home folder.</summary>
     public static string DefaultCacheFolder => Path.Combine(
@@ -47,41 +64,44 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
     /// <exception cref="CheckpointException">There is no such folder, or a download does not have the known hash.</exception>
     public async Task<LocatedModel> LocateAsync(string model, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
-        switch (model)
+        if (model == Auto)
         {
-            case Auto:
-                var isCached = hub.TryFindCached(HubModel.English, out _) && hub.TryFindPerth(out _);
-                if (isCached || await hub.CanReachAsync(NetworkPatience, cancel).ConfigureAwait(false))
-                {
-                    return await DownloadAsync(progress, cancel).ConfigureAwait(false);
-                }
+            var isCached = hub.TryFindCached(HubModel.English, out _) && hub.TryFindPerth(out _);
+            if (isCached || await hub.CanReachAsync(NetworkPatience, cancel).ConfigureAwait(false))
+            {
+                return await DownloadAsync(English, progress, cancel).ConfigureAwait(false);
+            }
 
-                logger.LogWarning(
-                    "THIS IS NOT THE REAL MODEL. The published model is not in the cache, and there is no network to download it: the tiny synthetic model is used, which speaks noise.");
-                return await WriteAsync(Tiny, progress, cancel).ConfigureAwait(false) with { IsStandIn = true };
-
-            case English:
-                return await DownloadAsync(progress, cancel).ConfigureAwait(false);
-            case Synthetic:
-            case Tiny:
-                return await WriteAsync(model, progress, cancel).ConfigureAwait(false);
-            default:
-                return Directory.Exists(model)
-                    ? new LocatedModel(Path.GetFileName(Path.GetFullPath(model).TrimEnd(Path.DirectorySeparatorChar)), Path.GetFullPath(model))
-                    : throw new CheckpointException($"The model '{model}' is neither a folder nor one of {string.Join(", ", Names)}.");
+            logger.LogWarning(
+                "THIS IS NOT THE REAL MODEL. The published model is not in the cache, and there is no network to download it: the tiny synthetic model is used, which speaks noise.");
+            return await WriteAsync(Tiny, progress, cancel).ConfigureAwait(false) with { IsStandIn = true };
         }
+
+        if (Published.ContainsKey(model))
+        {
+            return await DownloadAsync(model, progress, cancel).ConfigureAwait(false);
+        }
+
+        if (Written.ContainsKey(model))
+        {
+            return await WriteAsync(model, progress, cancel).ConfigureAwait(false);
+        }
+
+        return Directory.Exists(model)
+            ? new LocatedModel(Path.GetFileName(Path.GetFullPath(model).TrimEnd(Path.DirectorySeparatorChar)), Path.GetFullPath(model))
+            : throw new CheckpointException($"The model '{model}' is neither a folder nor one of {string.Join(", ", Names)}.");
     }
 
-    private async Task<LocatedModel> DownloadAsync(IProgress<double>? progress, CancellationToken cancel)
+    private async Task<LocatedModel> DownloadAsync(string name, IProgress<double>? progress, CancellationToken cancel)
     {
         var watermark = await hub.DownloadPerthAsync(null, cancel).ConfigureAwait(false);    // small, so it tells soon whether there is a network
-        var folder = await hub.DownloadAsync(HubModel.English, progress is null ? null : new Fractions(progress), cancel).ConfigureAwait(false);
-        return new LocatedModel(English, folder, watermark);
+        var folder = await hub.DownloadAsync(Published[name], progress is null ? null : new Fractions(progress), cancel).ConfigureAwait(false);
+        return new LocatedModel(name, folder, watermark) { Variant = name };
     }
 
     private async Task<LocatedModel> WriteAsync(string name, IProgress<double>? progress, CancellationToken cancel)
     {
-        var model = name == Synthetic ? English : Tiny;
+        var model = Written[name];
         var folder = Path.Combine(cacheFolder, $"synthetic-{model}-{SyntheticCheckpoint.Version}");
         if (!Directory.Exists(folder))
         {

@@ -1,6 +1,4 @@
 using System.Reflection;
-using Chatterbox.HiFT;
-using Chatterbox.S3Gen;
 using Chatterbox.T3;
 using Chatterbox.Voices;
 using Chatterbox.Watermark;
@@ -12,15 +10,19 @@ namespace Chatterbox.Models;
 public static class SyntheticCheckpoint
 {
     /// <summary>Grows when the same name stands for other weights.</summary>
-    internal const int Version = 1;
+    internal const int Version = 2;
 
-    private const string English = "english";
-    private const string Tiny = "tiny";
-    private const string TokenizerResource = "Chatterbox.Models.Assets.tokenizer.json";
+    private const string Resources = "Chatterbox.Models.Assets.";
     private const int VoiceTokens = 50;      // a prompt of 2 s
 
-    /// <summary>What can be written: <c>english</c>, in full size (3.2 GB), and <c>tiny</c>, the same in a hundredth of it.</summary>
-    public static IReadOnlyList<string> Models { get; } = [English, Tiny];
+    private static readonly IReadOnlyList<ChatterboxConfig> FullSize = [ChatterboxConfig.English, ChatterboxConfig.Multilingual, ChatterboxConfig.Turbo, ChatterboxConfig.Nano];
+
+    private static readonly IReadOnlyList<ChatterboxConfig> Tiny =
+        [.. FullSize.Select(config => config.Shrink(config == ChatterboxConfig.English ? "tiny" : $"tiny-{config.Name}"))];
+
+    /// <summary>What can be written. In full size, which is up to 3.2 GB: <c>english</c>, <c>multilingual</c>, <c>turbo</c> and
+    /// <c>nano</c>. In a hundredth of it: <c>tiny</c>, which is English, <c>tiny-multilingual</c>, <c>tiny-turbo</c> and <c>tiny-nano</c>.</summary>
+    public static IReadOnlyList<string> Models { get; } = [.. FullSize.Concat(Tiny).Select(config => config.Name)];
 
     /// <summary>Writes a checkpoint.</summary>
     /// <param name="model">One of <see cref="Models"/>.</param>
@@ -35,21 +37,23 @@ public static class SyntheticCheckpoint
             throw new ArgumentOutOfRangeException(nameof(model), model, $"There is no synthetic model of this name; there are {string.Join(" and ", Models)}.");
         }
 
-        var config = model == English ? ChatterboxConfig.English : ChatterboxConfig.Tiny;
-        var sources = SourcesOf(config, isFullSize: model == English);
+        var isFullSize = FullSize.Any(config => config.Name == model);
+        var config = FullSize.Concat(Tiny).Single(config => config.Name == model);
+        var sources = SourcesOf(config, isFullSize);
         try
         {
             Directory.CreateDirectory(folder);
-            using var tokenizer = Assembly.GetExecutingAssembly().GetManifestResourceStream(TokenizerResource)!;
-            using var copy = File.Create(Path.Combine(folder, config.Files.Tokenizer));
-            tokenizer.CopyTo(copy);
+            foreach (var file in config.Files.Tokenizer.Concat(config.Files.Cangjie))
+            {
+                CopyAsset(file, folder);
+            }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new CheckpointException($"{folder} cannot be written: {e.Message} Choose a folder that may be written to.", e);
         }
 
-        if (model == Tiny)
+        if (!isFullSize)
         {
             config.Save(Path.Combine(folder, ChatterboxConfig.FileName));
         }
@@ -84,27 +88,39 @@ public static class SyntheticCheckpoint
                 Numbers("voice.x_vector", config.S3Gen.XVectorSize, 0, 1)));
     }
 
+    /// <summary>Writes a file that this library carries; of alternatives it carries one.</summary>
+    private static void CopyAsset(string file, string folder)
+    {
+        using var asset = Assembly.GetExecutingAssembly().GetManifestResourceStream(Resources + file);
+        if (asset is not null)
+        {
+            using var copy = File.Create(Path.Combine(folder, file));
+            asset.CopyTo(copy);
+        }
+    }
+
     private static Dictionary<string, ITensorSource> SourcesOf(ChatterboxConfig config, bool isFullSize)
     {
         // A network that finds nothing has asked for everything that it needs.
         using var mode = inference_mode();
         var ops = TorchOps.Plain;
-        (string File, string FullSize, Action<WeightScope> Build)[] files =
+        (string File, Action<WeightScope> Build)[] files =
         [
-            (config.Files.SpeakerEncoder, "ve", root => _ = new SpeakerEncoder(config.Voices.SpeakerEncoder, root)),
-            (config.Files.S3Gen, "s3gen", root =>
+            (config.Files.SpeakerEncoder[0], root => _ = new SpeakerEncoder(config.Voices.SpeakerEncoder, root)),
+            (config.Files.S3Gen[0], root =>
             {
-                _ = new S3GenModel(config.S3Gen, root["flow"], ops);
-                _ = new HiFTGenerator(config.HiFT, root["mel2wav"], ops);
+                _ = new Vocalist(config, root, ops);
                 _ = new SpeechTokenizer(config.Voices.SpeechTokenizer, root["tokenizer"], ops);
                 _ = new CamPlus(config.Voices.CamPlus, root["speaker_encoder"]);
             }),
-            (config.Files.Watermark[0], "perth_net", root => _ = new PerthWatermarker(config.Watermark, root)),
-            (config.Files.T3, "t3_cfg", root => _ = new T3Model(config.T3, root, ops)),
+            (config.Files.Watermark[0], root => _ = new PerthWatermarker(config.Watermark, root)),
+            (config.Files.T3[0], root => _ = new T3Model(config.T3, root, ops)),
         ];
-        return files.ToDictionary(f => f.File, f => isFullSize
-            ? SyntheticTensors.FullSize(f.FullSize)
-            : (ITensorSource)new TinyTensors(f.FullSize, AskedBy(f.Build), config.T3.StopSpeechToken));
+        return files.ToDictionary(f => f.File, f =>
+        {
+            var full = SyntheticTensors.FullSize(Path.GetFileNameWithoutExtension(f.File));
+            return isFullSize ? full : (ITensorSource)new TinyTensors(full, AskedBy(f.Build), TinyClock.Of(config.T3));
+        });
     }
 
     private static IReadOnlyDictionary<string, long[]> AskedBy(Action<WeightScope> build)

@@ -139,6 +139,9 @@ internal abstract record BackboneConfig(int Layers, int HiddenSize, int Heads, i
     /// <param name="ops">Operations to use.</param>
     /// <param name="maxLength">Longest sequence it will be given.</param>
     public abstract IBackbone Build(WeightScope weights, TorchOps ops, int maxLength);
+
+    /// <summary>The same kind of backbone, as small as makes sense.</summary>
+    public abstract BackboneConfig Shrink();
 }
 
 /// <summary>Sizes of the English and multilingual backbone.</summary>
@@ -154,6 +157,9 @@ internal sealed record LlamaConfig(int Layers = 30, int HiddenSize = 1024, int H
 
     /// <inheritdoc/>
     public override IBackbone Build(WeightScope weights, TorchOps ops, int maxLength) => new LlamaBackbone(this, weights, ops, maxLength);
+
+    /// <inheritdoc/>
+    public override BackboneConfig Shrink() => this with { Layers = 2, HiddenSize = 128, Heads = 2, MlpSize = 256 };
 }
 
 /// <summary>Llama 3's stretching of rotary frequencies for long contexts.</summary>
@@ -175,6 +181,9 @@ internal sealed record Gpt2Config(int Layers = 24, int HiddenSize = 1024, int He
     public override IBackbone Build(WeightScope weights, TorchOps ops, int maxLength) => maxLength <= Positions
         ? new Gpt2Backbone(this, weights, ops)
         : throw new ArgumentOutOfRangeException(nameof(maxLength), maxLength, $"The configuration needs sequences longer than the table of {Positions} positions.");
+
+    /// <inheritdoc/>
+    public override BackboneConfig Shrink() => this with { Layers = 2, HiddenSize = 64, Heads = 2, MlpSize = 128 };
 }
 
 /// <summary>Sizes of the Perceiver resampler.</summary>

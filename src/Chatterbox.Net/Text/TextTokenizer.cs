@@ -34,9 +34,12 @@ internal sealed class TextTokenizer
     /// <param name="path">grapheme_mtl_merged_expanded_v1.json, of either version.</param>
     /// <param name="cangjie">Spells Chinese; null where the checkpoint has no Cangjie5_TC.json, and Chinese is refused.</param>
     /// <param name="japanese">Reads kanji; null leaves them as they are, which the model does not know.</param>
+    /// <param name="languages">Codes of the languages that the model speaks; null for all of <see cref="SupportedLanguages"/>.</param>
     /// <exception cref="CheckpointException">The file is missing, damaged, or of another kind.</exception>
-    public static TextTokenizer LoadMultilingual(string path, CangjieSpelling? cangjie = null, IJapaneseReader? japanese = null)
+    public static TextTokenizer LoadMultilingual(
+        string path, CangjieSpelling? cangjie = null, IJapaneseReader? japanese = null, IReadOnlyCollection<string>? languages = null)
     {
+        languages ??= [.. SupportedLanguages.Names.Keys];
         var encoder = BytePairEncoder.FromTokenizerJson(path);
         var spellings = new Dictionary<string, Func<string, string>>
         {
@@ -53,10 +56,10 @@ internal sealed class TextTokenizer
             }
 
             var code = language.ToLowerInvariant();
-            if (!SupportedLanguages.Names.ContainsKey(code) || !encoder.IsAddedToken($"[{code}]"))
+            if (!languages.Contains(code) || !encoder.IsAddedToken($"[{code}]"))
             {
                 throw new RequestException(
-                    $"Language '{language}' is not one that this model speaks. Choose one of: {string.Join(", ", SupportedLanguages.Names.Keys)}.",
+                    $"Language '{language}' is not one that this model speaks. Choose one of: {string.Join(", ", languages)}.",
                     "language");
             }
 

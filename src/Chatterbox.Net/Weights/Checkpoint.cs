@@ -18,35 +18,56 @@ internal sealed class Checkpoint
     /// <summary>The variant that the folder holds.</summary>
     public ChatterboxConfig Config { get; }
 
-    /// <summary>Path of the text tokenizer.</summary>
-    public string TokenizerPath => PathOf(Config.Files.Tokenizer);
+    /// <summary>Path of the text tokenizer's first file.</summary>
+    public string TokenizerPath => Path.Combine(_folder, Config.Files.Tokenizer[0]);
+
+    /// <summary>Path of the table that Chinese is spelled by, or null.</summary>
+    public string? CangjiePath => Find(_folder, Config.Files.Cangjie);
 
     /// <summary>Finds out what a folder holds and that nothing is missing.</summary>
-    /// <param name="folder">Folder with the files of one model.</param>
+    /// <param name="folder">Folder with the files of one model, or of several.</param>
+    /// <param name="variant">Name of the variant that is wanted; null takes the first that is there.</param>
     /// <param name="watermarkFile">The watermark's weights, where they are not in the folder.</param>
-    /// <exception cref="CheckpointException">There is no such folder, or files are missing: names all of them.</exception>
-    public static Checkpoint Open(string folder, string? watermarkFile = null)
+    /// <exception cref="CheckpointException">There is no such folder or variant, or files are missing: names all of them.</exception>
+    public static Checkpoint Open(string folder, string? variant = null, string? watermarkFile = null)
     {
-        if (!Directory.Exists(folder))
-        {
-            throw new CheckpointException($"{folder} is not a folder. Give the folder that holds {ChatterboxConfig.English.Files.T3} and its companions.");
-        }
-
-        var stated = Path.Combine(folder, ChatterboxConfig.FileName);
-        var config = File.Exists(stated) ? ChatterboxConfig.Load(stated) : ChatterboxConfig.English;
-        var files = config.Files;
-        var missing = new[] { files.T3, files.S3Gen, files.SpeakerEncoder, files.Tokenizer }
-            .Where(file => !File.Exists(Path.Combine(folder, file))).ToList();
-        var watermark = watermarkFile ?? files.Watermark.Select(file => Path.Combine(folder, file)).FirstOrDefault(File.Exists);
+        var config = VariantOf(folder, variant);
+        var missing = Missing(folder, config).ToList();
+        var watermark = watermarkFile ?? Find(folder, config.Files.Watermark);
         if (watermark is null)
         {
-            missing.Add(string.Join(" or ", files.Watermark));
+            missing.Add(AnyOf(config.Files.Watermark));
         }
 
         return missing.Count == 0
             ? new Checkpoint(folder, config, watermark!)
             : throw new CheckpointException(
                 $"{folder} lacks {string.Join(", ", missing)} of the {config.Name} model. Download the model again, or give the folder that holds all of its files.");
+    }
+
+    /// <summary>The variant that a folder holds, as its config.json states it or its files tell.</summary>
+    /// <param name="folder">Folder with the files of one model, or of several.</param>
+    /// <param name="variant">Name of the variant that is wanted; null takes the first that is there.</param>
+    /// <exception cref="CheckpointException">There is no such folder or variant.</exception>
+    public static ChatterboxConfig VariantOf(string folder, string? variant = null)
+    {
+        if (!Directory.Exists(folder))
+        {
+            throw new CheckpointException($"{folder} is not a folder. Give the folder that holds {ChatterboxConfig.English.Files.T3[0]} and its companions.");
+        }
+
+        if (variant is not null && ChatterboxConfig.Published.All(config => config.Name != variant))
+        {
+            throw new CheckpointException(
+                $"There is no variant '{variant}'. Choose one of {string.Join(", ", ChatterboxConfig.Published.Select(config => config.Name))}, or none to take what the folder holds.");
+        }
+
+        var stated = Path.Combine(folder, ChatterboxConfig.FileName);
+        return variant is null && File.Exists(stated)
+            ? ChatterboxConfig.Load(stated)
+            : ChatterboxConfig.Published
+                .Where(config => variant is null || config.Name == variant)
+                .MinBy(config => (Find(folder, config.Files.T3) is null, Missing(folder, config).Count()))!;
     }
 
     /// <summary>Weights of T3.</summary>
@@ -64,14 +85,26 @@ internal sealed class Checkpoint
     /// <summary>The voice that comes with the model, or null.</summary>
     public Voice? ReadVoice()
     {
-        var path = Config.Files.Voice.Select(PathOf).FirstOrDefault(File.Exists);
+        var path = Find(_folder, Config.Files.Voice);
         return path is null ? null
             : Path.GetExtension(path) == ".pt" ? CondsFile.Read(path, Config.T3.SpeakerSize, Config.S3Gen.MelBands, Config.S3Gen.XVectorSize)
             : VoiceFile.Load(path).Voice;
     }
 
+    /// <summary>What a folder lacks of a variant, but for the watermark, which may lie elsewhere.</summary>
+    private static IEnumerable<string> Missing(string folder, ChatterboxConfig config) =>
+        new[] { config.Files.T3, config.Files.S3Gen, config.Files.SpeakerEncoder }
+            .Concat(config.Files.Tokenizer.Select(file => new[] { file }))
+            .Where(names => Find(folder, names) is null)
+            .Select(AnyOf);
+
+    private static string? Find(string folder, IEnumerable<string> names) =>
+        names.Select(name => Path.Combine(folder, name)).FirstOrDefault(File.Exists);
+
+    private static string AnyOf(IReadOnlyList<string> names) => string.Join(" or ", names);
+
     private static WeightStore Open(string path, Device device, ScalarType dtype) =>
         new(Path.GetExtension(path) == ".safetensors" ? SafetensorsFile.Open(path) : TorchFile.Open(path), device, dtype);
 
-    private string PathOf(string file) => Path.Combine(_folder, file);
+    private string PathOf(IReadOnlyList<string> names) => Find(_folder, names) ?? Path.Combine(_folder, names[0]);
 }

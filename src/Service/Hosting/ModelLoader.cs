@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Chatterbox.Engine;
 using Chatterbox.Models;
 
@@ -21,7 +22,7 @@ internal sealed record LoadedModel(string Name, string Device, bool StandIn, Fun
 internal static class ModelLoader
 {
     /// <summary>Finds the model that a setting names, downloading or writing it if need be.</summary>
-    /// <param name="model">auto, english, synthetic, tiny, or a folder.</param>
+    /// <param name="model">One of <see cref="ModelLocator.Names"/>, or a folder.</param>
     /// <param name="device">cpu, cuda, cuda:N, or null for the best there is.</param>
     /// <param name="logger">Told what happens.</param>
     /// <param name="progress">Told the part of a download that is done.</param>
@@ -32,10 +33,12 @@ internal static class ModelLoader
     {
         using var hub = new ModelHub(ModelHubOptions.FromEnvironment());
         var located = await new ModelLocator(hub, ModelLocator.DefaultCacheFolder, logger.CreateLogger<ModelLocator>()).LocateAsync(model, progress, cancel);
-        var options = new ModelOptions { Device = device ?? ModelOptions.BestDevice(), WatermarkFile = located.WatermarkFile };
+        var options = new ModelOptions { Device = device ?? ModelOptions.BestDevice(), Variant = located.Variant, WatermarkFile = located.WatermarkFile };
+        var description = ChatterboxModel.Describe(located.Folder, located.Variant);
         return new LoadedModel(located.Name, options.Device.Split(':')[0], located.IsStandIn, () => ChatterboxModel.Load(located.Folder, options))
         {
-            Lacks = ["top_k"],
+            Languages = description.Languages.Count > 1 ? description.Languages : [],
+            Lacks = [.. description.LacksSettings.Select(JsonNamingPolicy.SnakeCaseLower.ConvertName)],
         };
     }
 }

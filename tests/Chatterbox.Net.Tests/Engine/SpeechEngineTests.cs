@@ -151,6 +151,9 @@ public sealed class SpeechEngineTests
 
         public void Finish(int pieces) => _allowed.Release(pieces);
 
+        public SpeechResult ConvertVoice(AudioClip source, Voice target, long? seed, IProgress<SynthesisProgress>? progress, CancellationToken cancel) =>
+            throw new NotSupportedException();
+
         public SpeechResult Synthesize(string text, Voice voice, SamplingOptions sampling, string? language, IProgress<SynthesisProgress>? progress, CancellationToken cancel)
         {
             Speaking.Release();

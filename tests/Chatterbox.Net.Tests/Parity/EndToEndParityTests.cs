@@ -1,7 +1,7 @@
-using Chatterbox.HiFT;
+using Chatterbox.Audio;
 using Chatterbox.Models;
 using Chatterbox.Ops;
-using Chatterbox.S3Gen;
+using Chatterbox.Voices;
 using Chatterbox.Watermark;
 using Chatterbox.Weights;
 
@@ -26,19 +26,19 @@ public class EndToEndParityTests
 
     [Theory, MemberData(nameof(English))]
     public void Text_to_speech_english(string path) =>
-        CheckTextToSpeech(path, () => new T3EnglishParityTests.Model(), "t3-english-0");
+        CheckTextToSpeech(path, ChatterboxConfig.English, () => new T3EnglishParityTests.Model(), "t3-english-0");
 
     [Theory, MemberData(nameof(Multilingual))]
     public void Text_to_speech_multilingual(string path) =>
-        CheckTextToSpeech(path, () => new T3MultilingualParityTests.Model(), "t3-multilingual-0");
+        CheckTextToSpeech(path, ChatterboxConfig.Multilingual, () => new T3MultilingualParityTests.Model(), "t3-multilingual-0");
 
     [Theory, MemberData(nameof(Turbo))]
     public void Text_to_speech_turbo(string path) =>
-        CheckTextToSpeech(path, () => new T3TurboParityTests.Model(), "t3-turbo");
+        CheckTextToSpeech(path, ChatterboxConfig.Turbo, () => new T3TurboParityTests.Model(), "t3-turbo");
 
     [Theory, MemberData(nameof(Nano))]
     public void Text_to_speech_nano(string path) =>
-        CheckTextToSpeech(path, () => new T3NanoParityTests.Model(), "t3-nano");
+        CheckTextToSpeech(path, ChatterboxConfig.Nano, () => new T3NanoParityTests.Model(), "t3-nano");
 
     [Theory, MemberData(nameof(Spoken))]
     public void Speech_tokens_to_waveform(string path)
@@ -46,9 +46,12 @@ public class EndToEndParityTests
         using var mode = inference_mode();
         using var golden = Fixture.Open(path);
         using var noise = new NoiseSource(golden.Integer("seed_full"));
-        using var voice = new Vocalist(isMeanFlow: golden.Name.EndsWith("meanflow", StringComparison.Ordinal), (int)golden.Integer("steps"));
+        var config = golden.Name.EndsWith("meanflow", StringComparison.Ordinal) ? ChatterboxConfig.Turbo : ChatterboxConfig.English;
+        var flow = config.S3Gen.Flow with { Steps = (int)golden.Integer("steps") };
+        using var networks = new BehindT3(config with { S3Gen = config.S3Gen with { Flow = flow } });
         using var scope = NewDisposeScope();
-        Close.Assert(golden, "full_wav", golden["full_wav"], voice.Speak(Integers(golden["speech_tokens"]), Prompt(golden), noise), WaveformBound);
+        var waveform = networks.Vocalist.Speak(Integers(golden["speech_tokens"]), Prompt(golden), noise);
+        Close.Assert(golden, "full_wav", golden["full_wav"], networks.Vocalist.FadeIn(waveform), WaveformBound);
     }
 
     [Theory, MemberData(nameof(Converted))]
@@ -58,36 +61,37 @@ public class EndToEndParityTests
         using var golden = Fixture.Open(path);
         using var target = Fixture.Open(T3Parity.Sibling(path, "voice"));
         using var noise = new NoiseSource(golden.Integer("seed"));
-        using var voice = new Vocalist(isMeanFlow: false, steps: null);
+        using var networks = new BehindT3(ChatterboxConfig.English);
         using var scope = NewDisposeScope();
-        Close.Assert(golden, "wav", golden["wav"], voice.Speak(Integers(golden["tokens"]), Prompt(target), noise), WaveformBound);
+        var source = new AudioClip(golden["source16"].data<float>().ToArray(), 16_000);
+        var tokenizer = new SpeechTokenizer(ChatterboxConfig.English.Voices.SpeechTokenizer, networks.S3Gen["tokenizer"], TorchOps.Plain);
+        var converter = new VoiceConverter(networks.Vocalist, tokenizer, CPU);
+        var (samples, tokens) = converter.Convert(source, Prompt(target), noise, cancel: TestContext.Current.CancellationToken);
+        Assert.Equal(golden["tokens"].NumberOfElements, tokens);
+        Close.Assert(golden, "wav", golden["wav"].flatten(), tensor(samples), WaveformBound);
     }
 
-    private static void CheckTextToSpeech(string path, Func<LoadedT3> load, string text)
+    private static void CheckTextToSpeech(string path, ChatterboxConfig config, Func<LoadedT3> load, string text)
     {
         using var mode = inference_mode();
         using var golden = Fixture.Open(path);
         using var noise = new NoiseSource(golden.Integer("seed"));
         using var scope = NewDisposeScope();
-        bool isMeanFlow;
         int[] tokens;
         string voiceFixture;
         using (var t3 = load())
         {
-            (isMeanFlow, voiceFixture) = (!t3.Model.Config.Guidance, t3.Voice);
+            voiceFixture = t3.Voice;
             tokens = T3Parity.BeginEndToEnd(t3, golden, path, text, noise);
         }
 
-        // The mean-flow models say three tokens of silence at the end.
-        tokens = [.. tokens, .. isMeanFlow ? Integers(golden["s3gen_tokens"])[^3..] : []];
-        Assert.Equal(Integers(golden["s3gen_tokens"]), tokens);
+        Assert.Equal(Integers(golden["s3gen_tokens"]), tokens.Concat(config.TailTokens));
 
         using var target = Fixture.Open(T3Parity.Sibling(path, voiceFixture));
-        using var voice = new Vocalist(isMeanFlow, steps: null);
-        var waveform = voice.Speak(tokens, Prompt(target), noise);
-        Close.Assert(golden, "wav", golden["wav"], waveform[0], WaveformBound);
-        using var marked = tensor(voice.Mark(waveform));
-        Close.Assert(golden, "watermarked", golden["watermarked"], marked, WaveformBound);
+        using var networks = new BehindT3(config with { CutTokens = 0 });     // recorded before the reference cuts
+        var samples = networks.Vocalist.SpeakText(tokens, Prompt(target), noise, cancel: TestContext.Current.CancellationToken);
+        Close.Assert(golden, "wav", golden["wav"], tensor(samples), WaveformBound);
+        Close.Assert(golden, "watermarked", golden["watermarked"], tensor(networks.Watermarker.Mark(samples, SpeechResult.SampleRate)), WaveformBound);
     }
 
     private static S3GenPrompt Prompt(Fixture golden) =>
@@ -96,34 +100,28 @@ public class EndToEndParityTests
     private static int[] Integers(Tensor values) => values.to(ScalarType.Int32).flatten().data<int>().ToArray();
 
     /// <summary>Everything behind T3, at full size.</summary>
-    private sealed class Vocalist : IDisposable
+    private sealed class BehindT3 : IDisposable
     {
-        private readonly WeightStore _s3genWeights;
-        private readonly WeightStore _watermarkWeights = new(SyntheticTensors.FullSize("perth_net"));
-        private readonly S3GenModel _s3gen;
-        private readonly HiFTGenerator _hift;
-        private readonly PerthWatermarker _watermarker;
+        private readonly WeightStore _s3gen;
+        private readonly WeightStore _watermark = new(SyntheticTensors.FullSize("perth_net"));
 
-        public Vocalist(bool isMeanFlow, int? steps)
+        public BehindT3(ChatterboxConfig config)
         {
-            var config = isMeanFlow ? S3GenConfig.MeanFlow : S3GenConfig.Standard;
-            config = config with { Flow = config.Flow with { Steps = steps ?? config.Flow.Steps } };
-            _s3genWeights = new(SyntheticTensors.FullSize(isMeanFlow ? "s3gen_meanflow" : "s3gen"));
-            _s3gen = new(config, _s3genWeights.Root["flow"], TorchOps.Plain);
-            _hift = new(new HiFTConfig(), _s3genWeights.Root["mel2wav"], TorchOps.Plain);
-            _watermarker = new(new PerthConfig(), _watermarkWeights.Root);
+            _s3gen = new(SyntheticTensors.FullSize(Path.GetFileNameWithoutExtension(config.Files.S3Gen[0])));
+            Vocalist = new(config, S3Gen, TorchOps.Plain);
+            Watermarker = new(config.Watermark, _watermark.Root);
         }
 
-        /// <returns>[1, samples].</returns>
-        public Tensor Speak(IReadOnlyList<int> tokens, S3GenPrompt voice, NoiseSource noise) =>
-            _hift.FadeIn(_hift.Generate(_s3gen.Generate(tokens, voice, noise), noise));
+        public WeightScope S3Gen => _s3gen.Root;
 
-        public float[] Mark(Tensor waveform) => _watermarker.Mark(waveform.data<float>().ToArray(), SpeechResult.SampleRate);
+        public Vocalist Vocalist { get; }
+
+        public PerthWatermarker Watermarker { get; }
 
         public void Dispose()
         {
-            _s3genWeights.Dispose();
-            _watermarkWeights.Dispose();
+            _s3gen.Dispose();
+            _watermark.Dispose();
         }
     }
 }

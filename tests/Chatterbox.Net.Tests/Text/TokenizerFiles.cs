@@ -13,16 +13,15 @@ internal static class TokenizerFiles
     private static readonly Lazy<TextTokenizer> LoadedMultilingual = new(() => TextTokenizer.LoadMultilingual(MultilingualJson, Cangjie.Value));
     private static readonly Lazy<TextTokenizer> LoadedTurbo = new(() => TextTokenizer.LoadTurbo(TurboFolder));
 
-    /// <summary>The one copy in the repository, which the library embeds.</summary>
-    public static string EnglishJson => Path.Combine(Fixtures.Root, "../../src/Chatterbox.Net/Models/Assets/tokenizer.json");
+    public static string EnglishJson => Asset("tokenizer.json");
 
-    public static string MultilingualJson => At("chatterbox-multilingual/grapheme_mtl_merged_expanded_v1.json");
+    public static string MultilingualJson => Asset("multilingual/grapheme_mtl_merged_expanded_v1.json");
 
     public static string OlderMultilingualJson => At("chatterbox-multilingual/v2/grapheme_mtl_merged_expanded_v1.json");
 
-    public static string CangjieText => At("chatterbox-multilingual/cangjie/Cangjie5_TC-v3.2.txt");
+    public static string CangjieText => Asset("multilingual/Cangjie5_TC.txt");
 
-    public static string TurboFolder => At("chatterbox-turbo");
+    public static string TurboFolder => Asset("turbo");
 
     internal static TextTokenizer English => LoadedEnglish.Value;
 
@@ -31,4 +30,7 @@ internal static class TokenizerFiles
     internal static TextTokenizer Turbo => LoadedTurbo.Value;
 
     public static string At(string path) => Path.Combine(Fixtures.Root, "tokenizers", path);
+
+    /// <summary>The one copy in the repository, which the library embeds.</summary>
+    private static string Asset(string path) => Path.Combine(Fixtures.Root, "../../src/Chatterbox.Net/Models/Assets", path);
 }

@@ -1,0 +1,7 @@
+namespace Chatterbox;
+
+/// <summary>What can be said of a model before it is loaded.</summary>
+/// <param name="Name">Name of the variant, such as english or turbo.</param>
+/// <param name="Languages">Codes of the languages that it speaks.</param>
+/// <param name="LacksSettings">Names of the settings of <see cref="SamplingOptions"/> that it does not have and refuses.</param>
+public sealed record ModelDescription(string Name, IReadOnlyList<string> Languages, IReadOnlyList<string> LacksSettings);

@@ -1,0 +1,30 @@
+using System.CommandLine;
+using System.Globalization;
+using Chatterbox.Audio;
+using Spectre.Console;
+
+namespace Chatterbox.Service.Commands;
+
+/// <summary><c>detect file.wav</c>: looks for the watermark, without a server.</summary>
+internal static class DetectCommand
+{
+    private static readonly Argument<FileInfo> Recording = new("recording") { Description = "What to look at." };
+
+    /// <summary>The command.</summary>
+    public static Command Create()
+    {
+        var command = new Command("detect", "Says whether a recording carries the watermark of machine-made speech.") { Recording };
+        ModelCommand.Complete(command, RunAsync);
+        return command;
+    }
+
+    private static async Task RunAsync(ParseResult parsed, CancellationToken cancel)
+    {
+        var recording = AudioFile.Load(parsed.GetRequiredValue(Recording).FullName, cancel);
+        double? confidence = null;
+        await ModelCommand.WithModelAsync(parsed, "watermark", (model, _) => confidence = model.DetectWatermark(recording), cancel);
+        AnsiConsole.WriteLine(confidence is { } sure
+            ? string.Create(CultureInfo.InvariantCulture, $"{(sure > 0.5 ? "marked" : "not marked")} (confidence {sure:0.000})")
+            : "nothing to judge: the recording is silent or shorter than 32 ms");
+    }
+}

@@ -1,0 +1,178 @@
+using Chatterbox.Audio;
+using Chatterbox.Tests.Models;
+using Chatterbox.Weights;
+
+namespace Chatterbox.Tests;
+
+/// <summary>What the variants of the family differ in, on the tiny model of each.</summary>
+public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<FamilyTests.Family>
+{
+    private const string Text = "The quick brown fox jumps over the lazy dog.";
+    private const int SamplesPerToken = 960;
+
+    public static TheoryData<string> Names => ["tiny", "tiny-multilingual", "tiny-turbo", "tiny-nano"];
+
+    [Theory]
+    [InlineData("tiny-multilingual", -1)]   // the last token is noise
+    [InlineData("tiny-turbo", 3)]           // three tokens of silence
+    [InlineData("tiny-nano", 3)]
+    public void Each_variant_stops_by_itself_and_ends_in_its_own_way(string name, int moreTokens)
+    {
+        var model = family[name];
+        foreach (var (seed, text) in new[] { "Hi.", Text, string.Join(' ', Enumerable.Repeat(Text, 9)) }.Index())
+        {
+            var speech = model.Synthesize(text, model.BuiltInVoice!, new SamplingOptions { Seed = seed });
+            Assert.False(speech.ReachedLimit);
+            Assert.InRange(speech.SpeechTokens, 10, 80);
+            Assert.Equal((speech.SpeechTokens + moreTokens) * SamplesPerToken, speech.Samples.Length);
+            Assert.True(speech.Samples.Max(Math.Abs) > 1e-4f);
+        }
+    }
+
+    [Theory, MemberData(nameof(Names))]
+    public void One_speech_token_is_enough_to_be_heard(string name)
+    {
+        var model = family[name];
+        var speech = model.Synthesize(Text, model.BuiltInVoice!, new SamplingOptions { Seed = 1, MaxSpeechTokens = 1 });
+        Assert.Equal((1, true), (speech.SpeechTokens, speech.ReachedLimit));
+        Assert.True(speech.Samples.Length >= SamplesPerToken);
+    }
+
+    [Theory]
+    [InlineData("tiny", "TopK")]
+    [InlineData("tiny-multilingual", "TopK")]
+    [InlineData("tiny-turbo", "Exaggeration,CfgWeight,MinP")]
+    [InlineData("tiny-nano", "Exaggeration,CfgWeight,MinP")]
+    public void A_model_says_which_settings_it_lacks_and_refuses_them(string name, string lacking)
+    {
+        var settings = new Dictionary<string, SamplingOptions>
+        {
+            ["Exaggeration"] = new() { Exaggeration = 0.7 },
+            ["CfgWeight"] = new() { CfgWeight = 0.7 },
+            ["MinP"] = new() { MinP = 0.2 },
+            ["TopK"] = new() { TopK = 7 },
+        };
+        var model = family[name];
+        Assert.Equal(lacking.Split(','), ChatterboxModel.Describe(TinyCheckpoint.FolderOf(name)).LacksSettings);
+        foreach (var setting in lacking.Split(','))
+        {
+            Assert.Equal(setting, Assert.Throws<RequestException>(() => model.Synthesize(Text, model.BuiltInVoice!, settings[setting])).Parameter);
+        }
+    }
+
+    [Fact]
+    public void A_language_is_honoured_or_refused()
+    {
+        Assert.Equal(23, family["tiny-multilingual"].Languages.Count);
+        float[] Speak(string name, string? language) =>
+            family[name].Synthesize("Casa", family[name].BuiltInVoice!, new SamplingOptions { Seed = 1 }, language).Samples;
+        Assert.NotEqual(Speak("tiny-multilingual", "es"), Speak("tiny-multilingual", "it"));
+        Assert.NotEqual(Speak("tiny-multilingual", "es"), Speak("tiny-multilingual", null));
+        Assert.Equal(Speak("tiny-turbo", "en"), Speak("tiny-turbo", null));
+        foreach (var (name, language) in new[] { ("tiny", "fr"), ("tiny-turbo", "fr"), ("tiny-nano", "fr"), ("tiny-multilingual", "tlh") })
+        {
+            var error = Assert.Throws<RequestException>(() => Speak(name, language));
+            Assert.Equal("language", error.Parameter);
+            Assert.Contains(language, error.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void Characters_that_the_model_does_not_know_are_told()
+    {
+        var model = family["tiny-multilingual"];
+        IReadOnlyList<string> Unknown(string text, string language) =>
+            model.Synthesize(text, model.BuiltInVoice!, new SamplingOptions { Seed = 1, MaxSpeechTokens = 5 }, language).UnknownCharacters;
+        Assert.Equal(["ᚠ", "ᚢ"], Unknown("Runes ᚠ and ᚢ and ᚠ", "en"));
+        Assert.Empty(Unknown("Plain text", "en"));
+        Assert.Empty(Unknown("你好", "zh"));       // the table lies in the folder
+    }
+
+    [Fact]
+    public void A_language_pack_speaks_its_language_unless_told_otherwise()
+    {
+        var pack = ChatterboxConfig.Published.Single(config => config.Name == "multilingual-pt-br");
+        Assert.Equal(["pt"], pack.Text.Languages);
+        Assert.Equal("pt", pack.Text.DefaultLanguage);
+        Assert.Equal("s3gen_v3.safetensors", pack.Files.S3Gen[0]);
+        Assert.Equal(ChatterboxConfig.Multilingual.T3, pack.T3);
+    }
+
+    [Theory]
+    [InlineData("tiny", "english")]
+    [InlineData("tiny-multilingual", "multilingual")]
+    [InlineData("tiny-turbo", "turbo")]
+    [InlineData("tiny-nano", "nano")]
+    public void A_folder_without_a_configuration_is_known_by_its_files(string tiny, string variant)
+    {
+        var folder = TinyCheckpoint.Copy(tiny);
+        File.Delete(Path.Combine(folder, ChatterboxConfig.FileName));
+        Assert.Equal(variant, ChatterboxModel.Describe(folder).Name);
+
+        // Either form of weights will do; what neither form of is there is named.
+        File.Move(Path.Combine(folder, "ve.safetensors"), Path.Combine(folder, "ve.pt"));
+        Assert.Equal(variant, Checkpoint.Open(folder).Config.Name);
+        File.Delete(Path.Combine(folder, "ve.pt"));
+        var missing = Assert.Throws<CheckpointException>(() => Checkpoint.Open(folder)).Message;
+        Assert.Contains($"ve.safetensors or ve.pt of the {variant} model", missing, StringComparison.Ordinal);
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Fact]
+    public void Of_several_models_in_a_folder_the_one_that_is_named_is_taken()
+    {
+        var folder = TinyCheckpoint.Copy("tiny-multilingual");
+        File.Delete(Path.Combine(folder, ChatterboxConfig.FileName));
+        File.Copy(Path.Combine(folder, "t3_mtl23ls_v2.safetensors"), Path.Combine(folder, "t3_mtl23ls_v3.safetensors"));
+        File.Copy(Path.Combine(folder, "t3_mtl23ls_v2.safetensors"), Path.Combine(folder, "t3_cfg.safetensors"));
+        Assert.Equal("multilingual", Checkpoint.Open(folder).Config.Name);           // English lacks its tokenizer
+        Assert.Equal("multilingual-v3", Checkpoint.Open(folder, "multilingual-v3").Config.Name);
+        Assert.Contains("tokenizer.json of the english model", Assert.Throws<CheckpointException>(() => Checkpoint.Open(folder, "english")).Message, StringComparison.Ordinal);
+        Assert.Contains("no variant 'tubro'", Assert.Throws<CheckpointException>(() => Checkpoint.Open(folder, "tubro")).Message, StringComparison.Ordinal);
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Theory, MemberData(nameof(Names))]
+    public void Every_model_converts_a_recording_and_marks_it(string name)
+    {
+        var model = family[name];
+        var source = Hum(seconds: 2);
+        var first = model.ConvertVoice(source, model.BuiltInVoice!, seed: 1);
+        Assert.Equal(50, first.SpeechTokens);
+        Assert.Equal(50 * SamplesPerToken, first.Samples.Length);
+        Assert.Equal(first.Samples, model.ConvertVoice(source, model.BuiltInVoice!, seed: 1).Samples);
+        Assert.NotEqual(first.Samples, model.ConvertVoice(source, model.BuiltInVoice!, seed: 2).Samples);
+        Assert.NotNull(model.DetectWatermark(new AudioClip(first.Samples, SpeechResult.SampleRate)));
+    }
+
+    [Fact]
+    public void What_cannot_be_converted_is_refused()
+    {
+        var model = family["tiny"];
+        var voice = model.BuiltInVoice!;
+        Assert.Throws<VoiceException>(() => model.ConvertVoice(new AudioClip([], 16_000), voice));
+        Assert.Throws<VoiceException>(() => model.ConvertVoice(new AudioClip([0.1f, float.NaN, .. new float[16_000]], 16_000), voice));
+        Assert.Throws<OperationCanceledException>(() => model.ConvertVoice(Hum(1), voice, cancel: new CancellationToken(canceled: true)));
+    }
+
+    /// <summary>A vowel-like hum, at 16 kHz, that pauses every half second.</summary>
+    internal static AudioClip Hum(double seconds) => new(
+        [.. Enumerable.Range(0, (int)(seconds * 16_000)).Select(i => 0.3f * MathF.Sin(i * 0.05f) * MathF.Sin(i * 0.31f) * MathF.Abs(MathF.Sin(MathF.PI * i / 8000f)))], 16_000);
+
+    public sealed class Family : IDisposable
+    {
+        private readonly Dictionary<string, ChatterboxModel> _models = [];
+
+        public ChatterboxModel this[string name] => _models.TryGetValue(name, out var model)
+            ? model
+            : _models[name] = ChatterboxModel.Load(TinyCheckpoint.FolderOf(name), new ModelOptions { Device = "cpu" });
+
+        public void Dispose()
+        {
+            foreach (var model in _models.Values)
+            {
+                model.Dispose();
+            }
+        }
+    }
+}
