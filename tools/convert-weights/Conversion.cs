@@ -9,7 +9,7 @@ using static TorchSharp.torch;
 
 namespace ConvertWeights;
 
-/// <summary>Writes a checkpoint's files anew, one tensor in memory at a time.</summary>
+/// <summary>Writes a checkpoint's files anew, one tensor of each in memory at a time.</summary>
 /// <remarks>
 /// Weight norm stays as the files have it, g and v: the loader folds it in float32 when it reads them, in milliseconds.
 /// Folded weights would have other names, and so need a second way to load, for a file smaller by some kilobytes.
@@ -54,22 +54,17 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
 
         CreateOutput();
         var meter = new Meter(progress, parts.Values.OfType<string>().Sum(path => new FileInfo(path).Length));
-        var names = new Dictionary<Part, string>();
-        foreach (var (part, path) in parts)
+        if (parts[Part.Watermark] is null)
         {
-            if (path is null)
-            {
-                _notes.Add("PerTh's weights are neither in the folder nor downloaded, and nothing is spoken without a watermark. Get them: convert-weights download perth, then convert their file into this folder.");
-                continue;
-            }
-
-            names[part] = NameOf(part, path, variant);
-            await PartAsync(variant, part, path, names[part], meter, cancel);
+            _notes.Add("PerTh's weights are neither in the folder nor downloaded, and nothing is spoken without a watermark. Get them: convert-weights download perth, then convert their file into this folder.");
         }
 
+        // All at once: a core can hash one file alone, and that takes longer than converting it.
+        _files.AddRange(await Task.WhenAll(parts.Where(part => part.Value is not null).Select(part =>
+            Task.Run(() => PartAsync(variant, part.Key, part.Value!, NameOf(part.Key, part.Value!, variant), meter, cancel), cancel))));
         CopyOthers(checkpoint);
         ConvertVoice(checkpoint);
-        SaveConfig(variant, names[Part.T3]);
+        SaveConfig(variant, NameOf(Part.T3, parts[Part.T3]!, variant));
         return new Converted(variant.Config.Name, _clock.Elapsed.TotalSeconds, _files, _notes);
     }
 
@@ -84,7 +79,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
         var variant = part == Part.T3 ? Variant.OfT3(source) : Variant.Published.FirstOrDefault(v => part is { } p && v.FaultsOf(p, source, out _) is null);
         if (part is { } known && variant is not null)
         {
-            await PartAsync(variant, known, path, NameOf(known, path, variant), meter, cancel);
+            _files.Add(await PartAsync(variant, known, path, NameOf(known, path, variant), meter, cancel));
         }
         else
         {
@@ -92,13 +87,13 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
             var asked = types.Values.OfType<ScalarType>().Distinct().ToList();
             var type = asked.Count <= 1 ? asked.Cast<ScalarType?>().FirstOrDefault() : throw new CheckpointException($"{path} is of no model that is known, so that one element type is needed for all of it. Give one of --t3, --s3gen, --ve and --perth.");
             var name = Path.GetFileName(path).Split('.')[0] + ".safetensors";
-            await WriteAsync(source, source.Tensors.Keys, name, path, type, Describe(path, null, null), meter, cancel);
+            _files.Add(await WriteAsync(source, source.Tensors.Keys, name, path, type, Describe(path, null, null), meter, cancel));
         }
 
         return new Converted(null, _clock.Elapsed.TotalSeconds, _files, _notes);
     }
 
-    private async Task PartAsync(Variant variant, Part part, string path, string name, Meter meter, CancellationToken cancel)
+    private async Task<ConvertedFile> PartAsync(Variant variant, Part part, string path, string name, Meter meter, CancellationToken cancel)
     {
         using var source = TensorFile.Open(path);
         if (variant.FaultsOf(part, source, out var read) is { } faults)
@@ -107,10 +102,10 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
         }
 
         var kept = source.Tensors.Keys.Where(tensor => keepAll || read.Contains(tensor)).ToList();
-        await WriteAsync(source, kept, name, path, types[part], Describe(path, variant, part), meter, cancel);
+        return await WriteAsync(source, kept, name, path, types[part], Describe(path, variant, part), meter, cancel);
     }
 
-    private async Task WriteAsync(
+    private async Task<ConvertedFile> WriteAsync(
         ITensorSource source, IEnumerable<string> names, string name, string path, ScalarType? type, Dictionary<string, string> metadata, Meter meter, CancellationToken cancel)
     {
         var hash = ContentHash.Sha256Async(path, cancel);
@@ -119,7 +114,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
         await Task.Run(() => SafetensorsWriter.Write(target, tensors, metadata), cancel);
         await FillInHashAsync(target, hash);
         var kinds = tensors.Select(tensor => tensor.Info.DType).Where(IsFloatingPoint).Distinct().Select(DTypeNames.NameOf);
-        _files.Add(new(name, path, string.Join(", ", kinds), tensors.Count, source.Tensors.Count - tensors.Count, new FileInfo(target).Length));
+        return new ConvertedFile(name, path, string.Join(", ", kinds), tensors.Count, source.Tensors.Count - tensors.Count, new FileInfo(target).Length);
     }
 
     private static TensorToWrite ToWrite(ITensorSource source, string name, ScalarType? type, Meter meter, CancellationToken cancel)
@@ -242,7 +237,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
     {
         private long _done;
 
-        public void Advance(long bytes) => progress.Report(Math.Min(1, (double)(_done += bytes) / Math.Max(1, total)));
+        public void Advance(long bytes) => progress.Report(Math.Min(1, (double)Interlocked.Add(ref _done, bytes) / Math.Max(1, total)));
     }
 }
 
