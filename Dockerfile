@@ -29,4 +29,4 @@ USER $APP_UID
 EXPOSE 8002
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s CMD curl -fsS http://localhost:8002/health || exit 1
 WORKDIR /app
-ENTRYPOINT ["dotnet", "Service.dll"]
+ENTRYPOINT ["dotnet", "Chatterbox.Service.dll"]

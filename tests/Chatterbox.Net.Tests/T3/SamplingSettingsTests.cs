@@ -87,4 +87,11 @@ public class SamplingSettingsTests
     [Fact]
     public void Only_speech_codes_before_the_stop_token_are_sound() =>
         Assert.Equal([5, 6560, 7], T3Config.English.SpeechCodesOf([5, 6561, 6560, 8193, 7, 6562, 9]));
+
+    [Fact]
+    public void The_steps_are_taken_in_the_references_order()
+    {
+        Assert.Equal([SamplingStep.RepetitionPenalty, SamplingStep.Temperature, SamplingStep.MinP, SamplingStep.TopP], T3Config.English.Sampling.Order);
+        Assert.Equal([SamplingStep.Temperature, SamplingStep.TopK, SamplingStep.TopP, SamplingStep.RepetitionPenalty], T3Config.Turbo.Sampling.Order);
+    }
 }
