@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
 using Chatterbox.Audio;
-using Spectre.Console;
 
 namespace Chatterbox.Service.Commands;
 
@@ -23,7 +22,7 @@ internal static class DetectCommand
         var recording = AudioFile.Load(parsed.GetRequiredValue(Recording).FullName, cancel);
         double? confidence = null;
         await ModelCommand.WithModelAsync(parsed, "watermark", (model, _) => confidence = model.DetectWatermark(recording), cancel);
-        AnsiConsole.WriteLine(confidence is { } sure
+        Console.WriteLine(confidence is { } sure
             ? string.Create(CultureInfo.InvariantCulture, $"{(sure > 0.5 ? "marked" : "not marked")} (confidence {sure:0.000})")
             : "nothing to judge: the recording is silent or shorter than 32 ms");
     }

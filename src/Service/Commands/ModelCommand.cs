@@ -77,7 +77,7 @@ internal static class ModelCommand
         }
 
         var peak = samples.Max(Math.Abs);
-        AnsiConsole.WriteLine(string.Create(
+        Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"{file.FullName}: {samples.Length / (double)SpeechResult.SampleRate:0.00} s at {SpeechResult.SampleRate} Hz, peak {20 * Math.Log10(Math.Max(peak, 1e-9)):0.0} dBFS, seed {seed}"));
     }
