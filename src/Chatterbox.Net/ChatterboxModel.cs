@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Chatterbox.Audio;
 using Chatterbox.Engine;
 using Chatterbox.T3;
@@ -52,6 +53,11 @@ public sealed class ChatterboxModel : ISpeechModel
         catch (AggregateException e)
         {
             Dispose();
+            if (e.InnerExceptions.FirstOrDefault(inner => inner is not CheckpointException) is { } other)
+            {
+                ExceptionDispatchInfo.Throw(other);     // no fault of the files
+            }
+
             throw new CheckpointException(string.Join("\n", e.InnerExceptions.Select(inner => inner.Message)), e);
         }
 
@@ -177,10 +183,4 @@ public sealed class ChatterboxModel : ISpeechModel
     private static Relay<double>? Behind(double share, IProgress<SynthesisProgress>? progress, int tokens) => progress is null ? null
         : new(done => progress.Report(new(
             done < 1 ? SynthesisStage.S3Gen : SynthesisStage.HiFT, share + ((S3GenEnd - share) * done), tokens)));
-
-    /// <summary>Passes a stage's own progress on, at once and in order (<see cref="Progress{T}"/> promises neither).</summary>
-    private sealed class Relay<T>(Action<T> report) : IProgress<T>
-    {
-        public void Report(T value) => report(value);
-    }
 }

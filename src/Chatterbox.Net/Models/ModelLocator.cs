@@ -95,7 +95,7 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
     private async Task<LocatedModel> DownloadAsync(string name, IProgress<double>? progress, CancellationToken cancel)
     {
         var watermark = await hub.DownloadPerthAsync(null, cancel).ConfigureAwait(false);    // small, so it tells soon whether there is a network
-        var folder = await hub.DownloadAsync(Published[name], progress is null ? null : new Fractions(progress), cancel).ConfigureAwait(false);
+        var folder = await hub.DownloadAsync(Published[name], progress is null ? null : new Relay<DownloadProgress>(value => progress.Report(value.Fraction)), cancel).ConfigureAwait(false);
         return new LocatedModel(name, folder, watermark) { Variant = name };
     }
 
@@ -132,10 +132,5 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
                 Directory.Delete(unfinished, recursive: true);
             }
         }
-    }
-
-    private sealed class Fractions(IProgress<double> progress) : IProgress<DownloadProgress>
-    {
-        public void Report(DownloadProgress value) => progress.Report(value.Fraction);
     }
 }

@@ -56,11 +56,12 @@ internal static class EngineSetup
         {
             using var logging = builder.StartupLogging();
             var logger = logging.CreateLogger(typeof(ModelLoader));
-            var said = -1;
-            var progress = new Progress<double>(done =>
+            var twentieths = 0;
+            var progress = new Relay<double>(done =>
             {
-                if ((int)(done * 20) > Interlocked.Exchange(ref said, (int)(done * 20)))
+                if ((int)(done * 20) > twentieths)
                 {
+                    twentieths = (int)(done * 20);
                     logger.LogInformation("The model is {Percent:0} % here", done * 100);
                 }
             });
