@@ -119,7 +119,7 @@ public sealed class ChatterboxModel : ISpeechModel
 
         var samples = _vocalist.SpeakText(speechTokens, voice.S3Gen, noise, Behind(T3Share, progress, speechTokens.Length), cancel);
         var marked = Mark(samples, progress, speechTokens.Length);
-        return new SpeechResult(marked, encoded.Tokens.Length, speechTokens.Length, spoken.ReachedLimit) { UnknownCharacters = encoded.UnknownCharacters };
+        return new SpeechResult(marked, encoded.Tokens.Length, speechTokens, spoken.ReachedLimit) { UnknownCharacters = encoded.UnknownCharacters };
     }
 
     /// <summary>Says a recording again in another voice: its words and their timing stay.</summary>
@@ -136,7 +136,7 @@ public sealed class ChatterboxModel : ISpeechModel
         using var scope = NewDisposeScope();
         using var noise = new NoiseSource(seed ?? Random.Shared.NextInt64());
         var converted = _converter.Convert(source, target.S3Gen, noise, Behind(0, progress, (int)(source.Duration.TotalSeconds * SpeechResult.TokensPerSecond)), cancel);
-        return new SpeechResult(Mark(converted.Samples, progress, converted.SpeechTokens), TextTokens: 0, converted.SpeechTokens, ReachedLimit: false);
+        return new SpeechResult(Mark(converted.Samples, progress, converted.SpeechTokens.Length), TextTokens: 0, converted.SpeechTokens, ReachedLimit: false);
     }
 
     /// <inheritdoc/>

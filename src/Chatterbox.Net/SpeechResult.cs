@@ -3,15 +3,18 @@ namespace Chatterbox;
 /// <summary>One spoken text.</summary>
 /// <param name="Samples">Watermarked mono samples in [−1, 1], <see cref="SampleRate"/> a second.</param>
 /// <param name="TextTokens">Text tokens that were spoken, without start and stop.</param>
-/// <param name="SpeechTokens">Speech tokens that were made, 25 a second.</param>
+/// <param name="SpeechTokens">Ids of the speech tokens that were spoken, <see cref="TokensPerSecond"/> a second: token i begins at sample i · <see cref="SamplesPerToken"/>.</param>
 /// <param name="ReachedLimit">True if T3 was stopped by <see cref="SamplingOptions.MaxSpeechTokens"/> before it had finished: the end of the text is missing.</param>
-public sealed record SpeechResult(float[] Samples, int TextTokens, int SpeechTokens, bool ReachedLimit)
+public sealed record SpeechResult(float[] Samples, int TextTokens, IReadOnlyList<int> SpeechTokens, bool ReachedLimit)
 {
     /// <summary>Samples a second of everything the models make, Hz.</summary>
     public const int SampleRate = 24_000;
 
     /// <summary>Speech tokens a second of speech.</summary>
     public const int TokensPerSecond = 25;
+
+    /// <summary>Samples that a speech token becomes.</summary>
+    public const int SamplesPerToken = SampleRate / TokensPerSecond;
 
     /// <summary>Characters of the text that the model does not know, and has spoken as noise or left out; once each, in order.
     /// Multilingual ones come in lower case and decomposed.</summary>

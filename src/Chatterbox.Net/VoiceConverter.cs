@@ -24,9 +24,9 @@ internal sealed class VoiceConverter(Vocalist vocalist, SpeechTokenizer tokenize
     /// <param name="noise">The request's randomness.</param>
     /// <param name="progress">Told the share that is done.</param>
     /// <param name="cancel">Looked at before each step of the flow.</param>
-    /// <returns>Samples at 24 kHz, and the number of speech tokens.</returns>
+    /// <returns>Samples at 24 kHz, and the speech tokens they were made of.</returns>
     /// <exception cref="VoiceException">The recording cannot be used, or the voice does not fit.</exception>
-    public (float[] Samples, int SpeechTokens) Convert(
+    public (float[] Samples, int[] SpeechTokens) Convert(
         AudioClip source, S3GenPrompt target, NoiseSource noise, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
         Check(source);
@@ -35,7 +35,7 @@ internal sealed class VoiceConverter(Vocalist vocalist, SpeechTokenizer tokenize
         var tokens = Tokenize(samples16);
         if (tokens.Length <= _config.WindowTokens)
         {
-            return (Vocalist.Samples(vocalist.FadeIn(vocalist.Speak(tokens, target, noise, progress, cancel))), tokens.Length);
+            return (Vocalist.Samples(vocalist.FadeIn(vocalist.Speak(tokens, target, noise, progress, cancel))), tokens);
         }
 
         var windows = Cut(tokens.Length, samples16);
@@ -48,7 +48,7 @@ internal sealed class VoiceConverter(Vocalist vocalist, SpeechTokenizer tokenize
             Join(speech, Vocalist.Samples(i == 0 ? vocalist.FadeIn(spoken) : spoken), window);
         }
 
-        return (speech, tokens.Length);
+        return (speech, tokens);
     }
 
     private static void Check(AudioClip source)

@@ -28,7 +28,7 @@ if (args.Length > 1)
 var tokens = args.Length > 2 ? int.Parse(args[2], CultureInfo.InvariantCulture) : 25;
 var stages = new Stages();
 var speech = model.Synthesize("The quick brown fox jumps over the lazy dog.", voice, new SamplingOptions { Seed = 1, MaxSpeechTokens = tokens }, progress: stages);
-Print($"speech: {speech.SpeechTokens} tokens, {speech.Duration.TotalSeconds:0.00} s of speech");
+Print($"speech: {speech.SpeechTokens.Count} tokens, {speech.Duration.TotalSeconds:0.00} s of speech");
 foreach (var (stage, seconds) in stages.Seconds)
 {
     Print($"  {stage}: {seconds:0.00} s");

@@ -18,8 +18,8 @@ public sealed class ChatterboxModelTests : IDisposable
     {
         var speech = _model.Synthesize(Text, Voice, new SamplingOptions { Seed = seed });
         Assert.False(speech.ReachedLimit);
-        Assert.InRange(speech.SpeechTokens, 10, 80);
-        Assert.Equal(speech.SpeechTokens * 960, speech.Samples.Length);
+        Assert.InRange(speech.SpeechTokens.Count, 10, 80);
+        Assert.Equal(speech.SpeechTokens.Count * 960, speech.Samples.Length);
         Assert.All(speech.Samples, sample => Assert.InRange(sample, -1.5f, 1.5f));
         Assert.True(speech.Samples.Max(Math.Abs) > 1e-4f);
     }
@@ -92,7 +92,7 @@ public sealed class ChatterboxModelTests : IDisposable
     {
         var speech = _model.Synthesize(Text, Voice, new SamplingOptions { Seed = 1, MaxSpeechTokens = 5 });
         Assert.True(speech.ReachedLimit);
-        Assert.InRange(speech.SpeechTokens, 1, 5);
+        Assert.InRange(speech.SpeechTokens.Count, 1, 5);
     }
 
     [Fact]

@@ -23,8 +23,8 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
         {
             var speech = model.Synthesize(text, model.BuiltInVoice!, new SamplingOptions { Seed = seed });
             Assert.False(speech.ReachedLimit);
-            Assert.InRange(speech.SpeechTokens, 10, 80);
-            Assert.Equal((speech.SpeechTokens + moreTokens) * SamplesPerToken, speech.Samples.Length);
+            Assert.InRange(speech.SpeechTokens.Count, 10, 80);
+            Assert.Equal((speech.SpeechTokens.Count + moreTokens) * SamplesPerToken, speech.Samples.Length);
             Assert.True(speech.Samples.Max(Math.Abs) > 1e-4f);
         }
     }
@@ -34,7 +34,7 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
     {
         var model = family[name];
         var speech = model.Synthesize(Text, model.BuiltInVoice!, new SamplingOptions { Seed = 1, MaxSpeechTokens = 1 });
-        Assert.Equal((1, true), (speech.SpeechTokens, speech.ReachedLimit));
+        Assert.Equal((1, true), (speech.SpeechTokens.Count, speech.ReachedLimit));
         Assert.True(speech.Samples.Length >= SamplesPerToken);
     }
 
@@ -138,7 +138,7 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
         var model = family[name];
         var source = Hum(seconds: 2);
         var first = model.ConvertVoice(source, model.BuiltInVoice!, seed: 1);
-        Assert.Equal(50, first.SpeechTokens);
+        Assert.Equal(50, first.SpeechTokens.Count);
         Assert.Equal(50 * SamplesPerToken, first.Samples.Length);
         Assert.Equal(first.Samples, model.ConvertVoice(source, model.BuiltInVoice!, seed: 1).Samples);
         Assert.NotEqual(first.Samples, model.ConvertVoice(source, model.BuiltInVoice!, seed: 2).Samples);

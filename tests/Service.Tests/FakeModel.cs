@@ -73,7 +73,7 @@ internal sealed class FakeModel : ISpeechModel
                 "silent end" => [.. samples, .. new float[48_000]],
                 _ => samples,
             };
-            return new SpeechResult(spoken, text.Length, text.Length * 2, ReachedLimit: fault == "endless");
+            return new SpeechResult(spoken, text.Length, new int[text.Length * 2], ReachedLimit: fault == "endless");
         }
         catch (OperationCanceledException)
         {
@@ -105,7 +105,7 @@ internal sealed class FakeModel : ISpeechModel
     /// <inheritdoc/>
     public SpeechResult ConvertVoice(
         AudioClip source, Voice target, long? seed = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default) =>
-        new(Tone("", target, new SamplingOptions { Seed = seed }), 0, 1, ReachedLimit: false);
+        new(Tone("", target, new SamplingOptions { Seed = seed }), 0, [0], ReachedLimit: false);
 
     /// <inheritdoc/>
     public double? DetectWatermark(AudioClip recording) => 1;

@@ -54,7 +54,7 @@ public sealed class EngineMetrics
     internal void Spoke(SpeechResult speech, TimeSpan taken)
     {
         _audio.Add(speech.Duration.TotalSeconds);
-        _speechTokens.Add(speech.SpeechTokens);
+        _speechTokens.Add(speech.SpeechTokens.Count);
         _textTokens.Add(speech.TextTokens);
         if (speech.Samples.Length > 0)
         {
@@ -63,7 +63,7 @@ public sealed class EngineMetrics
 
         if (taken > TimeSpan.Zero)
         {
-            _tokenRate.Record(speech.SpeechTokens / taken.TotalSeconds);
+            _tokenRate.Record(speech.SpeechTokens.Count / taken.TotalSeconds);
         }
     }
 }

@@ -13,6 +13,6 @@ public sealed class EngineOptions
     [Range(1, 86_400)]
     public double RequestTimeoutSeconds { get; set; } = 600;
 
-    /// <summary>Whether a piece that went wrong (far too long, or silent for long) is spoken once more, and silence at its end trimmed.</summary>
+    /// <summary>Whether a piece that went wrong (far too long, stuck in a few sounds, or silent for long) is spoken once more, and silence at its end trimmed.</summary>
     public bool GuardQuality { get; set; } = true;
 }

@@ -1,22 +1,25 @@
 namespace Chatterbox.Engine;
 
 /// <summary>
-/// Notices speech that went wrong, without another model: far more tokens than the text can need, or a long silence within.
-/// Such a piece is spoken once more with another seed; silence at its end is trimmed.
+/// Notices speech that went wrong, without another model: far more tokens than the text can need, the same tokens over and
+/// over, or tokens that stay silent for long. Such a piece is spoken once more with another seed; silence at its end is trimmed.
 /// </summary>
 internal static class QualityGuard
 {
     /// <summary>The slowest speech: some four characters a second, and two seconds for the shortest text.</summary>
     private const int TokensPerCharacter = 6;
 
-    private const int LeastTokens = 50;
+    private const int LeastTokens = 2 * SpeechResult.TokensPerSecond;
     private const int DefaultMostTokens = 1000;
     private const long OtherSeed = 0x5EED;
 
     private const float Silent = 0.003f; // −50 dB of full scale
-    private const int LongestSilence = SpeechResult.SampleRate * 5 / 2; // 2.5 s within a piece
+    private const int LongestSilence = SpeechResult.SampleRate * 5 / 2; // 2.5 s; a pause within a sentence is shorter
     private const int LongestEnd = SpeechResult.SampleRate / 2;
     private const int KeptEnd = SpeechResult.SampleRate / 5;
+
+    private const int LongestRepetition = 3 * SpeechResult.TokensPerSecond; // a vowel that is held is shorter
+    private const int LongestCycle = SpeechResult.TokensPerSecond / 2; // a syllable or two
 
     /// <summary>Speaks a piece.</summary>
     /// <param name="text">The piece.</param>
@@ -31,14 +34,15 @@ internal static class QualityGuard
         if (FaultOf(speech) is { } fault)
         {
             var second = speak(sampling with { Seed = unchecked(sampling.Seed + OtherSeed) });
-            repair = $"{fault}; spoken again";
-            speech = FaultOf(second) is null || second.Samples.Length < speech.Samples.Length ? second : speech;
+            var secondFault = FaultOf(second);
+            repair = secondFault is null ? $"{fault}; spoken again" : $"{fault}; spoken again; {secondFault}";
+            speech = secondFault is null || second.Samples.Length < speech.Samples.Length ? second : speech;
         }
 
-        var trimmed = TrimEnd(speech.Samples);
-        if (trimmed.Length < speech.Samples.Length)
+        var heard = HeardSamples(speech);
+        if (speech.Samples.Length - heard > LongestEnd)
         {
-            speech = speech with { Samples = trimmed };
+            speech = speech with { Samples = speech.Samples[..(heard + KeptEnd)] };
             repair = repair is null ? "silent end trimmed" : $"{repair}; silent end trimmed";
         }
 
@@ -48,34 +52,52 @@ internal static class QualityGuard
     /// <summary>Most speech tokens that a text can need. Ideographs, kana and Hangul are whole syllables, so they count for more.</summary>
     private static int Budget(string text) => LeastTokens + (TokensPerCharacter * text.EnumerateRunes().Sum(r => r.Value >= 0x3040 ? 3 : 1));
 
-    private static string? FaultOf(SpeechResult speech) =>
-        speech.ReachedLimit ? "more speech than the text needs" : HasLongSilence(speech.Samples) ? "long silence within" : null;
+    /// <summary>What is wrong up to the last sound: the silence behind it is only trimmed.</summary>
+    private static string? FaultOf(SpeechResult speech)
+    {
+        var heard = HeardSamples(speech);
+        var tokens = speech.SpeechTokens.Take((heard + SpeechResult.SamplesPerToken - 1) / SpeechResult.SamplesPerToken).ToArray();
+        return heard == 0 ? "nothing but silence"
+            : HasLongSilence(speech.Samples.AsSpan(0, heard)) ? "long silence"
+            : IsStuck(tokens) ? "the same sound over and over"
+            : speech.ReachedLimit ? "more speech than the text needs"
+            : null;
+    }
 
-    private static bool HasLongSilence(float[] samples)
+    /// <summary>Samples up to the last that can be heard.</summary>
+    private static int HeardSamples(SpeechResult speech) => Array.FindLastIndex(speech.Samples, sample => MathF.Abs(sample) >= Silent) + 1;
+
+    private static bool HasLongSilence(ReadOnlySpan<float> samples)
     {
         var silent = 0;
-        for (var i = 0; i < samples.Length; i++)
+        foreach (var sample in samples)
         {
-            if (MathF.Abs(samples[i]) < Silent)
-            {
-                silent++;
-                continue;
-            }
-
-            if (silent > LongestSilence && silent < i) // at the beginning it is only late
+            silent = MathF.Abs(sample) < Silent ? silent + 1 : 0;
+            if (silent > LongestSilence)
             {
                 return true;
             }
-
-            silent = 0;
         }
 
         return false;
     }
 
-    private static float[] TrimEnd(float[] samples)
+    /// <summary>Whether a token, or a short cycle of tokens, is repeated for longer than anybody speaks.</summary>
+    private static bool IsStuck(ReadOnlySpan<int> tokens)
     {
-        var end = Array.FindLastIndex(samples, s => MathF.Abs(s) >= Silent) + 1;
-        return samples.Length - end > LongestEnd ? samples[..(end + KeptEnd)] : samples;
+        for (var cycle = 1; cycle <= LongestCycle; cycle++)
+        {
+            var repeated = cycle;
+            for (var i = cycle; i < tokens.Length; i++)
+            {
+                repeated = tokens[i] == tokens[i - cycle] ? repeated + 1 : cycle;
+                if (repeated > LongestRepetition)
+                {
+                    return true;
+                }
+            }
+        }
+
+        return false;
     }
 }

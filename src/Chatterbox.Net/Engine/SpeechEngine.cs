@@ -256,15 +256,15 @@ public sealed class SpeechEngine : ISpeechEngine
             var (speech, repair) = _options.GuardQuality ? QualityGuard.Speak(text, sampling, Synthesize) : (Synthesize(sampling), null);
             if (repair is not null)
             {
-                _logger.LogInformation("Piece {Piece} of a request: {Repair}", piece, repair);
+                _logger.LogInformation("Piece {Piece} of request {Request}: {Repair}", piece + 1, sequence.Request.Name, repair);
             }
 
             if (speech.UnknownCharacters.Count > 0)
             {
-                _logger.LogWarning("Piece {Piece} of a request has characters that the model does not know: {Characters}", piece, string.Join(' ', speech.UnknownCharacters));
+                _logger.LogWarning("Piece {Piece} of request {Request} has characters that the model does not know: {Characters}", piece + 1, sequence.Request.Name, string.Join(' ', speech.UnknownCharacters));
             }
 
-            happened = new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens) { Repair = repair };
+            happened = new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens.Count) { Repair = repair };
             var taken = _time.GetElapsedTime(started);
             Measure(text.Length, taken);
             _metrics?.Spoke(speech, taken);
@@ -276,7 +276,7 @@ public sealed class SpeechEngine : ISpeechEngine
         }
         catch (Exception e)
         {
-            _logger.LogWarning(e, "Piece {Piece} of a request could not be spoken", piece);
+            _logger.LogWarning(e, "Piece {Piece} of request {Request} could not be spoken", piece + 1, sequence.Request.Name);
             happened = new PieceFailed(piece, e);
         }
 

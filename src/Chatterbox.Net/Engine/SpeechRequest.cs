@@ -15,6 +15,9 @@ public sealed record SpeechRequest
     /// <summary>Language code for models that speak several; null lets the model decide.</summary>
     public string? Language { get; init; }
 
+    /// <summary>What the log calls the request.</summary>
+    public string Name { get; init; } = "unnamed";
+
     /// <summary>Who asks: requests of different clients take turns, those of one client wait for each other.</summary>
     public string Client { get; init; } = "";
 }

@@ -14,7 +14,7 @@ internal sealed class SpeechDesk(ISpeechEngine engine, ServiceMetrics metrics, I
         var arrived = Stopwatch.GetTimestamp();
         try
         {
-            var job = engine.Submit(request with { Client = Clients.Of(http) }, http.RequestAborted);
+            var job = engine.Submit(request with { Client = Clients.Of(http), Name = http.TraceIdentifier }, http.RequestAborted);
             http.Response.Headers["X-Chatterbox-Queue-Position"] = job.Position.ToString(CultureInfo.InvariantCulture);
             if (job.ExpectedWait is { } wait)
             {

@@ -21,7 +21,7 @@ internal sealed class Speaker(
         var sentences = TextCleaner.Sentences(text);
         var voice = await FindVoice(body, http.RequestAborted);
         var job = desk.Submit(http, Route, Request(body, sentences, voice.Voice));
-        return Tell(job, sentences, http.RequestAborted);
+        return Tell(job, sentences, http.TraceIdentifier, http.RequestAborted);
     }
 
     /// <summary>Speaks a text into a file.</summary>
@@ -97,12 +97,12 @@ internal sealed class Speaker(
     private async Task<(string? Name, Voice? Voice)> FindVoice(SpeakRequest body, CancellationToken cancel) =>
         body.Voice != "default" && folder.FindForSpeak(body.Voice) is { } entry ? (entry.Id, await voices.GetAsync(entry, cancel)) : (null, null);
 
-    private async IAsyncEnumerable<SpeakEvent> Tell(SpeechJob job, IReadOnlyList<string> sentences, [EnumeratorCancellation] CancellationToken cancel)
+    private async IAsyncEnumerable<SpeakEvent> Tell(SpeechJob job, IReadOnlyList<string> sentences, string requestId, [EnumeratorCancellation] CancellationToken cancel)
     {
         var next = 0;
         var samples = new List<float>();
         await using var events = job.Events.GetAsyncEnumerator(CancellationToken.None);
-        while (await MoveNext(events, cancel))
+        while (await MoveNext(events, requestId, cancel))
         {
             if (events.Current is AudioChunk { EndsPiece: false } part)
             {
@@ -133,7 +133,7 @@ internal sealed class Speaker(
         yield return new SpeakComplete("complete", sentences.Count);
     }
 
-    private async Task<bool> MoveNext(IAsyncEnumerator<SpeechEvent> events, CancellationToken cancel)
+    private async Task<bool> MoveNext(IAsyncEnumerator<SpeechEvent> events, string requestId, CancellationToken cancel)
     {
         try
         {
@@ -141,7 +141,7 @@ internal sealed class Speaker(
         }
         catch (Exception e) when (!cancel.IsCancellationRequested)
         {
-            logger.LogWarning(e, "A stream was ended early");
+            logger.LogWarning(e, "The stream of request {RequestId} ended early", requestId);
             return false;
         }
     }

@@ -164,7 +164,7 @@ public sealed class SpeechEngineTests
                     _allowed.Wait(cancel);
                 }
 
-                return text == "bad" ? throw new RequestException("bad text") : new SpeechResult([sampling.Seed!.Value], 1, 1, false);
+                return text == "bad" ? throw new RequestException("bad text") : new SpeechResult([sampling.Seed!.Value], 1, [0], false);
             }
             finally
             {
