@@ -30,7 +30,7 @@ internal sealed class FakeModel : ISpeechModel
 
     private int _atOnce;
 
-    /// <summary>What goes wrong with the next pieces: endless, silence, silent end, or nothing.</summary>
+    /// <summary>What goes wrong with the next pieces: endless, stuck, silence, silent end, or nothing.</summary>
     public ConcurrentQueue<string> Faults { get; } = new();
 
     /// <summary>True to wait before each piece until <see cref="LetGo"/>.</summary>
@@ -69,11 +69,13 @@ internal sealed class FakeModel : ISpeechModel
             var samples = Tone(text, voice, sampling);
             float[] spoken = fault switch
             {
+                "stuck" => [.. Enumerable.Repeat(samples, 20).SelectMany(part => part)],
                 "silence" => [.. samples, .. new float[72_000], .. samples],
                 "silent end" => [.. samples, .. new float[48_000]],
                 _ => samples,
             };
-            return new SpeechResult(spoken, text.Length, new int[text.Length * 2], ReachedLimit: fault == "endless");
+            int[] tokens = fault == "stuck" ? [.. Enumerable.Repeat(7, 100)] : [.. Enumerable.Range(0, text.Length * 2)];
+            return new SpeechResult(spoken, text.Length, tokens, ReachedLimit: fault == "endless");
         }
         catch (OperationCanceledException)
         {

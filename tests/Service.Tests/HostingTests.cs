@@ -13,6 +13,8 @@ public sealed class HostingTests
     [InlineData("Service:AudioFolder", "/proc/nowhere", "Service:AudioFolder")]
     [InlineData("Service:VoicesFolder", "/proc/nowhere", "Service:VoicesFolder")]
     [InlineData("Service:VoicesFolder", "", "Service:VoicesFolder")]
+    [InlineData("Service:MaxAudioBytes", "1000", "Service:MaxAudioBytes")]
+    [InlineData("Service:MaxAudioHours", "-1", "Service:MaxAudioHours")]
     [InlineData("Engine:MaxQueuedRequests", "0", "Engine:MaxQueuedRequests")]
     [InlineData("Engine:RequestTimeoutSeconds", "0", "Engine:RequestTimeoutSeconds")]
     [InlineData("Voices:MaxInMemory", "0", "Voices:MaxInMemory")]

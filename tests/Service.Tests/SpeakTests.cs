@@ -30,7 +30,9 @@ public sealed class SpeakTests
             var wav = audio.GetProperty("audio_data").GetBytesFromBase64();
             Assert.Equal(chunk.GetProperty("audio_size").GetInt32(), wav.Length);
             var call = service.Model.Calls.ElementAt(i);
-            Assert.Equal(FakeModel.Tone(sentences[i], service.Model.BuiltInVoice!, call.Sampling), Wav.Read(wav), Wav.Close);
+            var tone = FakeModel.Tone(sentences[i], service.Model.BuiltInVoice!, call.Sampling);
+            Assert.Equal(tone[200..^200], Wav.Read(wav)[200..^200], Wav.Close);
+            Assert.Equal(tone.Length, Wav.Read(wav).Length);
             Assert.Equal(0.5, call.Sampling.CfgWeight);
         }
 
@@ -62,6 +64,53 @@ public sealed class SpeakTests
         Assert.Equal("""{"chunk_index":1,"status":"error","message":"Failed to generate audio"}""", events[2].GetRawText());
         Assert.Equal(2, events[4].GetProperty("chunk_index").GetInt32());
         Assert.Equal("""{"status":"complete","total_chunks":3}""", events[5].GetRawText());
+    }
+
+    [Fact]
+    public async Task A_sentence_too_long_for_the_model_is_spoken_in_pieces_and_heard_as_one()
+    {
+        await using var service = await TestService.Start();
+        var sentence = string.Join(", ", Enumerable.Repeat("and so on", 60)) + ".";
+        using var answer = await service.Post("/speak", new { text = $"{sentence} Here it ends.", stream = true });
+        var events = await answer.Events();
+        Assert.Equal(5, events.Count);
+        Assert.Equal(sentence, events[0].GetProperty("text").GetString());
+        var calls = service.Model.Calls.SkipLast(1).ToList();
+        Assert.True(calls.Count > 1);
+        Assert.All(calls, call => Assert.True(call.Text.Length <= 280));
+        Assert.Equal(sentence, string.Join(' ', calls.Select(call => call.Text)));
+        var spoken = calls.Sum(call => FakeModel.Tone(call.Text, call.Voice, call.Sampling).Length);
+        Assert.InRange(Wav.Read(events[1].GetProperty("audio_data").GetBytesFromBase64()).Length, spoken, spoken + (calls.Count * 2400));
+    }
+
+    [Fact]
+    public async Task A_pause_mark_is_silence_in_a_stream_too()
+    {
+        await using var service = await TestService.Start();
+        using var answer = await service.Post("/speak", new { text = "One. [pause:1.5s] … Two.", stream = true });
+        var events = await answer.Events();
+        Assert.Equal(["One.", "Two."], service.Model.Calls.Select(call => call.Text.TrimStart('…', ' ')));
+        var tone = FakeModel.Tone(service.Model.Calls.Last().Text, service.Model.BuiltInVoice!, new SamplingOptions());
+        Assert.Equal(36_000 + tone.Length, Wav.Read(events[3].GetProperty("audio_data").GetBytesFromBase64()).Length);
+    }
+
+    [Fact]
+    public async Task Speech_that_went_wrong_is_told_in_a_header_and_in_the_log()
+    {
+        await using var service = await TestService.Start();
+        service.Model.Faults.Enqueue("stuck");
+        using var file = await service.Post("/speak", new { text = "This text is long enough to be stuck in." });
+        Assert.Equal("piece 1: the same sound over and over; spoken again", Assert.Single(file.Headers.GetValues("X-Chatterbox-Repairs")));
+
+        // The headers of a stream leave before the first sentence is made.
+        service.Model.Faults.Enqueue("stuck");
+        using var stream = await service.Post("/speak", new { text = "This text is long enough to be stuck in.", stream = true });
+        Assert.Equal(3, (await stream.Events()).Count);
+        var request = Assert.Single(stream.Headers.GetValues("X-Request-Id"));
+        lock (service.Log)
+        {
+            Assert.Contains($"Piece 1 of request {request}: the same sound over and over; spoken again", service.Log.ToString());
+        }
     }
 
     [Fact]

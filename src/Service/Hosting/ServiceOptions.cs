@@ -24,6 +24,14 @@ internal sealed class ServiceOptions
     [Required]
     public string AudioFolder { get; set; } = "/shared/audio";
 
+    /// <summary>Most bytes of finished files; beyond it those that nobody has asked for longest are deleted.</summary>
+    [Range(1L << 26, 1L << 45)]
+    public long MaxAudioBytes { get; set; } = 10L << 30;
+
+    /// <summary>Hours after which a finished file that nobody asks for is deleted; 0 keeps them for any time.</summary>
+    [Range(0, 87_600)]
+    public double MaxAudioHours { get; set; }
+
     /// <summary>The ffmpeg program, by path or by name in PATH: for mp3, opus, aac, flac, and for speeds other than 1.</summary>
     [Required]
     public string Ffmpeg { get; set; } = "ffmpeg";

@@ -18,6 +18,8 @@ internal static class SpeakEndpoints
     public static void AddSpeak(this WebApplicationBuilder builder)
     {
         builder.Services.AddSingleton<Speaker>();
+        builder.Services.AddSingleton<FinishedFiles>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<FinishedFiles>());
         builder.Services.ConfigureHttpJsonOptions(json => Json.Configure(json.SerializerOptions));
         builder.Services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true); // the dialects answer
     }
@@ -54,7 +56,7 @@ internal static class SpeakEndpoints
         [Description("Strength of guidance by the text"), Range(0.0, 2.0), FromQuery(Name = "cfg_weight")] double cfgWeight = 0.5) =>
         new SseResult<SpeakEvent>(await speaker.Stream(new SpeakRequest(text, voice, exaggeration, cfgWeight, true), http), Json.Of<SpeakEvent>());
 
-    private static IResult Audio(string id, Speaker speaker) => speaker.PathOf(id) is { } path && File.Exists(path)
-        ? TypedResults.PhysicalFile(path, "audio/wav", enableRangeProcessing: true)
+    private static IResult Audio(string id, FinishedFiles files) => files.Open(id) is { } file
+        ? TypedResults.Stream(file, "audio/wav", lastModified: File.GetLastWriteTimeUtc(file.SafeFileHandle), enableRangeProcessing: true)
         : throw new RefusedException(new Refusal(404, "Audio not found", "id", "not_found"));
 }

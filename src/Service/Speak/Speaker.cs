@@ -3,13 +3,12 @@ using Chatterbox.Engine;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
-using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.Speak;
 
 /// <summary>Speaks as <c>/speak</c> promises: sentence by sentence as events, or into a file.</summary>
 internal sealed class Speaker(
-    SpeechDesk desk, LoadedModel model, VoiceFolder folder, VoiceCache voices, IOptions<ServiceOptions> options, ILogger<Speaker> logger)
+    SpeechDesk desk, LoadedModel model, VoiceFolder folder, VoiceCache voices, FinishedFiles files, ILogger<Speaker> logger)
 {
     private const string Route = "/speak";
 
@@ -19,9 +18,10 @@ internal sealed class Speaker(
     {
         var (text, _, _) = Read(body);
         var sentences = TextCleaner.Sentences(text);
+        var plans = sentences.Select(sentence => TextPlan.OfSentence(sentence, "text")).ToList();
         var voice = await FindVoice(body, http.RequestAborted);
-        var job = desk.Submit(http, Route, Request(body, sentences, voice.Voice));
-        return Tell(job, sentences, http.TraceIdentifier, http.RequestAborted);
+        var job = desk.Submit(http, Route, Request(body, [.. plans.SelectMany(plan => plan.Pieces)], voice.Voice));
+        return Tell(job, sentences, plans, http.TraceIdentifier, http.RequestAborted);
     }
 
     /// <summary>Speaks a text into a file.</summary>
@@ -55,15 +55,9 @@ internal sealed class Speaker(
             throw e.InnerException!;
         }
 
-        var id = Guid.NewGuid().ToString("N");
-        var half = Path.Combine(options.Value.AudioFolder, $".{id}");
-        await File.WriteAllBytesAsync(half, WavFormat.File([.. samples]), cancel);
-        File.Move(half, PathOf(id)!);
+        var id = await files.Save(samples.ToArray(), cancel);
         return new SpeakSaved("success", $"/audio/{id}", voice.Name is not null, voice.Name ?? "default", body.Exaggeration, length, truncated);
     }
-
-    /// <summary>The finished file of this id; null if it cannot be one.</summary>
-    public string? PathOf(string id) => Guid.TryParseExact(id, "N", out _) ? Path.Combine(options.Value.AudioFolder, $"{id.ToLowerInvariant()}.wav") : null;
 
     private static (string Text, int Length, bool Truncated) Read(SpeakRequest body)
     {
@@ -97,40 +91,62 @@ internal sealed class Speaker(
     private async Task<(string? Name, Voice? Voice)> FindVoice(SpeakRequest body, CancellationToken cancel) =>
         body.Voice != "default" && folder.FindForSpeak(body.Voice) is { } entry ? (entry.Id, await voices.GetAsync(entry, cancel)) : (null, null);
 
-    private async IAsyncEnumerable<SpeakEvent> Tell(SpeechJob job, IReadOnlyList<string> sentences, string requestId, [EnumeratorCancellation] CancellationToken cancel)
+    private async IAsyncEnumerable<SpeakEvent> Tell(
+        SpeechJob job, IReadOnlyList<string> sentences, IReadOnlyList<TextPlan> plans, string requestId, [EnumeratorCancellation] CancellationToken cancel)
     {
-        var next = 0;
-        var samples = new List<float>();
         await using var events = job.Events.GetAsyncEnumerator(CancellationToken.None);
-        while (await MoveNext(events, requestId, cancel))
+        foreach (var (i, sentence) in sentences.Index())
         {
-            if (events.Current is AudioChunk { EndsPiece: false } part)
+            if (await Hear(plans[i], events, requestId, cancel) is { } wav)
             {
-                samples.AddRange(part.Samples);
-                continue;
-            }
-
-            if (events.Current is AudioChunk last)
-            {
-                var wav = WavFormat.File([.. samples, .. last.Samples]);
-                yield return new SpeakChunk(next, sentences.Count, sentences[next], wav.Length);
-                yield return new SpeakAudio(wav, next);
+                yield return new SpeakChunk(i, sentences.Count, sentence, wav.Length);
+                yield return new SpeakAudio(wav, i);
             }
             else
             {
-                yield return new SpeakFailure(next);
+                yield return new SpeakFailure(i);
+            }
+        }
+
+        await MoveNext(events, requestId, cancel); // the request is over once its last event is read
+        yield return new SpeakComplete("complete", sentences.Count);
+    }
+
+    /// <summary>Waits for the pieces of one sentence.</summary>
+    /// <returns>Its WAV file; null if one of them failed, or the request was ended early.</returns>
+    private async Task<byte[]?> Hear(TextPlan plan, IAsyncEnumerator<SpeechEvent> events, string requestId, CancellationToken cancel)
+    {
+        var happened = new List<SpeechEvent>();
+        for (var piece = 0; piece < plan.Pieces.Count;)
+        {
+            if (!await MoveNext(events, requestId, cancel))
+            {
+                return null;
             }
 
-            samples.Clear();
-            next++;
+            happened.Add(events.Current switch
+            {
+                AudioChunk chunk => chunk with { Piece = piece },
+                PieceFailed failed => failed with { Piece = piece },
+                var other => other,
+            });
+            piece += events.Current is AudioChunk { EndsPiece: false } ? 0 : 1;
         }
 
-        for (; next < sentences.Count; next++) // the request was ended early
+        try
         {
-            yield return new SpeakFailure(next);
-        }
+            var samples = new List<float>();
+            await foreach (var block in new JoinedSpeech(plan, happened.ToAsyncEnumerable()).Blocks(cancel))
+            {
+                samples.AddRange(block);
+            }
 
-        yield return new SpeakComplete("complete", sentences.Count);
+            return samples.Count > 0 ? WavFormat.File([.. samples]) : null;
+        }
+        catch (PieceFailedException)
+        {
+            return null; // the engine has logged why
+        }
     }
 
     private async Task<bool> MoveNext(IAsyncEnumerator<SpeechEvent> events, string requestId, CancellationToken cancel)

@@ -13,6 +13,7 @@ internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyL
     private const int FirstPieceLength = 120;
 
     private const double LongestPauseSeconds = 30;
+    private const double MostPauseSeconds = 300;
     private const double SentencePauseSeconds = 0.25;
     private const double ClausePauseSeconds = 0.1;
 
@@ -20,14 +21,21 @@ internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyL
     /// <param name="text">The text; <c>[pause:1.5s]</c> is a pause.</param>
     /// <param name="parameter">Its name in the request.</param>
     /// <exception cref="RequestException">A pause is too long, or there is nothing to say.</exception>
-    public static TextPlan Of(string text, string parameter)
+    public static TextPlan Of(string text, string parameter) => Split(text, parameter, FirstPieceLength) is { Pieces.Count: > 0 } plan ? plan
+        : throw new RequestException($"There is nothing to say in '{parameter}': it has no letter and no digit. Send some words.", parameter);
+
+    /// <summary>Splits a sentence that is heard as a whole, at its pause marks and where it is too long for the model; it may have no pieces.</summary>
+    /// <inheritdoc cref="Of"/>
+    public static TextPlan OfSentence(string text, string parameter) => Split(text, parameter, SentenceSplitter.DefaultLength);
+
+    private static TextPlan Split(string text, string parameter, int firstPieceLength)
     {
         var pieces = new List<string>();
         List<double> pauses = [0]; // always one more than pieces
         var from = 0;
         foreach (Match mark in PauseMark().Matches(text))
         {
-            AddPieces(text[from..mark.Index], pieces, pauses);
+            AddPieces(text[from..mark.Index], firstPieceLength, pieces, pauses);
             from = mark.Index + mark.Length;
             pauses[^1] += double.Parse(mark.Groups[1].Value, CultureInfo.InvariantCulture);
             if (pauses[^1] > LongestPauseSeconds)
@@ -37,14 +45,14 @@ internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyL
             }
         }
 
-        AddPieces(text[from..], pieces, pauses);
-        return pieces.Count > 0 ? new TextPlan(pieces, pauses)
-            : throw new RequestException($"There is nothing to say in '{parameter}': it has no letter and no digit. Send some words.", parameter);
+        AddPieces(text[from..], firstPieceLength, pieces, pauses);
+        return pauses.Sum() <= MostPauseSeconds ? new TextPlan(pieces, pauses)
+            : throw new RequestException($"The pauses are {pauses.Sum():0} s together: there can be {MostPauseSeconds:0} s in a text.", parameter);
     }
 
-    private static void AddPieces(string text, List<string> pieces, List<double> pauses)
+    private static void AddPieces(string text, int firstPieceLength, List<string> pieces, List<double> pauses)
     {
-        foreach (var piece in Split(text, isFirst: pieces.Count == 0).Where(TextNormalizer.IsSpeakable))
+        foreach (var piece in SplitText(text, pieces.Count == 0 ? firstPieceLength : SentenceSplitter.DefaultLength).Where(TextNormalizer.IsSpeakable))
         {
             if (pieces.Count > 0 && pauses[^1] == 0)
             {
@@ -56,12 +64,11 @@ internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyL
         }
     }
 
-    private static IEnumerable<string> Split(string text, bool isFirst)
+    private static IEnumerable<string> SplitText(string text, int firstPieceLength)
     {
-        var whole = SentenceSplitter.Split(text);
-        if (!isFirst || whole.Count == 0 || SentenceSplitter.Split(text, FirstPieceLength) is not [var first, _, ..])
+        if (SentenceSplitter.Split(text, firstPieceLength) is not [var first, _, ..])
         {
-            return whole;
+            return SentenceSplitter.Split(text);
         }
 
         var rest = text[(text.IndexOf(first, StringComparison.Ordinal) + first.Length)..];
