@@ -2,13 +2,19 @@ using System.Diagnostics;
 using System.Globalization;
 using Chatterbox;
 using Chatterbox.Audio;
+using Chatterbox.Benchmarks;
 
-// usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS]
 // Loads a checkpoint, makes a voice and speaks once, in a fresh process; prints what each took and the peak of memory.
-if (args.Length is < 1 or > 3)
+// Or measures what the service adds to a model's own time.
+switch (args)
 {
-    Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS]");
-    return 2;
+    case ["service"]:
+        return await ServiceBenchmark.Run();
+    case ["service-host"]:
+        return await ServiceBenchmark.Serve();
+    case { Length: < 1 or > 3 }:
+        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks service");
+        return 2;
 }
 
 var bytes = Directory.GetFiles(args[0]).Sum(file => new FileInfo(file).Length);

@@ -58,7 +58,11 @@ internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> 
             {
                 held = [];
                 FadeOut(samples);
-                yield return [.. samples, .. Silence(plan.PausesSeconds[chunk.Piece + 1])];
+                yield return samples;
+                if (plan.PausesSeconds[chunk.Piece + 1] > 0)
+                {
+                    yield return Silence(plan.PausesSeconds[chunk.Piece + 1]);
+                }
             }
             else
             {
