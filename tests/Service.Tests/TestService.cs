@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Json;
+using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json;
 using Chatterbox.Audio;
@@ -14,7 +15,8 @@ using Microsoft.Extensions.Logging;
 
 namespace Chatterbox.Service.Tests;
 
-/// <summary>The real service on a free port of this machine, with folders of its own, speaking with a <see cref="FakeModel"/>.</summary>
+/// <summary>The real service on a free port of this machine, with folders of its own, speaking with a <see cref="FakeModel"/>
+/// or, where time need not be controlled, with a real one.</summary>
 internal sealed class TestService : IAsyncDisposable
 {
     private readonly WebApplication _app;
@@ -35,6 +37,9 @@ internal sealed class TestService : IAsyncDisposable
 
     public IServiceProvider Services => _app.Services;
 
+    /// <summary>The folder of everything that tests bring along.</summary>
+    public static string Fixtures { get; } = Path.Combine(SourceFolder(), "..", "fixtures");
+
     public string VoicesFolder => Path.Combine(_folder.FullName, "voices");
 
     public string AudioFolder => Path.Combine(_folder.FullName, "audio");
@@ -42,11 +47,32 @@ internal sealed class TestService : IAsyncDisposable
     /// <summary>Everything that was logged.</summary>
     public StringBuilder Log { get; private init; } = new();
 
-    public static async Task<TestService> Start(
+    /// <summary>Starts it with a <see cref="FakeModel"/>.</summary>
+    public static Task<TestService> Start(
         Dictionary<string, string?>? settings = null, Func<LoadedModel, LoadedModel>? describe = null, Action<WebApplicationBuilder>? configure = null, bool waitUntilReady = true)
     {
-        var folder = Directory.CreateTempSubdirectory("chatterbox-service-");
         var model = new FakeModel();
+        return StartWith(model, settings, waitUntilReady, builder =>
+        {
+            var loaded = new LoadedModel("fake", "cpu", StandIn: false, () => model);
+            builder.Services.AddSingleton(describe?.Invoke(loaded) ?? loaded);
+            builder.Services.AddSingleton(new VoiceFormats(
+                (path, longest) => new FileInfo(path).Length <= longest.TotalMilliseconds // a millisecond for each byte
+                    ? new AudioClip(new float[new FileInfo(path).Length], 1000)
+                    : throw new VoiceException($"{path} is too long."),
+                _ => throw new VoiceException("Not a voice file."),
+                (path, _, _) => File.WriteAllText(path, "")));
+            configure?.Invoke(builder);
+        });
+    }
+
+    /// <summary>Starts it with the model of this name, as <c>--model</c> does.</summary>
+    public static Task<TestService> StartReal(string model, Dictionary<string, string?>? settings = null) =>
+        StartWith(new FakeModel(), new(settings ?? []) { ["Model"] = model, ["Device"] = "cpu" }, waitUntilReady: true, _ => { });
+
+    private static async Task<TestService> StartWith(FakeModel model, Dictionary<string, string?>? settings, bool waitUntilReady, Action<WebApplicationBuilder> configure)
+    {
+        var folder = Directory.CreateTempSubdirectory("chatterbox-service-");
         var log = new StringBuilder();
         var app = await Program.BuildAsync([], builder =>
         {
@@ -60,15 +86,7 @@ internal sealed class TestService : IAsyncDisposable
             });
             builder.Configuration.AddInMemoryCollection(settings ?? []);
             builder.Logging.ClearProviders().AddProvider(new LogKeeper(log));
-            var loaded = new LoadedModel("fake", "cpu", StandIn: false, () => model);
-            builder.Services.AddSingleton(describe?.Invoke(loaded) ?? loaded);
-            builder.Services.AddSingleton(new VoiceFormats(
-                (path, longest) => new FileInfo(path).Length <= longest.TotalMilliseconds // a millisecond for each byte
-                    ? new AudioClip(new float[new FileInfo(path).Length], 1000)
-                    : throw new VoiceException($"{path} is too long."),
-                _ => throw new VoiceException("Not a voice file."),
-                (path, _, _) => File.WriteAllText(path, "")));
-            configure?.Invoke(builder);
+            configure(builder);
         });
         await app.StartAsync();
         var service = new TestService(app, folder, model) { Log = log };
@@ -79,6 +97,9 @@ internal sealed class TestService : IAsyncDisposable
 
         return service;
     }
+
+    /// <summary>Puts a recording of the fixtures into the folder of voices.</summary>
+    public void AddRecording(string fixture, string file) => File.Copy(Path.Combine(Fixtures, "audio", fixture), Path.Combine(VoicesFolder, file));
 
     /// <summary>Puts a recording of so many milliseconds into the folder of voices.</summary>
     public void AddVoice(string file, int milliseconds = 2000) => File.WriteAllBytes(Path.Combine(VoicesFolder, file), new byte[milliseconds]);
@@ -107,6 +128,9 @@ internal sealed class TestService : IAsyncDisposable
 
     /// <summary>Stops as SIGTERM does.</summary>
     public Task Stop(CancellationToken cancel = default) => _app.StopAsync(cancel);
+
+    /// <summary>The folder of this file.</summary>
+    private static string SourceFolder([CallerFilePath] string file = "") => Path.GetDirectoryName(file)!;
 
     private sealed class LogKeeper(StringBuilder log) : ILoggerProvider, ILogger
     {
