@@ -19,6 +19,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends ffmpeg curl \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /app /app
+COPY LICENSE NOTICE /app/
 # Models are mounted or downloaded into /models, never baked in.
 ENV HF_HOME=/models \
     Service__VoicesFolder=/shared/reference_voices \
@@ -27,6 +28,7 @@ RUN mkdir -p /models /shared/reference_voices /shared/audio && chown -R $APP_UID
 VOLUME ["/models", "/shared/reference_voices", "/shared/audio"]
 USER $APP_UID
 EXPOSE 8002
-HEALTHCHECK --interval=30s --timeout=5s --start-period=120s CMD curl -fsS http://localhost:8002/health || exit 1
+# The first start may download the model: that long it need not answer.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=1h CMD curl -fsS http://localhost:8002/health || exit 1
 WORKDIR /app
 ENTRYPOINT ["dotnet", "Chatterbox.Service.dll"]
