@@ -5,18 +5,18 @@ ARG TorchBackend=cpu
 FROM mcr.microsoft.com/dotnet/sdk:10.0-noble AS build
 ARG TorchBackend
 WORKDIR /source
-# Restore first: this layer is kept while only code changes.
+# Restore first, to the locked versions (CI=true): this layer is kept while only code changes.
 COPY global.json Directory.Build.props Directory.Build.targets Directory.Packages.props .editorconfig ./
 COPY build/ build/
 COPY src/Chatterbox.Net/*.csproj src/Chatterbox.Net/packages.lock.json src/Chatterbox.Net/
 COPY src/Service/*.csproj src/Service/packages.lock.json src/Service/
-RUN dotnet restore src/Service -p:TorchBackend=$TorchBackend
+RUN CI=true dotnet restore src/Service -p:TorchBackend=$TorchBackend
 COPY src/ src/
 RUN dotnet publish src/Service -c Release --no-restore -p:TorchBackend=$TorchBackend -o /app
 
 FROM mcr.microsoft.com/dotnet/aspnet:10.0-noble
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ffmpeg curl \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ffmpeg curl \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /app /app
 COPY LICENSE NOTICE /app/
