@@ -22,6 +22,7 @@ COPY --from=build /app /app
 COPY LICENSE NOTICE /app/
 # Models are mounted or downloaded into /models, never baked in.
 ENV HF_HOME=/models \
+    ASPNETCORE_HTTP_PORTS= \
     Service__VoicesFolder=/shared/reference_voices \
     Service__AudioFolder=/shared/audio
 RUN mkdir -p /models /shared/reference_voices /shared/audio && chown -R $APP_UID /models /shared

@@ -13,7 +13,11 @@ internal static class ApiDocument
     private const string Description = """
         Text to speech, three ways: `/speak` for its older clients, OpenAI's `/v1/audio/speech`, and plain files.
 
-        Every answer carries `X-Chatterbox-Model` (the model that speaks, and whether it is only a stand-in) and `X-Request-Id`.
+        Every answer carries `X-Chatterbox-Model` (the model that speaks, and whether it is only a stand-in) and `X-Request-Id`, by which the log
+        knows the request. Speech carries `X-Chatterbox-Queue-Position`, `X-Chatterbox-Expected-Wait` (seconds, once known) and
+        `X-Chatterbox-Repairs`: what was done to speech that went wrong. A stream's headers tell of what was made when they left (of
+        OpenAI's route the first piece, of `/speak` nothing); the log tells all.
+
         A full queue answers 429, a model that loads, stops or could not be loaded answers 503, both with `Retry-After`.
         Where keys are set, requests carry one as `Authorization: Bearer KEY`.
         """;
@@ -30,6 +34,7 @@ internal static class ApiDocument
             {
                 ["key"] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", Description = "Only where the service asks for keys." },
             };
+            api.Security = [new OpenApiSecurityRequirement(), new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("key", api)] = [] }];
             return Task.CompletedTask;
         });
         document.AddSchemaTransformer((schema, context, _) =>
@@ -57,6 +62,29 @@ internal static class ApiDocument
             {
                 operation.Responses!["200"].Content![type] = new OpenApiMediaType { Schema = schema };
             }
+        });
+
+    /// <summary>Says which fields the form of a route has, all of them required.</summary>
+    public static RouteHandlerBuilder TakesForm(this RouteHandlerBuilder route, params IReadOnlyList<(string Name, string Description, bool IsFile)> fields) =>
+        route.AddOpenApiOperationTransformer((operation, _, _) =>
+        {
+            var schema = new OpenApiSchema
+            {
+                Type = JsonSchemaType.Object,
+                Properties = fields.ToDictionary(f => f.Name, f => (IOpenApiSchema)new OpenApiSchema
+                {
+                    Type = JsonSchemaType.String,
+                    Format = f.IsFile ? "binary" : null,
+                    Description = f.Description,
+                }),
+                Required = fields.Select(f => f.Name).ToHashSet(),
+            };
+            operation.RequestBody = new OpenApiRequestBody
+            {
+                Required = true,
+                Content = new Dictionary<string, OpenApiMediaType> { ["multipart/form-data"] = new() { Schema = schema } },
+            };
+            return Task.CompletedTask;
         });
 
     /// <summary>Says which errors a route answers, in its dialect.</summary>

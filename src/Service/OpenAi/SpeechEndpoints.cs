@@ -19,7 +19,8 @@ internal static class SpeechEndpoints
     private const string SpeechDescription =
         "`stream_format` audio answers the bytes as they are made; a streamed WAV carries 0xFFFFFFFF sizes. `sse` answers data-only events: "
         + "`speech.audio.delta` with bytes in base64, then `speech.audio.done` with the token counts; what fails after the stream has begun is an event "
-        + "of type `error`, and the stream ends. In `audio` the answer then breaks off.";
+        + "of type `error`, and the stream ends. In `audio` the answer then breaks off. The header `X-Chatterbox-Seed` tells the seed, "
+        + "`X-Chatterbox-Ignored` the parameters that were ignored.";
 
     /// <summary>Registers what they need.</summary>
     public static void AddOpenAi(this WebApplicationBuilder builder)
@@ -41,7 +42,9 @@ internal static class SpeechEndpoints
             .WithErrors<OpenAiErrorBody>(400, 401, 404, 413, 429, 500, 503);
         routes.MapPost("/audio/voices", (VoiceUpload upload, HttpContext http, CancellationToken cancel) => Upload(upload, http, cancel))
             .WithSummary("Adds a voice from a recording; off unless Voices:UploadsEnabled is set")
-            .WithDescription("A multipart form with the fields `name` and `file`: wav, mp3, flac, ogg or m4a.")
+            .TakesForm(
+                ("name", "What requests will call it: a name that a file can have, without extension.", IsFile: false),
+                ("file", $"The recording: {string.Join(", ", VoiceFolder.RecordingExtensions)}; Voices:MaxUploadBytes and Voices:MaxUploadSeconds are its limits.", IsFile: true))
             .Produces<OpenAiVoice>(201)
             .WithErrors<OpenAiErrorBody>(400, 401, 403, 409, 413, 503);
         routes.MapDelete("/audio/voices/{name}", (string name, VoiceUpload upload) =>
@@ -49,8 +52,8 @@ internal static class SpeechEndpoints
             upload.Delete(name);
             return TypedResults.NoContent();
         }).WithSummary("Deletes a voice; off unless Voices:UploadsEnabled is set").WithErrors<OpenAiErrorBody>(401, 403, 404);
-        routes.MapGet("/audio/voices", (VoiceNames voices) => voices.List()).WithSummary("Voices that can be named");
-        routes.MapGet("/models", (LoadedModel model) => new ModelList("list", [Entry(model)])).WithSummary("Models that can be named");
+        routes.MapGet("/audio/voices", (VoiceNames voices) => voices.List()).WithSummary("Voices that can be named").WithErrors<OpenAiErrorBody>(401);
+        routes.MapGet("/models", (LoadedModel model) => new ModelList("list", [Entry(model)])).WithSummary("Models that can be named").WithErrors<OpenAiErrorBody>(401);
         routes.MapGet("/models/{*id}", (string id, LoadedModel model, IOptions<OpenAiOptions> options) =>
         {
             CheckModel(id, model, options.Value);

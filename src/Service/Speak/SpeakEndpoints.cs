@@ -1,5 +1,8 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using System.Net;
+using System.Text;
+using System.Text.Unicode;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
@@ -33,14 +36,14 @@ internal static class SpeakEndpoints
             .WithDescription(EventsDescription)
             .Produces<SpeakSaved>()
             .AlsoAnswers<SpeakEvent>("text/event-stream")
-            .WithErrors<SpeakError>(400, 413, 429, 500, 503);
+            .WithErrors<SpeakError>(400, 401, 413, 429, 500, 503);
         routes.MapGet("/speak", SpeakFromQuery)
             .WithSummary("The same events for a browser's EventSource, which can only GET")
             .WithDescription(EventsDescription)
             .Produces<SpeakEvent>(200, "text/event-stream")
-            .WithErrors<SpeakError>(400, 429, 503);
-        routes.MapGet("/voices", (VoiceFolder folder) => new VoiceList(folder.SpeakNames(), "Built-in default voice")).WithSummary("Names of the recordings that /speak knows");
-        routes.MapGet("/audio/{id}", Audio).WithSummary("A finished file").Produces<byte[]>(200, "audio/wav").AlsoAnswers<byte[]>("audio/wav").WithErrors<SpeakError>(404);
+            .WithErrors<SpeakError>(400, 401, 429, 503);
+        routes.MapGet("/voices", (VoiceFolder folder) => new VoiceList(folder.SpeakNames(), "Built-in default voice")).WithSummary("Names of the recordings that /speak knows").WithErrors<SpeakError>(401);
+        routes.MapGet("/audio/{id}", Audio).WithSummary("A finished file").Produces<byte[]>(200, "audio/wav").AlsoAnswers<byte[]>("audio/wav").WithErrors<SpeakError>(401, 404);
     }
 
     private static async Task<IResult> Speak(SpeakRequest body, Speaker speaker, HttpContext http) => body.Stream
@@ -53,8 +56,16 @@ internal static class SpeakEndpoints
         [Description("What to say")] string text,
         [Description("Name of a recording, without extension")] string voice = "default",
         [Description("How lively the speech is"), Range(0.0, 2.0)] double exaggeration = 0.5,
-        [Description("Strength of guidance by the text"), Range(0.0, 2.0), FromQuery(Name = "cfg_weight")] double cfgWeight = 0.5) =>
-        new SseResult<SpeakEvent>(await speaker.Stream(new SpeakRequest(text, voice, exaggeration, cfgWeight, true), http), Json.Of<SpeakEvent>());
+        [Description("Strength of guidance by the text"), Range(0.0, 2.0), FromQuery(Name = "cfg_weight")] double cfgWeight = 0.5)
+    {
+        var query = Encoding.UTF8.GetBytes(http.Request.QueryString.Value!); // not empty: it has the text
+        if (!Utf8.IsValid(WebUtility.UrlDecodeToBytes(query, 0, query.Length)))
+        {
+            throw new RequestException("The query is not UTF-8. Escape the bytes of UTF-8 text.", "text");
+        }
+
+        return new SseResult<SpeakEvent>(await speaker.Stream(new SpeakRequest(text, voice, exaggeration, cfgWeight, true), http), Json.Of<SpeakEvent>());
+    }
 
     private static IResult Audio(string id, FinishedFiles files) => files.Open(id) is { } file
         ? TypedResults.Stream(file, "audio/wav", lastModified: File.GetLastWriteTimeUtc(file.SafeFileHandle), enableRangeProcessing: true)
