@@ -161,6 +161,10 @@ public sealed class OperationsTests
             responses.GetProperty("200").GetProperty("content").Names().Order(StringComparer.Ordinal));
         Assert.Equal(["application/json", "text/event-stream"], paths.GetProperty("/speak").GetProperty("post").GetProperty("responses").GetProperty("200").GetProperty("content").Names());
         Assert.Equal(4, schemas.GetProperty("SpeakEvent").GetProperty("anyOf").GetArrayLength());
+        var form = paths.GetProperty("/v1/audio/voices").GetProperty("post").GetProperty("requestBody").GetProperty("content").GetProperty("multipart/form-data").GetProperty("schema");
+        Assert.Equal(["name", "file"], form.GetProperty("properties").Names());
+        Assert.All(paths.EnumerateObject().Where(p => p.Name != "/" && !p.Name.StartsWith("/health", StringComparison.Ordinal)).SelectMany(p => p.Value.EnumerateObject()), operation =>
+            Assert.True(operation.Value.GetProperty("responses").TryGetProperty("401", out _), operation.Value.ToString()));
         using var page = await service.Http.GetAsync(new Uri("/scalar/", UriKind.Relative));
         var html = await page.Content.ReadAsStringAsync();
         Assert.DoesNotContain("https://", html);

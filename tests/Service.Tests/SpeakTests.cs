@@ -114,6 +114,15 @@ public sealed class SpeakTests
     }
 
     [Fact]
+    public async Task A_file_that_cannot_be_made_is_an_error()
+    {
+        await using var service = await TestService.Start();
+        using var answer = await service.Post("/speak", new { text = "Fine. This is unspeakable." });
+        Assert.Equal("Failed to generate audio", await answer.AssertSpeakError(HttpStatusCode.InternalServerError));
+        Assert.Empty(Directory.EnumerateFiles(service.AudioFolder));
+    }
+
+    [Fact]
     public async Task Without_a_stream_a_file_is_written()
     {
         await using var service = await TestService.Start();

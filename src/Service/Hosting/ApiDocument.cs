@@ -18,7 +18,7 @@ internal static class ApiDocument
         `X-Chatterbox-Repairs`: what was done to speech that went wrong. A stream's headers tell of what was made when they left (of
         OpenAI's route the first piece, of `/speak` nothing); the log tells all.
 
-        A full queue answers 429, a model that loads, stops or could not be loaded answers 503, both with `Retry-After`.
+        A full queue, or more requests than one client may make, answers 429; a model that loads, stops or could not be loaded answers 503, both with `Retry-After`.
         Where keys are set, requests carry one as `Authorization: Bearer KEY`.
         """;
 
