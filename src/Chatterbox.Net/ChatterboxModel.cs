@@ -18,7 +18,7 @@ public sealed class ChatterboxModel : ISpeechModel
     private const double T3Share = 0.6, S3GenEnd = 0.9;
     private const double TokensPerTextToken = 3;
 
-    private readonly List<WeightStore> _weights;
+    private readonly List<IDisposable> _parts = [];
     private readonly ChatterboxConfig _config;
     private readonly TextFrontEnd _text;
     private readonly T3Model _t3;
@@ -32,23 +32,21 @@ public sealed class ChatterboxModel : ISpeechModel
         _config = checkpoint.Config;
         Device = device.ToString();
         BuiltInVoice = checkpoint.ReadVoice();
-        _text = TextFrontEnd.Load(_config.Text, checkpoint.TokenizerPath, checkpoint.CangjiePath, options.ChineseSegmenter, options.JapaneseReader);
-        var ops = TorchOps.Plain;
-        var t3 = checkpoint.OpenT3(device, options.T3DType);
-        var s3gen = checkpoint.OpenS3Gen(device);
-        var speakerEncoder = checkpoint.OpenSpeakerEncoder(device);
-        var watermark = checkpoint.OpenWatermark(device);
-        _weights = [t3, s3gen, speakerEncoder, watermark];
+        var parts = options.SharedParts ?? new SharedParts();
+        Task<T> Load<T>(string file, ScalarType dtype, object[] sizes, Func<WeightScope, T> build)
+            where T : class => Task.Run(() => Keep(parts.Networks(file, device, dtype, sizes, build)));
 
-        // T3 is two thirds of the weights: it is copied beside the others.
-        var t3Built = Task.Run(() => Build([t3], () => new T3Model(_config.T3, t3.Root, ops)));
-        var othersBuilt = Task.Run(() => Build([s3gen, speakerEncoder, watermark], () => (
-            new Vocalist(_config, s3gen.Root, ops),
-            new VoiceBuilder(_config.Voices, speakerEncoder.Root, s3gen.Root, ops),
-            new PerthWatermarker(_config.Watermark, watermark.Root))));
+        // Beside each other: T3 is two thirds of the weights.
+        var ops = TorchOps.Plain;
+        var t3 = Load(checkpoint.T3Path, options.T3DType, [_config.T3], root => new T3Model(_config.T3, root, ops));
+        var s3gen = Load(checkpoint.S3GenPath, ScalarType.Float32, S3GenNetworks.SizesOf(_config), root => new S3GenNetworks(_config, root, ops));
+        var speakerEncoder = Load(checkpoint.SpeakerEncoderPath, ScalarType.Float32, [_config.Voices.SpeakerEncoder], root => new SpeakerEncoder(_config.Voices.SpeakerEncoder, root));
+        var watermark = Load(checkpoint.WatermarkPath, ScalarType.Float32, [_config.Watermark], root => new PerthWatermarker(_config.Watermark, root));
+        var text = Task.Run(() => Keep(parts.Made(checkpoint.TextPaths, _config.Text, (options.ChineseSegmenter, options.JapaneseReader), () =>
+            TextFrontEnd.Load(_config.Text, checkpoint.TokenizerPath, checkpoint.CangjiePath, options.ChineseSegmenter, options.JapaneseReader))));
         try
         {
-            Task.WaitAll(t3Built, othersBuilt);
+            Task.WaitAll(t3, s3gen, speakerEncoder, watermark, text);
         }
         catch (AggregateException e)
         {
@@ -61,9 +59,12 @@ public sealed class ChatterboxModel : ISpeechModel
             throw new CheckpointException(string.Join("\n", e.InnerExceptions.Select(inner => inner.Message)), e);
         }
 
-        _t3 = t3Built.Result;
-        (_vocalist, _voices, _watermarker) = othersBuilt.Result;
-        _converter = new VoiceConverter(_vocalist, _voices.SpeechTokenizer, device);
+        _text = text.Result;
+        _t3 = t3.Result;
+        _vocalist = new Vocalist(_config, s3gen.Result.S3Gen, s3gen.Result.HiFT);
+        _voices = new VoiceBuilder(_config.Voices, speakerEncoder.Result, s3gen.Result.Reference);
+        _watermarker = watermark.Result;
+        _converter = new VoiceConverter(_vocalist, s3gen.Result.Reference.SpeechTokenizer, device);
     }
 
     /// <summary>Name of the variant, such as english, turbo, or tiny.</summary>
@@ -86,6 +87,29 @@ public sealed class ChatterboxModel : ISpeechModel
     {
         var config = Checkpoint.VariantOf(folder, variant);
         return new ModelDescription(config.Name, config.Text.Languages, config.LacksSettings);
+    }
+
+    /// <summary>Says how much memory a model's weights take, from its files' headers, and which of them are the same as another's.</summary>
+    /// <param name="folder">Folder with the model's files.</param>
+    /// <param name="options">As for <see cref="Load"/>.</param>
+    /// <exception cref="CheckpointException">Files are missing or damaged.</exception>
+    public static IReadOnlyList<WeightFile> MeasureWeights(string folder, ModelOptions options)
+    {
+        var checkpoint = Checkpoint.Open(folder, options.Variant, options.WatermarkFile);
+        var parts = options.SharedParts ?? new SharedParts();
+        WeightFile Measure(string path, ScalarType dtype)
+        {
+            using var file = Checkpoint.OpenFile(path);
+            return new WeightFile(parts.ContentOf(path), file.Tensors.Values.Sum(tensor => tensor.Count) * TorchStorage.SizeOf(dtype));
+        }
+
+        return
+        [
+            Measure(checkpoint.T3Path, options.T3DType),
+            Measure(checkpoint.S3GenPath, ScalarType.Float32),
+            Measure(checkpoint.SpeakerEncoderPath, ScalarType.Float32),
+            Measure(checkpoint.WatermarkPath, ScalarType.Float32),
+        ];
     }
 
     /// <summary>Loads a model.</summary>
@@ -156,8 +180,18 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <inheritdoc/>
     public void Dispose()
     {
-        _weights.ForEach(store => store.Dispose());
-        _weights.Clear();
+        _parts.ForEach(part => part.Dispose());
+        _parts.Clear();
+    }
+
+    private T Keep<T>(Lease<T> part)
+    {
+        lock (_parts)
+        {
+            _parts.Add(part);
+        }
+
+        return part.Value;
     }
 
     private float[] Mark(float[] samples, IProgress<SynthesisProgress>? progress, int tokens)
@@ -166,15 +200,6 @@ public sealed class ChatterboxModel : ISpeechModel
         var marked = _watermarker.Mark(samples, SpeechResult.SampleRate);
         progress?.Report(new(SynthesisStage.Done, 1, tokens));
         return marked;
-    }
-
-    private static T Build<T>(IReadOnlyList<WeightStore> stores, Func<T> build)
-    {
-        using var mode = inference_mode();
-        using var scope = NewDisposeScope();    // tables are computed on the way
-        var networks = build();
-        var faults = stores.Select(store => store.Faults()).OfType<string>().ToList();
-        return faults.Count == 0 ? networks : throw new CheckpointException(string.Join("\n", faults));
     }
 
     private static Relay<int>? InT3(IProgress<SynthesisProgress>? progress, int textTokens) => progress is null ? null

@@ -22,9 +22,10 @@ public sealed class VoiceConverterTests : IDisposable
     {
         using var mode = inference_mode();
         var checkpoint = Checkpoint.Open(TinyCheckpoint.Folder);
-        _weights = checkpoint.OpenS3Gen(CPU);
-        _vocalist = new(checkpoint.Config, _weights.Root, TorchOps.Plain);
-        _tokenizer = new(checkpoint.Config.Voices.SpeechTokenizer, _weights.Root["tokenizer"], TorchOps.Plain);
+        _weights = new(Checkpoint.OpenFile(checkpoint.S3GenPath));
+        var networks = new S3GenNetworks(checkpoint.Config, _weights.Root, TorchOps.Plain);
+        _vocalist = new(checkpoint.Config, networks.S3Gen, networks.HiFT);
+        _tokenizer = networks.Reference.SpeechTokenizer;
         _voice = SyntheticCheckpoint.MakeVoice(checkpoint.Config);
     }
 

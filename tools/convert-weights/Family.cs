@@ -80,9 +80,7 @@ internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part
                 _ = new T3Model(Config.T3, root, ops);
                 break;
             case Part.S3Gen:
-                _ = new Vocalist(Config, root, ops);
-                _ = new SpeechTokenizer(Config.Voices.SpeechTokenizer, root["tokenizer"], ops);
-                _ = new CamPlus(Config.Voices.CamPlus, root["speaker_encoder"]);
+                _ = new S3GenNetworks(Config, root, ops);
                 break;
             case Part.SpeakerEncoder:
                 _ = new SpeakerEncoder(Config.Voices.SpeakerEncoder, root);
