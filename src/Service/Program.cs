@@ -1,13 +1,14 @@
 using System.CommandLine;
 using Chatterbox.Service.Commands;
 using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Speak;
 using Chatterbox.Service.Voices;
 
 namespace Chatterbox.Service;
 
-/// <summary>The service: settings, the engine, then one line for each group of routes.</summary>
+/// <summary>The service: settings, the models, then one line for each group of routes.</summary>
 internal static class Program
 {
     /// <summary>Serves until told to stop; or does one thing once: <c>say</c>, <c>convert</c> or <c>detect</c>.</summary>
@@ -45,7 +46,7 @@ internal static class Program
         builder.AddTelemetry();
         builder.AddSecurity();
         builder.AddApiDocument();
-        await builder.AddEngineAsync();
+        await builder.AddModelsAsync();
         builder.AddVoices();
         builder.AddSpeak();
         builder.AddOpenAi();

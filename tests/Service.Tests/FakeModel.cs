@@ -8,7 +8,7 @@ namespace Chatterbox.Service.Tests;
 /// A model whose time is the test's: it makes a tone that depends on text, voice, seed and settings, at once or when it
 /// is let go.
 /// </summary>
-internal sealed class FakeModel : ISpeechModel
+internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
 {
     /// <summary>A text that is spoken in two pieces.</summary>
     public const string TwoPieces = "This sentence is the first of them, and it is long enough to be a piece by itself, or so its author did hope. "
@@ -111,7 +111,7 @@ internal sealed class FakeModel : ISpeechModel
     public double? DetectWatermark(AudioClip recording) => 1;
 
     /// <inheritdoc/>
-    public void Dispose() => _turns.Dispose();
+    public void Dispose() => unloaded?.Invoke();
 
     private static Voice MakeVoice(float mark) => new(new T3Prompt([mark], []), new S3GenPrompt([], [], []));
 }

@@ -3,7 +3,7 @@ using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
 using Chatterbox.Audio;
-using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Models;
 using Chatterbox.Service.Voices;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -33,7 +33,7 @@ internal sealed class TestService : IAsyncDisposable
 
     public HttpClient Http { get; }
 
-    public IServiceProvider Services => _app.Services;
+    public ModelFleet Fleet => _app.Services.GetRequiredService<ModelFleet>();
 
     public string VoicesFolder => Path.Combine(_folder.FullName, "voices");
 
@@ -43,7 +43,8 @@ internal sealed class TestService : IAsyncDisposable
     public StringBuilder Log { get; private init; } = new();
 
     public static async Task<TestService> Start(
-        Dictionary<string, string?>? settings = null, Func<LoadedModel, LoadedModel>? describe = null, Action<WebApplicationBuilder>? configure = null, bool waitUntilReady = true)
+        Dictionary<string, string?>? settings = null, Func<ServedModel, ServedModel>? describe = null, Action<WebApplicationBuilder>? configure = null, bool waitUntilReady = true,
+        IReadOnlyList<ServedModel>? models = null)
     {
         var folder = Directory.CreateTempSubdirectory("chatterbox-service-");
         var model = new FakeModel();
@@ -60,8 +61,12 @@ internal sealed class TestService : IAsyncDisposable
             });
             builder.Configuration.AddInMemoryCollection(settings ?? []);
             builder.Logging.ClearProviders().AddProvider(new LogKeeper(log));
-            var loaded = new LoadedModel("fake", "cpu", StandIn: false, () => model);
-            builder.Services.AddSingleton(describe?.Invoke(loaded) ?? loaded);
+            var fake = new ServedModel("fake", "cpu", StandIn: false, () => model);
+            foreach (var served in models ?? [describe?.Invoke(fake) ?? fake])
+            {
+                builder.Services.AddSingleton(served);
+            }
+
             builder.Services.AddSingleton(new VoiceFormats(
                 (path, longest) => new FileInfo(path).Length <= longest.TotalMilliseconds // a millisecond for each byte
                     ? new AudioClip(new float[new FileInfo(path).Length], 1000)
@@ -74,7 +79,7 @@ internal sealed class TestService : IAsyncDisposable
         var service = new TestService(app, folder, model) { Log = log };
         if (waitUntilReady)
         {
-            await app.Services.GetRequiredService<Engine.ISpeechEngine>().Ready;
+            await service.Fleet.Ready;
         }
 
         return service;

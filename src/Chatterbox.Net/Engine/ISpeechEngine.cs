@@ -45,7 +45,11 @@ public sealed record SpeechJob(int Position, TimeSpan? ExpectedWait, IAsyncEnume
 /// <param name="Waiting">Requests that have not begun.</param>
 /// <param name="Active">Requests that have begun.</param>
 /// <param name="Capacity">Most requests that may wait.</param>
-public sealed record EngineStatus(EngineState State, int Waiting, int Active, int Capacity);
+public sealed record EngineStatus(EngineState State, int Waiting, int Active, int Capacity)
+{
+    /// <summary>Time until all that is in hand is spoken, from what the engine has measured; null before it has.</summary>
+    public TimeSpan? ExpectedWait { get; init; }
+}
 
 /// <summary>Where an engine is in its life.</summary>
 public enum EngineState

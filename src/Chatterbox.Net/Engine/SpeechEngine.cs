@@ -50,7 +50,7 @@ public sealed class SpeechEngine : ISpeechEngine
             lock (_gate)
             {
                 var begun = _queue.All.Count(s => s.HasBegun);
-                return new EngineStatus(_state, _queue.Count - begun, begun + _speaking.Count, _options.MaxQueuedRequests);
+                return new EngineStatus(_state, _queue.Count - begun, begun + _speaking.Count, _options.MaxQueuedRequests) { ExpectedWait = ExpectedWait() };
             }
         }
     }
@@ -75,7 +75,7 @@ public sealed class SpeechEngine : ISpeechEngine
         {
             ThrowIfClosed();
             position = _queue.Count + _speaking.Count;
-            wait = Estimate(_queue.All.Concat(_speaking).Sum(s => s.CharactersLeft));
+            wait = ExpectedWait();
             if (_queue.All.Count(s => !s.HasBegun) >= _options.MaxQueuedRequests)
             {
                 throw new EngineBusyException(
@@ -189,11 +189,15 @@ public sealed class SpeechEngine : ISpeechEngine
 
     private void OnLoadFailed(Exception error)
     {
-        _logger.LogError(error, "The model could not be loaded");
         List<SpeechSequence> refused = [];
         List<Errand> undone = [];
         lock (_gate)
         {
+            if (_state != EngineState.Stopping)
+            {
+                _logger.LogError(error, "The model could not be loaded");
+            }
+
             if (_loaded == 0)
             {
                 _state = EngineState.Failed;
@@ -387,8 +391,8 @@ public sealed class SpeechEngine : ISpeechEngine
         }
     }
 
-    private TimeSpan? Estimate(int characters) =>
-        _secondsPerCharacter is { } each ? TimeSpan.FromSeconds(each * characters / _workers) : null;
+    private TimeSpan? ExpectedWait() =>
+        _secondsPerCharacter is { } each ? TimeSpan.FromSeconds(each * _queue.All.Concat(_speaking).Sum(s => s.CharactersLeft) / _workers) : null;
 
     /// <summary>Work for a model's thread that is not speech.</summary>
     private sealed record Errand(Action<ISpeechModel> Run, Action<Exception> Fail);

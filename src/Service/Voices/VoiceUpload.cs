@@ -1,4 +1,5 @@
 using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Options;
@@ -6,7 +7,7 @@ using Microsoft.Extensions.Options;
 namespace Chatterbox.Service.Voices;
 
 /// <summary>Takes recordings in and puts them away, where the settings allow it.</summary>
-internal sealed class VoiceUpload(VoiceFolder folder, VoiceCache voices, VoiceFormats formats, IOptions<VoiceOptions> options, ILogger<VoiceUpload> logger)
+internal sealed class VoiceUpload(ModelFleet fleet, VoiceFolder folder, VoiceCache voices, VoiceFormats formats, IOptions<VoiceOptions> options, ILogger<VoiceUpload> logger)
 {
     private const int FormBytes = 64 * 1024; // what is not the recording
 
@@ -109,13 +110,13 @@ internal sealed class VoiceUpload(VoiceFolder folder, VoiceCache voices, VoiceFo
         return form["name"].ToString() is { Length: > 0 } name ? (name, file) : throw OpenAiErrors.Invalid("name", "'name' is missing. Send a name for the voice.", "missing_required_parameter");
     }
 
-    /// <summary>The recording can be read, is not too long, and becomes a voice.</summary>
+    /// <summary>The recording can be read, is not too long, and becomes a voice of the default model.</summary>
     private async Task Check(VoiceEntry entry, CancellationToken cancel)
     {
         try
         {
             await Task.Run(() => formats.LoadRecording(entry.Path, TimeSpan.FromSeconds(options.Value.MaxUploadSeconds)), cancel);
-            await voices.GetAsync(entry, cancel);
+            await voices.GetAsync(entry, fleet.Default, cancel);
         }
         catch (VoiceException e)
         {
