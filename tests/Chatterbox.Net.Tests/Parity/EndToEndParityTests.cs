@@ -1,7 +1,6 @@
 using Chatterbox.Audio;
 using Chatterbox.Models;
 using Chatterbox.Ops;
-using Chatterbox.Voices;
 using Chatterbox.Watermark;
 using Chatterbox.Weights;
 
