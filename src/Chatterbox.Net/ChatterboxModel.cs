@@ -32,17 +32,18 @@ public sealed class ChatterboxModel : ISpeechModel
         _config = checkpoint.Config;
         Device = device.ToString();
         BuiltInVoice = checkpoint.ReadVoice();
-        var parts = options.SharedParts ?? new SharedParts();
-        Task<T> Load<T>(string file, ScalarType dtype, object[] sizes, Func<WeightScope, T> build)
+        var (own, shared) = (new SharedParts(), options.SharedParts ?? new SharedParts());
+        Task<T> Load<T>(SharedParts parts, string file, ScalarType dtype, object[] sizes, Func<WeightScope, T> build)
             where T : class => Task.Run(() => Keep(parts.Networks(file, device, dtype, sizes, build)));
 
-        // Beside each other: T3 is two thirds of the weights.
+        // Beside each other: T3, which is one model's alone, is two thirds of the weights.
         var ops = TorchOps.Plain;
-        var t3 = Load(checkpoint.T3Path, options.T3DType, [_config.T3], root => new T3Model(_config.T3, root, ops));
-        var s3gen = Load(checkpoint.S3GenPath, ScalarType.Float32, S3GenNetworks.SizesOf(_config), root => new S3GenNetworks(_config, root, ops));
-        var speakerEncoder = Load(checkpoint.SpeakerEncoderPath, ScalarType.Float32, [_config.Voices.SpeakerEncoder], root => new SpeakerEncoder(_config.Voices.SpeakerEncoder, root));
-        var watermark = Load(checkpoint.WatermarkPath, ScalarType.Float32, [_config.Watermark], root => new PerthWatermarker(_config.Watermark, root));
-        var text = Task.Run(() => Keep(parts.Made(checkpoint.TextPaths, _config.Text, (options.ChineseSegmenter, options.JapaneseReader), () =>
+        var t3 = Load(own, checkpoint.T3Path, options.T3DType, [_config.T3], root => new T3Model(_config.T3, root, ops));
+        var s3gen = Load(shared, checkpoint.S3GenPath, ScalarType.Float32, S3GenNetworks.SizesOf(_config), root => new S3GenNetworks(_config, root, ops));
+        var speakerEncoder = Load(
+            shared, checkpoint.SpeakerEncoderPath, ScalarType.Float32, [_config.Voices.SpeakerEncoder], root => new SpeakerEncoder(_config.Voices.SpeakerEncoder, root));
+        var watermark = Load(shared, checkpoint.WatermarkPath, ScalarType.Float32, [_config.Watermark], root => new PerthWatermarker(_config.Watermark, root));
+        var text = Task.Run(() => Keep(shared.Made(checkpoint.TextPaths, _config.Text, (options.ChineseSegmenter, options.JapaneseReader), () =>
             TextFrontEnd.Load(_config.Text, checkpoint.TokenizerPath, checkpoint.CangjiePath, options.ChineseSegmenter, options.JapaneseReader))));
         try
         {
@@ -93,22 +94,21 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <param name="folder">Folder with the model's files.</param>
     /// <param name="options">As for <see cref="Load"/>.</param>
     /// <exception cref="CheckpointException">Files are missing or damaged.</exception>
-    public static IReadOnlyList<WeightFile> MeasureWeights(string folder, ModelOptions options)
+    public static IReadOnlyList<WeightMemory> MeasureWeights(string folder, ModelOptions options)
     {
         var checkpoint = Checkpoint.Open(folder, options.Variant, options.WatermarkFile);
         var parts = options.SharedParts ?? new SharedParts();
-        WeightFile Measure(string path, ScalarType dtype)
+        static long Measure(string path, ScalarType dtype)
         {
             using var file = Checkpoint.OpenFile(path);
-            return new WeightFile(parts.ContentOf(path), file.Tensors.Values.Sum(tensor => tensor.Count) * TorchStorage.SizeOf(dtype));
+            return file.Tensors.Values.Sum(tensor => tensor.Count) * TorchStorage.SizeOf(dtype);
         }
 
         return
         [
-            Measure(checkpoint.T3Path, options.T3DType),
-            Measure(checkpoint.S3GenPath, ScalarType.Float32),
-            Measure(checkpoint.SpeakerEncoderPath, ScalarType.Float32),
-            Measure(checkpoint.WatermarkPath, ScalarType.Float32),
+            new(Guid.NewGuid().ToString(), Measure(checkpoint.T3Path, options.T3DType)),
+            .. new[] { checkpoint.S3GenPath, checkpoint.SpeakerEncoderPath, checkpoint.WatermarkPath }
+                .Select(path => new WeightMemory(parts.ContentOf(path), Measure(path, ScalarType.Float32))),
         ];
     }
 

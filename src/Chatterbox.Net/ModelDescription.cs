@@ -6,7 +6,7 @@ namespace Chatterbox;
 /// <param name="LacksSettings">Names of the settings of <see cref="SamplingOptions"/> that it does not have and refuses.</param>
 public sealed record ModelDescription(string Name, IReadOnlyList<string> Languages, IReadOnlyList<string> LacksSettings);
 
-/// <summary>A file of weights, as it is in memory.</summary>
-/// <param name="Content">A name for what is in it: models loaded with the same <see cref="SharedParts"/> have files with equal names once.</param>
-/// <param name="Bytes">Memory that its weights take.</param>
-public sealed record WeightFile(string Content, long Bytes);
+/// <summary>Memory that the weights of a file take.</summary>
+/// <param name="Content">A name for what it holds: models loaded with the same <see cref="SharedParts"/> have what has one name once.</param>
+/// <param name="Bytes">How much.</param>
+public sealed record WeightMemory(string Content, long Bytes);

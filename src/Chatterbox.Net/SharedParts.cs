@@ -3,7 +3,7 @@ using System.Text.Json;
 namespace Chatterbox;
 
 /// <summary>The parts of models that are in memory: models that are loaded with the same <see cref="SharedParts"/> have what
-/// they read of the same files once (T3, S3Gen, the voice encoder, the watermark, the text tokenizer).</summary>
+/// they read of the same files once: S3Gen, the voice encoder, the watermark, the text tokenizer.</summary>
 /// <remarks>A part is weights and tables, which nobody changes once they are loaded, so models on several threads use it at
 /// the same time. It goes with the last model that uses it. Thread-safe.</remarks>
 public sealed class SharedParts
@@ -109,6 +109,7 @@ public sealed class SharedParts
         {
             if (Loaded.IsValueCreated)
             {
+                (Loaded.Value.Value as IDisposable)?.Dispose();
                 Loaded.Value.Weights?.Dispose();
             }
         }

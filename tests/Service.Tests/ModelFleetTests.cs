@@ -393,7 +393,7 @@ public sealed class ModelFleetTests
         private readonly List<(long Loaded, long Unloaded)> _stays = [];
         private static long _events;
 
-        public Fake(string name) => Served = new ServedModel(name, "cpu", StandIn: false, Load) { Weights = [new WeightFile(name, GiB)] };
+        public Fake(string name) => Served = new ServedModel(name, "cpu", StandIn: false, Load) { Weights = [new WeightMemory(name, GiB)] };
 
         public ServedModel Served { get; }
 

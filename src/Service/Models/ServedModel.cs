@@ -16,5 +16,5 @@ internal sealed record ServedModel(string Name, string Device, bool StandIn, Fun
     public IReadOnlyList<string> Lacks { get; init; } = [];
 
     /// <summary>What it takes of the memory for weights; files with equal names are there once for all models.</summary>
-    public IReadOnlyList<WeightFile> Weights { get; init; } = [];
+    public IReadOnlyList<WeightMemory> Weights { get; init; } = [];
 }
