@@ -23,7 +23,7 @@ public sealed class ChatterboxModel : ISpeechModel
     private readonly TextFrontEnd _text;
     private readonly T3Model _t3;
     private readonly Vocalist _vocalist;
-    private readonly VoiceConverter _converter;
+    private readonly SpeechTokenizer _tokenizer;
     private readonly PerthWatermarker _watermarker;
     private readonly VoiceBuilder _voices;
 
@@ -65,7 +65,7 @@ public sealed class ChatterboxModel : ISpeechModel
         _vocalist = new Vocalist(_config, s3gen.Result.S3Gen, s3gen.Result.HiFT);
         _voices = new VoiceBuilder(_config.Voices, speakerEncoder.Result, s3gen.Result.Reference);
         _watermarker = watermark.Result;
-        _converter = new VoiceConverter(_vocalist, s3gen.Result.Reference.SpeechTokenizer, device);
+        _tokenizer = s3gen.Result.Reference.SpeechTokenizer;
     }
 
     /// <summary>Name of the variant, such as english, turbo, or tiny.</summary>
@@ -141,8 +141,10 @@ public sealed class ChatterboxModel : ISpeechModel
             throw new RequestException("The model ended this text without a sound. Try another seed, or a longer text.", nameof(text));
         }
 
-        var samples = _vocalist.SpeakText(speechTokens, voice.S3Gen, noise, Behind(T3Share, progress, speechTokens.Length), cancel);
-        var marked = Mark(samples, progress, speechTokens.Length);
+        var samples = _vocalist.SpeakText(speechTokens, voice.S3Gen, noise, BehindT3(progress, speechTokens.Length), cancel);
+        progress?.Report(new(SynthesisStage.Watermark, 0.98, speechTokens.Length));
+        var marked = _watermarker.Mark(samples, SpeechResult.SampleRate);
+        progress?.Report(new(SynthesisStage.Done, 1, speechTokens.Length));
         return new SpeechResult(marked, encoded.Tokens.Length, speechTokens.Length, spoken.ReachedLimit) { UnknownCharacters = encoded.UnknownCharacters };
     }
 
@@ -156,12 +158,19 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <exception cref="VoiceException">The recording is too short or holds numbers that are no samples; or the voice does not fit the model.</exception>
     public SpeechResult ConvertVoice(AudioClip source, Voice target, long? seed = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default)
     {
-        using var mode = inference_mode();
-        using var scope = NewDisposeScope();
-        using var noise = new NoiseSource(seed ?? Random.Shared.NextInt64());
-        var converted = _converter.Convert(source, target.S3Gen, noise, Behind(0, progress, (int)(source.Duration.TotalSeconds * SpeechResult.TokensPerSecond)), cancel);
-        return new SpeechResult(Mark(converted.Samples, progress, converted.SpeechTokens), TextTokens: 0, converted.SpeechTokens, ReachedLimit: false);
+        using var conversion = BeginConversion(source, target, seed);
+        var samples = new List<float>();
+        while (!conversion.IsOver)
+        {
+            samples.AddRange(conversion.Next(progress, cancel));
+        }
+
+        return new SpeechResult([.. samples], TextTokens: 0, conversion.SpeechTokens, ReachedLimit: false);
     }
+
+    /// <inheritdoc/>
+    public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null) =>
+        new VoiceConversion(_vocalist, _tokenizer, _watermarker, source, target, seed);
 
     /// <inheritdoc/>
     public Voice CreateVoice(AudioClip recording)
@@ -194,18 +203,10 @@ public sealed class ChatterboxModel : ISpeechModel
         return part.Value;
     }
 
-    private float[] Mark(float[] samples, IProgress<SynthesisProgress>? progress, int tokens)
-    {
-        progress?.Report(new(SynthesisStage.Watermark, 0.98, tokens));
-        var marked = _watermarker.Mark(samples, SpeechResult.SampleRate);
-        progress?.Report(new(SynthesisStage.Done, 1, tokens));
-        return marked;
-    }
-
     private static Relay<int>? InT3(IProgress<SynthesisProgress>? progress, int textTokens) => progress is null ? null
         : new(n => progress.Report(new(SynthesisStage.T3, T3Share * (1 - Math.Exp(-n / (TokensPerTextToken * textTokens))), n)));
 
-    private static Relay<double>? Behind(double share, IProgress<SynthesisProgress>? progress, int tokens) => progress is null ? null
+    private static Relay<double>? BehindT3(IProgress<SynthesisProgress>? progress, int tokens) => progress is null ? null
         : new(done => progress.Report(new(
-            done < 1 ? SynthesisStage.S3Gen : SynthesisStage.HiFT, share + ((S3GenEnd - share) * done), tokens)));
+            done < 1 ? SynthesisStage.S3Gen : SynthesisStage.HiFT, T3Share + ((S3GenEnd - T3Share) * done), tokens)));
 }

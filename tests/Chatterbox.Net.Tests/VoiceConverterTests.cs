@@ -71,7 +71,14 @@ public sealed class VoiceConverterTests : IDisposable
     {
         using var mode = inference_mode();
         using var noise = new NoiseSource(3);
-        return new VoiceConverter(_vocalist, _tokenizer, CPU, config).Convert(source, voice ?? _voice.S3Gen, noise, progress);
+        var converter = new VoiceConverter(_vocalist, _tokenizer, source, voice ?? _voice.S3Gen, noise, config);
+        var samples = new List<float>();
+        while (!converter.IsOver)
+        {
+            samples.AddRange(converter.Next(progress));
+        }
+
+        return ([.. samples], converter.SpeechTokens.Count);
     }
 
     private static float Steepest(float[] samples) => samples.Zip(samples.Skip(1), (a, b) => MathF.Abs(b - a)).Max();

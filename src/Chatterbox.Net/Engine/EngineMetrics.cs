@@ -56,17 +56,23 @@ public sealed class EngineMetrics
     /// <summary>A piece has been made.</summary>
     internal void Spoke(SpeechResult speech, TimeSpan taken)
     {
-        _audio.Add(speech.Duration.TotalSeconds, _tags);
+        Made(speech.Samples.Length, taken);
         _speechTokens.Add(speech.SpeechTokens, _tags);
         _textTokens.Add(speech.TextTokens, _tags);
-        if (speech.Samples.Length > 0)
-        {
-            _realTimeFactor.Record(taken / speech.Duration, _tags);
-        }
-
         if (taken > TimeSpan.Zero)
         {
             _tokenRate.Record(speech.SpeechTokens / taken.TotalSeconds, _tags);
+        }
+    }
+
+    /// <summary>Audio has been made.</summary>
+    internal void Made(int samples, TimeSpan taken)
+    {
+        var seconds = samples / (double)SpeechResult.SampleRate;
+        _audio.Add(seconds, _tags);
+        if (seconds > 0)
+        {
+            _realTimeFactor.Record(taken.TotalSeconds / seconds, _tags);
         }
     }
 }

@@ -23,11 +23,15 @@ internal sealed class FleetModel(ServedModel served, ModelFleet fleet)
 
     /// <summary>Puts a request into its queue.</summary>
     /// <inheritdoc cref="ISpeechEngine.Submit"/>
-    public SpeechJob Submit(SpeechRequest request, CancellationToken cancel) => fleet.Submit(this, request, cancel);
+    public SpeechJob Submit(EngineRequest request, CancellationToken cancel) => fleet.Submit(this, request, cancel);
 
     /// <inheritdoc cref="ISpeechEngine.CreateVoiceAsync"/>
     public Task<Voice> CreateVoiceAsync(AudioClip recording, CancellationToken cancel = default) =>
         fleet.RunAsync(this, engine => engine.CreateVoiceAsync(recording, cancel));
+
+    /// <inheritdoc cref="ISpeechEngine.DetectWatermarkAsync"/>
+    public Task<double?> DetectWatermarkAsync(AudioClip recording, CancellationToken cancel = default) =>
+        fleet.RunAsync(this, engine => engine.DetectWatermarkAsync(recording, cancel));
 }
 
 /// <summary>Where a model is.</summary>

@@ -145,7 +145,7 @@ internal sealed class ModelFleet : IAsyncDisposable
         }
     }
 
-    internal SpeechJob Submit(FleetModel model, SpeechRequest request, CancellationToken cancel)
+    internal SpeechJob Submit(FleetModel model, EngineRequest request, CancellationToken cancel)
     {
         lock (_gate)
         {
