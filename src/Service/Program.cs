@@ -3,6 +3,7 @@ using Chatterbox.Service.Commands;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
+using Chatterbox.Service.Recordings;
 using Chatterbox.Service.Speak;
 using Chatterbox.Service.Voices;
 
@@ -62,6 +63,7 @@ internal static class Program
         app.MapHome();
         app.MapSpeak();
         app.MapOpenAi();
+        app.MapRecordings();
         app.MapApiDocument();
         app.MapTelemetry();
         return app;

@@ -103,15 +103,30 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
     }
 
     /// <inheritdoc/>
-    public SpeechResult ConvertVoice(
-        AudioClip source, Voice target, long? seed = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default) =>
-        new(Tone("", target, new SamplingOptions { Seed = seed }), 0, 1, ReachedLimit: false);
+    public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null) => new Conversion(this, source, target, seed!.Value);
 
-    /// <inheritdoc/>
-    public double? DetectWatermark(AudioClip recording) => 1;
+    /// <summary>Sure of a loud recording, and of silence not at all.</summary>
+    public double? DetectWatermark(AudioClip recording) => recording.Samples.Max() is var peak && peak > 0 ? peak : null;
 
     /// <inheritdoc/>
     public void Dispose() => unloaded?.Invoke();
 
     private static Voice MakeVoice(float mark) => new(new T3Prompt([mark], []), new S3GenPrompt([], [], []));
+
+    /// <summary>A piece for each second begun of the recording, which says its number.</summary>
+    private sealed class Conversion(FakeModel model, AudioClip source, Voice target, long seed) : IVoiceConversion
+    {
+        private int _next;
+
+        public int SpeechTokens => (int)(source.Duration.TotalSeconds * SpeechResult.TokensPerSecond);
+
+        public bool IsOver => _next >= source.Duration.TotalSeconds;
+
+        public float[] Next(IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default) =>
+            model.Synthesize($"second {_next++}", target, new SamplingOptions { Seed = seed }, null, progress, cancel).Samples;
+
+        public void Dispose()
+        {
+        }
+    }
 }

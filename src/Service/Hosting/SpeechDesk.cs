@@ -10,7 +10,7 @@ namespace Chatterbox.Service.Hosting;
 internal sealed class SpeechDesk(ServiceMetrics metrics, IOptions<ServiceOptions> options, ILogger<SpeechDesk> logger)
 {
     /// <summary>Puts a request into a model's queue for as long as its client stays, and tells the client its place.</summary>
-    public SpeechJob Submit(HttpContext http, string route, FleetModel model, SpeechRequest request)
+    public SpeechJob Submit(HttpContext http, string route, FleetModel model, EngineRequest request)
     {
         var arrived = Stopwatch.GetTimestamp();
         http.Features.Set(model);
@@ -23,7 +23,7 @@ internal sealed class SpeechDesk(ServiceMetrics metrics, IOptions<ServiceOptions
                 http.Response.Headers["X-Chatterbox-Expected-Wait"] = wait.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture);
             }
 
-            return job with { Events = Watch(job.Events, new Visit(http.TraceIdentifier, route, model.Name, arrived, request)) };
+            return job with { Events = Watch(job.Events, new Visit(http.TraceIdentifier, route, model.Name, arrived, request is SpeechRequest { Pieces: var pieces } ? pieces : [])) };
         }
         catch (UnavailableException e)
         {
@@ -81,17 +81,17 @@ internal sealed class SpeechDesk(ServiceMetrics metrics, IOptions<ServiceOptions
                 visit.RequestId,
                 outcome,
                 visit.Model,
-                visit.Request.Pieces.Count,
-                visit.Request.Pieces.Sum(p => p.Length),
+                visit.Pieces.Count,
+                visit.Pieces.Sum(p => p.Length),
                 first?.TotalSeconds,
                 samples / (double)SpeechResult.SampleRate,
                 Stopwatch.GetElapsedTime(visit.Arrived).TotalSeconds);
             if (options.Value.LogTexts)
             {
-                logger.LogInformation("{Route} {RequestId}: text: {Text}", visit.Route, visit.RequestId, string.Join(" ", visit.Request.Pieces));
+                logger.LogInformation("{Route} {RequestId}: text: {Text}", visit.Route, visit.RequestId, string.Join(" ", visit.Pieces));
             }
         }
     }
 
-    private sealed record Visit(string RequestId, string Route, string Model, long Arrived, SpeechRequest Request);
+    private sealed record Visit(string RequestId, string Route, string Model, long Arrived, IReadOnlyList<string> Pieces);
 }

@@ -93,6 +93,15 @@ internal sealed class ModelFleet : IAsyncDisposable
     /// <summary>The model of this name, or null.</summary>
     public FleetModel? Find(string name) => All.FirstOrDefault(model => model.Name == name);
 
+    /// <exception cref="UnavailableException">The default model has not been there yet.</exception>
+    public void ThrowIfStarting()
+    {
+        if (State == EngineState.Loading)
+        {
+            throw new UnavailableException("The service is starting: its model is being loaded. Try again in a while; GET /health/ready tells when.");
+        }
+    }
+
     /// <summary>Begins to load the default model.</summary>
     public void Start()
     {
@@ -150,11 +159,7 @@ internal sealed class ModelFleet : IAsyncDisposable
         lock (_gate)
         {
             var at = Settle(model);
-            if (_residences.Sum(other => other.Engine.Status.Waiting) >= Capacity)
-            {
-                throw new EngineBusyException($"{Capacity} requests are waiting already. Try again later.", at.Engine.Status.ExpectedWait ?? TimeSpan.FromSeconds(5));
-            }
-
+            ThrowIfFull(at);
             return at.Engine.Submit(request, cancel);
         }
     }
@@ -166,6 +171,7 @@ internal sealed class ModelFleet : IAsyncDisposable
         lock (_gate)
         {
             at = Settle(model);
+            ThrowIfFull(at);
             running = errand(at.Engine);
             at.Errands++;
         }
@@ -202,6 +208,14 @@ internal sealed class ModelFleet : IAsyncDisposable
 
         at.LastUsed = _time.GetTimestamp();
         return at;
+    }
+
+    private void ThrowIfFull(Residence asked)
+    {
+        if (_residences.Sum(at => at.Errands + at.Engine.Status.Waiting) >= Capacity)
+        {
+            throw new EngineBusyException($"{Capacity} requests are waiting already. Try again later.", asked.Engine.Status.ExpectedWait ?? TimeSpan.FromSeconds(5));
+        }
     }
 
     /// <summary>Loads a model, on the thread of its engine.</summary>

@@ -4,6 +4,7 @@ using System.Reflection;
 using Chatterbox.Engine;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
+using Chatterbox.Service.Recordings;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
 
@@ -40,7 +41,7 @@ internal static class SpeechEndpoints
             .WithErrors<OpenAiErrorBody>(400, 401, 404, 413, 429, 500, 503);
         routes.MapPost("/audio/voices", (VoiceUpload upload, HttpContext http, CancellationToken cancel) => Upload(upload, http, cancel))
             .WithSummary("Adds a voice from a recording; off unless Voices:UploadsEnabled is set")
-            .WithDescription("A multipart form with the fields `name` and `file`: wav, mp3, flac, ogg or m4a.")
+            .TakesForm(VoiceUpload.Fields)
             .Produces<OpenAiVoice>(201)
             .WithErrors<OpenAiErrorBody>(400, 401, 403, 409, 413, 503);
         routes.MapDelete("/audio/voices/{name}", (string name, VoiceUpload upload) =>
@@ -63,13 +64,10 @@ internal static class SpeechEndpoints
         SpeechBody body, ModelFleet fleet, ModelNames models, SpeechDesk desk, VoiceNames voices, FfmpegEncoder ffmpeg, HttpContext http, ILogger<SpeechResponse> logger, CancellationToken cancel)
     {
         var model = models.Find(body.Model);
-        var format = Check(body, model.Served, ffmpeg);
+        Check(body, model.Served);
+        var (format, asEvents) = SpeechFormat.Of(body.ResponseFormat, body.StreamFormat, body.Speed, ffmpeg);
         var plan = TextPlan.Of(body.Input, "input");
-        if (fleet.State == EngineState.Loading)
-        {
-            throw new UnavailableException("The service is starting: its model is being loaded. Try again in a while; GET /health/ready tells when.");
-        }
-
+        fleet.ThrowIfStarting();
         var seed = body.Seed ?? Random.Shared.NextInt64(1L << 53); // a number that every JSON reader can hold
         var request = new SpeechRequest { Pieces = plan.Pieces, Voice = await voices.Find(body.Voice, model, cancel), Sampling = Sampling(body, seed), Language = body.Language };
         var job = desk.Submit(http, "/v1/audio/speech", model, request);
@@ -81,10 +79,10 @@ internal static class SpeechEndpoints
 
         var speech = new JoinedSpeech(plan, job.Events);
         var bytes = format.Encode(speech.Blocks(cancel), body.Speed, ffmpeg, cancel);
-        return new SpeechResponse(format, speech, bytes, asEvents: body.StreamFormat == "sse", logger);
+        return new SpeechResponse(format, speech, bytes, asEvents, logger);
     }
 
-    private static AudioFormat Check(SpeechBody body, ServedModel model, FfmpegEncoder ffmpeg)
+    private static void Check(SpeechBody body, ServedModel model)
     {
         var characters = body.Input.EnumerateRunes().Count();
         if (characters > LongestInput)
@@ -108,21 +106,6 @@ internal static class SpeechEndpoints
         }
 
         CheckLanguage(body.Language, model);
-        if (body.StreamFormat is not ("audio" or "sse"))
-        {
-            throw OpenAiErrors.Invalid("stream_format", "'stream_format' must be audio or sse.");
-        }
-
-        var format = AudioFormat.All.FirstOrDefault(f => f.Name == body.ResponseFormat)
-            ?? throw OpenAiErrors.Invalid("response_format", $"'response_format' must be one of {string.Join(", ", AudioFormat.All.Select(f => f.Name))}.");
-        if (format.NeedsFfmpeg(body.Speed) && !ffmpeg.IsAvailable)
-        {
-            throw format.Encoding is not null
-                ? OpenAiErrors.Invalid("response_format", $"{format.Name} needs ffmpeg, which this service does not have. Ask for wav or pcm.", "ffmpeg_missing")
-                : OpenAiErrors.Invalid("speed", "A 'speed' other than 1 needs ffmpeg, which this service does not have. Leave it out.", "ffmpeg_missing");
-        }
-
-        return format;
     }
 
     private static bool IsGiven(SpeechBody body, string parameter) =>
