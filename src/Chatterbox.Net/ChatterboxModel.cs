@@ -162,7 +162,7 @@ public sealed class ChatterboxModel : ISpeechModel
         var samples = new List<float>();
         while (!conversion.IsOver)
         {
-            samples.AddRange(conversion.Next(progress, cancel));
+            samples.AddRange(conversion.ConvertNext(progress, cancel));
         }
 
         return new SpeechResult([.. samples], TextTokens: 0, conversion.SpeechTokens, ReachedLimit: false);

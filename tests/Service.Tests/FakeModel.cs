@@ -122,7 +122,7 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
 
         public bool IsOver => _next >= source.Duration.TotalSeconds;
 
-        public float[] Next(IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default) =>
+        public float[] ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default) =>
             model.Synthesize($"second {_next++}", target, new SamplingOptions { Seed = seed }, null, progress, cancel).Samples;
 
         public void Dispose()

@@ -43,5 +43,5 @@ public interface IVoiceConversion : IDisposable
     /// <returns>Watermarked samples that follow those returned before.</returns>
     /// <exception cref="VoiceException">The voice is not of this model.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
-    float[] Next(IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default);
+    float[] ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default);
 }

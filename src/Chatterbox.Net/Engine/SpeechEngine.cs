@@ -318,7 +318,7 @@ public sealed class SpeechEngine : ISpeechEngine
     {
         var started = _time.GetTimestamp();
         var conversion = sequence.Conversion ??= model.BeginConversion(request.Recording, voice, request.Seed);
-        var samples = conversion.Next(progress: null, sequence.Ended);
+        var samples = conversion.ConvertNext(progress: null, sequence.Ended);
         _metrics?.Made(samples.Length, _time.GetElapsedTime(started));
         return new AudioChunk(Piece: 0, samples, conversion.IsOver, TextTokens: 0, conversion.IsOver ? conversion.SpeechTokens : 0);
     }

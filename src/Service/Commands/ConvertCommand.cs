@@ -29,7 +29,7 @@ internal static class ConvertCommand
             using var conversion = model.BeginConversion(source, ModelCommand.VoiceOf(model, parsed.GetValue(Voice)), seed);
             while (!conversion.IsOver)
             {
-                samples.AddRange(conversion.Next(progress, cancel));
+                samples.AddRange(conversion.ConvertNext(progress, cancel));
             }
         }, cancel);
         ModelCommand.Write(parsed.GetRequiredValue(Out), [.. samples], seed);

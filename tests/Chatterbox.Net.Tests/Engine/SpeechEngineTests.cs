@@ -226,7 +226,7 @@ public sealed class SpeechEngineTests
 
             public bool IsOver => _next == source.Samples.Length;
 
-            public float[] Next(IProgress<SynthesisProgress>? progress, CancellationToken cancel)
+            public float[] ConvertNext(IProgress<SynthesisProgress>? progress, CancellationToken cancel)
             {
                 Assert.False(model.IsDisposed);
                 var spoken = model.Synthesize("", null!, new SamplingOptions { Seed = seed }, null, null, cancel);
