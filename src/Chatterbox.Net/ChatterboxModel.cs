@@ -191,6 +191,7 @@ public sealed class ChatterboxModel : ISpeechModel
     {
         _parts.ForEach(part => part.Dispose());
         _parts.Clear();
+        NativeHeap.Trim();
     }
 
     private T Keep<T>(Lease<T> part)

@@ -2,13 +2,19 @@ using System.Diagnostics;
 using System.Globalization;
 using Chatterbox;
 using Chatterbox.Audio;
+using Chatterbox.Benchmarks;
 
-// usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS]
 // Loads a checkpoint, makes a voice and speaks once, in a fresh process; prints what each took and the peak of memory.
-if (args.Length is < 1 or > 3)
+// Or measures the memory of several models in one service.
+switch (args)
 {
-    Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS]");
-    return 2;
+    case ["fleet", var models]:
+        return await FleetBenchmark.Run(models);
+    case ["fleet-host", var models]:
+        return await FleetBenchmark.Serve(models);
+    case { Length: < 1 or > 3 }:
+        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks fleet MODELS");
+        return 2;
 }
 
 var bytes = Directory.GetFiles(args[0]).Sum(file => new FileInfo(file).Length);
