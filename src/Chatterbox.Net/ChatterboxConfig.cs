@@ -18,7 +18,8 @@ internal sealed record ChatterboxConfig
 
     private const int Silence = 4299;    // a speech token that sounds of nothing
 
-    private static readonly JsonSerializerOptions Json = new()
+    /// <summary>How configs look as JSON.</summary>
+    internal static readonly JsonSerializerOptions Json = new()
     {
         WriteIndented = true,
         IgnoreReadOnlyProperties = true,
@@ -149,8 +150,11 @@ internal sealed record ChatterboxConfig
         Voices = Voices with
         {
             SpeakerEncoder = new SpeakerEncoderConfig(HiddenSize: 64, Layers: 1),
-            SpeechTokenizer = new SpeechTokenizerConfig(HiddenSize: 64, Heads: 2, Layers: 1),
-            CamPlus = new CamPlusConfig(HeadChannels: 8, InitChannels: 32, Growth: 8, BottleneckChannels: 32) { Blocks = [(2, 1), (2, 2), (2, 2)] },
+            Reference = Voices.Reference with
+            {
+                SpeechTokenizer = new SpeechTokenizerConfig(HiddenSize: 64, Heads: 2, Layers: 1),
+                CamPlus = new CamPlusConfig(HeadChannels: 8, InitChannels: 32, Growth: 8, BottleneckChannels: 32) { Blocks = [(2, 1), (2, 2), (2, 2)] },
+            },
         },
     };
 

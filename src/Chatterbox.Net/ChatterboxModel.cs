@@ -18,12 +18,12 @@ public sealed class ChatterboxModel : ISpeechModel
     private const double T3Share = 0.6, S3GenEnd = 0.9;
     private const double TokensPerTextToken = 3;
 
-    private readonly List<WeightStore> _weights;
+    private readonly List<IDisposable> _parts = [];
     private readonly ChatterboxConfig _config;
     private readonly TextFrontEnd _text;
     private readonly T3Model _t3;
     private readonly Vocalist _vocalist;
-    private readonly VoiceConverter _converter;
+    private readonly SpeechTokenizer _tokenizer;
     private readonly PerthWatermarker _watermarker;
     private readonly VoiceBuilder _voices;
 
@@ -32,23 +32,22 @@ public sealed class ChatterboxModel : ISpeechModel
         _config = checkpoint.Config;
         Device = device.ToString();
         BuiltInVoice = checkpoint.ReadVoice();
-        _text = TextFrontEnd.Load(_config.Text, checkpoint.TokenizerPath, checkpoint.CangjiePath, options.ChineseSegmenter, options.JapaneseReader);
-        var ops = TorchOps.Plain;
-        var t3 = checkpoint.OpenT3(device, options.T3DType);
-        var s3gen = checkpoint.OpenS3Gen(device);
-        var speakerEncoder = checkpoint.OpenSpeakerEncoder(device);
-        var watermark = checkpoint.OpenWatermark(device);
-        _weights = [t3, s3gen, speakerEncoder, watermark];
+        var (own, shared) = (new SharedParts(), options.SharedParts ?? new SharedParts());
+        Task<T> Load<T>(SharedParts parts, string file, ScalarType dtype, object[] sizes, Func<WeightScope, T> build)
+            where T : class => Task.Run(() => Keep(parts.Networks(file, device, dtype, sizes, build)));
 
-        // T3 is two thirds of the weights: it is copied beside the others.
-        var t3Built = Task.Run(() => Build([t3], () => new T3Model(_config.T3, t3.Root, ops)));
-        var othersBuilt = Task.Run(() => Build([s3gen, speakerEncoder, watermark], () => (
-            new Vocalist(_config, s3gen.Root, ops),
-            new VoiceBuilder(_config.Voices, speakerEncoder.Root, s3gen.Root, ops),
-            new PerthWatermarker(_config.Watermark, watermark.Root))));
+        // Beside each other: T3, which is one model's alone, is two thirds of the weights.
+        var ops = TorchOps.Plain;
+        var t3 = Load(own, checkpoint.T3Path, options.T3DType, [_config.T3], root => new T3Model(_config.T3, root, ops));
+        var s3gen = Load(shared, checkpoint.S3GenPath, ScalarType.Float32, S3GenNetworks.SizesOf(_config), root => new S3GenNetworks(_config, root, ops));
+        var speakerEncoder = Load(
+            shared, checkpoint.SpeakerEncoderPath, ScalarType.Float32, [_config.Voices.SpeakerEncoder], root => new SpeakerEncoder(_config.Voices.SpeakerEncoder, root));
+        var watermark = Load(shared, checkpoint.WatermarkPath, ScalarType.Float32, [_config.Watermark], root => new PerthWatermarker(_config.Watermark, root));
+        var text = Task.Run(() => Keep(shared.Made(checkpoint.TextPaths, _config.Text, (options.ChineseSegmenter, options.JapaneseReader), () =>
+            TextFrontEnd.Load(_config.Text, checkpoint.TokenizerPath, checkpoint.CangjiePath, options.ChineseSegmenter, options.JapaneseReader))));
         try
         {
-            Task.WaitAll(t3Built, othersBuilt);
+            Task.WaitAll(t3, s3gen, speakerEncoder, watermark, text);
         }
         catch (AggregateException e)
         {
@@ -61,9 +60,12 @@ public sealed class ChatterboxModel : ISpeechModel
             throw new CheckpointException(string.Join("\n", e.InnerExceptions.Select(inner => inner.Message)), e);
         }
 
-        _t3 = t3Built.Result;
-        (_vocalist, _voices, _watermarker) = othersBuilt.Result;
-        _converter = new VoiceConverter(_vocalist, _voices.SpeechTokenizer, device);
+        _text = text.Result;
+        _t3 = t3.Result;
+        _vocalist = new Vocalist(_config, s3gen.Result.S3Gen, s3gen.Result.HiFT);
+        _voices = new VoiceBuilder(_config.Voices, speakerEncoder.Result, s3gen.Result.Reference);
+        _watermarker = watermark.Result;
+        _tokenizer = s3gen.Result.Reference.SpeechTokenizer;
     }
 
     /// <summary>Name of the variant, such as english, turbo, or tiny.</summary>
@@ -86,6 +88,28 @@ public sealed class ChatterboxModel : ISpeechModel
     {
         var config = Checkpoint.VariantOf(folder, variant);
         return new ModelDescription(config.Name, config.Text.Languages, config.LacksSettings);
+    }
+
+    /// <summary>Says how much memory a model's weights take, from its files' headers, and which of them are the same as another's.</summary>
+    /// <param name="folder">Folder with the model's files.</param>
+    /// <param name="options">As for <see cref="Load"/>.</param>
+    /// <exception cref="CheckpointException">Files are missing or damaged.</exception>
+    public static IReadOnlyList<WeightMemory> MeasureWeights(string folder, ModelOptions options)
+    {
+        var checkpoint = Checkpoint.Open(folder, options.Variant, options.WatermarkFile);
+        var parts = options.SharedParts ?? new SharedParts();
+        static long Measure(string path, ScalarType dtype)
+        {
+            using var file = Checkpoint.OpenFile(path);
+            return file.Tensors.Values.Sum(tensor => tensor.Count) * TorchStorage.SizeOf(dtype);
+        }
+
+        return
+        [
+            new(Guid.NewGuid().ToString(), Measure(checkpoint.T3Path, options.T3DType)),
+            .. new[] { checkpoint.S3GenPath, checkpoint.SpeakerEncoderPath, checkpoint.WatermarkPath }
+                .Select(path => new WeightMemory(parts.ContentOf(path), Measure(path, ScalarType.Float32))),
+        ];
     }
 
     /// <summary>Loads a model.</summary>
@@ -117,8 +141,10 @@ public sealed class ChatterboxModel : ISpeechModel
             throw new RequestException("The model ended this text without a sound. Try another seed, or a longer text.", nameof(text));
         }
 
-        var samples = _vocalist.SpeakText(speechTokens, voice.S3Gen, noise, Behind(T3Share, progress, speechTokens.Length), cancel);
-        var marked = Mark(samples, progress, speechTokens.Length);
+        var samples = _vocalist.SpeakText(speechTokens, voice.S3Gen, noise, BehindT3(progress, speechTokens.Length), cancel);
+        progress?.Report(new(SynthesisStage.Watermark, 0.98, speechTokens.Length));
+        var marked = _watermarker.Mark(samples, SpeechResult.SampleRate);
+        progress?.Report(new(SynthesisStage.Done, 1, speechTokens.Length));
         return new SpeechResult(marked, encoded.Tokens.Length, speechTokens, spoken.ReachedLimit) { UnknownCharacters = encoded.UnknownCharacters };
     }
 
@@ -132,12 +158,19 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <exception cref="VoiceException">The recording is too short or holds numbers that are no samples; or the voice does not fit the model.</exception>
     public SpeechResult ConvertVoice(AudioClip source, Voice target, long? seed = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default)
     {
-        using var mode = inference_mode();
-        using var scope = NewDisposeScope();
-        using var noise = new NoiseSource(seed ?? Random.Shared.NextInt64());
-        var converted = _converter.Convert(source, target.S3Gen, noise, Behind(0, progress, (int)(source.Duration.TotalSeconds * SpeechResult.TokensPerSecond)), cancel);
-        return new SpeechResult(Mark(converted.Samples, progress, converted.SpeechTokens.Length), TextTokens: 0, converted.SpeechTokens, ReachedLimit: false);
+        using var conversion = BeginConversion(source, target, seed);
+        var samples = new List<float>();
+        while (!conversion.IsOver)
+        {
+            samples.AddRange(conversion.ConvertNext(progress, cancel));
+        }
+
+        return new SpeechResult([.. samples], TextTokens: 0, conversion.SpeechTokens, ReachedLimit: false);
     }
+
+    /// <inheritdoc/>
+    public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null) =>
+        new VoiceConversion(_vocalist, _tokenizer, _watermarker, source, target, seed);
 
     /// <inheritdoc/>
     public Voice CreateVoice(AudioClip recording)
@@ -156,31 +189,25 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <inheritdoc/>
     public void Dispose()
     {
-        _weights.ForEach(store => store.Dispose());
-        _weights.Clear();
+        _parts.ForEach(part => part.Dispose());
+        _parts.Clear();
+        NativeHeap.Trim();
     }
 
-    private float[] Mark(float[] samples, IProgress<SynthesisProgress>? progress, int tokens)
+    private T Keep<T>(Lease<T> part)
     {
-        progress?.Report(new(SynthesisStage.Watermark, 0.98, tokens));
-        var marked = _watermarker.Mark(samples, SpeechResult.SampleRate);
-        progress?.Report(new(SynthesisStage.Done, 1, tokens));
-        return marked;
-    }
+        lock (_parts)
+        {
+            _parts.Add(part);
+        }
 
-    private static T Build<T>(IReadOnlyList<WeightStore> stores, Func<T> build)
-    {
-        using var mode = inference_mode();
-        using var scope = NewDisposeScope();    // tables are computed on the way
-        var networks = build();
-        var faults = stores.Select(store => store.Faults()).OfType<string>().ToList();
-        return faults.Count == 0 ? networks : throw new CheckpointException(string.Join("\n", faults));
+        return part.Value;
     }
 
     private static Relay<int>? InT3(IProgress<SynthesisProgress>? progress, int textTokens) => progress is null ? null
         : new(n => progress.Report(new(SynthesisStage.T3, T3Share * (1 - Math.Exp(-n / (TokensPerTextToken * textTokens))), n)));
 
-    private static Relay<double>? Behind(double share, IProgress<SynthesisProgress>? progress, int tokens) => progress is null ? null
+    private static Relay<double>? BehindT3(IProgress<SynthesisProgress>? progress, int tokens) => progress is null ? null
         : new(done => progress.Report(new(
-            done < 1 ? SynthesisStage.S3Gen : SynthesisStage.HiFT, share + ((S3GenEnd - share) * done), tokens)));
+            done < 1 ? SynthesisStage.S3Gen : SynthesisStage.HiFT, T3Share + ((S3GenEnd - T3Share) * done), tokens)));
 }

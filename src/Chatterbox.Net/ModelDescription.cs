@@ -5,3 +5,8 @@ namespace Chatterbox;
 /// <param name="Languages">Codes of the languages that it speaks.</param>
 /// <param name="LacksSettings">Names of the settings of <see cref="SamplingOptions"/> that it does not have and refuses.</param>
 public sealed record ModelDescription(string Name, IReadOnlyList<string> Languages, IReadOnlyList<string> LacksSettings);
+
+/// <summary>Memory that the weights of a file take.</summary>
+/// <param name="Content">A name for what it holds: models loaded with the same <see cref="SharedParts"/> have what has one name once.</param>
+/// <param name="Bytes">How much.</param>
+public sealed record WeightMemory(string Content, long Bytes);

@@ -18,6 +18,9 @@ public sealed record ModelOptions
     /// <c>multilingual-v3</c>, <c>turbo</c>, <c>nano</c>, or that of a language pack; null for the first of these that is there.</summary>
     public string? Variant { get; init; }
 
+    /// <summary>What models have in memory together; null for a model that has all of its parts to itself.</summary>
+    public SharedParts? SharedParts { get; init; }
+
     /// <summary>Finds the words of Chinese text; null leaves it without spaces. Multilingual only.</summary>
     public IChineseSegmenter? ChineseSegmenter { get; init; }
 

@@ -5,14 +5,11 @@ namespace Chatterbox;
 
 /// <summary>What comes behind T3: speech tokens and a voice to sound.</summary>
 /// <remarks>Ports inference of S3Token2Wav (chatterbox models/s3gen/s3gen.py) and what tts.py, mtl_tts.py and tts_turbo.py
-/// do before and behind it. Weights: the parts flow and mel2wav of S3Gen's file.</remarks>
-internal sealed class Vocalist(ChatterboxConfig config, WeightScope weights, TorchOps ops)
+/// do before and behind it.</remarks>
+internal sealed class Vocalist(ChatterboxConfig config, S3GenModel s3gen, HiFTGenerator hift)
 {
-    private readonly S3GenModel _s3gen = new(config.S3Gen, weights["flow"], ops);
-    private readonly HiFTGenerator _hift = new(config.HiFT, weights["mel2wav"], ops);
-
     /// <summary>Samples that a speech token becomes.</summary>
-    public int SamplesPerToken => config.S3Gen.Encoder.Upsampling * _hift.SamplesPerFrame;
+    public int SamplesPerToken => config.S3Gen.Encoder.Upsampling * hift.SamplesPerFrame;
 
     /// <summary>Speaks the sound tokens that T3 made of a text, with the variant's tail, and cut where the variant is.</summary>
     /// <inheritdoc cref="Speak"/>
@@ -38,12 +35,12 @@ internal sealed class Vocalist(ChatterboxConfig config, WeightScope weights, Tor
         IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
         using var scope = NewDisposeScope();
-        var mel = _s3gen.Generate(speechTokens, voice, noise, progress, cancel);              // [1, bands, frames]
-        return _hift.Generate(mel, noise).MoveToOuterDisposeScope();
+        var mel = s3gen.Generate(speechTokens, voice, noise, progress, cancel);              // [1, bands, frames]
+        return hift.Generate(mel, noise).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc cref="HiFTGenerator.FadeIn"/>
-    public Tensor FadeIn(Tensor samples) => _hift.FadeIn(samples);
+    public Tensor FadeIn(Tensor samples) => hift.FadeIn(samples);
 
     /// <summary>Samples as numbers.</summary>
     public static float[] Samples(Tensor waveform)

@@ -10,45 +10,70 @@ namespace Chatterbox;
 /// <param name="ContextTokens">Tokens that either window goes on beyond the joint, so that it is not at a window's edge.</param>
 internal sealed record ConversionConfig(int WindowTokens = 750, int SearchTokens = 100, int ContextTokens = 12);
 
-/// <summary>Recording and target voice to the same words in that voice.</summary>
+/// <summary>Recording and target voice to the same words in that voice, window by window.</summary>
 /// <remarks>Ports generate of ChatterboxVC (chatterbox vc.py), which fails past 81 s. Up to a window's length the result is its.</remarks>
-internal sealed class VoiceConverter(Vocalist vocalist, SpeechTokenizer tokenizer, Device device, ConversionConfig? config = null)
+internal sealed class VoiceConverter
 {
     private const int SourceRate = 16_000;
     private const int SourceSamplesPerToken = SourceRate / SpeechResult.TokensPerSecond;
 
-    private readonly ConversionConfig _config = config ?? new();
+    private readonly Vocalist _vocalist;
+    private readonly S3GenPrompt _target;
+    private readonly NoiseSource _noise;
+    private readonly ConversionConfig _config;
+    private readonly int[] _tokens;
+    private readonly List<Window> _windows;
+    private readonly float[] _speech;
+    private int _next;
+    private int _given;
 
+    /// <summary>Listens to a recording.</summary>
+    /// <param name="vocalist">Speaks.</param>
+    /// <param name="tokenizer">Hears.</param>
     /// <param name="source">Speech.</param>
     /// <param name="target">Who is to have said it.</param>
     /// <param name="noise">The request's randomness.</param>
-    /// <param name="progress">Told the share that is done.</param>
-    /// <param name="cancel">Looked at before each step of the flow.</param>
-    /// <returns>Samples at 24 kHz, and the speech tokens they were made of.</returns>
-    /// <exception cref="VoiceException">The recording cannot be used, or the voice does not fit.</exception>
-    public (float[] Samples, int[] SpeechTokens) Convert(
-        AudioClip source, S3GenPrompt target, NoiseSource noise, IProgress<double>? progress = null, CancellationToken cancel = default)
+    /// <param name="config">Lengths of windows.</param>
+    /// <exception cref="VoiceException">The recording cannot be used.</exception>
+    public VoiceConverter(Vocalist vocalist, SpeechTokenizer tokenizer, AudioClip source, S3GenPrompt target, NoiseSource noise, ConversionConfig? config = null)
     {
         Check(source);
-        using var scope = NewDisposeScope();
+        (_vocalist, _target, _noise, _config) = (vocalist, target, noise, config ?? new());
         var samples16 = Resampler.Resample(source.Samples, source.SampleRate, SourceRate);
-        var tokens = Tokenize(samples16);
-        if (tokens.Length <= _config.WindowTokens)
+        _tokens = Tokenize(tokenizer, samples16);
+        _windows = Cut(samples16);
+        _speech = new float[_tokens.Length * vocalist.SamplesPerToken];
+    }
+
+    /// <summary>Speech tokens that the recording was heard as.</summary>
+    public IReadOnlyList<int> SpeechTokens => _tokens;
+
+    /// <summary>Whether nothing is left to convert.</summary>
+    public bool IsOver => _next == _windows.Count;
+
+    /// <summary>Converts the next window.</summary>
+    /// <param name="progress">Told the share of the whole that is done.</param>
+    /// <param name="cancel">Looked at before each step of the flow.</param>
+    /// <returns>Samples at 24 kHz that follow those returned before: all that no later window changes.</returns>
+    /// <exception cref="VoiceException">The voice does not fit.</exception>
+    public float[] Next(IProgress<double>? progress = null, CancellationToken cancel = default)
+    {
+        using var scope = NewDisposeScope();
+        var window = _windows[_next];
+        var part = progress is null ? null : new Part(progress, _next, _windows.Count);
+        var spoken = _vocalist.Speak(_tokens[window.Start..window.End], _target, _noise, part, cancel);
+        var samples = Vocalist.Samples(_next == 0 ? _vocalist.FadeIn(spoken) : spoken);
+        _next++;
+        if (_windows.Count == 1)
         {
-            return (Vocalist.Samples(vocalist.FadeIn(vocalist.Speak(tokens, target, noise, progress, cancel))), tokens);
+            return samples;
         }
 
-        var windows = Cut(tokens.Length, samples16);
-        var speech = new float[tokens.Length * vocalist.SamplesPerToken];
-        foreach (var (i, window) in windows.Index())
-        {
-            using var each = NewDisposeScope();
-            var part = progress is null ? null : new Part(progress, i, windows.Count);
-            var spoken = vocalist.Speak(tokens[window.Start..window.End], target, noise, part, cancel);
-            Join(speech, Vocalist.Samples(i == 0 ? vocalist.FadeIn(spoken) : spoken), window);
-        }
-
-        return (speech, tokens);
+        Join(samples, window);
+        var settled = IsOver ? _speech.Length : Beginning(_windows[_next]);
+        var made = _speech[_given..settled];
+        _given = settled;
+        return made;
     }
 
     private static void Check(AudioClip source)
@@ -61,18 +86,18 @@ internal sealed class VoiceConverter(Vocalist vocalist, SpeechTokenizer tokenize
         }
     }
 
-    private int[] Tokenize(float[] samples16)
+    private static int[] Tokenize(SpeechTokenizer tokenizer, float[] samples16)
     {
         using var scope = NewDisposeScope();
-        return [.. tokenizer.Forward(tensor(samples16, device: device)).to(ScalarType.Int32).cpu().data<int>()];
+        return [.. tokenizer.Forward(tensor(samples16, device: tokenizer.Device)).to(ScalarType.Int32).cpu().data<int>()];
     }
 
     /// <summary>The windows; each but the first begins to be heard at its joint.</summary>
-    private List<Window> Cut(int tokens, float[] samples16)
+    private List<Window> Cut(float[] samples16)
     {
         var windows = new List<Window>();
         var (start, joint) = (0, 0);
-        while (tokens - start > _config.WindowTokens)
+        while (_tokens.Length - start > _config.WindowTokens)
         {
             var end = start + _config.WindowTokens;
             windows.Add(new Window(start, joint, end));
@@ -81,7 +106,7 @@ internal sealed class VoiceConverter(Vocalist vocalist, SpeechTokenizer tokenize
             start = joint - _config.ContextTokens;
         }
 
-        windows.Add(new Window(start, joint, tokens));
+        windows.Add(new Window(start, joint, _tokens.Length));
         return windows;
     }
 
@@ -98,18 +123,21 @@ internal sealed class VoiceConverter(Vocalist vocalist, SpeechTokenizer tokenize
     }
 
     /// <summary>Puts a window's sound behind what is there, faded over the length of a token around the joint.</summary>
-    private void Join(float[] speech, float[] spoken, Window window)
+    private void Join(float[] spoken, Window window)
     {
         // Where the voice's mel is longer than its tokens, the sound lacks a frame at its beginning: its end is in place.
-        var shift = (window.End * vocalist.SamplesPerToken) - spoken.Length;
-        var fade = window.Joint == 0 ? 0 : vocalist.SamplesPerToken;
-        var from = (window.Joint * vocalist.SamplesPerToken) - (fade / 2);
-        for (var i = Math.Max(from, shift); i < window.End * vocalist.SamplesPerToken; i++)
+        var end = window.End * _vocalist.SamplesPerToken;
+        var (from, shift) = (Beginning(window), end - spoken.Length);
+        for (var i = Math.Max(from, shift); i < end; i++)
         {
+            var fade = window.Joint == 0 ? 0 : _vocalist.SamplesPerToken;
             var weight = i - from >= fade ? 1 : 0.5f - (0.5f * MathF.Cos(MathF.PI * (i - from + 0.5f) / fade));
-            speech[i] += weight * (spoken[i - shift] - speech[i]);
+            _speech[i] += weight * (spoken[i - shift] - _speech[i]);
         }
     }
+
+    /// <summary>The first sample that a window has a part in.</summary>
+    private int Beginning(Window window) => window.Joint == 0 ? 0 : (window.Joint * _vocalist.SamplesPerToken) - (_vocalist.SamplesPerToken / 2);
 
     /// <param name="Start">Its first token.</param>
     /// <param name="Joint">The token from which on it is heard.</param>

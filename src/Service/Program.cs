@@ -1,13 +1,15 @@
 using System.CommandLine;
 using Chatterbox.Service.Commands;
 using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
+using Chatterbox.Service.Recordings;
 using Chatterbox.Service.Speak;
 using Chatterbox.Service.Voices;
 
 namespace Chatterbox.Service;
 
-/// <summary>The service: settings, the engine, then one line for each group of routes.</summary>
+/// <summary>The service: settings, the models, then one line for each group of routes.</summary>
 internal static class Program
 {
     /// <summary>Serves until told to stop; or does one thing once: <c>say</c>, <c>convert</c> or <c>detect</c>.</summary>
@@ -45,7 +47,7 @@ internal static class Program
         builder.AddTelemetry();
         builder.AddSecurity();
         builder.AddApiDocument();
-        await builder.AddEngineAsync();
+        await builder.AddModelsAsync();
         builder.AddVoices();
         builder.AddSpeak();
         builder.AddOpenAi();
@@ -61,6 +63,7 @@ internal static class Program
         app.MapHome();
         app.MapSpeak();
         app.MapOpenAi();
+        app.MapRecordings();
         app.MapApiDocument();
         app.MapTelemetry();
         return app;

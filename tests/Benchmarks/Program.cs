@@ -5,15 +5,19 @@ using Chatterbox.Audio;
 using Chatterbox.Benchmarks;
 
 // Loads a checkpoint, makes a voice and speaks once, in a fresh process; prints what each took and the peak of memory.
-// Or measures what the service adds to a model's own time.
+// Or measures what the service adds to a model's own time, or the memory of several models in one service.
 switch (args)
 {
     case ["service"]:
         return await ServiceBenchmark.Run();
     case ["service-host"]:
         return await ServiceBenchmark.Serve();
+    case ["fleet", var models]:
+        return await FleetBenchmark.Run(models);
+    case ["fleet-host", var models]:
+        return await FleetBenchmark.Serve(models);
     case { Length: < 1 or > 3 }:
-        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks service");
+        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks service, or: Benchmarks fleet MODELS");
         return 2;
 }
 

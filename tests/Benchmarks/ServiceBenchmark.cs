@@ -3,8 +3,7 @@ using System.Globalization;
 using System.Text;
 using Chatterbox.Audio;
 using Chatterbox.Engine;
-using Chatterbox.Service.Hosting;
-using Microsoft.AspNetCore.Builder;
+using Chatterbox.Service.Models;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -43,7 +42,7 @@ internal static class ServiceBenchmark
                 ["Service:VoicesFolder"] = Path.Combine(folder.FullName, "voices"),
                 ["Service:AudioFolder"] = Path.Combine(folder.FullName, "audio"),
             });
-            builder.Services.AddSingleton(new LoadedModel("instant", "cpu", StandIn: true, () => new InstantModel()));
+            builder.Services.AddSingleton(new ServedModel("instant", "cpu", StandIn: true, () => new InstantModel()));
         });
         await app.StartAsync();
         await Console.In.ReadToEndAsync();
@@ -138,8 +137,7 @@ internal static class ServiceBenchmark
 
         public Voice CreateVoice(AudioClip recording) => BuiltInVoice!;
 
-        public SpeechResult ConvertVoice(
-            AudioClip source, Voice target, long? seed = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default) => Speech;
+        public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null) => throw new NotSupportedException("Only speech is measured.");
 
         public double? DetectWatermark(AudioClip recording) => null;
 

@@ -1,5 +1,6 @@
 using Chatterbox.Audio;
 using Chatterbox.Tests.Models;
+using Chatterbox.Tests.Weights;
 using Chatterbox.Weights;
 
 namespace Chatterbox.Tests;
@@ -115,6 +116,42 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
         File.Delete(Path.Combine(folder, "ve.pt"));
         var missing = Assert.Throws<CheckpointException>(() => Checkpoint.Open(folder)).Message;
         Assert.Contains($"ve.safetensors or ve.pt of the {variant} model", missing, StringComparison.Ordinal);
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Theory]
+    [InlineData("tiny", "ve", "s3gen", "t3_cfg")]
+    [InlineData("tiny-multilingual", "ve", "s3gen", "t3_mtl23ls_v2")]
+    [InlineData("tiny-turbo", "ve", "s3gen_meanflow", "t3_turbo_v1")]
+    public void A_folder_of_torch_files_is_the_same_model(string name, string ve, string s3gen, string t3)
+    {
+        var folder = TinyCheckpoint.Copy(name);
+        void Rewrite(string from, string to, Func<Dictionary<object, object?>, object?> wrap)
+        {
+            var path = Path.Combine(folder, from);
+            using (var source = SafetensorsFile.Open(path))
+            {
+                TorchArchive.WriteStateDict(Path.Combine(folder, to), source, wrap);
+            }
+
+            File.Delete(path);
+        }
+
+        static Action<PickleWriter> StateDict(Dictionary<object, object?> items) => writer => writer.OrderedDict(items.Select(item => (item.Key, item.Value)), withMetadata: true);
+        Rewrite($"{ve}.safetensors", $"{ve}.pt", StateDict);
+        Rewrite($"{s3gen}.safetensors", $"{s3gen}.pt", StateDict);
+        Rewrite($"{t3}.safetensors", $"{t3}.pt", items => new Dictionary<object, object?> { ["model"] = new List<object?> { StateDict(items) } });
+        Rewrite("perth_net.safetensors", "perth_net_250000.pth.tar", items => new Dictionary<object, object?> { ["model"] = StateDict(items), ["step"] = 250_000L });
+        Assert.Single(Directory.GetFiles(folder, "*.safetensors"));     // the voice
+
+        using (var model = ChatterboxModel.Load(folder, new ModelOptions { Device = "cpu" }))
+        {
+            float[] Speak(ChatterboxModel speaker) => speaker.Synthesize(Text, speaker.BuiltInVoice!, new SamplingOptions { Seed = 1 }).Samples;
+            Assert.Equal(Speak(family[name]), Speak(model));
+            Assert.Equal(family[name].CreateVoice(Hum(6)).T3.SpeechTokens, model.CreateVoice(Hum(6)).T3.SpeechTokens);
+            Assert.Equal(family[name].CreateVoice(Hum(6)).T3.SpeakerEmbedding, model.CreateVoice(Hum(6)).T3.SpeakerEmbedding);
+        }
+
         Directory.Delete(folder, recursive: true);
     }
 

@@ -22,9 +22,10 @@ public sealed class VoiceConverterTests : IDisposable
     {
         using var mode = inference_mode();
         var checkpoint = Checkpoint.Open(TinyCheckpoint.Folder);
-        _weights = checkpoint.OpenS3Gen(CPU);
-        _vocalist = new(checkpoint.Config, _weights.Root, TorchOps.Plain);
-        _tokenizer = new(checkpoint.Config.Voices.SpeechTokenizer, _weights.Root["tokenizer"], TorchOps.Plain);
+        _weights = new(Checkpoint.OpenFile(checkpoint.S3GenPath));
+        var networks = new S3GenNetworks(checkpoint.Config, _weights.Root, TorchOps.Plain);
+        _vocalist = new(checkpoint.Config, networks.S3Gen, networks.HiFT);
+        _tokenizer = networks.Reference.SpeechTokenizer;
         _voice = SyntheticCheckpoint.MakeVoice(checkpoint.Config);
     }
 
@@ -70,7 +71,14 @@ public sealed class VoiceConverterTests : IDisposable
     {
         using var mode = inference_mode();
         using var noise = new NoiseSource(3);
-        return new VoiceConverter(_vocalist, _tokenizer, CPU, config).Convert(source, voice ?? _voice.S3Gen, noise, progress);
+        var converter = new VoiceConverter(_vocalist, _tokenizer, source, voice ?? _voice.S3Gen, noise, config);
+        var samples = new List<float>();
+        while (!converter.IsOver)
+        {
+            samples.AddRange(converter.Next(progress));
+        }
+
+        return ([.. samples], [.. converter.SpeechTokens]);
     }
 
     private static float Steepest(float[] samples) => samples.Zip(samples.Skip(1), (a, b) => MathF.Abs(b - a)).Max();

@@ -49,7 +49,7 @@ public sealed class ConvertTests : IDisposable
     {
         var path = _cli.In("ve.pt");
         var source = SyntheticTensors.FullSize("ve");
-        WriteTorch(path, source, items => items);
+        TorchArchive.WriteStateDict(path, source, items => items);
         var said = await Cli.RunAsync("convert", path, "--out", _cli.In("out"), "--json");
         Assert.Equal((0, 2, 14), (said.Code, Dropped(said), source.Tensors.Count - Dropped(said)));
         using (var converted = SafetensorsFile.Open(_cli.In("out/ve.safetensors")))
@@ -68,7 +68,7 @@ public sealed class ConvertTests : IDisposable
         var path = _cli.In("perth_net_250000.pth.tar");
         using (var source = SafetensorsFile.Open(Path.Combine(Cli.Tiny, "perth_net.safetensors")))
         {
-            WriteTorch(path, source, items => new Dictionary<object, object?> { ["model"] = items, ["step"] = 250000L });
+            TorchArchive.WriteStateDict(path, source, items => new Dictionary<object, object?> { ["model"] = items, ["step"] = 250000L });
         }
 
         var said = await Cli.RunAsync("convert", path, "--out", _cli.Folder, "--json");
@@ -150,21 +150,5 @@ public sealed class ConvertTests : IDisposable
         using var y = actual.Read(name);
         Assert.Equal((x.dtype, string.Join(',', x.shape)), (y.dtype, string.Join(',', y.shape)));
         Assert.True(x.bytes.SequenceEqual(y.bytes), name);
-    }
-
-    private static void WriteTorch(string path, ITensorSource source, Func<Dictionary<object, object?>, object?> wrap)
-    {
-        var storages = new List<(string Key, byte[] Data)>();
-        var items = new Dictionary<object, object?>();
-        foreach (var (name, info) in source.Tensors)
-        {
-            using var tensor = source.Read(name);
-            var key = $"{storages.Count}";
-            storages.Add((key, tensor.bytes.ToArray()));
-            var strides = info.Shape.Select((_, i) => info.Shape.Skip(i + 1).Aggregate(1L, (n, d) => n * d)).ToArray();
-            items.Add(name, (Action<PickleWriter>)(w => w.Tensor("FloatStorage", key, info.Count, 0, info.Shape, strides, "cuda:0")));
-        }
-
-        File.WriteAllBytes(path, TorchArchive.Of(PickleWriter.Whole(p => p.Value(wrap(items))), [.. storages]));
     }
 }

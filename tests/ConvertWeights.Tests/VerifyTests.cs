@@ -1,3 +1,4 @@
+using Chatterbox;
 using Chatterbox.Models;
 using Chatterbox.Weights;
 
@@ -31,6 +32,25 @@ public sealed class VerifyTests : IDisposable
             Assert.Null(variant.FaultsOf(part, source, out var read));
             Assert.Subset(source.Tensors.Keys.ToHashSet(), read.ToHashSet());
         }
+    }
+
+    public static TheoryData<string> Multilingual => [.. ChatterboxConfig.Published.Where(config => config.T3 == ChatterboxConfig.Multilingual.T3).Select(config => config.Name)];
+
+    [Theory, MemberData(nameof(Multilingual))]
+    public void Models_of_one_size_are_told_by_the_name_of_their_T3_and_keep_their_languages(string name)
+    {
+        var published = ChatterboxConfig.Published.Single(config => config.Name == name);
+        var table = new TensorInfo(ScalarType.Float32, [published.T3.TextVocabulary, published.T3.Backbone.HiddenSize]);
+        SafetensorsWriter.Write(_cli.In(published.Files.T3[0]), [TensorToWrite.From("text_emb.weight", zeros(table.Shape))]);
+        var found = CheckpointFolder.Open([_cli.Folder]).Variant.Config;
+        Assert.Equal((name, published.Text.DefaultLanguage), (found.Name, found.Text.DefaultLanguage));
+
+        // What convert writes beside the weights says the same.
+        found.Save(_cli.In(ChatterboxConfig.FileName));
+        var kept = CheckpointFolder.Open([_cli.Folder]).Variant.Config;
+        Assert.Equal((name, published.Text.DefaultLanguage), (kept.Name, kept.Text.DefaultLanguage));
+        Assert.Equal(published.Text.Languages, kept.Text.Languages);
+        Assert.Equal(published.Files.S3Gen, kept.Files.S3Gen);
     }
 
     [Fact]

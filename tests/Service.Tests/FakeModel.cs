@@ -8,7 +8,7 @@ namespace Chatterbox.Service.Tests;
 /// A model whose time is the test's: it makes a tone that depends on text, voice, seed and settings, at once or when it
 /// is let go.
 /// </summary>
-internal sealed class FakeModel : ISpeechModel
+internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
 {
     /// <summary>A text that is spoken in two pieces.</summary>
     public const string TwoPieces = "This sentence is the first of them, and it is long enough to be a piece by itself, or so its author did hope. "
@@ -105,15 +105,30 @@ internal sealed class FakeModel : ISpeechModel
     }
 
     /// <inheritdoc/>
-    public SpeechResult ConvertVoice(
-        AudioClip source, Voice target, long? seed = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default) =>
-        new(Tone("", target, new SamplingOptions { Seed = seed }), 0, [0], ReachedLimit: false);
+    public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null) => new Conversion(this, source, target, seed!.Value);
+
+    /// <summary>Sure of a loud recording, and of silence not at all.</summary>
+    public double? DetectWatermark(AudioClip recording) => recording.Samples.Max() is var peak && peak > 0 ? peak : null;
 
     /// <inheritdoc/>
-    public double? DetectWatermark(AudioClip recording) => 1;
-
-    /// <inheritdoc/>
-    public void Dispose() => _turns.Dispose();
+    public void Dispose() => unloaded?.Invoke();
 
     private static Voice MakeVoice(float mark) => new(new T3Prompt([mark], []), new S3GenPrompt([], [], []));
+
+    /// <summary>A piece for each second begun of the recording, which says its number.</summary>
+    private sealed class Conversion(FakeModel model, AudioClip source, Voice target, long seed) : IVoiceConversion
+    {
+        private int _next;
+
+        public IReadOnlyList<int> SpeechTokens => new int[(int)(source.Duration.TotalSeconds * SpeechResult.TokensPerSecond)];
+
+        public bool IsOver => _next >= source.Duration.TotalSeconds;
+
+        public float[] ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default) =>
+            model.Synthesize($"second {_next++}", target, new SamplingOptions { Seed = seed }, null, progress, cancel).Samples;
+
+        public void Dispose()
+        {
+        }
+    }
 }

@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
-using Chatterbox.Engine;
 using Microsoft.Extensions.DependencyInjection;
 using TorchSharp;
 
@@ -61,7 +60,7 @@ public sealed class LoadTests
                 Interlocked.Add(ref refused, await Stay(http, client % Requests, alone[client % Requests]));
             }
         }));
-        await TestService.Until(() => service.Services.GetRequiredService<ISpeechEngine>().Status is { Active: 0, Waiting: 0 });
+        await TestService.Until(() => service.Fleet.Default.Status is { Active: 0, Waiting: 0 });
         return refused;
     }
 

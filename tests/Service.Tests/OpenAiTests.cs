@@ -206,7 +206,7 @@ public sealed class OpenAiTests
 
         var models = await (await service.Http.GetAsync(new Uri("/v1/models", UriKind.Relative))).Json();
         Assert.Equal("list", models.GetProperty("object").GetString());
-        Assert.Equal(["id", "object", "created", "owned_by"], models.GetProperty("data")[0].Names());
+        Assert.Equal(["id", "object", "created", "owned_by", "state", "is_default", "languages", "unsupported_parameters"], models.GetProperty("data")[0].Names());
         var one = await (await service.Http.GetAsync(new Uri("/v1/models/fake", UriKind.Relative))).Json();
         Assert.Equal(models.GetProperty("data")[0].GetRawText(), one.GetRawText());
     }

@@ -1,3 +1,4 @@
+using Chatterbox.Service.Models;
 using Microsoft.Playwright;
 
 namespace Chatterbox.Service.Tests;
@@ -36,6 +37,36 @@ public sealed class PageTests
 
         var download = await page.RunAndWaitForDownloadAsync(() => page.Locator("#download").ClickAsync());
         Assert.Equal(samples, Wav.Read(await File.ReadAllBytesAsync(await download.PathAsync())).Length);
+    }
+
+    [Fact]
+    public async Task Another_model_is_heard_in_a_language_it_speaks()
+    {
+        var other = new FakeModel();
+        var served = new ServedModel("fake", "cpu", StandIn: false, () => new FakeModel());
+        await using var service = await TestService.Start(
+            models: [served, served with { Name = "other", Load = () => other, Languages = ["de", "fr"], Lacks = ["cfg_weight"] }]);
+        await using var browser = await Open(service);
+        var page = browser.Page;
+        await Assertions.Expect(page.Locator("#model-name option")).ToHaveTextAsync(["fake", "other"]);
+        await Assertions.Expect(page.Locator("#language")).ToBeHiddenAsync();
+        await page.Locator("#model-name").SelectOptionAsync("other");
+        await page.Locator("#language").SelectOptionAsync("fr");
+        await Assertions.Expect(page.Locator("#cfg_weight")).ToBeDisabledAsync();
+        await page.Locator("#exaggeration").FillAsync("0.8");
+        await page.Locator("#text").FillAsync(FakeModel.TwoPieces);
+        await page.Locator("#speak").ClickAsync();
+        await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("Done.");
+        Assert.Equal(2, other.Calls.Count);
+        Assert.All(other.Calls, call => Assert.Equal(("fr", 0.8, null), (call.Language, call.Sampling.Exaggeration, call.Sampling.CfgWeight)));
+        var download = await page.RunAndWaitForDownloadAsync(() => page.Locator("#download").ClickAsync());
+        var heard = Wav.Read(await File.ReadAllBytesAsync(await download.PathAsync())).Length;
+        Assert.Equal(heard, await page.EvaluateAsync<int>("chatterbox.pieces.reduce((sum, p) => sum + p.node.buffer.length, 0)"));
+        Assert.True(heard > other.Calls.Sum(call => FakeModel.Tone(call.Text, call.Voice, call.Sampling).Length));
+
+        await page.Locator("#text").FillAsync("This is unspeakable.");
+        await page.Locator("#speak").ClickAsync();
+        await Assertions.Expect(page.Locator("#error")).ToContainTextAsync("could not be spoken");
     }
 
     [Fact]

@@ -1,8 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
-using Chatterbox.Engine;
-using Microsoft.Extensions.DependencyInjection;
 
 namespace Chatterbox.Service.Tests;
 
@@ -15,7 +13,7 @@ public sealed class QueueTests
     public async Task A_full_queue_refuses_and_says_when_to_come_back()
     {
         await using var service = await TestService.Start(new() { ["Engine:MaxQueuedRequests"] = "1" });
-        var engine = service.Services.GetRequiredService<ISpeechEngine>();
+        var engine = service.Fleet.Default;
         service.Model.Holds = true;
         var first = service.Post("/speak", new { text = "One.", stream = true });
         await TestService.Until(() => engine.Status.Active == 1);
@@ -55,7 +53,7 @@ public sealed class QueueTests
         }
 
         await using var service = await TestService.Start();
-        var engine = service.Services.GetRequiredService<ISpeechEngine>();
+        var engine = service.Fleet.Default;
         service.Model.Holds = true;
         using var leaves = new CancellationTokenSource();
         var spoken = service.Post(Route, new { model = "fake", input = "I leave.", voice = "default", response_format = format }, cancel: leaves.Token);
@@ -118,7 +116,7 @@ public sealed class QueueTests
     public async Task A_stop_finishes_what_has_begun_and_refuses_the_rest()
     {
         await using var service = await TestService.Start(new() { ["Service:ShutdownSeconds"] = "60" });
-        var engine = service.Services.GetRequiredService<ISpeechEngine>();
+        var engine = service.Fleet.Default;
         service.Model.Holds = true;
         var begun = service.Post("/speak", new { text = "One. Two.", stream = true });
         await TestService.Until(() => engine.Status.Active == 1);
@@ -186,10 +184,10 @@ public sealed class QueueTests
         await using var service = await TestService.Start();
         service.Model.Holds = true;
         var many = Enumerable.Range(0, 4).Select(i => service.Post("/speak", new { text = $"Greedy {i}.", stream = true })).ToList();
-        await TestService.Until(() => service.Services.GetRequiredService<ISpeechEngine>().Status is { Active: 1, Waiting: 3 });
+        await TestService.Until(() => service.Fleet.Default.Status is { Active: 1, Waiting: 3 });
         using var elsewhere = TestClients.From("127.0.0.2", service.Address);
         var modest = elsewhere.PostAsync(new Uri("/speak", UriKind.Relative), new StringContent("""{"text":"Modest.","stream":true}""", Encoding.UTF8, "application/json"));
-        await TestService.Until(() => service.Services.GetRequiredService<ISpeechEngine>().Status.Waiting == 4);
+        await TestService.Until(() => service.Fleet.Default.Status.Waiting == 4);
         service.Model.LetGo(5);
         await Task.WhenAll([.. many, modest]);
         var order = service.Model.Calls.Select(c => c.Text).ToList();
@@ -239,7 +237,7 @@ public sealed class QueueTests
         Assert.Equal(Enumerable.Range(0, clients).Select(i => i % 10 == 3 ? "left" : i % 20 == 7 ? "garbage" : "heard"), outcomes);
         Assert.Equal(1, service.Model.MostAtOnce);
         Assert.Equal(1, service.Model.VoicesMade);
-        await TestService.Until(() => service.Services.GetRequiredService<ISpeechEngine>().Status is { Active: 0, Waiting: 0 });
+        await TestService.Until(() => service.Fleet.Default.Status is { Active: 0, Waiting: 0 });
     }
 
     /// <summary>ffmpeg processes that this test's service has started.</summary>

@@ -1,7 +1,6 @@
 using System.Net;
 using Chatterbox.Audio;
 using Chatterbox.Engine;
-using Microsoft.Extensions.DependencyInjection;
 
 namespace Chatterbox.Service.Tests;
 
@@ -28,9 +27,9 @@ public sealed class RealModelTests
         Assert.NotEqual(spoken, await Speak(service, new { model = "tiny", input = Input, voice = "default", response_format = "pcm", seed = 5 }));
 
         // The same speech as the engine makes with a voice of that recording.
-        var engine = service.Services.GetRequiredService<ISpeechEngine>();
+        var engine = service.Fleet.Default;
         var voice = await engine.CreateVoiceAsync(AudioFile.Load(Path.Combine(service.VoicesFolder, "Kennedy.wav")));
-        var job = engine.Submit(new SpeechRequest { Pieces = [Input], Voice = voice, Sampling = new() { Seed = 5 } });
+        var job = engine.Submit(new SpeechRequest { Pieces = [Input], Voice = voice, Sampling = new() { Seed = 5 } }, CancellationToken.None);
         var samples = new List<float>();
         await foreach (var happened in job.Events)
         {

@@ -4,7 +4,7 @@ using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json;
 using Chatterbox.Audio;
-using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Models;
 using Chatterbox.Service.Voices;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -37,6 +37,8 @@ internal sealed class TestService : IAsyncDisposable
 
     public IServiceProvider Services => _app.Services;
 
+    public ModelFleet Fleet => Services.GetRequiredService<ModelFleet>();
+
     /// <summary>The folder of everything that tests bring along.</summary>
     public static string Fixtures { get; } = Path.Combine(SourceFolder(), "..", "fixtures");
 
@@ -47,15 +49,20 @@ internal sealed class TestService : IAsyncDisposable
     /// <summary>Everything that was logged.</summary>
     public StringBuilder Log { get; private init; } = new();
 
-    /// <summary>Starts it with a <see cref="FakeModel"/>.</summary>
+    /// <summary>Starts it with a <see cref="FakeModel"/>, or with other models.</summary>
     public static Task<TestService> Start(
-        Dictionary<string, string?>? settings = null, Func<LoadedModel, LoadedModel>? describe = null, Action<WebApplicationBuilder>? configure = null, bool waitUntilReady = true)
+        Dictionary<string, string?>? settings = null, Func<ServedModel, ServedModel>? describe = null, Action<WebApplicationBuilder>? configure = null, bool waitUntilReady = true,
+        IReadOnlyList<ServedModel>? models = null)
     {
         var model = new FakeModel();
         return StartWith(model, settings, waitUntilReady, builder =>
         {
-            var loaded = new LoadedModel("fake", "cpu", StandIn: false, () => model);
-            builder.Services.AddSingleton(describe?.Invoke(loaded) ?? loaded);
+            var fake = new ServedModel("fake", "cpu", StandIn: false, () => model);
+            foreach (var served in models ?? [describe?.Invoke(fake) ?? fake])
+            {
+                builder.Services.AddSingleton(served);
+            }
+
             builder.Services.AddSingleton(new VoiceFormats(
                 (path, longest) => new FileInfo(path).Length <= longest.TotalMilliseconds // a millisecond for each byte
                     ? new AudioClip(new float[new FileInfo(path).Length], 1000)
@@ -92,7 +99,7 @@ internal sealed class TestService : IAsyncDisposable
         var service = new TestService(app, folder, model) { Log = log };
         if (waitUntilReady)
         {
-            await app.Services.GetRequiredService<Engine.ISpeechEngine>().Ready;
+            await service.Fleet.Ready;
         }
 
         return service;

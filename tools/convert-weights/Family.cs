@@ -52,10 +52,16 @@ internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part
         return Of(config, [config]) with { OtherFiles = like?.OtherFiles ?? [] };
     }
 
-    /// <summary>The published model that T3's weights are of, told by the size of its text table; null if of none.</summary>
-    public static Variant? OfT3(ITensorSource t3) => Published.FirstOrDefault(variant =>
-        t3.Tensors.GetValueOrDefault("text_emb.weight")?.Shape is [var rows, var columns]
-        && (rows, columns) == (variant.Config.T3.TextVocabulary, variant.Config.T3.Backbone.HiddenSize));
+    /// <summary>The published model that T3's weights are of, told by the size of its text table and, where several models
+    /// have one size, by the file's name; null if of none.</summary>
+    public static Variant? OfT3(ITensorSource t3)
+    {
+        var sized = Published.FirstOrDefault(variant =>
+            t3.Tensors.GetValueOrDefault("text_emb.weight")?.Shape is [var rows, var columns]
+            && (rows, columns) == (variant.Config.T3.TextVocabulary, variant.Config.T3.Backbone.HiddenSize));
+        var named = ChatterboxConfig.Published.FirstOrDefault(config => config.T3 == sized?.Config.T3 && config.Files.T3.Contains(t3.Name));
+        return named is null ? sized : Stated(named);
+    }
 
     /// <summary>The part that a file's tensors belong to, told by their names; null if to none.</summary>
     public static Part? PartOf(ITensorSource source)
@@ -80,9 +86,7 @@ internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part
                 _ = new T3Model(Config.T3, root, ops);
                 break;
             case Part.S3Gen:
-                _ = new Vocalist(Config, root, ops);
-                _ = new SpeechTokenizer(Config.Voices.SpeechTokenizer, root["tokenizer"], ops);
-                _ = new CamPlus(Config.Voices.CamPlus, root["speaker_encoder"]);
+                _ = new S3GenNetworks(Config, root, ops);
                 break;
             case Part.SpeakerEncoder:
                 _ = new SpeakerEncoder(Config.Voices.SpeakerEncoder, root);

@@ -130,7 +130,8 @@ internal static class VoiceCommand
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
         s3gen.Root.Skip("flow.*", "mel2wav.*");
-        var builder = new VoiceBuilder(config.Voices, speaker.Root, s3gen.Root, TorchOps.Plain);
+        var encoder = new SpeakerEncoder(config.Voices.SpeakerEncoder, speaker.Root);
+        var builder = new VoiceBuilder(config.Voices, encoder, new ReferenceEncoder(config.Voices.Reference, s3gen.Root, TorchOps.Plain));
         speaker.ThrowIfFaulty();
         s3gen.ThrowIfFaulty();
         return (builder.Build(clip), config.Name);

@@ -17,11 +17,14 @@ public sealed class EngineMetrics
     private readonly Counter<double> _audio;
     private readonly Counter<long> _speechTokens;
     private readonly Counter<long> _textTokens;
+    private readonly KeyValuePair<string, object?>[] _tags;
 
     /// <summary>Creates the instruments.</summary>
     /// <param name="meters">Makes the meter.</param>
-    public EngineMetrics(IMeterFactory meters)
+    /// <param name="model">Name of the engine's model, by which its measurements are told from those of others; null for none.</param>
+    public EngineMetrics(IMeterFactory meters, string? model = null)
     {
+        _tags = model is null ? [] : [new("model", model)];
         var meter = meters.Create(MeterName);
         _wait = meter.CreateHistogram(
             "chatterbox.queue.wait",
@@ -48,22 +51,28 @@ public sealed class EngineMetrics
         Traces.StartActivity("synthesize", ActivityKind.Internal, parent)?.SetTag("chatterbox.piece", piece).SetTag("chatterbox.characters", characters);
 
     /// <summary>A request's turn has come.</summary>
-    internal void Began(TimeSpan waited) => _wait.Record(waited.TotalSeconds);
+    internal void Began(TimeSpan waited) => _wait.Record(waited.TotalSeconds, _tags);
 
     /// <summary>A piece has been made.</summary>
     internal void Spoke(SpeechResult speech, TimeSpan taken)
     {
-        _audio.Add(speech.Duration.TotalSeconds);
-        _speechTokens.Add(speech.SpeechTokens.Count);
-        _textTokens.Add(speech.TextTokens);
-        if (speech.Samples.Length > 0)
-        {
-            _realTimeFactor.Record(taken / speech.Duration);
-        }
-
+        Made(speech.Samples.Length, taken);
+        _speechTokens.Add(speech.SpeechTokens.Count, _tags);
+        _textTokens.Add(speech.TextTokens, _tags);
         if (taken > TimeSpan.Zero)
         {
-            _tokenRate.Record(speech.SpeechTokens.Count / taken.TotalSeconds);
+            _tokenRate.Record(speech.SpeechTokens.Count / taken.TotalSeconds, _tags);
+        }
+    }
+
+    /// <summary>Audio has been made.</summary>
+    internal void Made(int samples, TimeSpan taken)
+    {
+        var seconds = samples / (double)SpeechResult.SampleRate;
+        _audio.Add(seconds, _tags);
+        if (seconds > 0)
+        {
+            _realTimeFactor.Record(taken.TotalSeconds / seconds, _tags);
         }
     }
 }

@@ -14,12 +14,12 @@ public interface ISpeechEngine : IAsyncDisposable
     Task Ready { get; }
 
     /// <summary>Puts a request into the queue.</summary>
-    /// <param name="request">What to say.</param>
+    /// <param name="request">What to say: a <see cref="SpeechRequest"/> or a <see cref="ConversionRequest"/>.</param>
     /// <param name="cancel">Gives the request up: its place is free before the next speech token.</param>
     /// <exception cref="EngineBusyException">The queue is full.</exception>
     /// <exception cref="UnavailableException">The engine is stopping or its model could not be loaded.</exception>
     /// <exception cref="RequestException">The request has no pieces.</exception>
-    SpeechJob Submit(SpeechRequest request, CancellationToken cancel = default);
+    SpeechJob Submit(EngineRequest request, CancellationToken cancel = default);
 
     /// <summary>Makes a voice from a recording, on a model's thread, ahead of waiting speech.</summary>
     /// <exception cref="VoiceException">The recording is too short, too long or silent.</exception>
@@ -45,7 +45,11 @@ public sealed record SpeechJob(int Position, TimeSpan? ExpectedWait, IAsyncEnume
 /// <param name="Waiting">Requests that have not begun.</param>
 /// <param name="Active">Requests that have begun.</param>
 /// <param name="Capacity">Most requests that may wait.</param>
-public sealed record EngineStatus(EngineState State, int Waiting, int Active, int Capacity);
+public sealed record EngineStatus(EngineState State, int Waiting, int Active, int Capacity)
+{
+    /// <summary>Time until all that is in hand is spoken, from what the engine has measured; null before it has.</summary>
+    public TimeSpan? ExpectedWait { get; init; }
+}
 
 /// <summary>Where an engine is in its life.</summary>
 public enum EngineState

@@ -17,11 +17,31 @@ public interface ISpeechModel : IDisposable
     /// <exception cref="VoiceException">The recording is too short, too long or silent.</exception>
     Voice CreateVoice(AudioClip recording);
 
-    /// <summary>Says a recording again in another voice.</summary>
-    /// <exception cref="VoiceException">The recording cannot be used, or the voice is not of this model.</exception>
-    /// <exception cref="OperationCanceledException">Cancelled; observed before each flow step.</exception>
-    SpeechResult ConvertVoice(AudioClip source, Voice target, long? seed = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default);
+    /// <summary>Begins to say a recording again in another voice: its words and their timing stay.</summary>
+    /// <param name="source">Speech, of any length.</param>
+    /// <param name="target">Who is to have said it; of the voice, only what S3Gen knows counts.</param>
+    /// <param name="seed">The same seed gives the same speech; null draws one.</param>
+    /// <exception cref="VoiceException">The recording is too short, or holds numbers that are no samples.</exception>
+    IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null);
 
     /// <summary>How sure the detector is that samples carry the watermark, 0 to 1; null where there is nothing to judge, as in silence.</summary>
     double? DetectWatermark(AudioClip recording);
+}
+
+/// <summary>A recording on its way into another voice. It belongs to the model that began it, and is used by one thread at a time.</summary>
+public interface IVoiceConversion : IDisposable
+{
+    /// <summary>Speech tokens that the recording was heard as, 25 a second.</summary>
+    IReadOnlyList<int> SpeechTokens { get; }
+
+    /// <summary>Whether all of it has been said.</summary>
+    bool IsOver { get; }
+
+    /// <summary>Says the next stretch, half a minute or less.</summary>
+    /// <param name="progress">Told how far the whole is.</param>
+    /// <param name="cancel">Looked at before each step of the flow.</param>
+    /// <returns>Watermarked samples that follow those returned before.</returns>
+    /// <exception cref="VoiceException">The voice is not of this model.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    float[] ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default);
 }

@@ -50,7 +50,7 @@ public sealed class SpeechEngine : ISpeechEngine
             lock (_gate)
             {
                 var begun = _queue.All.Count(s => s.HasBegun);
-                return new EngineStatus(_state, _queue.Count - begun, begun + _speaking.Count, _options.MaxQueuedRequests);
+                return new EngineStatus(_state, _queue.Count - begun, begun + _speaking.Count, _options.MaxQueuedRequests) { ExpectedWait = ExpectedWait() };
             }
         }
     }
@@ -59,15 +59,15 @@ public sealed class SpeechEngine : ISpeechEngine
     public Task Ready => _ready.Task;
 
     /// <inheritdoc/>
-    public SpeechJob Submit(SpeechRequest request, CancellationToken cancel = default)
+    public SpeechJob Submit(EngineRequest request, CancellationToken cancel = default)
     {
-        if (request.Pieces.Count == 0)
+        if (request.PieceCount == 0)
         {
-            throw new RequestException("There is nothing to say: the request has no pieces of text. Send at least one.", nameof(request.Pieces));
+            throw new RequestException("There is nothing to say: the request has no pieces of text. Send at least one.", nameof(SpeechRequest.Pieces));
         }
 
         cancel.ThrowIfCancellationRequested();
-        request = request with { Sampling = request.Sampling with { Seed = request.Sampling.Seed ?? Random.Shared.NextInt64() } };
+        request = request.WithSeed();
         SpeechSequence sequence;
         int position;
         TimeSpan? wait;
@@ -75,7 +75,7 @@ public sealed class SpeechEngine : ISpeechEngine
         {
             ThrowIfClosed();
             position = _queue.Count + _speaking.Count;
-            wait = Estimate(_queue.All.Concat(_speaking).Sum(s => s.CharactersLeft));
+            wait = ExpectedWait();
             if (_queue.All.Count(s => !s.HasBegun) >= _options.MaxQueuedRequests)
             {
                 throw new EngineBusyException(
@@ -189,11 +189,15 @@ public sealed class SpeechEngine : ISpeechEngine
 
     private void OnLoadFailed(Exception error)
     {
-        _logger.LogError(error, "The model could not be loaded");
         List<SpeechSequence> refused = [];
         List<Errand> undone = [];
         lock (_gate)
         {
+            if (_state != EngineState.Stopping)
+            {
+                _logger.LogError(error, "The model could not be loaded");
+            }
+
             if (_loaded == 0)
             {
                 _state = EngineState.Failed;
@@ -244,30 +248,19 @@ public sealed class SpeechEngine : ISpeechEngine
             _metrics?.Began(sequence.Age);
         }
 
-        var (piece, text, sampling) = sequence.Begin();
+        var piece = sequence.Begin();
         SpeechEvent happened;
-        var started = _time.GetTimestamp();
-        using var trace = EngineMetrics.Trace(sequence.Trace, piece, text.Length);
+        using var trace = EngineMetrics.Trace(sequence.Trace, piece, sequence.Request.CharactersOf(piece));
         try
         {
             var voice = sequence.Request.Voice ?? model.BuiltInVoice
                 ?? throw new VoiceException("The model has no voice of its own. Send a request with a voice made from a recording.");
-            SpeechResult Synthesize(SamplingOptions options) => model.Synthesize(text, voice, options, sequence.Request.Language, progress: null, sequence.Ended);
-            var (speech, repair) = _options.GuardQuality ? QualityGuard.Speak(text, sampling, Synthesize) : (Synthesize(sampling), null);
-            if (repair is not null)
+            happened = sequence.Request switch
             {
-                _logger.LogInformation("Piece {Piece} of request {Request}: {Repair}", piece + 1, sequence.Request.Name, repair);
-            }
-
-            if (speech.UnknownCharacters.Count > 0)
-            {
-                _logger.LogWarning("Piece {Piece} of request {Request} has characters that the model does not know: {Characters}", piece + 1, sequence.Request.Name, string.Join(' ', speech.UnknownCharacters));
-            }
-
-            happened = new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens.Count) { Repair = repair };
-            var taken = _time.GetElapsedTime(started);
-            Measure(text.Length, taken);
-            _metrics?.Spoke(speech, taken);
+                SpeechRequest request => Speak(model, request, piece, voice, sequence.Ended),
+                ConversionRequest request => Convert(model, request, voice, sequence),
+                _ => throw new NotSupportedException($"The engine does not know requests of type {sequence.Request.GetType()}."),
+            };
         }
         catch (OperationCanceledException) when (sequence.Ended.IsCancellationRequested)
         {
@@ -296,6 +289,38 @@ public sealed class SpeechEngine : ISpeechEngine
         {
             LeaveQueue(sequence);
         }
+    }
+
+    private AudioChunk Speak(ISpeechModel model, SpeechRequest request, int piece, Voice voice, CancellationToken ended)
+    {
+        var (text, started) = (request.Pieces[piece], _time.GetTimestamp());
+        SpeechResult Synthesize(SamplingOptions options) => model.Synthesize(text, voice, options, request.Language, progress: null, ended);
+        var sampling = request.SamplingOf(piece);
+        var (speech, repair) = _options.GuardQuality ? QualityGuard.Speak(text, sampling, Synthesize) : (Synthesize(sampling), null);
+        if (repair is not null)
+        {
+            _logger.LogInformation("Piece {Piece} of request {Request}: {Repair}", piece + 1, request.Name, repair);
+        }
+
+        if (speech.UnknownCharacters.Count > 0)
+        {
+            _logger.LogWarning("Piece {Piece} of request {Request} has characters that the model does not know: {Characters}", piece + 1, request.Name, string.Join(' ', speech.UnknownCharacters));
+        }
+
+        var taken = _time.GetElapsedTime(started);
+        Measure(text.Length, taken);
+        _metrics?.Spoke(speech, taken);
+        return new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens.Count) { Repair = repair };
+    }
+
+    /// <summary>The next stretch of a recording; then it is another client's turn.</summary>
+    private AudioChunk Convert(ISpeechModel model, ConversionRequest request, Voice voice, SpeechSequence sequence)
+    {
+        var started = _time.GetTimestamp();
+        var conversion = sequence.Conversion ??= model.BeginConversion(request.Recording, voice, request.Seed);
+        var samples = conversion.ConvertNext(progress: null, sequence.Ended);
+        _metrics?.Made(samples.Length, _time.GetElapsedTime(started));
+        return new AudioChunk(Piece: 0, samples, conversion.IsOver, TextTokens: 0, conversion.IsOver ? conversion.SpeechTokens.Count : 0);
     }
 
     private void LeaveQueue(SpeechSequence sequence)
@@ -387,8 +412,8 @@ public sealed class SpeechEngine : ISpeechEngine
         }
     }
 
-    private TimeSpan? Estimate(int characters) =>
-        _secondsPerCharacter is { } each ? TimeSpan.FromSeconds(each * characters / _workers) : null;
+    private TimeSpan? ExpectedWait() =>
+        _secondsPerCharacter is { } each ? TimeSpan.FromSeconds(each * _queue.All.Concat(_speaking).Sum(s => s.CharactersLeft) / _workers) : null;
 
     /// <summary>Work for a model's thread that is not speech.</summary>
     private sealed record Errand(Action<ISpeechModel> Run, Action<Exception> Fail);

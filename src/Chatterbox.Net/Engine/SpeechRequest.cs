@@ -1,13 +1,38 @@
+using Chatterbox.Audio;
+
 namespace Chatterbox.Engine;
 
 /// <summary>One request to the engine.</summary>
-public sealed record SpeechRequest
+public abstract record EngineRequest
 {
-    /// <summary>What to say, in pieces that are spoken one by one (sentences, usually). Each is a unit of progress, of failure and of fairness.</summary>
-    public required IReadOnlyList<string> Pieces { get; init; }
+    private protected EngineRequest()
+    {
+    }
 
     /// <summary>Who says it; null for the model's own voice.</summary>
     public Voice? Voice { get; init; }
+
+    /// <summary>What the log calls the request.</summary>
+    public string Name { get; init; } = "unnamed";
+
+    /// <summary>Who asks: requests of different clients take turns, those of one client wait for each other.</summary>
+    public string Client { get; init; } = "";
+
+    /// <summary>How many units of progress and of failure it has.</summary>
+    internal abstract int PieceCount { get; }
+
+    /// <summary>The work of a piece, in characters of text.</summary>
+    internal abstract int CharactersOf(int piece);
+
+    /// <summary>The same request, with a seed where it had none.</summary>
+    internal abstract EngineRequest WithSeed();
+}
+
+/// <summary>A text to be spoken.</summary>
+public sealed record SpeechRequest : EngineRequest
+{
+    /// <summary>What to say, in pieces that are spoken one by one (sentences, usually). Each is a unit of progress, of failure and of fairness.</summary>
+    public required IReadOnlyList<string> Pieces { get; init; }
 
     /// <summary>How speech tokens are chosen. Piece i uses seed + i, so that a piece does not depend on the others.</summary>
     public SamplingOptions Sampling { get; init; } = new();
@@ -15,18 +40,39 @@ public sealed record SpeechRequest
     /// <summary>Language code for models that speak several; null lets the model decide.</summary>
     public string? Language { get; init; }
 
-    /// <summary>What the log calls the request.</summary>
-    public string Name { get; init; } = "unnamed";
+    internal override int PieceCount => Pieces.Count;
 
-    /// <summary>Who asks: requests of different clients take turns, those of one client wait for each other.</summary>
-    public string Client { get; init; } = "";
+    internal override int CharactersOf(int piece) => Pieces[piece].Length;
+
+    internal override EngineRequest WithSeed() => this with { Sampling = Sampling with { Seed = Sampling.Seed ?? Random.Shared.NextInt64() } };
+
+    /// <summary>A piece's sampling, with its own seed.</summary>
+    internal SamplingOptions SamplingOf(int piece) => Sampling with { Seed = unchecked(Sampling.Seed!.Value + piece) };
+}
+
+/// <summary>A recording to be said again in another voice, stretch by stretch: each is a unit of fairness, all are one piece.</summary>
+public sealed record ConversionRequest : EngineRequest
+{
+    private const int CharactersPerSecond = 15;
+
+    /// <summary>What to say again.</summary>
+    public required AudioClip Recording { get; init; }
+
+    /// <summary>The same seed gives the same speech; null draws one.</summary>
+    public long? Seed { get; init; }
+
+    internal override int PieceCount => 1;
+
+    internal override int CharactersOf(int piece) => (int)(Recording.Duration.TotalSeconds * CharactersPerSecond);
+
+    internal override EngineRequest WithSeed() => this with { Seed = Seed ?? Random.Shared.NextInt64() };
 }
 
 /// <summary>Something that happened to a request; in the order of its pieces.</summary>
 public abstract record SpeechEvent;
 
 /// <summary>A piece's audio, or the next part of it.</summary>
-/// <param name="Piece">Index into <see cref="SpeechRequest.Pieces"/>.</param>
+/// <param name="Piece">Index into <see cref="SpeechRequest.Pieces"/>; 0 for a recording.</param>
 /// <param name="Samples">Mono samples in [−1, 1] at 24 kHz, following the chunk before without a gap.</param>
 /// <param name="EndsPiece">True if the piece has no more chunks.</param>
 /// <param name="TextTokens">Text tokens of the piece; 0 but on its last chunk.</param>
@@ -38,6 +84,6 @@ public sealed record AudioChunk(int Piece, float[] Samples, bool EndsPiece, int 
 }
 
 /// <summary>A piece could not be spoken; the pieces after it still are.</summary>
-/// <param name="Piece">Index into <see cref="SpeechRequest.Pieces"/>.</param>
+/// <param name="Piece">Index into <see cref="SpeechRequest.Pieces"/>; 0 for a recording.</param>
 /// <param name="Error">Why.</param>
 public sealed record PieceFailed(int Piece, Exception Error) : SpeechEvent;

@@ -15,7 +15,7 @@ internal sealed class SpeechSequence : IDisposable
     private readonly long _arrived;
     private bool _isOver;
 
-    public SpeechSequence(SpeechRequest request, double timeoutSeconds, TimeProvider time, CancellationToken caller)
+    public SpeechSequence(EngineRequest request, double timeoutSeconds, TimeProvider time, CancellationToken caller)
     {
         Request = request;
         _caller = caller;
@@ -28,7 +28,7 @@ internal sealed class SpeechSequence : IDisposable
         Ended = _ended.Token;
     }
 
-    public SpeechRequest Request { get; }
+    public EngineRequest Request { get; }
 
     /// <summary>The trace of whoever asked.</summary>
     public ActivityContext Trace { get; }
@@ -45,26 +45,28 @@ internal sealed class SpeechSequence : IDisposable
     public bool HasBegun { get; private set; }
 
     /// <summary>Characters that have not been spoken yet: the measure of the work left.</summary>
-    public int CharactersLeft => Request.Pieces.Skip(NextPiece).Sum(piece => piece.Length);
+    public int CharactersLeft => Enumerable.Range(NextPiece, Request.PieceCount - NextPiece).Sum(Request.CharactersOf);
+
+    /// <summary>A recording's conversion once it has begun; goes with the request.</summary>
+    public IVoiceConversion? Conversion { get; set; }
 
     public IAsyncEnumerable<SpeechEvent> Events => _events.Reader.ReadAllAsync(CancellationToken.None);
 
     /// <summary>Marks the next piece as being spoken.</summary>
-    /// <returns>Its index, text, and sampling options with the piece's own seed.</returns>
-    public (int Piece, string Text, SamplingOptions Sampling) Begin()
+    /// <returns>Its index.</returns>
+    public int Begin()
     {
         HasBegun = true;
-        var sampling = Request.Sampling with { Seed = unchecked(Request.Sampling.Seed!.Value + NextPiece) };
-        return (NextPiece, Request.Pieces[NextPiece], sampling);
+        return NextPiece;
     }
 
     /// <summary>Hands over what happened to the piece that was begun.</summary>
-    /// <returns>True if more pieces follow; otherwise the request is over.</returns>
+    /// <returns>True if more follows; otherwise the request is over.</returns>
     public bool Advance(SpeechEvent last)
     {
         _events.Writer.TryWrite(last);
-        NextPiece++;
-        if (NextPiece < Request.Pieces.Count)
+        NextPiece += last is AudioChunk { EndsPiece: false } ? 0 : 1;
+        if (NextPiece < Request.PieceCount)
         {
             return true;
         }
@@ -100,6 +102,7 @@ internal sealed class SpeechSequence : IDisposable
             _isOver = true;
         }
 
+        Conversion?.Dispose();
         _ended.Dispose();
         _deadline.Dispose();
     }

@@ -18,6 +18,9 @@ internal sealed partial class HubCache(ModelHubOptions options, string repositor
     /// <summary>True if a revision is a commit, which never changes.</summary>
     public static bool IsCommit(string revision) => Commit().IsMatch(revision);
 
+    /// <summary>True if a file's name is the SHA-256 of its content, as the names of large contents are.</summary>
+    public static bool IsSha256(string name) => Sha256().IsMatch(name);
+
     /// <summary>Folder of a commit's files.</summary>
     public string Snapshot(string commit) => Path.Combine(Root, "snapshots", commit);
 
@@ -73,7 +76,7 @@ internal sealed partial class HubCache(ModelHubOptions options, string repositor
             return false;
         }
 
-        var named = Sha256().IsMatch(found.Name) ? found.Name : null;
+        var named = IsSha256(found.Name) ? found.Name : null;
         return file.Sha256 is null || (named is null && !byHash) || (named ?? ContentHash.Sha256(found.FullName)) == file.Sha256;
     }
 

@@ -10,7 +10,7 @@ namespace Chatterbox.Models;
 public static class SyntheticCheckpoint
 {
     /// <summary>Grows when the same name stands for other weights.</summary>
-    internal const int Version = 2;
+    internal const int Version = 3;
 
     private const string Resources = "Chatterbox.Models.Assets.";
     private const int VoiceTokens = 50;      // a prompt of 2 s
@@ -107,12 +107,7 @@ public static class SyntheticCheckpoint
         (string File, Action<WeightScope> Build)[] files =
         [
             (config.Files.SpeakerEncoder[0], root => _ = new SpeakerEncoder(config.Voices.SpeakerEncoder, root)),
-            (config.Files.S3Gen[0], root =>
-            {
-                _ = new Vocalist(config, root, ops);
-                _ = new SpeechTokenizer(config.Voices.SpeechTokenizer, root["tokenizer"], ops);
-                _ = new CamPlus(config.Voices.CamPlus, root["speaker_encoder"]);
-            }),
+            (config.Files.S3Gen[0], root => _ = new S3GenNetworks(config, root, ops)),
             (config.Files.Watermark[0], root => _ = new PerthWatermarker(config.Watermark, root)),
             (config.Files.T3[0], root => _ = new T3Model(config.T3, root, ops)),
         ];

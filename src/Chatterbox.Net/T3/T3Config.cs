@@ -183,7 +183,7 @@ internal sealed record Gpt2Config(int Layers = 24, int HiddenSize = 1024, int He
         : throw new ArgumentOutOfRangeException(nameof(maxLength), maxLength, $"The configuration needs sequences longer than the table of {Positions} positions.");
 
     /// <inheritdoc/>
-    public override BackboneConfig Shrink() => this with { Layers = 2, HiddenSize = 64, Heads = 2, MlpSize = 128 };
+    public override BackboneConfig Shrink() => this with { Layers = Layers / 12, HiddenSize = 64, Heads = 2, MlpSize = 128 };
 }
 
 /// <summary>Sizes of the Perceiver resampler.</summary>

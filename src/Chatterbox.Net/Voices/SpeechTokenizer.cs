@@ -47,6 +47,7 @@ internal sealed class SpeechTokenizer
     {
         _config = config;
         _dtype = weights.DType;
+        Device = weights.Device;
         _mel = new(config.Mel, weights);
         var encoder = weights["encoder"];
         _conv1 = new(encoder["conv1"], config.Mel.Bands, config.HiddenSize, kernel: 3, stride: 2, padding: 1);
@@ -56,6 +57,9 @@ internal sealed class SpeechTokenizer
         _quantizer = new(config, weights["quantizer"]["_codebook"]);
         weights.Skip("_mel_filters", "window");   // computed: some checkpoints lack them
     }
+
+    /// <summary>Where the weights are.</summary>
+    public Device Device { get; }
 
     /// <summary>Fewest samples that can be tokenised.</summary>
     public int MinSamples => _mel.MinSamples;

@@ -1,5 +1,3 @@
-using Chatterbox.Audio;
-
 namespace Chatterbox.Voices;
 
 /// <summary>How much of a recording each network hears, and what a recording must be. Source: chatterbox tts.py and tts_turbo.py.</summary>
@@ -15,9 +13,6 @@ internal sealed record VoiceConfig(int T3PromptSeconds, int MaxT3PromptTokens, d
     /// <summary>Turbo and Nano.</summary>
     public static VoiceConfig Turbo { get; } = new(T3PromptSeconds: 15, MaxT3PromptTokens: 375, MinSeconds: 5, TargetLoudness: -27);
 
-    /// <summary>Beginning of the recording that S3Gen continues, in seconds.</summary>
-    public int S3GenPromptSeconds { get; init; } = 10;
-
     /// <summary>What is this much quieter than the loudest moment is silence at the recording's ends, in dB.</summary>
     public float SilenceDecibels { get; init; } = 20;
 
@@ -27,12 +22,6 @@ internal sealed record VoiceConfig(int T3PromptSeconds, int MaxT3PromptTokens, d
     /// <summary>Sizes of the voice encoder.</summary>
     public SpeakerEncoderConfig SpeakerEncoder { get; init; } = new();
 
-    /// <summary>Sizes of the speech tokenizer.</summary>
-    public SpeechTokenizerConfig SpeechTokenizer { get; init; } = new();
-
-    /// <summary>Sizes of CAM++.</summary>
-    public CamPlusConfig CamPlus { get; init; } = new();
-
-    /// <summary>The spectrogram that S3Gen continues.</summary>
-    public MelConfig Mel { get; init; } = MelConfig.S3Gen;
+    /// <summary>How S3Gen hears a recording.</summary>
+    public ReferenceConfig Reference { get; init; } = new();
 }

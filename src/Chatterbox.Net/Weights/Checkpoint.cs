@@ -6,13 +6,12 @@ namespace Chatterbox.Weights;
 internal sealed class Checkpoint
 {
     private readonly string _folder;
-    private readonly string _watermark;
 
     private Checkpoint(string folder, ChatterboxConfig config, string watermark)
     {
         _folder = folder;
         Config = config;
-        _watermark = watermark;
+        WatermarkPath = watermark;
     }
 
     /// <summary>The variant that the folder holds.</summary>
@@ -20,6 +19,9 @@ internal sealed class Checkpoint
 
     /// <summary>Path of the text tokenizer's first file.</summary>
     public string TokenizerPath => Path.Combine(_folder, Config.Files.Tokenizer[0]);
+
+    /// <summary>Paths of every file that text is encoded by.</summary>
+    public IEnumerable<string> TextPaths => Config.Files.Tokenizer.Select(file => Path.Combine(_folder, file)).Concat(CangjiePath is { } table ? [table] : []);
 
     /// <summary>Path of the table that Chinese is spelled by, or null.</summary>
     public string? CangjiePath => Find(_folder, Config.Files.Cangjie);
@@ -71,16 +73,21 @@ internal sealed class Checkpoint
     }
 
     /// <summary>Weights of T3.</summary>
-    public WeightStore OpenT3(Device device, ScalarType dtype) => Open(PathOf(Config.Files.T3), device, dtype);
+    public string T3Path => PathOf(Config.Files.T3);
 
-    /// <summary>Weights of S3Gen, HiFT, the S3 tokenizer and CAM++, in float32.</summary>
-    public WeightStore OpenS3Gen(Device device) => Open(PathOf(Config.Files.S3Gen), device, ScalarType.Float32);
+    /// <summary>Weights of S3Gen, HiFT, the S3 tokenizer and CAM++.</summary>
+    public string S3GenPath => PathOf(Config.Files.S3Gen);
 
-    /// <summary>Weights of the voice encoder, in float32.</summary>
-    public WeightStore OpenSpeakerEncoder(Device device) => Open(PathOf(Config.Files.SpeakerEncoder), device, ScalarType.Float32);
+    /// <summary>Weights of the voice encoder.</summary>
+    public string SpeakerEncoderPath => PathOf(Config.Files.SpeakerEncoder);
 
-    /// <summary>Weights of the watermark, in float32.</summary>
-    public WeightStore OpenWatermark(Device device) => Open(_watermark, device, ScalarType.Float32);
+    /// <summary>Weights of the watermark.</summary>
+    public string WatermarkPath { get; }
+
+    /// <summary>Opens a file of weights, of either format.</summary>
+    /// <exception cref="CheckpointException">The file is damaged.</exception>
+    public static ITensorSource OpenFile(string path) =>
+        Path.GetExtension(path) == ".safetensors" ? SafetensorsFile.Open(path) : TorchFile.Open(path);
 
     /// <summary>The voice that comes with the model, or null.</summary>
     public Voice? ReadVoice()
@@ -102,9 +109,6 @@ internal sealed class Checkpoint
         names.Select(name => Path.Combine(folder, name)).FirstOrDefault(File.Exists);
 
     private static string AnyOf(IReadOnlyList<string> names) => string.Join(" or ", names);
-
-    private static WeightStore Open(string path, Device device, ScalarType dtype) =>
-        new(Path.GetExtension(path) == ".safetensors" ? SafetensorsFile.Open(path) : TorchFile.Open(path), device, dtype);
 
     private string PathOf(IReadOnlyList<string> names) => Find(_folder, names) ?? Path.Combine(_folder, names[0]);
 }

@@ -23,9 +23,15 @@ internal static class ConvertCommand
     {
         var source = AudioFile.Load(parsed.GetRequiredValue(Source).FullName, cancel);
         var seed = parsed.GetValue(Seed) ?? Random.Shared.NextInt64();
-        float[] samples = [];
+        var samples = new List<float>();
         await ModelCommand.WithModelAsync(parsed, "conversion", (model, progress) =>
-            samples = model.ConvertVoice(source, ModelCommand.VoiceOf(model, parsed.GetValue(Voice)), seed, progress, cancel).Samples, cancel);
-        ModelCommand.Write(parsed.GetRequiredValue(Out), samples, seed);
+        {
+            using var conversion = model.BeginConversion(source, ModelCommand.VoiceOf(model, parsed.GetValue(Voice)), seed);
+            while (!conversion.IsOver)
+            {
+                samples.AddRange(conversion.ConvertNext(progress, cancel));
+            }
+        }, cancel);
+        ModelCommand.Write(parsed.GetRequiredValue(Out), [.. samples], seed);
     }
 }

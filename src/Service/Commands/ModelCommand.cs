@@ -3,7 +3,7 @@ using System.Globalization;
 using Chatterbox.Audio;
 using Chatterbox.Engine;
 using Chatterbox.Models;
-using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Models;
 using Chatterbox.Voices;
 using Spectre.Console;
 
@@ -50,7 +50,7 @@ internal static class ModelCommand
         {
             using var logging = LoggerFactory.Create(log => log.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace));
             var find = context.AddTask("model", maxValue: 1);
-            var found = await ModelLoader.FindAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Device), logging, new Share(find, 0, 0.9), cancel);
+            var found = await ModelLoader.FindAsync(parsed.GetRequiredValue(Model), parsed.GetValue(Device), new SharedParts(), logging, new Share(find, 0, 0.9), cancel);
             using var model = found.Load();
             find.Value = 1;
             var bar = context.AddTask(what, maxValue: 1);

@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Chatterbox.Service.OpenAi;
+using Chatterbox.Service.Recordings;
 using Chatterbox.Service.Speak;
 using Microsoft.AspNetCore.Mvc;
 
@@ -20,6 +21,7 @@ namespace Chatterbox.Service.Hosting;
 [JsonSerializable(typeof(ModelList))]
 [JsonSerializable(typeof(OpenAiVoiceList))]
 [JsonSerializable(typeof(OpenAiVoice))]
+[JsonSerializable(typeof(WatermarkReport))]
 [JsonSerializable(typeof(HealthReport))]
 [JsonSerializable(typeof(ServiceInformation))]
 [JsonSerializable(typeof(ProblemDetails))]

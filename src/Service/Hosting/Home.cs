@@ -1,10 +1,11 @@
 using System.Reflection;
+using Chatterbox.Service.Models;
 using Microsoft.Net.Http.Headers;
 
 namespace Chatterbox.Service.Hosting;
 
 /// <summary>What the service is and where to go on.</summary>
-internal sealed record ServiceInformation(string Service, string Version, string Model, string Device, IReadOnlyList<string> Endpoints);
+internal sealed record ServiceInformation(string Service, string Version, string Model, string Device, IReadOnlyList<string> Models, IReadOnlyList<string> Endpoints);
 
 /// <summary>The address without a path: information for programs, the page for people.</summary>
 internal static class Home
@@ -19,7 +20,7 @@ internal static class Home
         .Produces<ServiceInformation>()
         .AlsoAnswers<string>("text/html");
 
-    private static IResult Show(HttpContext http, LoadedModel model, EndpointDataSource endpoints, IWebHostEnvironment environment)
+    private static IResult Show(HttpContext http, ModelFleet fleet, EndpointDataSource endpoints, IWebHostEnvironment environment)
     {
         http.Response.Headers.Vary = HeaderNames.Accept;
         var page = environment.WebRootFileProvider.GetFileInfo("index.html");
@@ -32,7 +33,7 @@ internal static class Home
         var routes = endpoints.Endpoints.OfType<RouteEndpoint>()
             .SelectMany(e => e.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods.Select(m => $"{m} {e.RoutePattern.RawText}") ?? [])
             .Distinct();
-        return TypedResults.Ok(new ServiceInformation("Chatterbox.Net", Version, model.Name, model.Device, [.. routes]));
+        return TypedResults.Ok(new ServiceInformation("Chatterbox.Net", Version, fleet.Default.Name, fleet.Default.Served.Device, [.. fleet.All.Select(model => model.Name)], [.. routes]));
     }
 
     private static bool PrefersHtml(HttpRequest request) =>

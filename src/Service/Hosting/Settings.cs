@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using Chatterbox.Engine;
+using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Voices;
 using Microsoft.Extensions.Options;
@@ -30,6 +31,7 @@ internal static class Settings
     /// <exception cref="SettingException">One is wrong.</exception>
     public static void AddSettings(this WebApplicationBuilder builder)
     {
+        builder.Add<ModelsOptions>(ModelsOptions.Section);
         builder.Add<EngineOptions>("Engine");
         builder.Add<VoiceOptions>(VoiceOptions.Section);
         builder.Add<OpenAiOptions>(OpenAiOptions.Section);

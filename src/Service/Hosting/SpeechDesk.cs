@@ -1,31 +1,33 @@
 using System.Diagnostics;
 using System.Globalization;
 using Chatterbox.Engine;
+using Chatterbox.Service.Models;
 using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.Hosting;
 
 /// <summary>Where every route hands in its requests for speech: they are counted, measured, and told in the log.</summary>
-internal sealed class SpeechDesk(ISpeechEngine engine, ServiceMetrics metrics, IOptions<ServiceOptions> options, ILogger<SpeechDesk> logger)
+internal sealed class SpeechDesk(ServiceMetrics metrics, IOptions<ServiceOptions> options, ILogger<SpeechDesk> logger)
 {
-    /// <summary>Puts a request into the engine's queue for as long as its client stays, and tells the client its place.</summary>
-    public SpeechJob Submit(HttpContext http, string route, SpeechRequest request)
+    /// <summary>Puts a request into a model's queue for as long as its client stays, and tells the client its place.</summary>
+    public SpeechJob Submit(HttpContext http, string route, FleetModel model, EngineRequest request)
     {
         var arrived = Stopwatch.GetTimestamp();
+        http.Features.Set(model);
         try
         {
-            var job = engine.Submit(request with { Client = Clients.Of(http), Name = http.TraceIdentifier }, http.RequestAborted);
+            var job = model.Submit(request with { Client = Clients.Of(http), Name = http.TraceIdentifier }, http.RequestAborted);
             http.Response.Headers["X-Chatterbox-Queue-Position"] = job.Position.ToString(CultureInfo.InvariantCulture);
             if (job.ExpectedWait is { } wait)
             {
                 http.Response.Headers["X-Chatterbox-Expected-Wait"] = wait.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture);
             }
 
-            return job with { Events = Watch(job.Events, new Visit(http.TraceIdentifier, route, arrived, request)) };
+            return job with { Events = Watch(job.Events, new Visit(http.TraceIdentifier, route, model.Name, arrived, request is SpeechRequest { Pieces: var pieces } ? pieces : [])) };
         }
         catch (UnavailableException e)
         {
-            metrics.Ended(route, "refused");
+            metrics.Ended(route, model.Name, "refused");
             logger.LogWarning("{Route} {RequestId}: refused: {Reason}", route, http.TraceIdentifier, e.Message);
             throw;
         }
@@ -59,7 +61,7 @@ internal sealed class SpeechDesk(ISpeechEngine engine, ServiceMetrics metrics, I
                     if (first is null)
                     {
                         first = Stopwatch.GetElapsedTime(visit.Arrived);
-                        metrics.FirstAudio(visit.Route, first.Value);
+                        metrics.FirstAudio(visit.Route, visit.Model, first.Value);
                     }
                 }
                 else
@@ -72,23 +74,24 @@ internal sealed class SpeechDesk(ISpeechEngine engine, ServiceMetrics metrics, I
         }
         finally
         {
-            metrics.Ended(visit.Route, outcome);
+            metrics.Ended(visit.Route, visit.Model, outcome);
             logger.LogInformation(
-                "{Route} {RequestId}: {Outcome}; {Pieces} pieces, {Characters} characters, first audio after {FirstAudioSeconds:0.000} s, {AudioSeconds:0.00} s of audio in {Seconds:0.00} s",
+                "{Route} {RequestId}: {Outcome} by {Model}; {Pieces} pieces, {Characters} characters, first audio after {FirstAudioSeconds:0.000} s, {AudioSeconds:0.00} s of audio in {Seconds:0.00} s",
                 visit.Route,
                 visit.RequestId,
                 outcome,
-                visit.Request.Pieces.Count,
-                visit.Request.Pieces.Sum(p => p.Length),
+                visit.Model,
+                visit.Pieces.Count,
+                visit.Pieces.Sum(p => p.Length),
                 first?.TotalSeconds,
                 samples / (double)SpeechResult.SampleRate,
                 Stopwatch.GetElapsedTime(visit.Arrived).TotalSeconds);
             if (options.Value.LogTexts)
             {
-                logger.LogInformation("{Route} {RequestId}: text: {Text}", visit.Route, visit.RequestId, string.Join(" ", visit.Request.Pieces));
+                logger.LogInformation("{Route} {RequestId}: text: {Text}", visit.Route, visit.RequestId, string.Join(" ", visit.Pieces));
             }
         }
     }
 
-    private sealed record Visit(string RequestId, string Route, long Arrived, SpeechRequest Request);
+    private sealed record Visit(string RequestId, string Route, string Model, long Arrived, IReadOnlyList<string> Pieces);
 }

@@ -15,7 +15,6 @@ internal static class Telemetry
     {
         var sends = builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"] is { Length: > 0 };
         builder.Services.AddSingleton<ServiceMetrics>();
-        builder.Services.AddSingleton<EngineMetrics>();
         builder.Services.AddSingleton<SpeechDesk>();
         builder.Services.AddOpenTelemetry()
             .ConfigureResource(resource => resource.AddService("chatterbox"))
@@ -57,26 +56,23 @@ internal sealed class ServiceMetrics
     private readonly Histogram<double> _firstAudio;
     private readonly Counter<long> _voices;
 
-    public ServiceMetrics(IMeterFactory meters, ISpeechEngine engine)
+    public ServiceMetrics(IMeterFactory meters)
     {
         var meter = meters.Create(MeterName);
-        _requests = meter.CreateCounter<long>("chatterbox.requests", "{request}", "Requests for speech, by route and outcome.");
+        _requests = meter.CreateCounter<long>("chatterbox.requests", "{request}", "Requests for speech, by route, model and outcome.");
         _firstAudio = meter.CreateHistogram(
             "chatterbox.first_audio",
             "s",
             "Time from a request to its first audio.",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 120] });
         _voices = meter.CreateCounter<long>("chatterbox.voices", "{voice}", "Voices asked for, by where they were found.");
-        meter.CreateObservableGauge("chatterbox.queue.waiting", () => engine.Status.Waiting, "{request}", "Requests that have not begun.");
-        meter.CreateObservableGauge("chatterbox.queue.active", () => engine.Status.Active, "{request}", "Requests that have begun.");
-        meter.CreateObservableGauge("chatterbox.queue.capacity", () => engine.Status.Capacity, "{request}", "Most requests that may wait.");
     }
 
     /// <summary>A request is over.</summary>
-    public void Ended(string route, string outcome) => _requests.Add(1, new TagList { { "route", route }, { "outcome", outcome } });
+    public void Ended(string route, string model, string outcome) => _requests.Add(1, new TagList { { "route", route }, { "model", model }, { "outcome", outcome } });
 
     /// <summary>A request's first audio is there.</summary>
-    public void FirstAudio(string route, TimeSpan after) => _firstAudio.Record(after.TotalSeconds, new TagList { { "route", route } });
+    public void FirstAudio(string route, string model, TimeSpan after) => _firstAudio.Record(after.TotalSeconds, new TagList { { "route", route }, { "model", model } });
 
     /// <summary>A voice was found in memory or on disk, or had to be made.</summary>
     public void VoiceFound(string where) => _voices.Add(1, new TagList { { "found", where } });

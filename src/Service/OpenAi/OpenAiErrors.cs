@@ -28,8 +28,8 @@ internal static class OpenAiErrors
     public static RefusedException Invalid(string parameter, string message, string code = "invalid_value") => new(new Refusal(400, message, parameter, code));
 
     /// <summary>There is no such model.</summary>
-    public static RefusedException NoModel(string known) =>
-        new(new Refusal(404, $"There is no model of the name that was asked for. This service has '{known}'.", "model", "model_not_found"));
+    public static RefusedException NoModel(IEnumerable<string> known) =>
+        new(new Refusal(404, $"There is no model of the name that was asked for. This service has {string.Join(", ", known)}.", "model", "model_not_found"));
 
     /// <summary>There is no such voice.</summary>
     public static RefusedException NoVoice() =>

@@ -24,6 +24,6 @@ internal sealed class OpenAiOptions
         ["verse"] = "default",
     };
 
-    /// <summary>Other names of the model; none unless set, so that nobody hears a model other than the one they asked for.</summary>
+    /// <summary>Other names of models; none unless set, so that nobody hears a model other than the one they asked for.</summary>
     public Dictionary<string, string> ModelAliases { get; } = new(StringComparer.OrdinalIgnoreCase);
 }

@@ -6,7 +6,7 @@ using System.Text.Json.Serialization;
 namespace Chatterbox.Service.OpenAi;
 
 /// <summary>What <c>POST /v1/audio/speech</c> takes.</summary>
-/// <param name="Model">Name of the model; GET /v1/models lists it.</param>
+/// <param name="Model">Name of a model; GET /v1/models lists them.</param>
 /// <param name="Input">What to say, at most 4096 characters; <c>[pause:1.5s]</c> is a pause.</param>
 /// <param name="Voice">Name of a voice, with or without extension; or <c>{"id": name}</c>.</param>
 /// <param name="ResponseFormat">mp3, opus, aac, flac, wav, or pcm (24 kHz, 16 bit, mono, little-endian).</param>
@@ -72,7 +72,16 @@ internal sealed record SpeechUsage(int InputTokens, int OutputTokens, int TotalT
 internal sealed record ModelList(string Object, IReadOnlyList<ModelEntry> Data);
 
 /// <summary>A model.</summary>
-internal sealed record ModelEntry(string Id, string Object, long Created, string OwnedBy);
+/// <param name="Id">What requests call it.</param>
+/// <param name="Object">model.</param>
+/// <param name="Created">When the service was started, in seconds since 1970.</param>
+/// <param name="OwnedBy">resemble-ai.</param>
+/// <param name="State">unloaded, loading, ready or failed; one that is unloaded is loaded for the first who asks for it.</param>
+/// <param name="IsDefault">Whether it is the one that /speak speaks with.</param>
+/// <param name="Languages">Codes that the parameter language takes; empty if the model takes none.</param>
+/// <param name="UnsupportedParameters">Parameters of requests for speech that the model does not have, and refuses.</param>
+internal sealed record ModelEntry(
+    string Id, string Object, long Created, string OwnedBy, string State, bool IsDefault, IReadOnlyList<string> Languages, IReadOnlyList<string> UnsupportedParameters);
 
 /// <summary>The voices that there are.</summary>
 internal sealed record OpenAiVoiceList(IReadOnlyList<OpenAiVoice> Voices);

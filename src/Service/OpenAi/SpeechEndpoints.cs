@@ -1,12 +1,12 @@
 using System.ComponentModel.DataAnnotations;
-using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
 using Chatterbox.Engine;
 using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Models;
+using Chatterbox.Service.Recordings;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
-using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.OpenAi;
 
@@ -14,7 +14,6 @@ namespace Chatterbox.Service.OpenAi;
 internal static class SpeechEndpoints
 {
     private const int LongestInput = 4096;
-    private static readonly long Started = new DateTimeOffset(Process.GetCurrentProcess().StartTime).ToUnixTimeSeconds();
 
     private const string SpeechDescription =
         "`stream_format` audio answers the bytes as they are made; a streamed WAV carries 0xFFFFFFFF sizes. `sse` answers data-only events: "
@@ -26,6 +25,7 @@ internal static class SpeechEndpoints
     public static void AddOpenAi(this WebApplicationBuilder builder)
     {
         builder.Services.AddSingleton<FfmpegEncoder>();
+        builder.Services.AddSingleton<ModelNames>();
         builder.Services.AddSingleton<VoiceNames>();
         builder.Services.AddSingleton<VoiceUpload>();
     }
@@ -42,9 +42,7 @@ internal static class SpeechEndpoints
             .WithErrors<OpenAiErrorBody>(400, 401, 404, 413, 429, 500, 503);
         routes.MapPost("/audio/voices", (VoiceUpload upload, HttpContext http, CancellationToken cancel) => Upload(upload, http, cancel))
             .WithSummary("Adds a voice from a recording; off unless Voices:UploadsEnabled is set")
-            .TakesForm(
-                ("name", "What requests will call it: a name that a file can have, without extension.", IsFile: false),
-                ("file", $"The recording: {string.Join(", ", VoiceFolder.RecordingExtensions)}; Voices:MaxUploadBytes and Voices:MaxUploadSeconds are its limits.", IsFile: true))
+            .TakesForm(VoiceUpload.Fields)
             .Produces<OpenAiVoice>(201)
             .WithErrors<OpenAiErrorBody>(400, 401, 403, 409, 413, 503);
         routes.MapDelete("/audio/voices/{name}", (string name, VoiceUpload upload) =>
@@ -52,13 +50,9 @@ internal static class SpeechEndpoints
             upload.Delete(name);
             return TypedResults.NoContent();
         }).WithSummary("Deletes a voice; off unless Voices:UploadsEnabled is set").WithErrors<OpenAiErrorBody>(401, 403, 404);
-        routes.MapGet("/audio/voices", (VoiceNames voices) => voices.List()).WithSummary("Voices that can be named").WithErrors<OpenAiErrorBody>(401);
-        routes.MapGet("/models", (LoadedModel model) => new ModelList("list", [Entry(model)])).WithSummary("Models that can be named").WithErrors<OpenAiErrorBody>(401);
-        routes.MapGet("/models/{*id}", (string id, LoadedModel model, IOptions<OpenAiOptions> options) =>
-        {
-            CheckModel(id, model, options.Value);
-            return Entry(model);
-        }).WithSummary("One model").WithErrors<OpenAiErrorBody>(401, 404);
+        routes.MapGet("/audio/voices", (VoiceNames voices) => voices.List()).WithSummary("Voices that can be named");
+        routes.MapGet("/models", (ModelNames models) => models.List()).WithSummary("Models that can be named");
+        routes.MapGet("/models/{*id}", (string id, ModelNames models) => models.Entry(models.Find(id))).WithSummary("One model").WithErrors<OpenAiErrorBody>(401, 404);
     }
 
     private static async Task<IResult> Upload(VoiceUpload upload, HttpContext http, CancellationToken cancel)
@@ -67,22 +61,17 @@ internal static class SpeechEndpoints
         return TypedResults.Created($"/v1/audio/voices/{Uri.EscapeDataString(voice.Id)}", voice);
     }
 
-    private static ModelEntry Entry(LoadedModel model) => new(model.Name, "model", Started, "resemble-ai");
-
     private static async Task<IResult> Speak(
-        SpeechBody body, ISpeechEngine engine, SpeechDesk desk, LoadedModel model, VoiceNames voices, FfmpegEncoder ffmpeg, IOptions<OpenAiOptions> options, HttpContext http, ILogger<SpeechResponse> logger, CancellationToken cancel)
+        SpeechBody body, ModelFleet fleet, ModelNames models, SpeechDesk desk, VoiceNames voices, FfmpegEncoder ffmpeg, HttpContext http, ILogger<SpeechResponse> logger, CancellationToken cancel)
     {
-        CheckModel(body.Model, model, options.Value);
-        var format = Check(body, model, ffmpeg);
+        var model = models.Find(body.Model);
+        Check(body, model.Served);
+        var (format, asEvents) = SpeechFormat.Of(body.ResponseFormat, body.StreamFormat, body.Speed, ffmpeg);
         var plan = TextPlan.Of(body.Input, "input");
-        if (engine.Status.State == EngineState.Loading)
-        {
-            throw new UnavailableException("The model is being loaded. Try again in a while; GET /health/ready tells when.");
-        }
-
+        fleet.ThrowIfStarting();
         var seed = body.Seed ?? Random.Shared.NextInt64(1L << 53); // a number that every JSON reader can hold
-        var request = new SpeechRequest { Pieces = plan.Pieces, Voice = await voices.Find(body.Voice, cancel), Sampling = Sampling(body, seed), Language = body.Language };
-        var job = desk.Submit(http, "/v1/audio/speech", request);
+        var request = new SpeechRequest { Pieces = plan.Pieces, Voice = await voices.Find(body.Voice, model, cancel), Sampling = Sampling(body, seed), Language = body.Language };
+        var job = desk.Submit(http, "/v1/audio/speech", model, request);
         http.Response.Headers["X-Chatterbox-Seed"] = seed.ToString(CultureInfo.InvariantCulture);
         if (body.Instructions is not null)
         {
@@ -91,18 +80,10 @@ internal static class SpeechEndpoints
 
         var speech = new JoinedSpeech(plan, job.Events);
         var bytes = format.Encode(speech.Blocks(cancel), body.Speed, ffmpeg, cancel);
-        return new SpeechResponse(format, speech, bytes, asEvents: body.StreamFormat == "sse", logger);
+        return new SpeechResponse(format, speech, bytes, asEvents, logger);
     }
 
-    private static void CheckModel(string asked, LoadedModel model, OpenAiOptions options)
-    {
-        if (asked != model.Name && (!options.ModelAliases.TryGetValue(asked, out var name) || name != model.Name))
-        {
-            throw OpenAiErrors.NoModel(model.Name);
-        }
-    }
-
-    private static AudioFormat Check(SpeechBody body, LoadedModel model, FfmpegEncoder ffmpeg)
+    private static void Check(SpeechBody body, ServedModel model)
     {
         var characters = body.Input.EnumerateRunes().Count();
         if (characters > LongestInput)
@@ -126,27 +107,12 @@ internal static class SpeechEndpoints
         }
 
         CheckLanguage(body.Language, model);
-        if (body.StreamFormat is not ("audio" or "sse"))
-        {
-            throw OpenAiErrors.Invalid("stream_format", "'stream_format' must be audio or sse.");
-        }
-
-        var format = AudioFormat.All.FirstOrDefault(f => f.Name == body.ResponseFormat)
-            ?? throw OpenAiErrors.Invalid("response_format", $"'response_format' must be one of {string.Join(", ", AudioFormat.All.Select(f => f.Name))}.");
-        if (format.NeedsFfmpeg(body.Speed) && !ffmpeg.IsAvailable)
-        {
-            throw format.Encoding is not null
-                ? OpenAiErrors.Invalid("response_format", $"{format.Name} needs ffmpeg, which this service does not have. Ask for wav or pcm.", "ffmpeg_missing")
-                : OpenAiErrors.Invalid("speed", "A 'speed' other than 1 needs ffmpeg, which this service does not have. Leave it out.", "ffmpeg_missing");
-        }
-
-        return format;
     }
 
     private static bool IsGiven(SpeechBody body, string parameter) =>
         typeof(SpeechBody).GetProperties().FirstOrDefault(p => RequestBody.NameOf(p.Name) == parameter)?.GetValue(body) is not null;
 
-    private static void CheckLanguage(string? language, LoadedModel model)
+    private static void CheckLanguage(string? language, ServedModel model)
     {
         if (language is null || model.Languages.Contains(language))
         {

@@ -1,3 +1,4 @@
+using Chatterbox.Service.Models;
 using Chatterbox.Service.Voices;
 using Microsoft.Extensions.Options;
 
@@ -17,8 +18,8 @@ internal sealed class VoiceNames(VoiceFolder folder, VoiceCache voices, IOptions
             [new OpenAiVoice(BuiltIn, BuiltIn, "built_in"), .. own, .. aliases.Select(a => new OpenAiVoice(a.Key, a.Key, "alias", a.Value))]);
     }
 
-    /// <summary>The voice of a name; null for the model's own. A voice of the folder goes before an alias of the same name.</summary>
-    public async Task<Voice?> Find(string name, CancellationToken cancel)
+    /// <summary>A model's voice of a name; null for the model's own. A voice of the folder goes before an alias of the same name.</summary>
+    public async Task<Voice?> Find(string name, FleetModel model, CancellationToken cancel)
     {
         if (name == BuiltIn)
         {
@@ -27,7 +28,7 @@ internal sealed class VoiceNames(VoiceFolder folder, VoiceCache voices, IOptions
 
         if (folder.Find(name) is { } entry)
         {
-            return await voices.GetAsync(entry, cancel);
+            return await voices.GetAsync(entry, model, cancel);
         }
 
         if (!options.Value.VoiceAliases.TryGetValue(name, out var target))
@@ -36,7 +37,7 @@ internal sealed class VoiceNames(VoiceFolder folder, VoiceCache voices, IOptions
         }
 
         return target == BuiltIn ? null
-            : folder.Find(target) is { } aliased ? await voices.GetAsync(aliased, cancel)
+            : folder.Find(target) is { } aliased ? await voices.GetAsync(aliased, model, cancel)
             : throw OpenAiErrors.NoVoice();
     }
 }

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Chatterbox.Engine;
 using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Models;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
 
@@ -8,7 +9,7 @@ namespace Chatterbox.Service.Speak;
 
 /// <summary>Speaks as <c>/speak</c> promises: sentence by sentence as events, or into a file.</summary>
 internal sealed class Speaker(
-    SpeechDesk desk, LoadedModel model, VoiceFolder folder, VoiceCache voices, FinishedFiles files, ILogger<Speaker> logger)
+    SpeechDesk desk, ModelFleet fleet, VoiceFolder folder, VoiceCache voices, FinishedFiles files, ILogger<Speaker> logger)
 {
     private const string Route = "/speak";
 
@@ -20,7 +21,7 @@ internal sealed class Speaker(
         var sentences = TextCleaner.Sentences(text);
         var plans = sentences.Select(sentence => TextPlan.OfSentence(sentence, "text")).ToList();
         var voice = await FindVoice(body, http.RequestAborted);
-        var job = desk.Submit(http, Route, Request(body, [.. plans.SelectMany(plan => plan.Pieces)], voice.Voice));
+        var job = desk.Submit(http, Route, fleet.Default, Request(body, [.. plans.SelectMany(plan => plan.Pieces)], voice.Voice));
         return Tell(job, sentences, plans, http.TraceIdentifier, http.RequestAborted);
     }
 
@@ -31,7 +32,7 @@ internal sealed class Speaker(
         var (text, length, truncated) = Read(body);
         var plan = TextPlan.Of(text, "text");
         var voice = await FindVoice(body, cancel);
-        var job = desk.Submit(http, Route, Request(body, plan.Pieces, voice.Voice));
+        var job = desk.Submit(http, Route, fleet.Default, Request(body, plan.Pieces, voice.Voice));
         var samples = new List<float>();
         try
         {
@@ -82,14 +83,14 @@ internal sealed class Speaker(
         Sampling = new SamplingOptions
         {
             // These clients always send both; a model without them speaks all the same.
-            Exaggeration = model.Lacks.Contains("exaggeration") ? null : body.Exaggeration,
-            CfgWeight = model.Lacks.Contains("cfg_weight") ? null : body.CfgWeight,
+            Exaggeration = fleet.Default.Served.Lacks.Contains("exaggeration") ? null : body.Exaggeration,
+            CfgWeight = fleet.Default.Served.Lacks.Contains("cfg_weight") ? null : body.CfgWeight,
         },
     };
 
     /// <summary>A name that is not there speaks with the default voice: these clients rely on it.</summary>
     private async Task<(string? Name, Voice? Voice)> FindVoice(SpeakRequest body, CancellationToken cancel) =>
-        body.Voice != "default" && folder.FindForSpeak(body.Voice) is { } entry ? (entry.Id, await voices.GetAsync(entry, cancel)) : (null, null);
+        body.Voice != "default" && folder.FindForSpeak(body.Voice) is { } entry ? (entry.Id, await voices.GetAsync(entry, fleet.Default, cancel)) : (null, null);
 
     private async IAsyncEnumerable<SpeakEvent> Tell(
         SpeechJob job, IReadOnlyList<string> sentences, IReadOnlyList<TextPlan> plans, string requestId, [EnumeratorCancellation] CancellationToken cancel)

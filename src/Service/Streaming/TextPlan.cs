@@ -17,6 +17,9 @@ internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyL
     private const double SentencePauseSeconds = 0.25;
     private const double ClausePauseSeconds = 0.1;
 
+    /// <summary>The plan of speech that comes from a recording.</summary>
+    public static TextPlan Wordless { get; } = new([""], [0, 0]);
+
     /// <summary>Splits a text at its pause marks, sentence ends, and clauses.</summary>
     /// <param name="text">The text; <c>[pause:1.5s]</c> is a pause.</param>
     /// <param name="parameter">Its name in the request.</param>

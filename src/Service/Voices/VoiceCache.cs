@@ -2,8 +2,8 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Security.Cryptography;
 using Chatterbox.Audio;
-using Chatterbox.Engine;
 using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Models;
 using Chatterbox.Voices;
 using Microsoft.Extensions.Options;
 
@@ -20,20 +20,23 @@ internal sealed record VoiceFormats(Func<string, TimeSpan, AudioClip> LoadRecord
 /// bounded, and those who ask for the same at the same time wait for one computation.
 /// </summary>
 internal sealed class VoiceCache(
-    ISpeechEngine engine, LoadedModel model, VoiceFormats formats, IOptions<VoiceOptions> options, IOptions<ServiceOptions> service, ServiceMetrics metrics, ILogger<VoiceCache> logger)
+    VoiceFormats formats, IOptions<VoiceOptions> options, IOptions<ServiceOptions> service, ServiceMetrics metrics, ILogger<VoiceCache> logger)
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<string, LinkedListNode<(string Key, Voice Voice)>> _byKey = [];
     private readonly LinkedList<(string Key, Voice Voice)> _byUse = new();
     private readonly Dictionary<string, Task<Voice>> _pending = [];
-    private readonly ConcurrentDictionary<string, (long Length, DateTime Written, string Key)> _keys = new();
+    private readonly ConcurrentDictionary<string, (long Length, DateTime Written, string Hash)> _hashes = new();
     private readonly string _folder = options.Value.CacheFolder is { Length: > 0 } set ? set : Path.Combine(service.Value.AudioFolder, ".voices");
 
     /// <summary>The voice of a file.</summary>
+    /// <param name="entry">The file.</param>
+    /// <param name="model">Who is to speak with it: another model makes another voice of the same recording.</param>
+    /// <param name="cancel">Stops waiting for it.</param>
     /// <exception cref="VoiceException">The file cannot become a voice.</exception>
-    public async Task<Voice> GetAsync(VoiceEntry entry, CancellationToken cancel)
+    public async Task<Voice> GetAsync(VoiceEntry entry, FleetModel model, CancellationToken cancel)
     {
-        var key = await KeyOf(entry, cancel);
+        var key = KeyOf(await HashOf(entry, cancel), model);
         Task<Voice> making;
         lock (_gate)
         {
@@ -48,7 +51,7 @@ internal sealed class VoiceCache(
             if (!_pending.TryGetValue(key, out making!))
             {
                 // Made for all who wait for it, so no one of them can cancel it.
-                _pending[key] = making = Task.Run(() => Make(entry, key), CancellationToken.None);
+                _pending[key] = making = Task.Run(() => Make(entry, model, key), CancellationToken.None);
             }
         }
 
@@ -56,14 +59,14 @@ internal sealed class VoiceCache(
     }
 
     /// <summary>Forgets what is known about a file that has changed or gone.</summary>
-    public void Forget(string path) => _keys.TryRemove(path, out _);
+    public void Forget(string path) => _hashes.TryRemove(path, out _);
 
-    private async Task<Voice> Make(VoiceEntry entry, string key)
+    private async Task<Voice> Make(VoiceEntry entry, FleetModel model, string key)
     {
         Voice? made = null;
         try
         {
-            made = entry.IsVoiceFile ? formats.LoadVoice(entry.Path) : await LoadOrCompute(entry, key);
+            made = entry.IsVoiceFile ? formats.LoadVoice(entry.Path) : await LoadOrCompute(entry, model, key);
             return made;
         }
         catch (VoiceException e) when (e.Message.Contains(entry.Path, StringComparison.Ordinal))
@@ -93,7 +96,7 @@ internal sealed class VoiceCache(
         }
     }
 
-    private async Task<Voice> LoadOrCompute(VoiceEntry entry, string key)
+    private async Task<Voice> LoadOrCompute(VoiceEntry entry, FleetModel model, string key)
     {
         var file = Path.Combine(_folder, key + VoiceFolder.VoiceFileExtension);
         if (options.Value.MaxOnDisk > 0 && File.Exists(file))
@@ -113,7 +116,7 @@ internal sealed class VoiceCache(
 
         metrics.VoiceFound("made");
         var started = Stopwatch.GetTimestamp();
-        var voice = await engine.CreateVoiceAsync(formats.LoadRecording(entry.Path, AudioFile.DefaultLongest));
+        var voice = await model.CreateVoiceAsync(formats.LoadRecording(entry.Path, AudioFile.DefaultLongest));
         logger.LogInformation("Voice {Voice} was made in {Seconds:0.00} s", entry.Id, Stopwatch.GetElapsedTime(started).TotalSeconds);
         if (options.Value.MaxOnDisk > 0)
         {
@@ -142,22 +145,23 @@ internal sealed class VoiceCache(
         }
     }
 
-    /// <summary>The file's content and the model that hears it: another model makes another voice of the same recording.</summary>
-    private async Task<string> KeyOf(VoiceEntry entry, CancellationToken cancel)
+    private static string KeyOf(string hash, FleetModel model) =>
+        $"{hash}-{Convert.ToHexStringLower(SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(model.Name)))[..8]}";
+
+    private async Task<string> HashOf(VoiceEntry entry, CancellationToken cancel)
     {
         var file = new FileInfo(entry.Path);
-        if (_keys.TryGetValue(entry.Path, out var known) && file.Exists && known.Length == file.Length && known.Written == file.LastWriteTimeUtc)
+        if (_hashes.TryGetValue(entry.Path, out var known) && file.Exists && known.Length == file.Length && known.Written == file.LastWriteTimeUtc)
         {
-            return known.Key;
+            return known.Hash;
         }
 
         try
         {
             await using var stream = new FileStream(entry.Path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1 << 16, useAsync: true);
             var hash = Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, cancel));
-            var key = $"{hash}-{Convert.ToHexStringLower(SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(model.Name)))[..8]}";
-            _keys[entry.Path] = (file.Length, file.LastWriteTimeUtc, key);
-            return key;
+            _hashes[entry.Path] = (file.Length, file.LastWriteTimeUtc, hash);
+            return hash;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

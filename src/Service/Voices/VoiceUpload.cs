@@ -1,20 +1,28 @@
 using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
-using Microsoft.AspNetCore.Http.Features;
+using Chatterbox.Service.Recordings;
 using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.Voices;
 
 /// <summary>Takes recordings in and puts them away, where the settings allow it.</summary>
-internal sealed class VoiceUpload(VoiceFolder folder, VoiceCache voices, VoiceFormats formats, IOptions<VoiceOptions> options, ILogger<VoiceUpload> logger)
+internal sealed class VoiceUpload(ModelFleet fleet, VoiceFolder folder, VoiceCache voices, VoiceFormats formats, IOptions<VoiceOptions> options, ILogger<VoiceUpload> logger)
 {
-    private const int FormBytes = 64 * 1024; // what is not the recording
+    /// <summary>The form it takes.</summary>
+    public static IReadOnlyList<FormField> Fields { get; } =
+    [
+        new("name", "What the voice is to be called.", IsRequired: true),
+        new("file", "A recording of it: wav, mp3, flac, ogg or m4a.", IsFile: true, IsRequired: true),
+    ];
 
     /// <summary>Adds a voice from a form with the fields <c>name</c> and <c>file</c>.</summary>
     public async Task<OpenAiVoice> Add(HttpContext http, CancellationToken cancel)
     {
         ThrowIfOff();
-        var (name, file) = await ReadForm(http, cancel);
+        var form = await RecordingForm.ReadAsync(http, options.Value, [.. Fields.Select(field => field.Name)]);
+        var file = form.RequiredFile("file");
+        var name = form.Text("name") ?? throw OpenAiErrors.Invalid("name", "'name' is missing. Send a name for the voice.", "missing_required_parameter");
         var extension = Path.GetExtension(file.FileName).ToLowerInvariant();
         if (!VoiceFolder.RecordingExtensions.Contains(extension))
         {
@@ -77,45 +85,13 @@ internal sealed class VoiceUpload(VoiceFolder folder, VoiceCache voices, VoiceFo
         }
     }
 
-    private async Task<(string Name, IFormFile File)> ReadForm(HttpContext http, CancellationToken cancel)
-    {
-        if (!http.Request.HasFormContentType)
-        {
-            throw new RefusedException(new Refusal(400, "The request needs a multipart form with the fields 'name' and 'file'.", Code: "invalid_form"));
-        }
-
-        var limit = options.Value.MaxUploadBytes;
-        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } size)
-        {
-            size.MaxRequestBodySize = limit + FormBytes;
-        }
-
-        IFormCollection form;
-        try
-        {
-            form = await http.Request.ReadFormAsync(new FormOptions { MultipartBodyLengthLimit = limit + FormBytes, ValueCountLimit = 16, ValueLengthLimit = 4096 }, cancel);
-        }
-        catch (InvalidDataException e)
-        {
-            throw new RefusedException(new Refusal(400, $"The form cannot be read: {e.Message}", Code: "invalid_form"));
-        }
-
-        var file = form.Files.GetFile("file") ?? throw OpenAiErrors.Invalid("file", "'file' is missing. Send a recording.", "missing_required_parameter");
-        if (file.Length > limit)
-        {
-            throw new RefusedException(new Refusal(413, $"The recording has {file.Length} bytes; it may have {limit}.", "file", "request_too_large"));
-        }
-
-        return form["name"].ToString() is { Length: > 0 } name ? (name, file) : throw OpenAiErrors.Invalid("name", "'name' is missing. Send a name for the voice.", "missing_required_parameter");
-    }
-
-    /// <summary>The recording can be read, is not too long, and becomes a voice.</summary>
+    /// <summary>The recording can be read, is not too long, and becomes a voice of the default model.</summary>
     private async Task Check(VoiceEntry entry, CancellationToken cancel)
     {
         try
         {
             await Task.Run(() => formats.LoadRecording(entry.Path, TimeSpan.FromSeconds(options.Value.MaxUploadSeconds)), cancel);
-            await voices.GetAsync(entry, cancel);
+            await voices.GetAsync(entry, fleet.Default, cancel);
         }
         catch (VoiceException e)
         {

@@ -1,11 +1,13 @@
-// The page: asks for a stream of sentences, plays them without gaps, and shows what happens.
-import { Player } from './player.js';
+// The page: asks for a stream of sentences, plays them without gaps, and shows what happens. The default model is asked by
+// /speak, which tells the sentences; another one, or one that is to speak a certain language, by OpenAI's route.
+import { Player, toWav } from './player.js';
 import { draw } from './wave.js';
 
 const at = id => document.getElementById(id);
 const player = new Player({ onPlaying: mark('playing'), onPlayed: mark('played'), onEnd: () => { at('status').textContent = 'Done.'; setBusy(false); } });
 let source = null; // what the events come from, while they come
 let total = 0;
+let models = [];
 
 function mark(state) {
   return index => {
@@ -27,6 +29,22 @@ function fail(message) {
 function close() {
   source?.close();
   source = null;
+}
+
+function onSpeech(e) {
+  if (e.type === 'speech.audio.delta') {
+    player.add(player.length, toWav(Uint8Array.from(atob(e.audio), c => c.charCodeAt(0))));
+    at('status').textContent = 'Speaking…';
+  } else if (e.type === 'error') {
+    close();
+    fail(e.error.message);
+    player.finish();
+    if (player.length === 0) setBusy(false);
+  } else {
+    close();
+    showDownload();
+    player.finish();
+  }
 }
 
 function onEvent(e) {
@@ -67,8 +85,9 @@ function showDownload() {
 
 // EventSource cannot send a key, nor can it tell why a request was refused: with a key, and to ask for the reason, fetch does.
 function listen(request) {
+  if (!model().is_default || at('language').value) return fetchEvents('v1/audio/speech', speechBody(request), onSpeech);
   const query = new URLSearchParams(request);
-  if (at('key').value) return fetchEvents({ ...request, exaggeration: +request.exaggeration, cfg_weight: +request.cfg_weight, stream: true });
+  if (at('key').value) return fetchEvents('speak', speakBody(request), onEvent);
   const events = new EventSource(`speak?${query}`);
   let opened = false;
   events.onopen = () => { opened = true; };
@@ -89,19 +108,30 @@ function listen(request) {
 }
 
 async function explain(request) {
-  fetchEvents({ ...request, exaggeration: +request.exaggeration, cfg_weight: +request.cfg_weight, stream: true });
+  fetchEvents('speak', speakBody(request), onEvent);
 }
 
-function fetchEvents(body) {
+function speakBody(request) {
+  return { ...request, exaggeration: +request.exaggeration, cfg_weight: +request.cfg_weight, stream: true };
+}
+
+function speechBody({ text, voice, ...settings }) {
+  const body = { model: model().id, input: text, voice, response_format: 'pcm', stream_format: 'sse' };
+  if (at('language').value) body.language = at('language').value;
+  for (const [name, value] of Object.entries(settings)) if (!model().unsupported_parameters.includes(name)) body[name] = +value;
+  return body;
+}
+
+function fetchEvents(path, body, onData) {
   const gone = new AbortController();
   (async () => {
     const headers = { 'Content-Type': 'application/json' };
     if (at('key').value) headers.Authorization = `Bearer ${at('key').value}`;
-    const answer = await fetch('speak', { method: 'POST', headers, body: JSON.stringify(body), signal: gone.signal });
+    const answer = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body), signal: gone.signal });
     if (!answer.ok) {
       at('key-label').hidden = at('key-label').hidden && answer.status !== 401;
       const error = await answer.json().catch(() => null);
-      throw new Error(error?.detail ?? `The service answered ${answer.status}.`);
+      throw new Error(error?.detail ?? error?.error?.message ?? `The service answered ${answer.status}.`);
     }
 
     source ??= { close: () => gone.abort() };
@@ -112,7 +142,7 @@ function fetchEvents(body) {
       if (done) break;
       const blocks = (rest + value).split('\n\n');
       rest = blocks.pop();
-      blocks.filter(b => b.startsWith('data: ')).forEach(b => onEvent(JSON.parse(b.slice(6))));
+      blocks.filter(b => b.startsWith('data: ')).forEach(b => onData(JSON.parse(b.slice(6))));
     }
   })().catch(error => {
     if (error.name === 'AbortError') return;
@@ -159,18 +189,41 @@ const count = () => { at('count').textContent = [...at('text').value].length; };
 at('text').addEventListener('input', count);
 count();
 
+const model = () => models.find(m => m.id === at('model-name').value) ?? { is_default: true };
+
+// What the chosen model does not have cannot be set.
+function showModel() {
+  const { languages = [], unsupported_parameters: lacks = [] } = model();
+  at('language-label').hidden = languages.length === 0;
+  at('language').replaceChildren(new Option('as the text is', ''), ...languages.map(code => new Option(code)));
+  for (const id of ['exaggeration', 'cfg_weight']) at(id).disabled = lacks.includes(id);
+}
+
+at('model-name').addEventListener('change', showModel);
+
 async function describe() {
   try {
     const health = await (await fetch('health')).json();
-    at('model').textContent = `${health.model} on ${health.device}: ${health.status}${health.model_loaded ? '' : ', no model loaded'}`;
-    const answer = await fetch('voices', at('key').value ? { headers: { Authorization: `Bearer ${at('key').value}` } } : {});
-    at('key-label').hidden = at('key-label').hidden && answer.status !== 401;
-    const { voices = [] } = answer.ok ? await answer.json() : {};
+    at('model').textContent = `${health.model} on ${health.device}: ${health.status}${health.model_loaded ? '' : ', not loaded'}`;
+    const { voices = [] } = await ask('voices');
     const chosen = at('voice').value;
     at('voice').replaceChildren(...['default', ...voices].map(name => new Option(name, name, false, name === chosen)));
+    const { data = [] } = await ask('v1/models');
+    if (data.length !== models.length) {
+      models = data;
+      at('model-name').replaceChildren(...models.map(({ id }) => new Option(id)));
+      at('model-label').hidden = models.length < 2;
+      showModel();
+    }
   } catch {
     at('model').textContent = 'The service does not answer.';
   }
+}
+
+async function ask(path) {
+  const answer = await fetch(path, at('key').value ? { headers: { Authorization: `Bearer ${at('key').value}` } } : {});
+  at('key-label').hidden = at('key-label').hidden && answer.status !== 401;
+  return answer.ok ? answer.json() : {};
 }
 
 at('key').addEventListener('change', describe);

@@ -1,5 +1,27 @@
 // Sentences into one AudioContext, each begun where the one before it ends.
 const LEAD_SECONDS = 0.08;
+const RATE = 24000;
+
+/** 16-bit mono samples as a complete WAV file. */
+export function toWav(pcm) {
+  const wav = new Uint8Array(44 + pcm.length);
+  const view = new DataView(wav.buffer);
+  const write = (at, text) => [...text].forEach((c, i) => view.setUint8(at + i, c.charCodeAt(0)));
+  write(0, 'RIFF');
+  view.setUint32(4, 36 + pcm.length, true);
+  write(8, 'WAVEfmt ');
+  view.setUint32(16, 16, true);
+  view.setUint16(20, 1, true);
+  view.setUint16(22, 1, true);
+  view.setUint32(24, RATE, true);
+  view.setUint32(28, RATE * 2, true);
+  view.setUint16(32, 2, true);
+  view.setUint16(34, 16, true);
+  write(36, 'data');
+  view.setUint32(40, pcm.length, true);
+  wav.set(pcm, 44);
+  return wav;
+}
 
 export class Player {
   constructor({ onPlaying, onPlayed, onEnd }) {
@@ -12,7 +34,7 @@ export class Player {
   /** Begins anew. To be called when the user has pressed something: browsers allow sound only then. */
   reset() {
     this.stop();
-    this.context ??= new AudioContext({ sampleRate: 24000 });
+    this.context ??= new AudioContext({ sampleRate: RATE });
     this.context.resume();
     this.analyser = this.context.createAnalyser();
     this.analyser.fftSize = 2048;

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Chatterbox.Audio;
 using Chatterbox.Engine;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -110,6 +111,43 @@ public sealed class SpeechEngineTests
     }
 
     [Fact]
+    public async Task A_recording_is_converted_stretch_by_stretch_and_others_have_their_turns_between()
+    {
+        var model = new StepModel();
+        await using var engine = Engine(model);
+        var recording = new AudioClip([1, 2, 3], 16_000);
+        var conversion = engine.Submit(new ConversionRequest { Recording = recording, Seed = 10, Client = "a" }, Cancel);
+        await model.Speaking.WaitAsync(Cancel);
+        var speech = engine.Submit(new SpeechRequest { Pieces = ["one"], Client = "b" }, Cancel);
+        Assert.Equal(1, speech.Position);
+        model.Finish(2);
+        Assert.Single(await Collect(speech));                                                  // before the recording's end
+        Assert.Equal(new EngineStatus(EngineState.Ready, 0, 1, 64), engine.Status with { ExpectedWait = null });
+        model.Finish(2);
+        var chunks = (await Collect(conversion)).Cast<AudioChunk>().ToList();
+        Assert.Equal([(11, false, 0), (12, false, 0), (13, true, 3)], chunks.Select(chunk => ((int)chunk.Samples.Single(), chunk.EndsPiece, chunk.SpeechTokens)));
+        Assert.Same(recording, Assert.Single(model.Disposed));
+    }
+
+    [Fact]
+    public async Task A_conversion_that_is_left_or_fails_ends_and_frees_what_it_holds()
+    {
+        var model = new StepModel();
+        await using var engine = Engine(model);
+        using var leaving = new CancellationTokenSource();
+        var left = engine.Submit(new ConversionRequest { Recording = new AudioClip([1, 2], 16_000) }, leaving.Token);
+        await model.Speaking.WaitAsync(Cancel);
+        await leaving.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Collect(left));
+        model.Finish(2);
+        var failed = await Collect(engine.Submit(new ConversionRequest { Recording = new AudioClip([1, -1, 2], 16_000) }, Cancel));
+        Assert.IsType<VoiceException>(Assert.IsType<PieceFailed>(failed[^1]).Error);
+        Assert.Equal(2, failed.Count);
+        await engine.StopAsync(Cancel);
+        Assert.Equal(2, model.Disposed.Count);
+    }
+
+    [Fact]
     public async Task A_request_without_pieces_or_voice_is_refused()
     {
         await using var engine = Engine(new StepModel { Free = true, HasVoice = false });
@@ -147,12 +185,13 @@ public sealed class SpeechEngineTests
 
         public bool IsDisposed { get; private set; }
 
+        public ConcurrentQueue<AudioClip> Disposed { get; } = new();
+
         public Voice? BuiltInVoice => HasVoice ? new Voice(new T3Prompt([], []), new S3GenPrompt([], [], [])) : null;
 
         public void Finish(int pieces) => _allowed.Release(pieces);
 
-        public SpeechResult ConvertVoice(AudioClip source, Voice target, long? seed, IProgress<SynthesisProgress>? progress, CancellationToken cancel) =>
-            throw new NotSupportedException();
+        public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed) => new Conversion(this, source, seed!.Value);
 
         public SpeechResult Synthesize(string text, Voice voice, SamplingOptions sampling, string? language, IProgress<SynthesisProgress>? progress, CancellationToken cancel)
         {
@@ -177,5 +216,24 @@ public sealed class SpeechEngineTests
         public double? DetectWatermark(AudioClip recording) => null;
 
         public void Dispose() => IsDisposed = true;
+
+        /// <summary>A stretch for each sample.</summary>
+        private sealed class Conversion(StepModel model, AudioClip source, long seed) : IVoiceConversion
+        {
+            private int _next;
+
+            public IReadOnlyList<int> SpeechTokens => new int[source.Samples.Length];
+
+            public bool IsOver => _next == source.Samples.Length;
+
+            public float[] ConvertNext(IProgress<SynthesisProgress>? progress, CancellationToken cancel)
+            {
+                Assert.False(model.IsDisposed);
+                var spoken = model.Synthesize("", null!, new SamplingOptions { Seed = seed }, null, null, cancel);
+                return source.Samples[_next] < 0 ? throw new VoiceException("bad recording") : [source.Samples[_next++] + spoken.Samples[0]];
+            }
+
+            public void Dispose() => model.Disposed.Enqueue(source);
+        }
     }
 }

@@ -1,7 +1,6 @@
 using Chatterbox.Audio;
 using Chatterbox.Models;
 using Chatterbox.Ops;
-using Chatterbox.Voices;
 using Chatterbox.Watermark;
 using Chatterbox.Weights;
 
@@ -64,10 +63,10 @@ public class EndToEndParityTests
         using var networks = new BehindT3(ChatterboxConfig.English);
         using var scope = NewDisposeScope();
         var source = new AudioClip(golden["source16"].data<float>().ToArray(), 16_000);
-        var tokenizer = new SpeechTokenizer(ChatterboxConfig.English.Voices.SpeechTokenizer, networks.S3Gen["tokenizer"], TorchOps.Plain);
-        var converter = new VoiceConverter(networks.Vocalist, tokenizer, CPU);
-        var (samples, tokens) = converter.Convert(source, Prompt(target), noise, cancel: TestContext.Current.CancellationToken);
-        Close.AssertEqual(golden, "tokens", golden["tokens"].flatten(), tensor(tokens));
+        var converter = new VoiceConverter(networks.Vocalist, networks.S3Gen.Reference.SpeechTokenizer, source, Prompt(target), noise);
+        var samples = converter.Next(cancel: TestContext.Current.CancellationToken);
+        Assert.True(converter.IsOver);
+        Assert.Equal(Integers(golden["tokens"]), converter.SpeechTokens);
         Close.Assert(golden, "wav", golden["wav"].flatten(), tensor(samples), WaveformBound);
     }
 
@@ -102,17 +101,18 @@ public class EndToEndParityTests
     /// <summary>Everything behind T3, at full size.</summary>
     private sealed class BehindT3 : IDisposable
     {
-        private readonly WeightStore _s3gen;
+        private readonly WeightStore _weights;
         private readonly WeightStore _watermark = new(SyntheticTensors.FullSize("perth_net"));
 
         public BehindT3(ChatterboxConfig config)
         {
-            _s3gen = new(SyntheticTensors.FullSize(Path.GetFileNameWithoutExtension(config.Files.S3Gen[0])));
-            Vocalist = new(config, S3Gen, TorchOps.Plain);
+            _weights = new(SyntheticTensors.FullSize(Path.GetFileNameWithoutExtension(config.Files.S3Gen[0])));
+            S3Gen = new(config, _weights.Root, TorchOps.Plain);
+            Vocalist = new(config, S3Gen.S3Gen, S3Gen.HiFT);
             Watermarker = new(config.Watermark, _watermark.Root);
         }
 
-        public WeightScope S3Gen => _s3gen.Root;
+        public S3GenNetworks S3Gen { get; }
 
         public Vocalist Vocalist { get; }
 
@@ -120,7 +120,7 @@ public class EndToEndParityTests
 
         public void Dispose()
         {
-            _s3gen.Dispose();
+            _weights.Dispose();
             _watermark.Dispose();
         }
     }

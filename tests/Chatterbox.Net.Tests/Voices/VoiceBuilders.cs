@@ -5,29 +5,36 @@ using Chatterbox.Weights;
 
 namespace Chatterbox.Tests.Voices;
 
-/// <summary>Builders of voices, at full size on synthetic weights; each is made when it is first asked for.</summary>
+/// <summary>Builders of voices, at full size on synthetic weights.</summary>
 public sealed class VoiceBuilders : IDisposable
 {
-    private readonly List<IDisposable> _stores = [];
-    private VoiceBuilder? _llama;
-    private VoiceBuilder? _turbo;
+    private readonly WeightStore _ve = new(SyntheticTensors.FullSize("ve"));
+    private readonly WeightStore _s3gen = new(SyntheticTensors.FullSize("s3gen"));
+    private readonly SpeakerEncoder _speakerEncoder;
 
-    internal VoiceBuilder Llama => _llama ??= Build(VoiceConfig.Llama);
+    public VoiceBuilders()
+    {
+        _speakerEncoder = new(new(), _ve.Root);
+        Reference = new(new(), _s3gen.Root, TorchOps.Plain);
+        _s3gen.Root.Skip("flow.*", "mel2wav.*");
+        _ve.ThrowIfFaulty();
+        _s3gen.ThrowIfFaulty();
+        Llama = Build(VoiceConfig.Llama);
+        Turbo = Build(VoiceConfig.Turbo with { TargetLoudness = null });
+    }
+
+    internal ReferenceEncoder Reference { get; }
+
+    internal VoiceBuilder Llama { get; }
 
     /// <summary>As the fixtures were recorded: the loudness is left as it is.</summary>
-    internal VoiceBuilder Turbo => _turbo ??= Build(VoiceConfig.Turbo with { TargetLoudness = null });
+    internal VoiceBuilder Turbo { get; }
 
-    public void Dispose() => _stores.ForEach(store => store.Dispose());
-
-    internal VoiceBuilder Build(VoiceConfig config)
+    public void Dispose()
     {
-        var ve = new WeightStore(SyntheticTensors.FullSize("ve"));
-        var s3gen = new WeightStore(SyntheticTensors.FullSize("s3gen"));
-        _stores.AddRange([ve, s3gen]);
-        var builder = new VoiceBuilder(config, ve.Root, s3gen.Root, TorchOps.Plain);
-        s3gen.Root.Skip("flow.*", "mel2wav.*");
-        ve.ThrowIfFaulty();
-        s3gen.ThrowIfFaulty();
-        return builder;
+        _ve.Dispose();
+        _s3gen.Dispose();
     }
+
+    internal VoiceBuilder Build(VoiceConfig config) => new(config, _speakerEncoder, Reference);
 }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using Chatterbox.Weights;
 
 namespace Chatterbox.Tests.Weights;
 
@@ -133,6 +134,27 @@ internal sealed class TorchArchive
         }
 
         return archive.Add("archive/version", "3\n"u8.ToArray());
+    }
+
+    /// <summary>Writes tensors as a state dict that was saved on a GPU.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="source">The tensors, float32 or int64.</param>
+    /// <param name="wrap">What is saved, given the state dict's items.</param>
+    public static void WriteStateDict(string path, ITensorSource source, Func<Dictionary<object, object?>, object?> wrap)
+    {
+        var storages = new List<(string Key, byte[] Data)>();
+        var items = new Dictionary<object, object?>();
+        foreach (var (name, info) in source.Tensors)
+        {
+            using var tensor = source.Read(name);
+            var key = $"{storages.Count}";
+            storages.Add((key, tensor.bytes.ToArray()));
+            var strides = info.Shape.Select((_, i) => info.Shape.Skip(i + 1).Aggregate(1L, (n, d) => n * d)).ToArray();
+            var storage = info.DType == ScalarType.Int64 ? "LongStorage" : "FloatStorage";
+            items.Add(name, (Action<PickleWriter>)(w => w.Tensor(storage, key, info.Count, 0, info.Shape, strides, "cuda:0")));
+        }
+
+        File.WriteAllBytes(path, Of(PickleWriter.Whole(p => p.Value(wrap(items))), [.. storages]));
     }
 
     public TorchArchive Add(string name, byte[] data)

@@ -1,0 +1,51 @@
+using Chatterbox.Audio;
+using Chatterbox.Engine;
+
+namespace Chatterbox.Service.Models;
+
+/// <summary>A model of the fleet, as those see it who ask something of it: it is there, even while it is not in memory.</summary>
+internal sealed class FleetModel(ServedModel served, ModelFleet fleet)
+{
+    /// <summary>What it is.</summary>
+    public ServedModel Served => served;
+
+    /// <summary>Its name on the routes.</summary>
+    public string Name => served.Name;
+
+    /// <summary>Where it is.</summary>
+    public ModelState State => fleet.StateOf(this);
+
+    /// <summary>Its requests.</summary>
+    public EngineStatus Status => fleet.StatusOf(this);
+
+    /// <summary>Its stay in memory, or its wait for one; the fleet's.</summary>
+    internal Residence? Residence { get; set; }
+
+    /// <summary>Puts a request into its queue.</summary>
+    /// <inheritdoc cref="ISpeechEngine.Submit"/>
+    public SpeechJob Submit(EngineRequest request, CancellationToken cancel) => fleet.Submit(this, request, cancel);
+
+    /// <inheritdoc cref="ISpeechEngine.CreateVoiceAsync"/>
+    public Task<Voice> CreateVoiceAsync(AudioClip recording, CancellationToken cancel = default) =>
+        fleet.RunAsync(this, engine => engine.CreateVoiceAsync(recording, cancel));
+
+    /// <inheritdoc cref="ISpeechEngine.DetectWatermarkAsync"/>
+    public Task<double?> DetectWatermarkAsync(AudioClip recording, CancellationToken cancel = default) =>
+        fleet.RunAsync(this, engine => engine.DetectWatermarkAsync(recording, cancel));
+}
+
+/// <summary>Where a model is.</summary>
+internal enum ModelState
+{
+    /// <summary>Not in memory; loaded when somebody asks for it.</summary>
+    Unloaded,
+
+    /// <summary>On its way into memory, or waiting for room there; requests wait with it.</summary>
+    Loading,
+
+    /// <summary>In memory.</summary>
+    Ready,
+
+    /// <summary>It could not be loaded.</summary>
+    Failed,
+}

@@ -1,0 +1,87 @@
+using System.Globalization;
+using Chatterbox.Audio;
+using Chatterbox.Service.Hosting;
+using Chatterbox.Service.OpenAi;
+using Chatterbox.Service.Voices;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace Chatterbox.Service.Recordings;
+
+/// <summary>A multipart form with recordings, within the limits of uploads.</summary>
+internal sealed class RecordingForm
+{
+    private const int OtherBytes = 64 * 1024; // what is not a recording
+    private const double ShortestSeconds = 0.1;
+
+    private readonly IFormCollection _form;
+    private readonly VoiceOptions _limits;
+
+    private RecordingForm(IFormCollection form, VoiceOptions limits) => (_form, _limits) = (form, limits);
+
+    /// <summary>Reads a request's form.</summary>
+    /// <param name="http">The request.</param>
+    /// <param name="limits">Limits of uploads.</param>
+    /// <param name="known">Names of the fields that the route knows; another is refused.</param>
+    /// <param name="recordings">Most recordings among them.</param>
+    /// <exception cref="RefusedException">The request is no such form, or too large.</exception>
+    public static async Task<RecordingForm> ReadAsync(HttpContext http, VoiceOptions limits, IReadOnlyList<string> known, int recordings = 1)
+    {
+        if (!http.Request.HasFormContentType)
+        {
+            throw new RefusedException(new Refusal(400, $"The request needs a multipart form with the fields {string.Join(", ", known)}.", Code: "invalid_form"));
+        }
+
+        var limit = (recordings * limits.MaxUploadBytes) + OtherBytes;
+        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } size)
+        {
+            size.MaxRequestBodySize = limit;
+        }
+
+        IFormCollection form;
+        try
+        {
+            form = await http.Request.ReadFormAsync(new FormOptions { MultipartBodyLengthLimit = limit, ValueCountLimit = 16, ValueLengthLimit = 4096 }, http.RequestAborted);
+        }
+        catch (InvalidDataException e)
+        {
+            throw new RefusedException(new Refusal(400, $"The form cannot be read: {e.Message}", Code: "invalid_form"));
+        }
+
+        var stranger = form.Keys.Concat(form.Files.Select(file => file.Name)).FirstOrDefault(name => !known.Contains(name));
+        return stranger is null ? new RecordingForm(form, limits)
+            : throw OpenAiErrors.Invalid(stranger, $"The form has a field that this route does not know. It knows: {string.Join(", ", known)}.", "unknown_parameter");
+    }
+
+    /// <summary>The text of a field, or null.</summary>
+    public string? Text(string name) => _form[name].ToString() is { Length: > 0 } text ? text : null;
+
+    /// <summary>A file, or null.</summary>
+    /// <exception cref="RefusedException">It is too large.</exception>
+    public IFormFile? File(string name) => _form.Files.GetFile(name) is not { } file ? null
+        : file.Length <= _limits.MaxUploadBytes ? file
+        : throw new RefusedException(new Refusal(413, $"The recording has {file.Length} bytes; it may have {_limits.MaxUploadBytes}.", name, "request_too_large"));
+
+    /// <summary>A file that must be there.</summary>
+    public IFormFile RequiredFile(string name) => File(name) ?? throw OpenAiErrors.Invalid(name, $"'{name}' is missing. Send a recording.", "missing_required_parameter");
+
+    /// <summary>The sound of a file that must be there.</summary>
+    /// <param name="name">Name of its field.</param>
+    /// <param name="cancel">Gives up.</param>
+    /// <exception cref="RefusedException">It is missing, no recording, too short, too long or too large.</exception>
+    public async Task<AudioClip> Hear(string name, CancellationToken cancel)
+    {
+        AudioClip recording;
+        await using var stream = RequiredFile(name).OpenReadStream();
+        try
+        {
+            recording = await Task.Run(() => AudioFile.Load(stream, TimeSpan.FromSeconds(_limits.MaxUploadSeconds), cancel), cancel);
+        }
+        catch (VoiceException e)
+        {
+            throw OpenAiErrors.Invalid(name, e.Message, "unusable_recording");
+        }
+
+        return recording.Duration.TotalSeconds >= ShortestSeconds ? recording : throw OpenAiErrors.Invalid(
+            name, string.Create(CultureInfo.InvariantCulture, $"The recording lasts {recording.Duration.TotalSeconds:0.###} s, expected {ShortestSeconds} s at least."), "unusable_recording");
+    }
+}
