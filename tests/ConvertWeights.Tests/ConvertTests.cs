@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Chatterbox;
 using Chatterbox.Models;
 using Chatterbox.Tests.Weights;
@@ -19,12 +20,53 @@ public sealed class ConvertTests : IDisposable
         var said = await Cli.RunAsync("convert", Cli.Tiny, "--out", output, "--json");
         Assert.Equal((0, "tiny"), (said.Code, said.Json.GetProperty("model").GetString()));
         Assert.Equal(0, (await Cli.RunAsync("verify", output)).Code);
-        foreach (var file in Directory.GetFiles(Cli.Tiny, "*.safetensors"))
+        foreach (var file in Directory.GetFiles(Cli.Tiny, "*.safetensors").Where(file => Path.GetFileName(file) != "s3gen.safetensors"))
         {
             Assert.Equal(0, (await Cli.RunAsync("diff", file, Path.Combine(output, Path.GetFileName(file)))).Code);
         }
 
         Assert.Equal(Speak(Cli.Tiny), Speak(output));
+    }
+
+    [Fact]
+    public async Task Weight_norm_is_folded_unless_everything_is_kept()
+    {
+        var original = Path.Combine(Cli.Tiny, "s3gen.safetensors");
+        var said = await Cli.RunAsync("convert", Cli.Tiny, "--out", _cli.In("out"), "--json");
+        Assert.Equal(0, said.Code);
+        using var source = SafetensorsFile.Open(original);
+        using var converted = SafetensorsFile.Open(_cli.In("out/s3gen.safetensors"));
+        const string Direction = "parametrizations.weight.original1";
+        var norms = source.Tensors.Keys.Where(name => name.EndsWith(Direction, StringComparison.Ordinal)).Select(name => name[..^Direction.Length]).ToList();
+        Assert.NotEmpty(norms);
+        Assert.Equal(norms.Count, said.Json.GetProperty("files").EnumerateArray().Single(file => file.GetProperty("file").GetString() == "s3gen.safetensors").GetProperty("folded").GetInt32());
+        Assert.DoesNotContain(converted.Tensors.Keys, name => name.Contains("parametrizations", StringComparison.Ordinal));
+        Assert.All(norms, norm =>
+        {
+            using var scope = NewDisposeScope();
+            var (g, v, weight) = (source.Read(norm + "parametrizations.weight.original0"), source.Read(norm + Direction), converted.Read(norm + "weight"));
+            Assert.True(weight.flatten(1).norm(1).allclose(g.flatten().abs()), norm);
+            Assert.True(nn.functional.cosine_similarity(weight.flatten(1) * g.flatten(1).sign(), v.flatten(1)).allclose(ones(v.shape[0])), norm);
+        });
+
+        Assert.Equal(0, (await Cli.RunAsync("convert", Cli.Tiny, "--out", _cli.In("all"), "--keep-all")).Code);
+        Assert.Equal(0, (await Cli.RunAsync("diff", original, _cli.In("all/s3gen.safetensors"))).Code);
+        Assert.Equal(0, (await Cli.RunAsync("verify", _cli.In("all"))).Code);
+    }
+
+    [Fact]
+    public async Task A_type_is_as_torch_rounds_to_it_folded_weights_too()
+    {
+        Assert.Equal(0, (await Cli.RunAsync("convert", Cli.Tiny, "--out", _cli.In("f32"))).Code);
+        Assert.Equal(0, (await Cli.RunAsync("convert", Cli.Tiny, "--out", _cli.In("f16"), "--s3gen", "f16")).Code);
+        using var wide = SafetensorsFile.Open(_cli.In("f32/s3gen.safetensors"));
+        using var narrow = SafetensorsFile.Open(_cli.In("f16/s3gen.safetensors"));
+        Assert.Equal(wide.Tensors.Keys.Order(), narrow.Tensors.Keys.Order());
+        Assert.All(wide.Tensors.Keys, name =>
+        {
+            using var scope = NewDisposeScope();
+            Assert.True(wide.Read(name).to(narrow.Tensors[name].DType).bytes.SequenceEqual(narrow.Read(name).bytes), name);
+        });
     }
 
     [Fact]
@@ -60,6 +102,26 @@ public sealed class ConvertTests : IDisposable
 
         Assert.Equal(0, Dropped(await Cli.RunAsync("convert", path, "--out", _cli.In("all"), "--keep-all", "--json")));
         Assert.Equal(0, (await Cli.RunAsync("diff", path, _cli.In("all/ve.safetensors"))).Code);
+    }
+
+    [Fact]
+    public async Task Views_in_a_torch_file_are_written_in_their_own_order()
+    {
+        var path = _cli.In("views.pt");
+        float[] elements = [.. Enumerable.Range(0, 24).Select(i => (float)i)];
+        File.WriteAllBytes(path, TorchArchive.Of(
+            PickleWriter.Whole(p => p.Value(new Dictionary<object, object?>
+            {
+                ["transposed"] = (Action<PickleWriter>)(w => w.Tensor("FloatStorage", "0", 24, 0, [4, 6], [1, 4])),
+                ["tail"] = (Action<PickleWriter>)(w => w.Tensor("FloatStorage", "0", 24, 20, [4], [1])),
+            })),
+            ("0", MemoryMarshal.AsBytes(elements.AsSpan()).ToArray())));
+        Assert.Equal(0, (await Cli.RunAsync("convert", path, "--out", _cli.In("out"), "--t3", "bf16")).Code);
+        using var converted = SafetensorsFile.Open(_cli.In("out/views.safetensors"));
+        using var scope = NewDisposeScope();
+        var all = tensor(elements);
+        Assert.Equal(all.reshape(6, 4).t().flatten().data<float>(), converted.Read("transposed").to(ScalarType.Float32).flatten().data<float>());
+        Assert.Equal(all[20..].data<float>(), converted.Read("tail").to(ScalarType.Float32).data<float>());
     }
 
     [Fact]
@@ -112,7 +174,7 @@ public sealed class ConvertTests : IDisposable
         SafetensorsWriter.Write(path, [TensorToWrite.From("x", tensor(new[] { 1f, 70000f }))]);
         var said = await Cli.RunAsync("convert", path, "--out", _cli.In("out"), "--t3", "f16");
         Assert.Equal(2, said.Code);
-        Assert.Contains("'x' has values up to 7E+04, which F16 cannot hold", said.Error, StringComparison.Ordinal);
+        Assert.Contains("'x' has values from 1 to 7E+04, which F16 cannot hold", said.Error, StringComparison.Ordinal);
         Assert.Empty(Directory.GetFiles(_cli.In("out")));
         Assert.Equal(0, (await Cli.RunAsync("convert", path, "--out", _cli.In("out"), "--t3", "bf16")).Code);
     }
@@ -124,10 +186,16 @@ public sealed class ConvertTests : IDisposable
         var said = await Cli.RunAsync("convert", folder, "--out", folder + "/");
         Assert.Equal(2, said.Code);
         Assert.Contains("is the folder that is to be converted", said.Error, StringComparison.Ordinal);
+        said = await Cli.RunAsync("convert", Path.Combine(folder, "ve.safetensors"), "--out", folder, "--ve", "bf16");
+        Assert.Equal(2, said.Code);
+        Assert.Contains("would be replaced by what it is converted to", said.Error, StringComparison.Ordinal);
         File.Copy(Path.Combine(folder, "ve.safetensors"), Path.Combine(folder, "s3gen.safetensors"), overwrite: true);
+        File.WriteAllText(Path.Combine(folder, "t3_cfg.safetensors"), "no weights");
         said = await Cli.RunAsync("convert", folder, "--out", _cli.In("out"));
         Assert.Equal(2, said.Code);
-        Assert.Contains("does not fit this model", said.Error, StringComparison.Ordinal);
+        Assert.Contains("s3gen.safetensors does not fit this model", said.Error, StringComparison.Ordinal);
+        Assert.Contains("t3_cfg.safetensors is not a sound safetensors file", said.Error, StringComparison.Ordinal);   // all faults at once
+        Assert.False(Directory.Exists(_cli.In("out")));
     }
 
     private static int Dropped(Said said) => said.Json.GetProperty("files")[0].GetProperty("dropped").GetInt32();

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Reflection;
-using System.Text;
 using Chatterbox;
 using Chatterbox.Models;
 using Chatterbox.Voices;
@@ -9,17 +8,13 @@ using static TorchSharp.torch;
 
 namespace ConvertWeights;
 
-/// <summary>Writes a checkpoint's files anew, one tensor of each in memory at a time.</summary>
-/// <remarks>
-/// Weight norm stays as the files have it, g and v: the loader folds it in float32 when it reads them, in milliseconds.
-/// Folded weights would have other names, and so need a second way to load, for a file smaller by some kilobytes.
-/// </remarks>
+/// <summary>Writes a checkpoint's files anew, all at once, a piece of each in memory at a time.</summary>
 /// <param name="output">Folder to write.</param>
-/// <param name="keepAll">Keeps tensors that inference does not read.</param>
+/// <param name="keepAll">Keeps tensors that inference does not read, and weight norms as they are.</param>
 /// <param name="types">Element type of each part's floating-point numbers; null leaves them as stored.</param>
 internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionary<Part, ScalarType?> types)
 {
-    private const int HeaderWithHash = 1 << 16;    // metadata come first in a header
+    private const string SourceHash = "source_sha256";
 
     private static readonly string HashToCome = new('-', 64);
     private static readonly string Version = typeof(Conversion).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
@@ -31,7 +26,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
     /// <summary>Converts a whole model.</summary>
     /// <param name="folders">The folder, and the one that it overlays.</param>
     /// <param name="progress">Told the part of the bytes that is written.</param>
-    /// <param name="cancel">Looked at before each tensor.</param>
+    /// <param name="cancel">Looked at before each piece.</param>
     /// <exception cref="CheckpointException">Files are missing or do not fit each other, or the folder cannot be written.</exception>
     public async Task<Converted> FolderAsync(IReadOnlyList<string> folders, IProgress<double> progress, CancellationToken cancel)
     {
@@ -42,29 +37,21 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
 
         var checkpoint = CheckpointFolder.Open(folders);
         var variant = checkpoint.Variant;
-        var parts = Enum.GetValues<Part>().ToDictionary(part => part, part => checkpoint.PathOf(part) ?? (part == Part.Watermark ? CheckpointFolder.DownloadedWatermark() : null));
-        var tokenizer = checkpoint.PathOf(variant.Config.Files.Tokenizer[0]);
-        var missing = parts.Where(part => part.Value is null && part.Key != Part.Watermark).Select(part => string.Join(" or ", variant.Names[part.Key]))
-            .Concat(tokenizer is null ? [variant.Config.Files.Tokenizer[0]] : []).ToList();
-        if (missing.Count > 0)
+        var jobs = new List<Job>();
+        try
         {
-            throw new CheckpointException($"{string.Join(" and ", folders)} lack{(folders.Count == 1 ? "s" : "")} {string.Join(", ", missing)} of the {variant.Config.Name} model. "
-                + "Give the folder of the whole model; of a language pack, name the multilingual model's folder with --base.");
+            Open(variant, PathsOf(checkpoint), jobs);
+            CreateOutput();
+            await WriteAsync(jobs, progress, cancel);
+        }
+        finally
+        {
+            jobs.ForEach(job => job.Source.Dispose());
         }
 
-        CreateOutput();
-        var meter = new Meter(progress, parts.Values.OfType<string>().Sum(path => new FileInfo(path).Length));
-        if (parts[Part.Watermark] is null)
-        {
-            _notes.Add("PerTh's weights are neither in the folder nor downloaded, and nothing is spoken without a watermark. Get them: convert-weights download perth, then convert their file into this folder.");
-        }
-
-        // All at once: a core can hash one file alone, and that takes longer than converting it.
-        _files.AddRange(await Task.WhenAll(parts.Where(part => part.Value is not null).Select(part =>
-            Task.Run(() => PartAsync(variant, part.Key, part.Value!, NameOf(part.Key, part.Value!, variant), meter, cancel), cancel))));
         CopyOthers(checkpoint);
         ConvertVoice(checkpoint);
-        SaveConfig(variant, NameOf(Part.T3, parts[Part.T3]!, variant));
+        SaveConfig(variant, jobs.Single(job => job.Part == Part.T3).Name);
         return new Converted(variant.Config.Name, _clock.Elapsed.TotalSeconds, _files, _notes);
     }
 
@@ -73,104 +60,142 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
     public async Task<Converted> FileAsync(string path, IProgress<double> progress, CancellationToken cancel)
     {
         using var source = TensorFile.Open(path);
-        CreateOutput();
-        var meter = new Meter(progress, new FileInfo(path).Length);
         var part = Variant.PartOf(source);
         var variant = part == Part.T3 ? Variant.OfT3(source) : Variant.Published.FirstOrDefault(v => part is { } p && v.FaultsOf(p, source, out _) is null);
-        if (part is { } known && variant is not null)
+        var job = part is { } known && variant is not null
+            ? PartJob(variant, known, path, source)
+            : new Job(Path.GetFileName(path).Split('.')[0] + ".safetensors", path, source, OnlyType(path), [.. source.Tensors.Keys]);
+        if (Path.Combine(output, job.Name) == path)
         {
-            _files.Add(await PartAsync(variant, known, path, NameOf(known, path, variant), meter, cancel));
-        }
-        else
-        {
-            _notes.Add("The tensors are of no model that is known: all of them are kept, under their names.");
-            var asked = types.Values.OfType<ScalarType>().Distinct().ToList();
-            var type = asked.Count <= 1 ? asked.Cast<ScalarType?>().FirstOrDefault() : throw new CheckpointException($"{path} is of no model that is known, so that one element type is needed for all of it. Give one of --t3, --s3gen, --ve and --perth.");
-            var name = Path.GetFileName(path).Split('.')[0] + ".safetensors";
-            _files.Add(await WriteAsync(source, source.Tensors.Keys, name, path, type, Describe(path, null, null), meter, cancel));
+            throw new CheckpointException($"{path} would be replaced by what it is converted to. Choose another folder with --out.");
         }
 
+        CreateOutput();
+        await WriteAsync([job], progress, cancel);
         return new Converted(null, _clock.Elapsed.TotalSeconds, _files, _notes);
     }
 
-    private async Task<ConvertedFile> PartAsync(Variant variant, Part part, string path, string name, Meter meter, CancellationToken cancel)
+    private Dictionary<Part, string> PathsOf(CheckpointFolder checkpoint)
     {
-        using var source = TensorFile.Open(path);
+        var variant = checkpoint.Variant;
+        var paths = new Dictionary<Part, string>();
+        var missing = new List<string>();
+        foreach (var part in Enum.GetValues<Part>().OrderDescending())
+        {
+            if ((checkpoint.PathOf(part) ?? (part == Part.Watermark ? CheckpointFolder.DownloadedWatermark() : null)) is { } path)
+            {
+                paths[part] = path;
+            }
+            else if (part == Part.Watermark)
+            {
+                _notes.Add("PerTh's weights are neither in the folder nor downloaded, and nothing is spoken without a watermark. Get them: convert-weights download perth, then convert their file into this folder.");
+            }
+            else
+            {
+                missing.Add(string.Join(" or ", variant.Names[part]));
+            }
+        }
+
+        if (checkpoint.PathOf(variant.Config.Files.Tokenizer[0]) is null)
+        {
+            missing.Add(variant.Config.Files.Tokenizer[0]);
+        }
+
+        return missing.Count == 0 ? paths : throw new CheckpointException(
+            $"{string.Join(" and ", checkpoint.Folders)} lack{(checkpoint.Folders.Count == 1 ? "s" : "")} {string.Join(", ", missing)} of the {variant.Config.Name} model. "
+            + "Give the folder of the whole model; of a language pack, name the multilingual model's folder with --base.");
+    }
+
+    /// <summary>Opens all files and looks what is wrong with them before the first is written.</summary>
+    private void Open(Variant variant, Dictionary<Part, string> paths, List<Job> jobs)
+    {
+        var faults = new List<string>();
+        foreach (var (part, path) in paths)
+        {
+            try
+            {
+                jobs.Add(PartJob(variant, part, path, TensorFile.Open(path)));
+            }
+            catch (CheckpointException e)
+            {
+                faults.Add(e.Message);
+            }
+        }
+
+        if (faults.Count > 0)
+        {
+            throw new CheckpointException(string.Join("\n", faults));
+        }
+    }
+
+    private Job PartJob(Variant variant, Part part, string path, ITensorSource source)
+    {
         if (variant.FaultsOf(part, source, out var read) is { } faults)
         {
             throw new CheckpointException($"{path} cannot be converted. {faults}");
         }
 
         var kept = source.Tensors.Keys.Where(tensor => keepAll || read.Contains(tensor)).ToList();
-        return await WriteAsync(source, kept, name, path, types[part], Describe(path, variant, part), meter, cancel);
+        return new Job(NameOf(part, path, variant), path, source, types[part], kept) { Variant = variant, Part = part };
     }
 
-    private async Task<ConvertedFile> WriteAsync(
-        ITensorSource source, IEnumerable<string> names, string name, string path, ScalarType? type, Dictionary<string, string> metadata, Meter meter, CancellationToken cancel)
+    private ScalarType? OnlyType(string path)
     {
-        var hash = ContentHash.Sha256Async(path, cancel);
-        var tensors = names.Order(StringComparer.Ordinal).Select(tensor => ToWrite(source, tensor, type, meter, cancel)).ToList();
-        var target = Path.Combine(output, name);
-        await Task.Run(() => SafetensorsWriter.Write(target, tensors, metadata), cancel);
-        await FillInHashAsync(target, hash);
-        var kinds = tensors.Select(tensor => tensor.Info.DType).Where(IsFloatingPoint).Distinct().Select(DTypeNames.NameOf);
-        return new ConvertedFile(name, path, string.Join(", ", kinds), tensors.Count, source.Tensors.Count - tensors.Count, new FileInfo(target).Length);
+        _notes.Add("The tensors are of no model that is known: all of them are kept, under their names.");
+        var asked = types.Values.OfType<ScalarType>().Distinct().ToList();
+        return asked.Count <= 1 ? asked.Cast<ScalarType?>().FirstOrDefault() : throw new CheckpointException($"{path} is of no model that is known, so that one element type is needed for all of it. Give one of --t3, --s3gen, --ve and --perth.");
     }
 
-    private static TensorToWrite ToWrite(ITensorSource source, string name, ScalarType? type, Meter meter, CancellationToken cancel)
+    /// <summary>Writes all files at the same time; the first that fails stops the others.</summary>
+    private async Task WriteAsync(IReadOnlyList<Job> jobs, IProgress<double> progress, CancellationToken cancel)
     {
-        var info = source.Tensors[name];
-        var wanted = type is { } t && IsFloatingPoint(info.DType) ? t : info.DType;
-        return new TensorToWrite(name, info with { DType = wanted }, stream =>
-        {
-            cancel.ThrowIfCancellationRequested();
-            using var stored = source.Read(name);
-            using var narrow = wanted == info.DType ? stored.alias() : Narrow(source, name, stored, wanted);
-            stream.Write(narrow.bytes);
-            meter.Advance(DTypeNames.BytesOf(info));
-        });
+        var meter = new Meter(progress, jobs.Sum(job => new FileInfo(job.Path).Length));
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        _files.AddRange(await Task.WhenAll(jobs.Select(job => Task.Run(
+            () =>
+            {
+                try
+                {
+                    return Write(job, meter, stop.Token);
+                }
+                catch
+                {
+                    stop.Cancel();
+                    throw;
+                }
+            },
+            stop.Token))));
     }
 
-    private static Tensor Narrow(ITensorSource source, string name, Tensor stored, ScalarType type)
+    /// <summary>Writes a file while another thread hashes what it is made of, which takes as long.</summary>
+    private ConvertedFile Write(Job job, Meter meter, CancellationToken cancel)
     {
-        using var scope = NewDisposeScope();
-        var narrow = stored.to(type);
-        return narrow.isfinite().all().item<bool>() || !stored.isfinite().all().item<bool>()
-            ? narrow.DetachFromDisposeScope()
-            : throw new CheckpointException($"{source.Name}: '{name}' has values up to {stored.abs().max().to(ScalarType.Float64).item<double>():G4}, which {DTypeNames.NameOf(type)} cannot hold. Keep this part in f32, or choose bf16.");
+        var hash = Task.Factory.StartNew(() => ContentHash.Sha256(job.Path, cancel), cancel, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        var tensors = new TensorConversion(job.Source, job.Type, folds: job.Part is not null && !keepAll, meter.Advance, cancel).Of(job.Tensors).ToList();
+        var metadata = Describe(job);
+        var target = Path.Combine(output, job.Name);
+        SafetensorsWriter.Write(target, tensors, metadata, () => new Dictionary<string, string>(metadata) { [SourceHash] = hash.GetAwaiter().GetResult() });
+        var kinds = tensors.Select(tensor => tensor.Info.DType).Where(FloatConversion.Knows).Distinct().Select(DTypeNames.NameOf);
+        return new ConvertedFile(
+            job.Name, job.Path, string.Join(", ", kinds), tensors.Count, job.Source.Tensors.Count - job.Tensors.Count, job.Tensors.Count - tensors.Count, new FileInfo(target).Length);
     }
 
-    private static bool IsFloatingPoint(ScalarType type) => type is ScalarType.Float64 or ScalarType.Float32 or ScalarType.Float16 or ScalarType.BFloat16;
-
-    private static Dictionary<string, string> Describe(string path, Variant? variant, Part? part)
+    private static Dictionary<string, string> Describe(Job job)
     {
         var metadata = new Dictionary<string, string>
         {
             ["format"] = "pt",   // asked for by Python's transformers
-            ["source"] = Path.GetFileName(path),
-            ["source_sha256"] = HashToCome,
+            ["source"] = Path.GetFileName(job.Path),
+            [SourceHash] = HashToCome,
             ["converted_by"] = $"convert-weights {Version}",
         };
-        if (variant is not null)
+        if (job.Variant is { } variant)
         {
             metadata["model"] = variant.Config.Name;
-            metadata["part"] = $"{part}";
+            metadata["part"] = $"{job.Part}";
         }
 
         return metadata;
-    }
-
-    /// <summary>Writes the hash of the source over its place in the header: hashing takes longer than converting, and
-    /// goes on beside it.</summary>
-    private static async Task FillInHashAsync(string path, Task<string> hash)
-    {
-        var text = await hash;
-        await using var file = new FileStream(path, FileMode.Open, FileAccess.ReadWrite);
-        var header = new byte[Math.Min(file.Length, HeaderWithHash)];
-        await file.ReadExactlyAsync(header);
-        file.Position = header.AsSpan().IndexOf(Encoding.ASCII.GetBytes(HashToCome));
-        await file.WriteAsync(Encoding.ASCII.GetBytes(text));
-        file.Flush(flushToDisk: true);
     }
 
     /// <summary>T3 keeps its name, which tells V2, V3 and the language packs apart; the others get the model's own.</summary>
@@ -190,7 +215,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
             {
                 var target = Path.Combine(output, name);
                 File.Copy(path, target, overwrite: true);
-                _files.Add(new(name, path, null, 0, 0, new FileInfo(target).Length));
+                _files.Add(new(name, path, null, 0, 0, 0, new FileInfo(target).Length));
             }
             else
             {
@@ -207,7 +232,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
             var (voice, info) = VoiceFiles.Read(path, config);
             var target = Path.Combine(output, config.Files.Voice[0]);
             VoiceFile.Save(target, voice, info with { Model = info.Model ?? config.Name, SourceHash = info.SourceHash ?? ContentHash.Sha256(path) });
-            _files.Add(new(config.Files.Voice[0], path, null, 0, 0, new FileInfo(target).Length));
+            _files.Add(new(config.Files.Voice[0], path, null, 0, 0, 0, new FileInfo(target).Length));
         }
     }
 
@@ -233,11 +258,32 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
         }
     }
 
+    /// <summary>A file that is to be written.</summary>
+    /// <param name="Name">Its name.</param>
+    /// <param name="Path">What it is made of.</param>
+    /// <param name="Source">The same, open.</param>
+    /// <param name="Type">Element type of its floating-point numbers; null leaves them as stored.</param>
+    /// <param name="Tensors">What is kept.</param>
+    private sealed record Job(string Name, string Path, ITensorSource Source, ScalarType? Type, IReadOnlyList<string> Tensors)
+    {
+        public Variant? Variant { get; init; }
+
+        public Part? Part { get; init; }
+    }
+
     private sealed class Meter(IProgress<double> progress, long total)
     {
+        private readonly Lock _lock = new();
         private long _done;
 
-        public void Advance(long bytes) => progress.Report(Math.Min(1, (double)Interlocked.Add(ref _done, bytes) / Math.Max(1, total)));
+        public void Advance(long bytes)
+        {
+            lock (_lock)
+            {
+                _done += bytes;
+                progress.Report(Math.Min(1, (double)_done / Math.Max(1, total)));
+            }
+        }
     }
 }
 
@@ -253,5 +299,6 @@ internal sealed record Converted(string? Model, double Seconds, IReadOnlyList<Co
 /// <param name="DType">Element types of its floating-point numbers.</param>
 /// <param name="Tensors">Tensors in it.</param>
 /// <param name="Dropped">Tensors left out.</param>
+/// <param name="Folded">Weight norms written as weights.</param>
 /// <param name="Bytes">Its size.</param>
-internal sealed record ConvertedFile(string File, string From, string? DType, int Tensors, int Dropped, long Bytes);
+internal sealed record ConvertedFile(string File, string From, string? DType, int Tensors, int Dropped, int Folded, long Bytes);

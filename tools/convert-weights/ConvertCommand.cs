@@ -65,10 +65,10 @@ internal static class ConvertCommand
 
     private static void Show(IAnsiConsole console, string output, Converted done)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumns("file", "from", "type", "tensors", "dropped", "MB");
+        var table = new Table().Border(TableBorder.Simple).AddColumns("file", "from", "type", "tensors", "dropped", "folded", "MB");
         foreach (var file in done.Files)
         {
-            table.AddRow(Array.ConvertAll([file.File, file.From, file.DType ?? "", $"{file.Tensors}", $"{file.Dropped}", $"{file.Bytes / 1e6:0.0}"], Markup.Escape));
+            table.AddRow(Array.ConvertAll([file.File, file.From, file.DType ?? "", $"{file.Tensors}", $"{file.Dropped}", $"{file.Folded}", $"{file.Bytes / 1e6:0.0}"], Markup.Escape));
         }
 
         console.Write(table);

@@ -126,20 +126,15 @@ internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part
         [Part.Watermark] = [.. config.Files.Watermark],
     });
 
-    /// <summary>A file's names, types and shapes, with one repeated zero in place of the elements: networks are built on
-    /// it without the time and the memory that their weights would take.</summary>
+    /// <summary>A file's names, types and shapes without the elements: networks are built on it without the time and the
+    /// memory that their weights would take.</summary>
     private sealed class ShapesOnly(ITensorSource source) : ITensorSource
     {
         public string Name => source.Name;
 
         public IReadOnlyDictionary<string, TensorInfo> Tensors => source.Tensors;
 
-        public Tensor Read(string name)
-        {
-            var info = source.Tensors[name];
-            using var zero = zeros([], info.DType);
-            return zero.expand(info.Shape).DetachFromDisposeScope();
-        }
+        public Tensor Read(string name) => empty(Tensors[name].Shape, Tensors[name].DType, META).DetachFromDisposeScope();
 
         public void Dispose()
         {

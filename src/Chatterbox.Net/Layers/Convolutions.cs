@@ -8,7 +8,7 @@ internal sealed class Conv1d(
     long stride = 1, long padding = 0, long dilation = 1, long groups = 1, bool bias = true, bool weightNorm = false)
 {
     private readonly Tensor _weight = weightNorm
-        ? WeightNorm.Fold(weights, outputs, inputs / groups, kernel)
+        ? WeightNorm.Get(weights, outputs, inputs / groups, kernel)
         : weights.Get("weight", outputs, inputs / groups, kernel);
 
     private readonly Tensor? _bias = bias ? weights.Get("bias", outputs) : null;
@@ -37,7 +37,7 @@ internal sealed class ConvTranspose1d(
     WeightScope weights, long inputs, long outputs, long kernel, long stride, long padding = 0, bool weightNorm = false)
 {
     private readonly Tensor _weight = weightNorm
-        ? WeightNorm.Fold(weights, inputs, outputs, kernel)
+        ? WeightNorm.Get(weights, inputs, outputs, kernel)
         : weights.Get("weight", inputs, outputs, kernel);
 
     private readonly Tensor _bias = weights.Get("bias", outputs);
@@ -60,21 +60,38 @@ internal sealed class Conv2d(
     public Tensor Forward(Tensor x) => conv2d(x, _weight, _bias, _stride, _padding);
 }
 
-/// <summary>Weight norm as torch's parametrization stores it: w = g·v / ‖v‖, the norm over all dimensions but the first.
-/// Weights: parametrizations.weight.original0 (g) [first, 1, 1], original1 (v) [first, second, kernel].</summary>
+/// <summary>Weight norm: w = g·v / ‖v‖, the norm over all dimensions but the first. Weights: parametrizations.weight.original0 (g)
+/// [first, 1, 1] and original1 (v) [first, second, kernel], as torch's parametrization stores it; or weight, folded already.</summary>
 internal static class WeightNorm
 {
+    /// <summary>Name of g.</summary>
+    public const string Magnitude = "parametrizations.weight.original0";
+
+    /// <summary>Name of v.</summary>
+    public const string Direction = "parametrizations.weight.original1";
+
     /// <summary>The plain weight, [first, second, kernel]; g and v are not kept.</summary>
-    public static Tensor Fold(WeightScope weights, long first, long second, long kernel)
+    public static Tensor Get(WeightScope weights, long first, long second, long kernel)
     {
+        if (weights.Has("weight"))
+        {
+            return weights.Get("weight", first, second, kernel);
+        }
+
         using var scope = NewDisposeScope();
-        var wide = weights["parametrizations"]["weight"].InFloat32;   // so that the quotient is rounded once
-        var g = wide.Get("original0", first, 1, 1);
-        var v = wide.Get("original1", first, second, kernel);
-        var weight = weights.Own((v * (g / v.pow(2).sum([1, 2], keepdim: true).sqrt())).to(weights.DType));
+        var wide = weights.InFloat32;   // so that the quotient is rounded once
+        var g = wide.Get(Magnitude, first, 1, 1);
+        var v = wide.Get(Direction, first, second, kernel);
+        var weight = weights.Own(Fold(g, v).to(weights.DType));
         weights.Release(g);
         weights.Release(v);
         return weight;
     }
 
+    /// <summary>The plain weight, of the shape of v.</summary>
+    public static Tensor Fold(Tensor g, Tensor v)
+    {
+        using var scope = NewDisposeScope();
+        return (v * (g / v.pow(2).sum([1, 2], keepdim: true).sqrt())).MoveToOuterDisposeScope();
+    }
 }

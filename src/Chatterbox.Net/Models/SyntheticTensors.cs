@@ -75,6 +75,20 @@ internal sealed class SyntheticTensors : ITensorSource
     }
 
     /// <inheritdoc/>
+    void ITensorSource.ReadTo(string name, Tensor target)
+    {
+        if (target.device_type == DeviceType.CPU && target.dtype == ScalarType.Float32)
+        {
+            var (_, offset, scale) = _tensors[name];
+            Fill(target, Seed(name), offset, scale);
+            return;
+        }
+
+        using var tensor = Read(name);
+        target.copy_(tensor);
+    }
+
+    /// <inheritdoc/>
     public void Dispose()
     {
     }

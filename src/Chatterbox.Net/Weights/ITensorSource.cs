@@ -29,4 +29,13 @@ internal interface ITensorSource : IDisposable
         using var stored = Read(name);
         target.copy_(stored);
     }
+
+    /// <summary>Reads one tensor's elements as stored, in order, a piece of whole elements at a time.</summary>
+    /// <param name="name">The tensor.</param>
+    /// <param name="take">Is given each piece, which is gone when it returns.</param>
+    void ReadPieces(string name, Action<ReadOnlySpan<byte>> take)
+    {
+        using var stored = Read(name);
+        take(stored.bytes);
+    }
 }

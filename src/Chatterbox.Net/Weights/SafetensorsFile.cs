@@ -6,7 +6,7 @@ using System.Text.Json;
 namespace Chatterbox.Weights;
 
 /// <summary>
-/// A safetensors file, memory-mapped: eight bytes of header length, a JSON header of names, types, shapes and byte
+/// A safetensors file: eight bytes of header length, a JSON header of names, types, shapes and byte
 /// ranges, then the data.
 /// </summary>
 /// <remarks>
@@ -31,11 +31,11 @@ public sealed class SafetensorsFile : ITensorSource
         ["BOOL"] = (ScalarType.Bool, 1),
     }.ToFrozenDictionary();
 
-    private readonly MappedFile _file;
+    private readonly WeightFile _file;
     private readonly long _dataStart;
     private readonly FrozenDictionary<string, (long Offset, long Bytes)> _ranges;
 
-    private SafetensorsFile(string path, MappedFile file, Header header)
+    private SafetensorsFile(string path, WeightFile file, Header header)
     {
         Name = System.IO.Path.GetFileName(path);
         Path = path;
@@ -62,7 +62,7 @@ public sealed class SafetensorsFile : ITensorSource
     /// <exception cref="CheckpointException">The file is missing, truncated, or not a sound safetensors file.</exception>
     public static SafetensorsFile Open(string path)
     {
-        var file = MappedFile.Open(path);
+        var file = WeightFile.Open(path);
         try
         {
             return new SafetensorsFile(path, file, ReadHeader(file, path));
@@ -85,27 +85,22 @@ public sealed class SafetensorsFile : ITensorSource
         }
 
         var tensor = empty(info.Shape, info.DType).DetachFromDisposeScope();
-        _file.CopyTo(tensor, _dataStart + _ranges[name].Offset);
+        _file.Read(tensor, info.DType, PlaceOf(name));
         return tensor;
     }
 
     /// <inheritdoc/>
-    void ITensorSource.ReadTo(string name, Tensor target)
-    {
-        if (target.device_type == DeviceType.CPU && target.dtype == Tensors[name].DType)
-        {
-            _file.CopyTo(target, _dataStart + _ranges[name].Offset);
-            return;
-        }
+    void ITensorSource.ReadTo(string name, Tensor target) => _file.Read(target, Tensors[name].DType, PlaceOf(name));
 
-        using var stored = Read(name);
-        target.copy_(stored);
-    }
+    /// <inheritdoc/>
+    void ITensorSource.ReadPieces(string name, Action<ReadOnlySpan<byte>> take) => _file.Read(PlaceOf(name), _ranges[name].Bytes, take);
 
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
-    private static Header ReadHeader(MappedFile file, string path)
+    private long PlaceOf(string name) => _dataStart + _ranges[name].Offset;
+
+    private static Header ReadHeader(WeightFile file, string path)
     {
         CheckpointException Damaged(string what, Exception? inner = null) => new(
             $"{path} is not a sound safetensors file: {what}. Download or convert it again.", inner);

@@ -18,7 +18,7 @@ public sealed record TensorToWrite(string Name, TensorInfo Info, Action<Stream> 
     });
 }
 
-/// <summary>Writes safetensors files of any size, holding no more than one tensor in memory.</summary>
+/// <summary>Writes safetensors files of any size, holding no more than the writing of one tensor needs in memory.</summary>
 /// <remarks>Format: github.com/huggingface/safetensors. Wider element types come first and the header is filled up to
 /// eight bytes, so that every tensor is aligned to its elements; otherwise the order is the caller's.</remarks>
 public static class SafetensorsWriter
@@ -33,10 +33,12 @@ public static class SafetensorsWriter
     /// <param name="path">Where; a file that is there is replaced.</param>
     /// <param name="tensors">What.</param>
     /// <param name="metadata">Free-form strings for the header.</param>
+    /// <param name="late">The metadata once the tensors are written, where one of its strings is known only then; of the same length.</param>
     /// <exception cref="CheckpointException">The file cannot be written.</exception>
     /// <exception cref="ArgumentException">A name is there twice, or an element type has no name in the format.</exception>
-    /// <exception cref="InvalidOperationException">A tensor did not write as many bytes as its shape needs.</exception>
-    public static void Write(string path, IEnumerable<TensorToWrite> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    /// <exception cref="InvalidOperationException">A tensor did not write as many bytes as its shape needs, or late metadata need another room.</exception>
+    public static void Write(
+        string path, IEnumerable<TensorToWrite> tensors, IReadOnlyDictionary<string, string>? metadata = null, Func<IReadOnlyDictionary<string, string>>? late = null)
     {
         var ordered = tensors.OrderByDescending(tensor => DTypeOf(tensor).Size).ToList();
         var header = Header(ordered, metadata ?? FrozenDictionary<string, string>.Empty);
@@ -48,6 +50,12 @@ public static class SafetensorsWriter
             {
                 stream.Write(header);
                 ordered.ForEach(tensor => WriteTensor(stream, tensor));
+                if (late is not null)
+                {
+                    stream.Flush(flushToDisk: true);   // while the caller may still be finding out
+                    Replace(stream, header, Header(ordered, late()));
+                }
+
                 stream.Flush(flushToDisk: true);
             }
 
@@ -64,6 +72,17 @@ public static class SafetensorsWriter
                 File.Delete(unfinished);
             }
         }
+    }
+
+    private static void Replace(FileStream stream, byte[] header, byte[] other)
+    {
+        if (other.Length != header.Length)
+        {
+            throw new InvalidOperationException($"The header with late metadata has {other.Length} bytes; there is room for {header.Length}.");
+        }
+
+        stream.Position = 0;
+        stream.Write(other);
     }
 
     private static void WriteTensor(FileStream stream, TensorToWrite tensor)

@@ -53,6 +53,9 @@ public sealed class StoredTensor
     /// <summary>Number of the storage's elements from the first to the last that the tensor shows.</summary>
     internal long Span { get; }
 
+    /// <summary>Where the first element lies in the file.</summary>
+    internal long FileOffset => Storage.FileOffset + (Offset * Storage.ElementSize);
+
     /// <summary>True if the elements lie in the storage one behind the other in the tensor's own order.</summary>
     internal bool IsContiguous
     {

@@ -4,7 +4,7 @@ using System.Globalization;
 namespace Chatterbox.Weights;
 
 /// <summary>
-/// A file written by torch.save (.pt, .pth, .pth.tar), memory-mapped: a zip archive of a pickle, which describes nested
+/// A file written by torch.save (.pt, .pth, .pth.tar): a zip archive of a pickle, which describes nested
 /// dicts, lists, settings and tensors, and of the tensors' elements.
 /// </summary>
 /// <remarks>
@@ -20,10 +20,10 @@ public sealed class TorchFile : ITensorSource
     private const int MaxValues = 200_000;
     private const int MaxNameLength = 256;
 
-    private readonly MappedFile _file;
+    private readonly WeightFile _file;
     private readonly FrozenDictionary<string, StoredTensor> _tensors;
 
-    private TorchFile(string path, MappedFile file, object? root)
+    private TorchFile(string path, WeightFile file, object? root)
     {
         Name = System.IO.Path.GetFileName(path);
         Path = path;
@@ -56,7 +56,7 @@ public sealed class TorchFile : ITensorSource
     /// <exception cref="CheckpointException">The file is missing, damaged, of another format, or holds more than plain tensors and settings.</exception>
     public static TorchFile Open(string path)
     {
-        var file = MappedFile.Open(path);
+        var file = WeightFile.Open(path);
         try
         {
             ThrowIfOtherFormat(file);
@@ -95,7 +95,7 @@ public sealed class TorchFile : ITensorSource
     {
         var storage = tensor.Storage;
         var elements = empty(tensor.IsContiguous ? tensor.Info.Shape : [tensor.Span], storage.DType).DetachFromDisposeScope();
-        _file.CopyTo(elements, storage.FileOffset + tensor.Offset * storage.ElementSize);
+        _file.Read(elements, storage.DType, tensor.FileOffset);
         if (tensor.IsContiguous)
         {
             return elements;
@@ -109,10 +109,38 @@ public sealed class TorchFile : ITensorSource
     }
 
     /// <inheritdoc/>
+    void ITensorSource.ReadTo(string name, Tensor target)
+    {
+        var tensor = _tensors[name];
+        if (tensor.IsContiguous)
+        {
+            _file.Read(target, tensor.Info.DType, tensor.FileOffset);
+            return;
+        }
+
+        using var stored = Read(tensor);
+        target.copy_(stored);
+    }
+
+    /// <inheritdoc/>
+    void ITensorSource.ReadPieces(string name, Action<ReadOnlySpan<byte>> take)
+    {
+        var tensor = _tensors[name];
+        if (tensor.IsContiguous)
+        {
+            _file.Read(tensor.FileOffset, tensor.Count * tensor.Storage.ElementSize, take);
+            return;
+        }
+
+        using var stored = Read(tensor);
+        take(stored.bytes);
+    }
+
+    /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
     /// <summary>Names the formats that are often found under these extensions instead.</summary>
-    private static void ThrowIfOtherFormat(MappedFile file)
+    private static void ThrowIfOtherFormat(WeightFile file)
     {
         var head = new byte[Math.Min(file.Length, 512)];
         file.Read(head, 0);
@@ -136,7 +164,7 @@ public sealed class TorchFile : ITensorSource
         }
     }
 
-    private static object? ReadRoot(MappedFile file, IReadOnlyDictionary<string, ZipEntry> entries)
+    private static object? ReadRoot(WeightFile file, IReadOnlyDictionary<string, ZipEntry> entries)
     {
         const string Pickle = "/data.pkl";
         var pickles = entries.Where(e => e.Key.EndsWith(Pickle, StringComparison.Ordinal) && e.Key.IndexOf('/', StringComparison.Ordinal) == e.Key.Length - Pickle.Length).ToList();
@@ -177,7 +205,7 @@ public sealed class TorchFile : ITensorSource
             : throw new InvalidDataException($"{count} elements of {size} bytes are to be in {folder}/data/{key}, which has {entry.Size} bytes");
     }
 
-    private static byte[] Bytes(MappedFile file, ZipEntry entry, int limit)
+    private static byte[] Bytes(WeightFile file, ZipEntry entry, int limit)
     {
         if (entry.Size > limit)
         {

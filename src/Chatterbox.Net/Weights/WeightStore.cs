@@ -80,8 +80,18 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
 
     internal bool Has(string name) => source.Tensors.ContainsKey(name);
 
-    internal Tensor Get(string name, ScalarType dtype, ReadOnlySpan<long> shape) =>
-        Fits(name, shape) ? Own(Place(source.Read(name), dtype)) : Own(zeros(shape, dtype, Device));
+    internal Tensor Get(string name, ScalarType dtype, ReadOnlySpan<long> shape)
+    {
+        if (!Fits(name, shape))
+        {
+            return Own(zeros(shape, dtype, Device));
+        }
+
+        var stored = source.Tensors[name].DType;
+        var tensor = Own(empty(shape, FloatConversion.Knows(stored) ? dtype : stored, Device));
+        source.ReadTo(name, tensor);
+        return tensor;
+    }
 
     /// <summary>Several tensors of one shape, one after the other along the first dimension, read into their places.</summary>
     internal Tensor GetStacked(IReadOnlyList<string> names, ScalarType dtype, ReadOnlySpan<long> shape)
@@ -144,12 +154,6 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
         }
 
         return true;
-    }
-
-    private Tensor Place(Tensor stored, ScalarType dtype)
-    {
-        var target = stored.is_floating_point() ? dtype : stored.dtype;
-        return stored.dtype == target && Device.type == DeviceType.CPU ? stored : stored.to(target, Device, disposeAfter: true);
     }
 }
 

@@ -25,7 +25,7 @@ internal static class ZipDirectory
     /// <summary>Reads the directory: place and size of each entry's data by name.</summary>
     /// <exception cref="InvalidDataException">The archive is damaged or forged.</exception>
     /// <exception cref="NotSupportedException">The archive uses encryption or more than one file.</exception>
-    public static IReadOnlyDictionary<string, ZipEntry> Read(MappedFile file)
+    public static IReadOnlyDictionary<string, ZipEntry> Read(WeightFile file)
     {
         var (start, bytes, count) = FindDirectory(file);
         var directory = new byte[bytes];
@@ -50,7 +50,7 @@ internal static class ZipDirectory
         return entries;
     }
 
-    private static (long Start, int Bytes, int Count) FindDirectory(MappedFile file)
+    private static (long Start, int Bytes, int Count) FindDirectory(WeightFile file)
     {
         var end = FindEnd(file);
         Span<byte> record = stackalloc byte[EndBytes];
@@ -83,7 +83,7 @@ internal static class ZipDirectory
         return (start, (int)bytes, (int)count);
     }
 
-    private static long FindEnd(MappedFile file)
+    private static long FindEnd(WeightFile file)
     {
         var tail = new byte[Math.Min(file.Length, EndBytes + MaxComment)];
         file.Read(tail, file.Length - tail.Length);
@@ -98,7 +98,7 @@ internal static class ZipDirectory
         throw new InvalidDataException($"it has no zip directory at its end ({file.Length} bytes): it may not have been copied or downloaded whole");
     }
 
-    private static (long Start, long Bytes, long Count) ReadEnd64(MappedFile file, long at, long end)
+    private static (long Start, long Bytes, long Count) ReadEnd64(WeightFile file, long at, long end)
     {
         Span<byte> record = stackalloc byte[End64Bytes];
         if (at < 0 || at > end - End64LocatorBytes - End64Bytes)
@@ -112,7 +112,7 @@ internal static class ZipDirectory
             : throw new InvalidDataException("its 64-bit directory end is damaged");
     }
 
-    private static (string Name, ZipEntry Entry) ReadEntry(MappedFile file, ref ReadOnlySpan<byte> directory, long directoryStart)
+    private static (string Name, ZipEntry Entry) ReadEntry(WeightFile file, ref ReadOnlySpan<byte> directory, long directoryStart)
     {
         if (directory.Length < CentralBytes || U32(directory, 0) != 0x02014B50)
         {
@@ -177,7 +177,7 @@ internal static class ZipDirectory
         }
     }
 
-    private static long DataStart(MappedFile file, string name, ReadOnlySpan<byte> nameBytes, long header, long limit)
+    private static long DataStart(WeightFile file, string name, ReadOnlySpan<byte> nameBytes, long header, long limit)
     {
         Span<byte> local = stackalloc byte[LocalBytes];
         file.Read(local, header);

@@ -98,6 +98,24 @@ public sealed class SafetensorsWriterTests : IDisposable
     }
 
     [Fact]
+    public void Late_metadata_take_the_place_of_the_first_once_all_is_written()
+    {
+        var written = false;
+        var tensors = new[] { new TensorToWrite("x", new(ScalarType.Byte, [1]), stream => { stream.WriteByte(7); written = true; }) };
+        SafetensorsWriter.Write(File, tensors, Hash("--"), () => Hash(written ? "ok" : "no"));
+        using (var file = SafetensorsFile.Open(File))
+        {
+            Assert.Equal("ok", file.Metadata["hash"]);
+            Assert.Equal([7], file.Read("x").data<byte>().ToArray());
+        }
+
+        Assert.Throws<InvalidOperationException>(() => SafetensorsWriter.Write(File, tensors, Hash("--"), () => Hash("much longer than that")));
+        Assert.Single(Directory.GetFiles(_folder));
+
+        static Dictionary<string, string> Hash(string value) => new() { ["hash"] = value };
+    }
+
+    [Fact]
     public void A_failed_write_leaves_what_was_there()
     {
         System.IO.File.WriteAllText(File, "before");

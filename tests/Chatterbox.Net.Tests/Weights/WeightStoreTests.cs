@@ -39,6 +39,69 @@ public class WeightStoreTests
         Assert.Equal(dtype, store.Root.Get("a", 4).dtype);
     }
 
+    [Theory]
+    [InlineData(ScalarType.Float64)]
+    [InlineData(ScalarType.Float32)]
+    [InlineData(ScalarType.BFloat16)]
+    [InlineData(ScalarType.Float16)]
+    public void A_file_of_any_type_gives_what_torch_makes_of_it(ScalarType stored)
+    {
+        using var scope = NewDisposeScope();
+        var path = Path.GetTempFileName();
+        var (a, b) = (randn(700, 1001).to(stored), randn(700, 1001).to(stored));    // some pieces long, the last one odd
+        SafetensorsWriter.Write(path, [TensorToWrite.From("a.w", a), TensorToWrite.From("b.w", b), TensorToWrite.From("n", tensor(new[] { 5L, 7 }))]);
+        foreach (var wanted in new[] { ScalarType.Float32, ScalarType.BFloat16 })
+        {
+            using var store = new WeightStore(SafetensorsFile.Open(path), CPU, wanted);
+            AssertSame(a.to(wanted), store.Root["a"].Get("w", 700, 1001));
+            AssertSame(cat([b, a]).to(wanted), store.Root.GetStacked(["b", "a"], "w", 700, 1001));
+            AssertSame(tensor(new[] { 5L, 7 }), store.Root.Get("n", 2));
+        }
+
+        File.Delete(path);
+    }
+
+    [Fact]
+    public void A_torch_file_is_converted_too_views_and_all()
+    {
+        using var scope = NewDisposeScope();
+        var path = Path.GetTempFileName();
+        var elements = arange(12, ScalarType.Float32);
+        File.WriteAllBytes(path, TorchArchive.Of(
+            PickleWriter.Whole(p => p.Value(new Dictionary<object, object?>
+            {
+                ["whole"] = (Action<PickleWriter>)(w => w.Tensor("FloatStorage", "0", 12, 0, [12], [1])),
+                ["transposed"] = (Action<PickleWriter>)(w => w.Tensor("FloatStorage", "0", 12, 0, [4, 3], [1, 4])),
+            })),
+            ("0", elements.bytes.ToArray())));
+        using (var store = new WeightStore(TorchFile.Open(path), CPU, ScalarType.BFloat16))
+        {
+            AssertSame(elements.to(ScalarType.BFloat16), store.Root.Get("whole", 12));
+            AssertSame(elements.reshape(3, 4).t().contiguous().to(ScalarType.BFloat16), store.Root.Get("transposed", 4, 3));
+        }
+
+        File.Delete(path);
+    }
+
+    [Fact]
+    public void A_file_that_is_cut_off_while_it_is_read_is_an_error()
+    {
+        using var scope = NewDisposeScope();
+        var path = Path.GetTempFileName();
+        SafetensorsWriter.Write(path, [TensorToWrite.From("a", zeros(2_000_000))]);
+        using (var store = new WeightStore(SafetensorsFile.Open(path)))
+        {
+            using (var file = new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+            {
+                file.SetLength(5_000_000);
+            }
+
+            Assert.Contains($"{path} cannot be read: it ends at byte 5000000", Assert.Throws<CheckpointException>(() => store.Root.Get("a", 2_000_000)).Message, StringComparison.Ordinal);
+        }
+
+        File.Delete(path);
+    }
+
     [Fact]
     public void The_store_frees_what_it_handed_out()
     {
@@ -50,6 +113,12 @@ public class WeightStoreTests
         }
 
         Assert.Equal(before, Tensor.TotalCount);
+    }
+
+    private static void AssertSame(Tensor expected, Tensor actual)
+    {
+        Assert.Equal((expected.dtype, string.Join(',', expected.shape)), (actual.dtype, string.Join(',', actual.shape)));
+        Assert.True(expected.bytes.SequenceEqual(actual.bytes));
     }
 
     private static SyntheticTensors Source(params (string Name, long[] Shape)[] tensors) =>
