@@ -17,7 +17,6 @@ internal sealed class PolyphaseFilter
 
     private readonly int _up;
     private readonly int _down;
-    private readonly int _reach;
     private readonly int _phases;
     private readonly bool _exact;
     private readonly float[] _rows;
@@ -30,7 +29,7 @@ internal sealed class PolyphaseFilter
     {
         _up = up;
         _down = down;
-        _reach = (int)Math.Floor(halfWidth) + 1;
+        Reach = (int)Math.Floor(halfWidth) + 1;
         _exact = (long)up * Taps <= MostExactTaps;
 
         // A decimating filter is smoother, by as much as it is longer: it does with fewer positions.
@@ -39,11 +38,14 @@ internal sealed class PolyphaseFilter
         for (var i = 0; i < _rows.Length; i++)
         {
             var (phase, column) = (i / Taps, i % Taps);
-            _rows[i] = (float)tap((double)phase / _phases - (column - _reach + 1));
+            _rows[i] = (float)tap((double)phase / _phases - (column - Reach + 1));
         }
     }
 
-    private int Taps => 2 * _reach;
+    /// <summary>Input samples on either side that an output sample depends on.</summary>
+    public int Reach { get; }
+
+    private int Taps => 2 * Reach;
 
     /// <summary>Makes the first output samples, as many as there is room for.</summary>
     /// <param name="samples">Input at the old rate.</param>
@@ -54,7 +56,7 @@ internal sealed class PolyphaseFilter
         for (var m = 0; m < resampled.Length; m++)
         {
             var (before, offset) = Math.DivRem((long)m * _down, _up);
-            var window = Window(samples, before - _reach + 1, edge);
+            var window = Window(samples, before - Reach + 1, edge);
             resampled[m] = _exact ? Dot(window, Row((int)offset)) : Interpolate(window, (double)offset * _phases / _up);
         }
     }

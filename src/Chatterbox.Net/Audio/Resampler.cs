@@ -43,6 +43,10 @@ internal static class Resampler
         return resampled;
     }
 
+    /// <summary>How far from its own place an output sample depends on the input, in seconds.</summary>
+    /// <inheritdoc cref="Resample"/>
+    public static double Reach(int from, int to) => from == to ? 0 : (double)Filters.Get(from, to).Reach / from;
+
     /// <summary>How many samples librosa makes of <paramref name="count"/>: the next whole number, in its own floating-point arithmetic.</summary>
     public static int OutputLength(int count, int from, int to) => checked((int)Math.Ceiling(count * ((double)to / from)));
 

@@ -19,15 +19,19 @@ internal sealed class PerthNet(PerthConfig config, WeightScope weights)
         new(config, weights["decoder"]["fast_layers"], stretch: 0.75),
     ];
 
+    /// <summary>Frames on either side that a frame's mark depends on.</summary>
+    public static int Reach => ConvStack.Reach;
+
     /// <summary>Adds the mark.</summary>
     /// <param name="magnitude">Scaled, [rows, bins, frames].</param>
+    /// <param name="loudest">Level of the utterance's loudest frame, [rows, 1, 1]; null where these frames are all of it.</param>
     /// <returns>Of the same shape.</returns>
-    public Tensor Encode(Tensor magnitude)
+    public Tensor Encode(Tensor magnitude, Tensor? loudest = null)
     {
         using var scope = NewDisposeScope();
         var low = magnitude.narrow(1, 0, _marked);
         var high = magnitude.narrow(1, _marked, config.Bins - _marked);
-        return cat([low + _encoder.Forward(low) * Mask(magnitude), high], 1).MoveToOuterDisposeScope();
+        return cat([low + _encoder.Forward(low) * Mask(magnitude, loudest), high], 1).MoveToOuterDisposeScope();
     }
 
     /// <summary>Looks for the mark at three speeds and lets the network weigh what it found.</summary>
@@ -44,11 +48,18 @@ internal sealed class PerthNet(PerthConfig config, WeightScope weights)
     }
 
     /// <summary>1 for frames loud enough to carry the mark, 0 for the rest, [rows, 1, frames].</summary>
-    public Tensor Mask(Tensor magnitude)
+    public Tensor Mask(Tensor magnitude, Tensor? loudest = null)
     {
         using var scope = NewDisposeScope();
         var level = magnitude.sum(1, keepdim: true);
-        return (level > level.amax([2], keepdim: true) * config.MaskFraction).to(ScalarType.Float32).MoveToOuterDisposeScope();
+        return (level > (loudest ?? Loudest(magnitude)) * config.MaskFraction).to(ScalarType.Float32).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Level of the loudest frame, [rows, 1, 1].</summary>
+    public static Tensor Loudest(Tensor magnitude)
+    {
+        using var level = magnitude.sum(1, keepdim: true);
+        return level.amax([2], keepdim: true);
     }
 }
 
@@ -76,6 +87,9 @@ internal sealed class ConvStack(PerthConfig config, WeightScope weights, int out
 {
     private const int Layers = 7;
     private const int InnerKernel = 7;
+
+    /// <summary>Frames on either side that a frame's output depends on.</summary>
+    public const int Reach = (Layers - 2) * (InnerKernel / 2);
 
     private readonly Conv1d[] _convs = [.. Enumerable.Range(0, Layers).Select(layer => layer switch
     {

@@ -24,7 +24,18 @@ internal sealed class PerthWatermarker(PerthConfig config, WeightScope weights)
     /// Marked samples at the same rate. As in the reference, the end is cut to whole hops of the network's STFT (10 ms):
     /// nothing is lost of speech, which comes in pieces of 20 ms, and up to 10 ms of other recordings.
     /// </returns>
-    public float[] Mark(ReadOnlySpan<float> samples, int sampleRate)
+    public float[] Mark(ReadOnlySpan<float> samples, int sampleRate) => MarkPart(samples, sampleRate, loudest: null);
+
+    /// <summary>Marks one utterance piece by piece as it comes.</summary>
+    /// <param name="sampleRate">Hz; a multiple of 100.</param>
+    public PerthStream OpenStream(int sampleRate) => new(config, this, sampleRate, _device);
+
+    /// <summary>Adds the mark to a part of an utterance.</summary>
+    /// <param name="samples">One channel.</param>
+    /// <param name="sampleRate">Hz.</param>
+    /// <param name="loudest">Level of the utterance's loudest frame so far, [1, 1, 1]: raised where this part has a louder
+    /// one. Null where the part is the whole.</param>
+    internal float[] MarkPart(ReadOnlySpan<float> samples, int sampleRate, Tensor? loudest)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(sampleRate);
         var signal = Resampler.Resample(samples, sampleRate, config.SampleRate);
@@ -35,7 +46,8 @@ internal sealed class PerthWatermarker(PerthConfig config, WeightScope weights)
 
         using var scope = NewDisposeScope();
         var (magnitude, phase) = _spectrum.Analyse(Row(signal));
-        using var marked = _spectrum.Synthesize(_net.Encode(magnitude), phase).cpu();
+        loudest?.copy_(maximum(loudest, PerthNet.Loudest(magnitude)));
+        using var marked = _spectrum.Synthesize(_net.Encode(magnitude, loudest), phase).cpu();
         return Resampler.Resample(marked.data<float>().ToArray(), config.SampleRate, sampleRate);
     }
 
