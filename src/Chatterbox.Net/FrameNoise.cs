@@ -15,17 +15,17 @@ internal sealed class FrameNoise(NoiseSource source, long width, Device device) 
     private long _first;
 
     /// <summary>The numbers of some frames. Frames before them are forgotten.</summary>
-    /// <param name="first">Their first frame: one that was given last time or the one behind, and 0 the first time.</param>
+    /// <param name="first">Their first frame; not before the last call's.</param>
     /// <param name="count">How many.</param>
     /// <returns>[frames, width], float32.</returns>
     public Tensor From(long first, long count)
     {
         using var scope = NewDisposeScope();
-        var known = _first + _kept.shape[0] - first;
-        var drawn = source.Normal([Math.Max(0, count - known), (width + Group - 1) / Group * Group], device).narrow(1, 0, width);
-        var kept = cat([_kept.narrow(0, first - _first, known), drawn]);
+        var missing = Math.Max(0, first + count - _first - _kept.shape[0]);
+        var drawn = source.Normal([missing, (width + Group - 1) / Group * Group], device).narrow(1, 0, width);
+        var all = cat([_kept, drawn]);
         _kept.Dispose();
-        _kept = kept.DetachFromDisposeScope();
+        _kept = all.narrow(0, first - _first, all.shape[0] - (first - _first)).clone().DetachFromDisposeScope();
         _first = first;
         return _kept.narrow(0, 0, count).MoveToOuterDisposeScope();
     }
