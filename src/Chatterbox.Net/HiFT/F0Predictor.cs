@@ -7,12 +7,17 @@ namespace Chatterbox.HiFT;
 /// <remarks>Ports ConvRNNF0Predictor of chatterbox models/s3gen/f0_predictor.py. Weights: mel2wav.f0_predictor.</remarks>
 internal sealed class F0Predictor(HiFTConfig config, WeightScope weights)
 {
+    private const int Kernel = 3;
+
     // An ELU follows each convolution in the list, so that convolutions have the even numbers.
     private readonly Conv1d[] _convs = [.. Enumerable.Range(0, config.F0Layers).Select(layer => new Conv1d(
         weights.InFloat32["condnet"][2 * layer], layer == 0 ? config.MelBands : config.F0Channels, config.F0Channels,
-        kernel: 3, padding: 1, weightNorm: true))];
+        Kernel, padding: Kernel / 2, weightNorm: true))];
 
     private readonly Linear _classifier = new(weights.InFloat32["classifier"], config.F0Channels, 1);
+
+    /// <summary>Frames on either side that a frame's pitch depends on.</summary>
+    public int Reach { get; } = config.F0Layers * (Kernel / 2);
 
     /// <param name="mel">[rows, bands, frames].</param>
     /// <returns>F0 in Hz, 0 or more, [rows, frames], float32.</returns>

@@ -13,10 +13,12 @@ internal readonly record struct SourceNoise(Tensor Phases, Tensor Noise);
 /// <remarks>Ports SineGen and SourceModuleHnNSF of chatterbox models/s3gen/hifigan.py. Weights: mel2wav.m_source.</remarks>
 internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
 {
-    private readonly int _sines = config.Overtones + 1;
     private readonly double[] _upsampling = [config.SamplesPerFrame];
     private readonly Tensor _multiples = weights.Own(Multiples(config, weights.Device));   // [1, sines, 1]
     private readonly Linear _merge = new(weights.InFloat32["l_linear"], config.Overtones + 1, 1);
+
+    /// <summary>Sines that the source is merged from.</summary>
+    public int Sines { get; } = config.Overtones + 1;
 
     /// <summary>Draws what a source needs, in the reference's order.</summary>
     /// <param name="noise">The utterance's stream.</param>
@@ -26,38 +28,60 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
     {
         using var scope = NewDisposeScope();
         var samples = frames * config.SamplesPerFrame;
-        var phases = noise.Uniform(-Math.PI, Math.PI, [rows, _sines, 1], weights.Device);
-        phases.narrow(1, 0, 1).fill_(0);
-        var normal = noise.Normal([rows, _sines, samples], weights.Device);
+        var phases = DrawPhases(noise, rows);
+        var normal = noise.Normal([rows, Sines, samples], weights.Device);
 
         // The reference also draws a noise branch that nothing reads; what follows in the stream comes after it.
         noise.Normal([rows, samples, 1]);
         return new(phases.MoveToOuterDisposeScope(), normal.MoveToOuterDisposeScope());
     }
 
+    /// <summary>Draws where in their turn the sines start.</summary>
+    /// <returns>Radians, [rows, sines, 1].</returns>
+    public Tensor DrawPhases(NoiseSource noise, long rows)
+    {
+        using var scope = NewDisposeScope();
+        var phases = noise.Uniform(-Math.PI, Math.PI, [rows, Sines, 1], weights.Device);
+        phases.narrow(1, 0, 1).fill_(0);
+        return phases.MoveToOuterDisposeScope();
+    }
+
     /// <param name="f0">F0 in Hz, [rows, frames].</param>
     /// <param name="noise">Drawn for as many rows and frames.</param>
+    /// <param name="cycles">Cycles that the sines have made before these frames, as <see cref="Cycles"/> counts them; null
+    /// where the utterance begins with them.</param>
     /// <returns>[rows, 1, samples], float32.</returns>
-    public Tensor Forward(Tensor f0, SourceNoise noise)
+    public Tensor Forward(Tensor f0, SourceNoise noise, Tensor? cycles = null)
     {
         using var scope = NewDisposeScope();
         var pitch = interpolate(f0.unsqueeze(1), scale_factor: _upsampling, mode: InterpolationMode.Nearest);   // [rows, 1, samples]
         var voiced = (pitch > config.VoicedThreshold).to(ScalarType.Float32);
         var noiseLevel = voiced * config.VoicedNoise + (1 - voiced) * config.SineAmplitude / 3;
-        var waves = Sines(pitch, noise.Phases) * voiced + noiseLevel * noise.Noise;   // [rows, sines, samples]
+        var waves = Waves(pitch, noise.Phases, cycles) * voiced + noiseLevel * noise.Noise;   // [rows, sines, samples]
         return _merge.Forward(waves.transpose(1, 2)).tanh().transpose(1, 2).MoveToOuterDisposeScope();
     }
 
-    /// <summary>[rows, sines, samples].</summary>
-    private Tensor Sines(Tensor pitch, Tensor phases)
+    /// <summary>Cycles that the sines make in some frames.</summary>
+    /// <param name="f0">F0 in Hz, [rows, frames].</param>
+    /// <returns>[rows, sines, 1], float64.</returns>
+    public Tensor Cycles(Tensor f0)
     {
-        var step = pitch * _multiples / config.SampleRate;   // cycles a sample
+        using var scope = NewDisposeScope();
+        return (Step(f0.unsqueeze(1)).sum(-1, keepdim: true, ScalarType.Float64) * config.SamplesPerFrame).MoveToOuterDisposeScope();
+    }
 
+    /// <summary>[rows, sines, samples].</summary>
+    private Tensor Waves(Tensor pitch, Tensor phases, Tensor? cyclesBefore)
+    {
         // torch adds float32 up in float64 on the CPU and in float32 on CUDA; said aloud, it is the same everywhere. The
         // sum is rounded before the whole cycles go, as in the reference.
-        var cycles = step.cumsum(-1, ScalarType.Float64).to(ScalarType.Float32).remainder(1);
+        var sum = Step(pitch).cumsum(-1, ScalarType.Float64);
+        var cycles = (cyclesBefore is null ? sum : sum + cyclesBefore).to(ScalarType.Float32).remainder(1);
         return config.SineAmplitude * sin(2 * Math.PI * cycles + phases);
     }
+
+    /// <summary>Cycles a sample, [rows, sines, time].</summary>
+    private Tensor Step(Tensor pitch) => pitch * _multiples / config.SampleRate;
 
     private static Tensor Multiples(HiFTConfig config, Device device)
     {

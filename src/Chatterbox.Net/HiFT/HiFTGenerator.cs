@@ -32,6 +32,12 @@ internal sealed class HiFTGenerator(HiFTConfig config, WeightScope weights, Torc
     /// <summary>Samples made from each frame of mel.</summary>
     public int SamplesPerFrame { get; } = config.SamplesPerFrame;
 
+    /// <summary>Frames of mel and source, on either side of a frame, that its samples depend on.</summary>
+    public int Context { get; } = ContextOf(config);
+
+    /// <summary>Frames of mel behind a frame that its samples depend on, its source's pitch included.</summary>
+    public int Lookahead => Context + _f0Predictor.Reach;
+
     /// <summary>Makes a waveform.</summary>
     /// <param name="mel">[rows, bands, frames]; no frames make no samples.</param>
     /// <param name="noise">The request's stream, shared by the rows.</param>
@@ -61,8 +67,18 @@ internal sealed class HiFTGenerator(HiFTConfig config, WeightScope weights, Torc
     /// <inheritdoc cref="HarmonicSource.Draw"/>
     public SourceNoise DrawNoise(NoiseSource noise, long rows, long frames) => _source.Draw(noise, rows, frames);
 
+    /// <inheritdoc cref="HarmonicSource.DrawPhases"/>
+    public Tensor DrawPhases(NoiseSource noise, long rows) => _source.DrawPhases(noise, rows);
+
     /// <inheritdoc cref="HarmonicSource.Forward"/>
-    public Tensor MakeSource(Tensor f0, SourceNoise noise) => _source.Forward(f0, noise);
+    public Tensor MakeSource(Tensor f0, SourceNoise noise, Tensor? cycles = null) => _source.Forward(f0, noise, cycles);
+
+    /// <inheritdoc cref="HarmonicSource.Cycles"/>
+    public Tensor CountCycles(Tensor f0) => _source.Cycles(f0);
+
+    /// <summary>A waveform of one row, made piece by piece as its mel comes.</summary>
+    /// <param name="noise">Where its source's chance comes from; nobody else draws from it, and it stays the caller's.</param>
+    public HiFTStream OpenStream(NoiseSource noise) => new(config, this, noise, weights.Device);
 
     /// <summary>The network proper, without chance.</summary>
     /// <param name="mel">[rows, bands, frames].</param>
@@ -92,6 +108,26 @@ internal sealed class HiFTGenerator(HiFTConfig config, WeightScope weights, Torc
         var faded = Math.Min(_fade.shape[0], samples.shape[1]);
         var head = samples.narrow(1, 0, faded) * _fade.narrow(0, 0, faded);
         return cat([head, samples.narrow(1, faded, samples.shape[1] - faded)], 1).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>How far a sample of the waveform sees into mel and source: along the longest way back through the network,
+    /// half of each kernel, in samples.</summary>
+    private static int ContextOf(HiFTConfig config)
+    {
+        var step = config.HopSize;                                                                  // samples from one time step to the next
+        var waveform = (config.FftSize / 2) + ((EndKernel / 2) * step);
+        var (mel, source) = (waveform + step, 0);                                                   // the last stage shifts by a step
+        for (var stage = config.UpsampleRates.Count - 1; stage >= 0; stage--)
+        {
+            mel += config.BlockKernels.Max(kernel => SnakeBlock.Reach(config, kernel)) * step;
+            source = Math.Max(source, mel + (SnakeBlock.Reach(config, config.SourceBlockKernels[stage]) + 2) * step + (config.FftSize / 2));
+            var (kernel, rate) = (config.UpsampleKernels[stage], config.UpsampleRates[stage]);
+            mel += (kernel - 1 - ((kernel - rate) / 2)) * step;
+            step *= rate;
+        }
+
+        mel += EndKernel / 2 * step;
+        return (Math.Max(mel, source) + step - 1) / step;
     }
 
     /// <summary>Real parts above imaginary parts, [rows, fft + 2, steps], in the element type of the weights.</summary>
@@ -189,6 +225,9 @@ internal sealed class SnakeBlock(HiFTConfig config, WeightScope weights, TorchOp
         new(weights["convs1"][i], channels, channels, kernel, padding: (kernel - 1) * dilation / 2, dilation: dilation, weightNorm: true),
         Alpha(weights["activations2"][i], channels),
         new(weights["convs2"][i], channels, channels, kernel, padding: (kernel - 1) / 2, weightNorm: true)))];
+
+    /// <summary>Time steps on either side that a time step depends on.</summary>
+    public static int Reach(HiFTConfig config, int kernel) => (kernel - 1) / 2 * config.BlockDilations.Sum(dilation => dilation + 1);
 
     /// <param name="x">[rows, channels, time].</param>
     /// <returns>Of the same shape.</returns>

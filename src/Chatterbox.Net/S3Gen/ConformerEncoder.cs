@@ -18,11 +18,13 @@ internal sealed class ConformerEncoder(ConformerConfig config, WeightScope weigh
     private readonly LayerNorm _norm = new(weights["after_norm"], config.Size);
 
     /// <param name="x">Token embeddings, [rows, tokens, input size].</param>
-    /// <returns>Hidden states, [rows, tokens·upsampling, size].</returns>
-    public Tensor Forward(Tensor x)
+    /// <param name="complete">False where more tokens are to come: then the last <see cref="ConformerConfig.Lookahead"/> of
+    /// these are only looked ahead to.</param>
+    /// <returns>Hidden states, [rows, tokens·upsampling, size]; of fewer tokens where not complete.</returns>
+    public Tensor Forward(Tensor x, bool complete = true)
     {
         using var scope = NewDisposeScope();
-        x = _lookahead.Forward(_input.Forward(x));             // [rows, tokens, size]
+        x = _lookahead.Forward(_input.Forward(x), complete);   // [rows, tokens, size]
         x = Run(_blocks, x);
         x = _upInput.Forward(_upsampling.Forward(x));          // [rows, frames, size]
         x = Run(_upBlocks, x);
@@ -101,12 +103,14 @@ internal sealed class ConformerLookahead(ConformerConfig config, WeightScope wei
     private readonly CausalConv1d _back = new(weights["conv2"], config.Size, config.Size, kernel: 3);
 
     /// <param name="x">[rows, tokens, size].</param>
-    /// <returns>The same shape.</returns>
-    public Tensor Forward(Tensor x)
+    /// <param name="complete">True where silence follows; false where the last of these tokens are what follows.</param>
+    /// <returns>The same shape, less the tokens that are only looked ahead to.</returns>
+    public Tensor Forward(Tensor x, bool complete)
     {
         using var scope = NewDisposeScope();
-        var y = leaky_relu(_ahead.Forward(pad(x.transpose(1, 2), (0, config.Lookahead))), 0.01);   // [rows, size, tokens]
-        return (_back.Forward(y).transpose(1, 2) + x).MoveToOuterDisposeScope();
+        var following = complete ? pad(x.transpose(1, 2), (0, config.Lookahead)) : x.transpose(1, 2);
+        var y = _back.Forward(leaky_relu(_ahead.Forward(following), 0.01)).transpose(1, 2);        // [rows, tokens, size]
+        return (y + x.narrow(1, 0, y.shape[1])).MoveToOuterDisposeScope();
     }
 }
 

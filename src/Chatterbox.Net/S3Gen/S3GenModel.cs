@@ -31,8 +31,7 @@ internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, To
     public Tensor Generate(
         IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
-        Check(speechTokens);
-        Check(voice, speechTokens.Count);
+        Check(speechTokens, voice);
         using var scope = NewDisposeScope();
         cancel.ThrowIfCancellationRequested();
         var mu = Project(Encode([.. voice.SpeechTokens, .. speechTokens]));                        // [1, frames, bands]
@@ -43,14 +42,21 @@ internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, To
         return mel.narrow(1, promptFrames, frames - promptFrames).transpose(1, 2).contiguous().MoveToOuterDisposeScope();
     }
 
+    /// <summary>The mel spectrogram of some speech, made in passes while its tokens are still coming.</summary>
+    /// <param name="voice">Who says it.</param>
+    /// <param name="noise">The randomness of this speech alone; stays the caller's.</param>
+    /// <param name="leftContext">Tokens of the past that a pass sees beside the prompt.</param>
+    public S3GenStream OpenStream(S3GenPrompt voice, NoiseSource noise, int leftContext) => new(config, this, voice, noise, leftContext);
+
     /// <summary>The encoder's hidden states.</summary>
     /// <param name="speechTokens">The prompt's tokens and those to be spoken.</param>
+    /// <param name="complete">False where more tokens are to come, so that the last ones are only looked ahead to.</param>
     /// <returns>[1, frames, hidden size].</returns>
-    public Tensor Encode(IReadOnlyList<int> speechTokens)
+    public Tensor Encode(IReadOnlyList<int> speechTokens, bool complete = true)
     {
         using var scope = NewDisposeScope();
         var ids = tensor(speechTokens.Select(id => (long)id).ToArray(), device: _device).unsqueeze(0);
-        return Encoder.Forward(_embedding.Forward(ids)).MoveToOuterDisposeScope();
+        return Encoder.Forward(_embedding.Forward(ids), complete).MoveToOuterDisposeScope();
     }
 
     /// <summary>Mu, the encoder's guess at the mel.</summary>
@@ -77,6 +83,15 @@ internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, To
         using var scope = NewDisposeScope();
         var prompt = Place(mel, 1, mel.Count / config.MelBands, config.MelBands);
         return nn.functional.pad(prompt, (0, 0, 0, frames - prompt.shape[1])).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Refuses what cannot be spoken.</summary>
+    /// <exception cref="RequestException">There are no tokens, or one is not of this model.</exception>
+    /// <exception cref="VoiceException">The voice does not fit this model.</exception>
+    public void Check(IReadOnlyList<int> speechTokens, S3GenPrompt voice)
+    {
+        Check(speechTokens);
+        Check(voice, speechTokens.Count);
     }
 
     private Tensor Place(IReadOnlyList<float> values, params long[] shape) =>

@@ -1,0 +1,102 @@
+namespace Chatterbox.S3Gen;
+
+/// <summary>The mel of one utterance, made in passes while its speech tokens are still coming.</summary>
+/// <remarks>
+/// The encoder and the flow's estimator attend to the whole sequence, so that nothing which a pass computes of prompt or past
+/// holds in the next: each pass runs over the prompt, some of the past, and all that is no sound yet. What stays the same
+/// is what goes in: the tokens as the look ahead sees them (the last ones are held back until those behind them are known)
+/// and each frame's noise. A frame's mel then differs from the whole utterance's by what it does not attend to: the
+/// future beyond its pass, and the past beyond the left context. Frames that were made before and are made again go over
+/// from the old mel to the new one, so that nothing jumps where the new pass begins to be heard.
+/// </remarks>
+internal sealed class S3GenStream : IDisposable
+{
+    private readonly S3GenConfig _config;
+    private readonly S3GenModel _model;
+    private readonly S3GenPrompt _voice;
+    private readonly int _leftContext;
+    private readonly int _upsampling;             // frames a token
+    private readonly int _promptFrames;           // of the prompt's tokens
+    private readonly int _extraFrames;            // that the prompt's mel has beyond its tokens; they are the first new tokens'
+    private readonly Tensor _promptNoise;         // [frames, bands]
+    private readonly FrameNoise _noise;           // of the frames of new tokens
+    private Tensor _pending;                      // mel that has been made and is no sound yet, [1, bands, frames]
+    private long _pendingFrom;                    // its first frame
+
+    public S3GenStream(S3GenConfig config, S3GenModel model, S3GenPrompt voice, NoiseSource noise, int leftContext)
+    {
+        _config = config;
+        _model = model;
+        _voice = voice;
+        _leftContext = leftContext;
+        _upsampling = config.Encoder.Upsampling;
+        _promptFrames = voice.SpeechTokens.Count * _upsampling;
+        _extraFrames = (voice.Mel.Count / config.MelBands) - _promptFrames;
+        var device = model.Flow.Times.device;
+        var drawn = new FrameNoise(noise, config.MelBands, device);
+        _promptNoise = drawn.From(0, _promptFrames).DetachFromDisposeScope();
+        drawn.Dispose();
+        _noise = new(noise, config.MelBands, device);
+        _pending = zeros([1, config.MelBands, 0], device: device).DetachFromDisposeScope();
+    }
+
+    /// <summary>Makes a pass.</summary>
+    /// <param name="speechTokens">All speech tokens so far.</param>
+    /// <param name="from">The first frame that is not sound yet: those before it are not made again.</param>
+    /// <param name="last">True where no token follows; otherwise the last few are only looked ahead to.</param>
+    /// <param name="cancel">Looked at before each step of the flow.</param>
+    /// <returns>Mel of the new speech from frame <paramref name="from"/> on, [1, bands, frames]; counted as in
+    /// <see cref="S3GenModel.Generate"/>.</returns>
+    /// <exception cref="RequestException">There are no tokens, or one is not of this model.</exception>
+    /// <exception cref="VoiceException">The voice does not fit this model.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="cancel"/> was cancelled.</exception>
+    public Tensor Next(IReadOnlyList<int> speechTokens, long from, bool last, CancellationToken cancel = default)
+    {
+        _model.Check(speechTokens, _voice);
+        using var scope = NewDisposeScope();
+        var firstToken = (int)Math.Max(0, ((from + _extraFrames) / _upsampling) - _leftContext);
+        var heldBack = last ? 0 : _config.Encoder.Lookahead;
+        var newFrames = (speechTokens.Count - firstToken - heldBack) * _upsampling;
+        var past = from + _extraFrames - (firstToken * _upsampling);                               // frames of new tokens that are sound
+        if (newFrames <= past)
+        {
+            return zeros([1, _config.MelBands, 0], device: _pending.device).MoveToOuterDisposeScope();
+        }
+
+        var frames = _promptFrames + newFrames;
+        var hidden = _model.Encode([.. _voice.SpeechTokens, .. speechTokens.Skip(firstToken)], complete: last);
+        var mu = _model.Project(hidden);                                                           // [1, frames, bands]
+        var promptFrames = firstToken == 0 ? _promptFrames + _extraFrames : _promptFrames;
+        var prompt = _model.PadPrompt([.. _voice.Mel.Take(promptFrames * _config.MelBands)], frames);
+        var noise = cat([_promptNoise, _noise.From(firstToken * _upsampling, newFrames)]).unsqueeze(0);
+        var conditions = new FlowConditions(mu, _model.ProjectSpeaker(_voice.XVector), prompt);
+        var mel = _model.Flow.Integrate(noise.to(mu.dtype), conditions, progress: null, cancel);
+        mel = GoOver(mel.narrow(1, _promptFrames + past, newFrames - past).transpose(1, 2), from);
+        _pending.Dispose();
+        _pending = mel.contiguous().DetachFromDisposeScope();
+        _pendingFrom = from;
+        return _pending.alias().MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _promptNoise.Dispose();
+        _noise.Dispose();
+        _pending.Dispose();
+    }
+
+    /// <summary>Where frames were made before, goes over from the old mel to the new one.</summary>
+    private Tensor GoOver(Tensor mel, long from)
+    {
+        var both = Math.Min(_pendingFrom + _pending.shape[2] - from, mel.shape[2]);
+        if (from == 0 || both <= 0)
+        {
+            return mel;   // nothing of the old mel has been heard
+        }
+
+        var weight = linspace(0, 1, both + 2, device: mel.device).narrow(0, 1, both);
+        var old = _pending.narrow(2, from - _pendingFrom, both);
+        return cat([old + weight * (mel.narrow(2, 0, both) - old), mel.narrow(2, both, mel.shape[2] - both)], 2);
+    }
+}
