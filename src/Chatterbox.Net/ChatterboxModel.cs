@@ -156,6 +156,7 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <inheritdoc/>
     public void Dispose()
     {
+        _t3?.Dispose();
         _weights.ForEach(store => store.Dispose());
         _weights.Clear();
     }

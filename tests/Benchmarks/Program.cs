@@ -2,6 +2,13 @@ using System.Diagnostics;
 using System.Globalization;
 using Chatterbox;
 using Chatterbox.Audio;
+using Chatterbox.Benchmarks;
+
+if (args is ["t3", var variant, .. var rest])
+{
+    T3Benchmark.Run(variant, rest.Length > 0 ? rest[0] : null);
+    return 0;
+}
 
 // usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS]
 // Loads a checkpoint, makes a voice and speaks once, in a fresh process; prints what each took and the peak of memory.
