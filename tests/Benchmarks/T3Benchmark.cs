@@ -30,7 +30,7 @@ internal static class T3Benchmark
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
         using var model = new T3Model(config, store.Root, TorchOps.Plain);
-        Print($"{variant} on {place}: loaded in {watch.Elapsed.TotalSeconds:0.0} s, {(model.Fused is null ? "plain operations" : "fused kernels")}");
+        Print($"{variant} on {place}: loaded in {watch.Elapsed.TotalSeconds:0.0} s, {(model.WhyNotFused is { } reason ? $"plain operations, because {reason}" : "fused kernels")}");
 
         var voice = new T3Prompt([.. Enumerable.Range(0, 256).Select(i => (float)Math.Sin(i) / 16)], [.. Enumerable.Range(0, config.PromptTokens).Select(i => i * 37 % 6561)]);
         int[] text = [.. Enumerable.Range(0, textTokens).Select(k => ((7 * k) % 600) + 20)];

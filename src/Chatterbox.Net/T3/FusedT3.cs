@@ -44,6 +44,8 @@ internal sealed class FusedT3 : IDisposable
     /// <summary>Blocks that share a row's head in attention.</summary>
     public const int Splits = 4;
 
+    private const int LeastCapability = 80;
+
     private static readonly SamplingStep[] PenaltyFirst = [SamplingStep.RepetitionPenalty, SamplingStep.Temperature, SamplingStep.MinP, SamplingStep.TopP];
     private static readonly SamplingStep[] PenaltyLast = [SamplingStep.Temperature, SamplingStep.TopK, SamplingStep.TopP, SamplingStep.RepetitionPenalty];
 
@@ -86,23 +88,27 @@ internal sealed class FusedT3 : IDisposable
         }
     }
 
-    /// <summary>The fused steps of a model, or null where they do not fit it or the machine: the plain operations do then.</summary>
+    /// <summary>The fused steps of a model, or why the plain operations have to do.</summary>
     /// <param name="config">The variant.</param>
     /// <param name="backbone">The backbone's weights.</param>
     /// <param name="speech">What is around it.</param>
-    public static FusedT3? TryCreate(T3Config config, BackboneWeights backbone, SpeechWeights speech)
+    public static (FusedT3? Fused, string? WhyNot) TryCreate(T3Config config, BackboneWeights backbone, SpeechWeights speech)
     {
         var (head, sizes) = (speech.Head, config.Backbone);
-        var fits = head.device_type == DeviceType.CUDA && head.dtype == ScalarType.BFloat16
-            && sizes.HiddenSize % 256 == 0 && sizes.HeadDim == 64 && sizes.MlpSize % 1024 == 0
-            && (config.Sampling.Order.SequenceEqual(PenaltyFirst) || config.Sampling.Order.SequenceEqual(PenaltyLast));
+        var whyNot =
+            head.device_type != DeviceType.CUDA ? "the model is not on a GPU"
+            : head.dtype != ScalarType.BFloat16 ? "the weights are not in bfloat16"
+            : CudaModule.Capability(head.device.index) < LeastCapability ? "the GPU's compute capability is below 8.0"
+            : sizes.HiddenSize % 256 != 0 || sizes.HeadDim != 64 || sizes.MlpSize % 1024 != 0 ? "the kernels are not made for the model's sizes"
+            : !config.Sampling.Order.SequenceEqual(PenaltyFirst) && !config.Sampling.Order.SequenceEqual(PenaltyLast) ? "the kernels do not sample in the model's order"
+            : null;
         try
         {
-            return fits && CudaModule.Capability(head.device.index) >= 80 ? new(config, backbone, speech) : null;
+            return whyNot is null ? (new(config, backbone, speech), null) : (null, whyNot);
         }
-        catch (CudaException)
+        catch (CudaException e)
         {
-            return null;   // no compiler for kernels here
+            return (null, e.Message);   // no compiler for kernels here
         }
     }
 

@@ -32,7 +32,7 @@ internal sealed class T3Model : IDisposable
         _textPositions = config.LearnedPositions ? weights["text_pos_emb"]["emb"].Get("weight", config.TextPositions, hidden) : null;
         _backbone = config.Backbone.Build(weights["tfmr"], ops, config.MaxLength);
         _speechHead = new(weights["speech_head"], hidden, config.SpeechVocabulary, config.SpeechHeadBias);
-        Fused = FusedT3.TryCreate(config, _backbone.Weights, new(_speech.Table, _speech.Positions, _speechHead.Weight, _speechHead.Bias));
+        (Fused, WhyNotFused) = FusedT3.TryCreate(config, _backbone.Weights, new(_speech.Table, _speech.Positions, _speechHead.Weight, _speechHead.Bias));
     }
 
     /// <summary>The variant.</summary>
@@ -40,6 +40,9 @@ internal sealed class T3Model : IDisposable
 
     /// <summary>The model's steps as fused kernels, or null where the plain operations do them.</summary>
     public FusedT3? Fused { get; }
+
+    /// <summary>Why there is no <see cref="Fused"/>; null where there is.</summary>
+    public string? WhyNotFused { get; }
 
     /// <summary>Where the model is.</summary>
     public Device Device => _weights.Device;

@@ -39,7 +39,7 @@ public class FusedT3Tests
         var device = Gpu.Required();
         using var fused = TinyT3.Rounded(Config(backbone, hidden), ScalarType.BFloat16, device);
         using var plain = TinyT3.Rounded(Config(backbone, hidden), ScalarType.Float32, CPU);
-        Assert.NotNull(fused.Model.Fused);
+        Assert.Null(fused.Model.WhyNotFused);
         Assert.Null(plain.Model.Fused);
 
         using var mode = inference_mode();
@@ -76,6 +76,7 @@ public class FusedT3Tests
         var device = Gpu.Required();
         var config = Config(backbone, 256);
         using var fused = TinyT3.Rounded(config, ScalarType.BFloat16, device);
+        Assert.Null(fused.Model.WhyNotFused);
         var settings = SamplingSettings.Resolve(options with { MaxSpeechTokens = 1 }, config);
         var steps = fused.Model.Fused!.Rent(settings.Rows);
         steps.Cache.Reserve(256);

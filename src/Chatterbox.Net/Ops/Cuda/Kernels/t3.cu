@@ -8,6 +8,8 @@ typedef unsigned char u8;
 typedef unsigned short bf16;
 typedef unsigned int u32;
 
+#define INFINITY __uint_as_float(0x7f800000u)
+
 constexpr int HEAD_DIM = HIDDEN / HEADS;
 constexpr int LANES = 32;
 constexpr int VECTOR = 8;                                // bf16 numbers that a thread loads at once
