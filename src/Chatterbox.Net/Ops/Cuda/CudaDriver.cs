@@ -59,8 +59,12 @@ internal static partial class CudaDriver
         var attribute = new LaunchAttribute { Id = ProgrammaticSerialization, Value = 1 };
         var config = new LaunchConfig
         {
-            Grid = shape.Grid,
-            Block = (shape.Threads, 1, 1),
+            GridX = shape.Grid.X,
+            GridY = shape.Grid.Y,
+            GridZ = shape.Grid.Z,
+            BlockX = shape.Threads,
+            BlockY = 1,
+            BlockZ = 1,
             SharedBytes = (uint)shape.SharedBytes,
             Stream = stream,
             Attributes = overlaps ? &attribute : null,
@@ -151,9 +155,7 @@ internal static partial class CudaDriver
     [StructLayout(LayoutKind.Sequential)]
     private unsafe struct LaunchConfig
     {
-        public (uint X, uint Y, uint Z) Grid;
-        public (uint X, uint Y, uint Z) Block;
-        public uint SharedBytes;
+        public uint GridX, GridY, GridZ, BlockX, BlockY, BlockZ, SharedBytes;
         public nint Stream;
         public LaunchAttribute* Attributes;
         public uint AttributeCount;
