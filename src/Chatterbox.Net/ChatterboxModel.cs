@@ -189,6 +189,7 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <inheritdoc/>
     public void Dispose()
     {
+        _t3?.Dispose();
         _parts.ForEach(part => part.Dispose());
         _parts.Clear();
         NativeHeap.Trim();

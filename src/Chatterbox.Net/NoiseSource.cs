@@ -38,6 +38,17 @@ internal sealed class NoiseSource : IDisposable
         return multinomial(probabilities.cpu(), 1, generator: _generator).to(probabilities.device).MoveToOuterDisposeScope();
     }
 
+    /// <summary>Fills a row with what <see cref="Multinomial"/> divides the probabilities of one draw by: the largest quotient
+    /// is the choice.</summary>
+    /// <param name="row">[1, choices], float32, on the CPU.</param>
+    public void Exponential(Tensor row) => row.exponential_(generator: _generator);
+
+    /// <summary>Where the stream stands, for <see cref="Restore"/>.</summary>
+    public Tensor Save() => _generator.get_state().DetachFromDisposeScope();
+
+    /// <summary>Goes back to where the stream stood.</summary>
+    public void Restore(Tensor state) => _generator.set_state(state);
+
     /// <inheritdoc/>
     public void Dispose() => _generator.Dispose();
 

@@ -5,9 +5,12 @@ using Chatterbox.Audio;
 using Chatterbox.Benchmarks;
 
 // Loads a checkpoint, makes a voice and speaks once, in a fresh process; prints what each took and the peak of memory.
-// Or measures what the service adds to a model's own time, or the memory of several models in one service.
+// Or measures T3 alone, what the service adds to a model's own time, or the memory of several models in one service.
 switch (args)
 {
+    case ["t3", var variant, .. var rest]:
+        T3Benchmark.Run(variant, rest.FirstOrDefault());
+        return 0;
     case ["service"]:
         return await ServiceBenchmark.Run();
     case ["service-host"]:
@@ -17,7 +20,7 @@ switch (args)
     case ["fleet-host", var models]:
         return await FleetBenchmark.Serve(models);
     case { Length: < 1 or > 3 }:
-        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks service, or: Benchmarks fleet MODELS");
+        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks t3 VARIANT [DEVICE], or: Benchmarks service, or: Benchmarks fleet MODELS");
         return 2;
 }
 

@@ -4,20 +4,25 @@ namespace Chatterbox.Layers;
 internal sealed class LayerNorm(WeightScope weights, long size, double eps = 1e-5)
 {
     private readonly long[] _shape = [size];
-    private readonly Tensor _weight = weights.Get("weight", size);
-    private readonly Tensor _bias = weights.Get("bias", size);
+
+    /// <summary>Gain, [size].</summary>
+    public Tensor Weight { get; } = weights.Get("weight", size);
+
+    /// <summary>Shift, [size].</summary>
+    public Tensor Bias { get; } = weights.Get("bias", size);
 
     /// <param name="x">[…, size].</param>
-    public Tensor Forward(Tensor x) => nn.functional.layer_norm(x, _shape, _weight, _bias, eps);
+    public Tensor Forward(Tensor x) => nn.functional.layer_norm(x, _shape, Weight, Bias, eps);
 }
 
 /// <summary>Root-mean-square norm over the last dimension. Weights: weight [size].</summary>
 internal sealed class RmsNorm(WeightScope weights, TorchOps ops, long size, double eps)
 {
-    private readonly Tensor _weight = weights.Get("weight", size);
+    /// <summary>Gain, [size].</summary>
+    public Tensor Weight { get; } = weights.Get("weight", size);
 
     /// <param name="x">[…, size].</param>
-    public Tensor Forward(Tensor x) => ops.RmsNorm(x, _weight, eps);
+    public Tensor Forward(Tensor x) => ops.RmsNorm(x, Weight, eps);
 }
 
 /// <summary>

@@ -18,6 +18,9 @@ internal sealed class Gpt2Backbone : IBackbone
     }
 
     /// <inheritdoc/>
+    public BackboneWeights Weights => new([.. _blocks.Select(block => block.Weights)], new(_norm.Weight, _norm.Bias), _positions);
+
+    /// <inheritdoc/>
     public Tensor Forward(Tensor x, KvCache cache, CacheRows rows)
     {
         using var scope = NewDisposeScope();
@@ -40,6 +43,11 @@ internal sealed class Gpt2Block(Gpt2Config config, WeightScope weights, TorchOps
     private readonly LayerNorm _mlpNorm = new(weights["ln_2"], config.HiddenSize, config.NormEps);
     private readonly Gpt2Mlp _mlp = new(config, weights["mlp"]);
 
+    /// <summary>The layer's weights.</summary>
+    public LayerWeights Weights => new(
+        new(_attentionNorm.Weight, _attentionNorm.Bias), _attention.Qkv.Weight, _attention.Qkv.Bias, _attention.Out.Weight, _attention.Out.Bias,
+        new(_mlpNorm.Weight, _mlpNorm.Bias), _mlp.Up.Weight, _mlp.Up.Bias, _mlp.Down.Weight, _mlp.Down.Bias);
+
     /// <param name="x">Hidden states, [rows, time, hidden].</param>
     /// <param name="cache">Holds what came before, and takes what is new.</param>
     /// <param name="rows">Slots and position of the rows.</param>
@@ -57,17 +65,17 @@ internal sealed class Gpt2Block(Gpt2Config config, WeightScope weights, TorchOps
 /// <remarks>Ports GPT2Attention. Weights: c_attn (queries, keys, values), c_proj.</remarks>
 internal sealed class Gpt2Attention(Gpt2Config config, WeightScope weights, TorchOps ops, int layer)
 {
-    private readonly TransposedLinear _qkv = new(weights["c_attn"], config.HiddenSize, 3 * config.HiddenSize);
-    private readonly TransposedLinear _out = new(weights["c_proj"], config.HiddenSize, config.HiddenSize);
+    public TransposedLinear Qkv { get; } = new(weights["c_attn"], config.HiddenSize, 3 * config.HiddenSize);
+    public TransposedLinear Out { get; } = new(weights["c_proj"], config.HiddenSize, config.HiddenSize);
 
     /// <inheritdoc cref="Gpt2Block.Forward"/>
     public Tensor Forward(Tensor x, KvCache cache, CacheRows rows)
     {
         using var scope = NewDisposeScope();
-        var heads = _qkv.Forward(x).unflatten(2, [3, config.Heads, config.HeadDim]).unbind(2);   // q, k, v: [rows, time, heads, headDim]
+        var heads = Qkv.Forward(x).unflatten(2, [3, config.Heads, config.HeadDim]).unbind(2);   // q, k, v: [rows, time, heads, headDim]
         var (keys, values) = cache.Append(layer, rows, heads[1], heads[2]);
         var attended = ops.Attention(heads[0].transpose(1, 2), keys, values, causal: rows.Start == 0);   // [rows, heads, time, headDim]
-        return _out.Forward(attended.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();
+        return Out.Forward(attended.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();
     }
 }
 
@@ -75,30 +83,49 @@ internal sealed class Gpt2Attention(Gpt2Config config, WeightScope weights, Torc
 /// <remarks>Ports GPT2MLP with gelu_new. Weights: c_fc, c_proj.</remarks>
 internal sealed class Gpt2Mlp(Gpt2Config config, WeightScope weights)
 {
-    private readonly TransposedLinear _up = new(weights["c_fc"], config.HiddenSize, config.MlpSize);
-    private readonly TransposedLinear _down = new(weights["c_proj"], config.MlpSize, config.HiddenSize);
+    public TransposedLinear Up { get; } = new(weights["c_fc"], config.HiddenSize, config.MlpSize);
+    public TransposedLinear Down { get; } = new(weights["c_proj"], config.MlpSize, config.HiddenSize);
 
     /// <param name="x">[rows, time, hidden].</param>
     public Tensor Forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        var wide = nn.functional.gelu(_up.Forward(x), TorchSharp.Modules.GELU.Approximate.tanh);
-        return _down.Forward(wide).MoveToOuterDisposeScope();
+        var wide = nn.functional.gelu(Up.Forward(x), TorchSharp.Modules.GELU.Approximate.tanh);
+        return Down.Forward(wide).MoveToOuterDisposeScope();
     }
 }
 
 /// <summary>y = x·W + b over the last dimension. Weights: weight [inputs, outputs], bias [outputs].</summary>
-/// <remarks>Ports Conv1D of transformers pytorch_utils.py, which keeps its weight the other way round than a Linear.</remarks>
+/// <remarks>Ports Conv1D of transformers pytorch_utils.py, which keeps its weight the other way round than a Linear. A GPU
+/// gets it turned, which its kernels for a few rows need and all others are as fast with.</remarks>
 internal sealed class TransposedLinear(WeightScope weights, long inputs, long outputs)
 {
-    private readonly Tensor _weight = weights.Get("weight", inputs, outputs);
-    private readonly Tensor _bias = weights.Get("bias", outputs);
+    private readonly Tensor _weight = Turned(weights, weights.Get("weight", inputs, outputs));   // [inputs, outputs]
+
+    /// <summary>[outputs, inputs].</summary>
+    public Tensor Weight => _weight.t();
+
+    /// <summary>[outputs].</summary>
+    public Tensor Bias { get; } = weights.Get("bias", outputs);
 
     /// <param name="x">[rows, time, inputs].</param>
     /// <returns>[rows, time, outputs].</returns>
     public Tensor Forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return _bias.addmm(x.flatten(0, 1), _weight).unflatten(0, x.shape[0], x.shape[1]).MoveToOuterDisposeScope();
+        return Bias.addmm(x.flatten(0, 1), _weight).unflatten(0, x.shape[0], x.shape[1]).MoveToOuterDisposeScope();
+    }
+
+    private static Tensor Turned(WeightScope weights, Tensor stored)
+    {
+        if (stored.device_type == DeviceType.CPU)
+        {
+            return stored;
+        }
+
+        using var scope = NewDisposeScope();
+        var turned = weights.Own(stored.t().contiguous().t());
+        weights.Release(stored);
+        return turned;
     }
 }

@@ -15,11 +15,14 @@ internal sealed class KvCache(BackboneConfig config, int slots, Device device, S
 {
     private const int Granularity = 256;
 
-    private Tensor _keys = Allocate(config, slots, 0, device, dtype);
-    private Tensor _values = Allocate(config, slots, 0, device, dtype);
+    /// <summary>All keys, [layers, slots, capacity, heads, headDim]; another buffer once there is more room.</summary>
+    public Tensor Keys { get; private set; } = Allocate(config, slots, 0, device, dtype);
+
+    /// <summary>All values, of the same shape.</summary>
+    public Tensor Values { get; private set; } = Allocate(config, slots, 0, device, dtype);
 
     /// <summary>Time steps that there is room for.</summary>
-    public int Capacity => (int)_keys.shape[2];
+    public int Capacity => (int)Keys.shape[2];
 
     /// <summary>Makes room for at least <paramref name="length"/> time steps; what is in the cache stays.</summary>
     public void Reserve(int length)
@@ -27,8 +30,8 @@ internal sealed class KvCache(BackboneConfig config, int slots, Device device, S
         if (length > Capacity)
         {
             var capacity = (length + Granularity - 1) / Granularity * Granularity;
-            _keys = Grow(_keys, capacity);
-            _values = Grow(_values, capacity);
+            Keys = Grow(Keys, capacity);
+            Values = Grow(Values, capacity);
         }
     }
 
@@ -39,13 +42,13 @@ internal sealed class KvCache(BackboneConfig config, int slots, Device device, S
     /// <param name="values">[rows, time, heads, headDim].</param>
     /// <returns>All so far, views of the cache: [rows, heads, start + time, headDim] each.</returns>
     public (Tensor Keys, Tensor Values) Append(int layer, CacheRows rows, Tensor keys, Tensor values) =>
-        (Append(_keys, layer, rows, keys), Append(_values, layer, rows, values));
+        (Append(Keys, layer, rows, keys), Append(Values, layer, rows, values));
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        _keys.Dispose();
-        _values.Dispose();
+        Keys.Dispose();
+        Values.Dispose();
     }
 
     private static Tensor Append(Tensor cache, int layer, CacheRows rows, Tensor added)

@@ -18,6 +18,9 @@ internal sealed class LlamaBackbone : IBackbone
     }
 
     /// <inheritdoc/>
+    public BackboneWeights Weights => new([.. _blocks.Select(block => block.Weights)], new(_norm.Weight, null), Positions: null);
+
+    /// <inheritdoc/>
     public Tensor Forward(Tensor x, KvCache cache, CacheRows rows)
     {
         using var scope = NewDisposeScope();
@@ -40,6 +43,11 @@ internal sealed class LlamaBlock(LlamaConfig config, WeightScope weights, TorchO
     private readonly RmsNorm _mlpNorm = new(weights["post_attention_layernorm"], ops, config.HiddenSize, config.NormEps);
     private readonly LlamaMlp _mlp = new(config, weights["mlp"], ops);
 
+    /// <summary>The layer's weights.</summary>
+    public LayerWeights Weights => new(
+        new(_attentionNorm.Weight, null), _attention.Qkv.Weight, null, _attention.Out.Weight, null,
+        new(_mlpNorm.Weight, null), _mlp.GateUp.Weight, null, _mlp.Down.Weight, null);
+
     /// <param name="x">Hidden states, [rows, time, hidden].</param>
     /// <param name="rotation">Cosines and sines of the rows' positions.</param>
     /// <param name="cache">Holds what came before, and takes what is new.</param>
@@ -58,18 +66,18 @@ internal sealed class LlamaBlock(LlamaConfig config, WeightScope weights, TorchO
 /// <remarks>Ports LlamaAttention. Weights: q_proj, k_proj, v_proj, o_proj, no biases.</remarks>
 internal sealed class LlamaAttention(LlamaConfig config, WeightScope weights, TorchOps ops, int layer)
 {
-    private readonly Projection _qkv = new(weights, config.HiddenSize, config.HiddenSize, "q_proj", "k_proj", "v_proj");
-    private readonly Projection _out = new(weights, config.HiddenSize, config.HiddenSize, "o_proj");
+    public Projection Qkv { get; } = new(weights, config.HiddenSize, config.HiddenSize, "q_proj", "k_proj", "v_proj");
+    public Projection Out { get; } = new(weights, config.HiddenSize, config.HiddenSize, "o_proj");
 
     /// <inheritdoc cref="LlamaBlock.Forward"/>
     public Tensor Forward(Tensor x, Rotation rotation, KvCache cache, CacheRows rows)
     {
         using var scope = NewDisposeScope();
-        var heads = _qkv.Forward(x).unflatten(2, [3, config.Heads, config.HeadDim]).unbind(2);   // q, k, v: [rows, time, heads, headDim]
+        var heads = Qkv.Forward(x).unflatten(2, [3, config.Heads, config.HeadDim]).unbind(2);   // q, k, v: [rows, time, heads, headDim]
         var (keys, values) = cache.Append(layer, rows, rotation.Apply(heads[1]), heads[2]);
         var queries = rotation.Apply(heads[0]).transpose(1, 2);   // [rows, heads, time, headDim]
         var attended = ops.Attention(queries, keys, values, causal: rows.Start == 0);
-        return _out.Forward(attended.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();
+        return Out.Forward(attended.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();
     }
 }
 
@@ -77,15 +85,15 @@ internal sealed class LlamaAttention(LlamaConfig config, WeightScope weights, To
 /// <remarks>Ports LlamaMLP. Weights: gate_proj, up_proj, down_proj, no biases.</remarks>
 internal sealed class LlamaMlp(LlamaConfig config, WeightScope weights, TorchOps ops)
 {
-    private readonly Projection _gateUp = new(weights, config.HiddenSize, config.MlpSize, "gate_proj", "up_proj");
-    private readonly Projection _down = new(weights, config.MlpSize, config.HiddenSize, "down_proj");
+    public Projection GateUp { get; } = new(weights, config.HiddenSize, config.MlpSize, "gate_proj", "up_proj");
+    public Projection Down { get; } = new(weights, config.MlpSize, config.HiddenSize, "down_proj");
 
     /// <param name="x">[rows, time, hidden].</param>
     public Tensor Forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        var parts = _gateUp.Forward(x).chunk(2, -1);
-        return _down.Forward(ops.SiluGate(parts[0], parts[1])).MoveToOuterDisposeScope();
+        var parts = GateUp.Forward(x).chunk(2, -1);
+        return Down.Forward(ops.SiluGate(parts[0], parts[1])).MoveToOuterDisposeScope();
     }
 }
 
@@ -95,7 +103,8 @@ internal sealed class Projection(WeightScope weights, long inputs, long outputs,
 {
     private const int FewRows = 4;
 
-    private readonly Tensor _weight = weights.GetStacked(names, "weight", outputs, inputs);
+    /// <summary>[names · outputs, inputs].</summary>
+    public Tensor Weight { get; } = weights.GetStacked(names, "weight", outputs, inputs);
 
     /// <param name="x">[rows, time, inputs].</param>
     /// <returns>The outputs one after the other, [rows, time, names · outputs].</returns>
@@ -105,11 +114,11 @@ internal sealed class Projection(WeightScope weights, long inputs, long outputs,
         // speed, given on the right at half of that (two cores of an AMD EPYC); but the rows must not be strided.
         if (x.device_type != DeviceType.CPU || x.shape[0] * x.shape[1] is 1 or > FewRows)
         {
-            return nn.functional.linear(x, _weight);
+            return nn.functional.linear(x, Weight);
         }
 
         using var scope = NewDisposeScope();
-        return mm(_weight, x.flatten(0, 1).contiguous().t()).t().contiguous().unflatten(0, x.shape[0], x.shape[1]).MoveToOuterDisposeScope();
+        return mm(Weight, x.flatten(0, 1).contiguous().t()).t().contiguous().unflatten(0, x.shape[0], x.shape[1]).MoveToOuterDisposeScope();
     }
 }
 

@@ -33,13 +33,15 @@ internal sealed class T3Decoder(T3Model model, int capacity = 1) : IDisposable
         using var scope = NewDisposeScope();
         var prefix = model.Prefix(textTokens, voice, settings);
         var length = (int)prefix.shape[1];
-        _cache.Reserve(length + settings.MaxSpeechTokens);
-
         var place = _free.Pop();
-        var sequence = new T3Sequence(model, settings, noise, new(place * model.Config.MaxRows, settings.Rows, 0), () => _free.Push(place));
+        var steps = model.Fused?.Rent(settings.Rows);
+        var sequence = new T3Sequence(
+            model, settings, noise, steps?.Cache ?? _cache, new(steps is null ? place * model.Config.MaxRows : 0, settings.Rows, 0), steps, () => _free.Push(place));
         try
         {
+            sequence.Cache.Reserve(length + settings.MaxSpeechTokens);
             Run(sequence, prefix);
+            steps?.Begin(sequence.Logits, length, settings, model.Config.StartSpeechToken, noise);
             return sequence;
         }
         catch
@@ -78,6 +80,12 @@ internal sealed class T3Decoder(T3Model model, int capacity = 1) : IDisposable
 
     private void Step(T3Sequence sequence)
     {
+        if (sequence.Steps is { } fused)
+        {
+            sequence.Add(fused.Next(model.Config.StopSpeechToken));
+            return;
+        }
+
         // The last token is fed when the next is wanted: the last of all never needs to be.
         if (sequence.SpeechTokens.Count > 0)
         {
@@ -90,7 +98,7 @@ internal sealed class T3Decoder(T3Model model, int capacity = 1) : IDisposable
     private void Run(T3Sequence sequence, Tensor x)
     {
         using var scope = NewDisposeScope();
-        sequence.Logits.copy_(model.Forward(x, _cache, sequence.Rows));
+        sequence.Logits.copy_(model.Forward(x, sequence.Cache, sequence.Rows));
         sequence.Rows = sequence.Rows with { Start = sequence.Rows.Start + (int)x.shape[1] };
     }
 }
@@ -108,15 +116,20 @@ internal sealed class T3Sequence : IDisposable
     /// <param name="model">The model.</param>
     /// <param name="settings">How tokens are chosen, and how many at most.</param>
     /// <param name="noise">The request's random numbers.</param>
+    /// <param name="cache">Holds the sequence's keys and values.</param>
     /// <param name="rows">The sequence's slots of the cache.</param>
+    /// <param name="steps">Makes the tokens, where the model has fused steps; goes with the sequence.</param>
     /// <param name="release">Called once when the sequence is disposed.</param>
-    public T3Sequence(T3Model model, SamplingSettings settings, NoiseSource noise, CacheRows rows, Action release)
+    public T3Sequence(
+        T3Model model, SamplingSettings settings, NoiseSource noise, KvCache cache, CacheRows rows, FusedSteps? steps, Action release)
     {
         _config = model.Config;
         _settings = settings;
         _sampler = new(_config, settings, noise, model.Device);
         _release = release;
+        Cache = cache;
         Rows = rows;
+        Steps = steps;
         Logits = empty([rows.Count, _config.SpeechVocabulary], ScalarType.Float32, model.Device).DetachFromDisposeScope();
         LastToken = empty([1, 1], ScalarType.Int64, model.Device).DetachFromDisposeScope();
     }
@@ -129,6 +142,12 @@ internal sealed class T3Sequence : IDisposable
 
     /// <summary>True where the sequence ended without a stop token, so that the end of the text may be missing.</summary>
     public bool ReachedLimit => Finished && !Stopped;
+
+    /// <summary>Holds the sequence's keys and values.</summary>
+    public KvCache Cache { get; }
+
+    /// <summary>Makes the tokens on the GPU, ahead of who asks for them; null where the plain operations do.</summary>
+    public FusedSteps? Steps { get; }
 
     /// <summary>Slots of the cache, and the position of the next time step.</summary>
     public CacheRows Rows { get; internal set; }
@@ -149,8 +168,11 @@ internal sealed class T3Sequence : IDisposable
     {
         using var scope = NewDisposeScope();
         LastToken.copy_(_sampler.Next(Logits));
-        _speechTokens.Add((int)LastToken.item<long>());
+        Add((int)LastToken.item<long>());
     }
+
+    /// <summary>Notes the next speech token.</summary>
+    public void Add(int speechToken) => _speechTokens.Add(speechToken);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -158,6 +180,7 @@ internal sealed class T3Sequence : IDisposable
         if (!_disposed)
         {
             _disposed = true;
+            Steps?.Dispose();
             _sampler.Dispose();
             Logits.Dispose();
             LastToken.Dispose();

@@ -7,7 +7,7 @@ internal sealed record T3Result(int[] SpeechTokens, bool ReachedLimit);
 
 /// <summary>T3, token to token: a transformer that is given a voice and text tokens and continues with speech tokens.</summary>
 /// <remarks>Ports T3 of chatterbox models/t3/t3.py, inference only: without text head and losses. Weights: the whole file.</remarks>
-internal sealed class T3Model
+internal sealed class T3Model : IDisposable
 {
     private readonly WeightScope _weights;
     private readonly SpeechEmbedding _speech;
@@ -32,10 +32,17 @@ internal sealed class T3Model
         _textPositions = config.LearnedPositions ? weights["text_pos_emb"]["emb"].Get("weight", config.TextPositions, hidden) : null;
         _backbone = config.Backbone.Build(weights["tfmr"], ops, config.MaxLength);
         _speechHead = new(weights["speech_head"], hidden, config.SpeechVocabulary, config.SpeechHeadBias);
+        (Fused, WhyNotFused) = FusedT3.TryCreate(config, _backbone.Weights, new(_speech.Table, _speech.Positions, _speechHead.Weight, _speechHead.Bias));
     }
 
     /// <summary>The variant.</summary>
     public T3Config Config { get; }
+
+    /// <summary>The model's steps as fused kernels, or null where the plain operations do them.</summary>
+    public FusedT3? Fused { get; }
+
+    /// <summary>Why there is no <see cref="Fused"/>; null where there is.</summary>
+    public string? WhyNotFused { get; }
 
     /// <summary>Where the model is.</summary>
     public Device Device => _weights.Device;
@@ -114,6 +121,9 @@ internal sealed class T3Model
     /// <summary>An empty cache for this model.</summary>
     public KvCache CreateCache(int slots) => new(Config.Backbone, slots, _weights.Device, _weights.DType);
 
+    /// <inheritdoc/>
+    public void Dispose() => Fused?.Dispose();
+
     private static IEnumerable<int> Optional(int? token) => token is { } id ? [id] : [];
 
     private void Check(IReadOnlyList<int> textTokens)
@@ -141,7 +151,11 @@ internal sealed class SpeechEmbedding(T3Config config, WeightScope weights)
 {
     private readonly Embedding _tokens = new(weights["speech_emb"], config.SpeechVocabulary, config.Backbone.HiddenSize);
 
-    private readonly Tensor? _positions = config.LearnedPositions
+    /// <summary>[speech vocabulary, hidden].</summary>
+    public Tensor Table => _tokens.Table;
+
+    /// <summary>[positions, hidden], or null.</summary>
+    public Tensor? Positions { get; } = config.LearnedPositions
         ? weights["speech_pos_emb"]["emb"].Get("weight", config.SpeechPositions, config.Backbone.HiddenSize)
         : null;
 
@@ -160,13 +174,16 @@ internal sealed class SpeechEmbedding(T3Config config, WeightScope weights)
     {
         using var scope = NewDisposeScope();
         var x = _tokens.Forward(speechTokens);
-        return (_positions is null ? x : x + _positions.narrow(0, position, speechTokens.shape[1])).MoveToOuterDisposeScope();
+        return (Positions is null ? x : x + Positions.narrow(0, position, speechTokens.shape[1])).MoveToOuterDisposeScope();
     }
 }
 
 /// <summary>A transformer that turns embeddings into hidden states and remembers keys and values in a cache.</summary>
 internal interface IBackbone
 {
+    /// <summary>What the backbone is made of.</summary>
+    BackboneWeights Weights { get; }
+
     /// <param name="x">Embeddings, [rows, time, hidden]; time is 1 unless <paramref name="rows"/> start at 0.</param>
     /// <param name="cache">Holds what came before, and takes what is new.</param>
     /// <param name="rows">Slots and position of the rows.</param>

@@ -10,9 +10,10 @@ internal sealed class TinyT3 : IDisposable
 {
     private readonly WeightStore _weights;
 
-    private TinyT3(string file, T3Config full, T3Config config, Func<string, float>? scale, ScalarType dtype)
+    private TinyT3(string file, T3Config full, T3Config config, Func<string, float>? scale, ScalarType dtype, Device? device = null, bool rounded = false)
     {
-        _weights = new(Shrink(file, full, config, scale ?? (_ => 1)), dtype: dtype);
+        var source = Shrink(file, full, config, scale ?? (_ => 1));
+        _weights = new(rounded ? new RoundedTensors(source) : source, device, dtype);
         Model = new(config, _weights.Root, TorchOps.Plain);
         _weights.ThrowIfFaulty();
     }
@@ -74,13 +75,22 @@ internal sealed class TinyT3 : IDisposable
         return backbone == "llama" ? Llama(change(LlamaConfig), scale, dtype) : Gpt2(change(Gpt2Config), scale, dtype);
     }
 
+    /// <summary>The sizes of another configuration on some device, of weights that bfloat16 holds exactly.</summary>
+    public static TinyT3 Rounded(T3Config config, ScalarType dtype, Device device) => config.Backbone is LlamaConfig
+        ? new("t3_cfg", T3Config.English, config, null, dtype, device, rounded: true)
+        : new("t3_turbo_v1", T3Config.Turbo, config, null, dtype, device, rounded: true);
+
     public T3Result Generate(long seed, SamplingOptions? options = null, int[]? text = null, T3Prompt? voice = null)
     {
         using var noise = new NoiseSource(seed);
         return Model.Generate(text ?? Text, voice ?? Voice, options ?? new(), noise, cancel: TestContext.Current.CancellationToken);
     }
 
-    public void Dispose() => _weights.Dispose();
+    public void Dispose()
+    {
+        Model.Dispose();
+        _weights.Dispose();
+    }
 
     private static SamplerConfig Limited(SamplerConfig sampling) => sampling with { Defaults = sampling.Defaults with { MaxSpeechTokens = 44 } };
 
@@ -120,4 +130,20 @@ internal sealed class TinyT3 : IDisposable
         var parts = name.Split('.');
         return parts[0] == "tfmr" && int.TryParse(parts[2], out var layer) ? layer : 0;
     }
+}
+
+/// <summary>Tensors of another source, rounded to what bfloat16 holds.</summary>
+internal sealed class RoundedTensors(ITensorSource source) : ITensorSource
+{
+    public string Name => source.Name;
+
+    public IReadOnlyDictionary<string, TensorInfo> Tensors => source.Tensors;
+
+    public Tensor Read(string name)
+    {
+        using var exact = source.Read(name);
+        return exact.is_floating_point() ? exact.to(ScalarType.BFloat16).to(exact.dtype).DetachFromDisposeScope() : exact.alias().DetachFromDisposeScope();
+    }
+
+    public void Dispose() => source.Dispose();
 }

@@ -1,0 +1,42 @@
+namespace Chatterbox.Ops.Cuda;
+
+/// <summary>A sequence of kernels over fixed buffers, recorded once and launched as one.</summary>
+internal sealed class CudaGraph : IDisposable
+{
+    private readonly nint _executable;
+
+    private CudaGraph(nint executable) => _executable = executable;
+
+    /// <summary>Records kernels instead of running them.</summary>
+    /// <param name="record">Launches the kernels into the stream it is given, and does nothing else with the GPU.</param>
+    public static CudaGraph Record(Action<CudaStream> record)
+    {
+        using var stream = new CudaStream();
+        CudaDriver.Check(CudaDriver.StreamBeginCapture(stream.Handle, CudaDriver.ThreadLocalCapture), nameof(CudaDriver.StreamBeginCapture));
+        nint graph = 0;
+        try
+        {
+            record(stream);
+        }
+        finally
+        {
+            CudaDriver.Check(CudaDriver.StreamEndCapture(stream.Handle, out graph), nameof(CudaDriver.StreamEndCapture));
+        }
+
+        try
+        {
+            CudaDriver.Check(CudaDriver.GraphInstantiate(out var executable, graph, 0), nameof(CudaDriver.GraphInstantiate));
+            return new(executable);
+        }
+        finally
+        {
+            _ = CudaDriver.GraphDestroy(graph);
+        }
+    }
+
+    /// <summary>Puts the kernels into a stream.</summary>
+    public void Launch(CudaStream stream) => CudaDriver.Check(CudaDriver.GraphLaunch(_executable, stream.Handle), nameof(CudaDriver.GraphLaunch));
+
+    /// <inheritdoc/>
+    public void Dispose() => _ = CudaDriver.GraphExecDestroy(_executable);
+}

@@ -1,0 +1,104 @@
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace Chatterbox.Ops.Cuda;
+
+/// <summary>NVIDIA's run-time compiler: CUDA C++ to machine code of the GPU at hand.</summary>
+/// <remarks>libtorch brings the compiler under names that differ by version; its own libcaffe2_nvrtc is linked with it, so
+/// that the compiler's functions are found through that one.</remarks>
+internal static unsafe class Nvrtc
+{
+    private static readonly Lazy<Functions> Loaded = new(() => new Functions(), LazyThreadSafetyMode.PublicationOnly);
+
+    /// <summary>Compiles a program.</summary>
+    /// <param name="name">Its name, for messages.</param>
+    /// <param name="source">CUDA C++ without includes.</param>
+    /// <param name="options">The compiler's options.</param>
+    /// <returns>Machine code.</returns>
+    /// <exception cref="CudaException">The compiler is not there, or does not accept the program.</exception>
+    public static byte[] Compile(string name, string source, IEnumerable<string> options)
+    {
+        var nvrtc = Loaded.Value;
+        var strings = options.Prepend(name).Prepend(source).Select(text => Marshal.StringToCoTaskMemUTF8(text)).ToArray();
+        nint program = 0;
+        try
+        {
+            Check(nvrtc.CreateProgram(&program, strings[0], strings[1], 0, 0, 0), "nvrtcCreateProgram");
+            int result;
+            fixed (nint* arguments = strings.AsSpan(2))
+            {
+                result = nvrtc.CompileProgram(program, strings.Length - 2, arguments);
+            }
+
+            if (result != 0)
+            {
+                var log = Read(program, nvrtc.GetProgramLogSize, nvrtc.GetProgramLog);
+                throw new CudaException($"The kernels of {name} do not compile for this GPU:\n{Encoding.UTF8.GetString(log).TrimEnd('\0')}");
+            }
+
+            return Read(program, nvrtc.GetCubinSize, nvrtc.GetCubin);
+        }
+        finally
+        {
+            if (program != 0)
+            {
+                _ = nvrtc.DestroyProgram(&program);
+            }
+
+            foreach (var text in strings)
+            {
+                Marshal.FreeCoTaskMem(text);
+            }
+        }
+    }
+
+    private static byte[] Read(nint program, delegate* unmanaged<nint, nuint*, int> sizeOf, delegate* unmanaged<nint, byte*, int> copy)
+    {
+        nuint size;
+        Check(sizeOf(program, &size), "nvrtc's size");
+        var bytes = new byte[size];
+        fixed (byte* target = bytes)
+        {
+            Check(copy(program, target), "nvrtc's result");
+        }
+
+        return bytes;
+    }
+
+    private static void Check(int result, string call)
+    {
+        if (result != 0)
+        {
+            throw new CudaException($"{call} failed ({result}).");
+        }
+    }
+
+    private sealed class Functions
+    {
+        public readonly delegate* unmanaged<nint*, nint, nint, int, nint, nint, int> CreateProgram;
+        public readonly delegate* unmanaged<nint, int, nint*, int> CompileProgram;
+        public readonly delegate* unmanaged<nint, nuint*, int> GetCubinSize, GetProgramLogSize;
+        public readonly delegate* unmanaged<nint, byte*, int> GetCubin, GetProgramLog;
+        public readonly delegate* unmanaged<nint*, int> DestroyProgram;
+
+        public Functions()
+        {
+            if (!NativeLibrary.TryLoad("libcaffe2_nvrtc.so", typeof(torch).Assembly, null, out var library))
+            {
+                throw new CudaException("libcaffe2_nvrtc.so, which comes with libtorch for CUDA, cannot be loaded.");
+            }
+
+            CreateProgram = (delegate* unmanaged<nint*, nint, nint, int, nint, nint, int>)Export("nvrtcCreateProgram");
+            CompileProgram = (delegate* unmanaged<nint, int, nint*, int>)Export("nvrtcCompileProgram");
+            GetCubinSize = (delegate* unmanaged<nint, nuint*, int>)Export("nvrtcGetCUBINSize");
+            GetCubin = (delegate* unmanaged<nint, byte*, int>)Export("nvrtcGetCUBIN");
+            GetProgramLogSize = (delegate* unmanaged<nint, nuint*, int>)Export("nvrtcGetProgramLogSize");
+            GetProgramLog = (delegate* unmanaged<nint, byte*, int>)Export("nvrtcGetProgramLog");
+            DestroyProgram = (delegate* unmanaged<nint*, int>)Export("nvrtcDestroyProgram");
+
+            nint Export(string name) => NativeLibrary.TryGetExport(library, name, out var address)
+                ? address
+                : throw new CudaException($"The CUDA compiler that came with libtorch lacks {name}.");
+        }
+    }
+}
