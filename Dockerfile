@@ -16,7 +16,7 @@ RUN dotnet publish src/Service -c Release --no-restore -p:TorchBackend=$TorchBac
 
 FROM mcr.microsoft.com/dotnet/aspnet:10.0-noble
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ffmpeg curl \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ffmpeg mecab mecab-ipadic-utf8 curl \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /app /app
 COPY LICENSE NOTICE /app/

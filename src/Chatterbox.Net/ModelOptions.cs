@@ -24,7 +24,7 @@ public sealed record ModelOptions
     /// <summary>Finds the words of Chinese text; null leaves it without spaces. Multilingual only.</summary>
     public IChineseSegmenter? ChineseSegmenter { get; init; }
 
-    /// <summary>Reads kanji; null leaves them, which the model does not know. Multilingual only.</summary>
+    /// <summary>Reads kanji, such as <see cref="MecabReader"/>; null leaves them, which the model does not know. Multilingual only.</summary>
     public IJapaneseReader? JapaneseReader { get; init; }
 
     /// <summary>The first GPU if there is one that this build can use, else the CPU.</summary>

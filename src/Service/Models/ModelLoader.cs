@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Chatterbox.Models;
+using Chatterbox.Text.Languages;
 
 namespace Chatterbox.Service.Models;
 
@@ -25,8 +26,14 @@ internal static class ModelLoader
             Variant = located.Variant,
             WatermarkFile = located.WatermarkFile,
             SharedParts = parts,
+            JapaneseReader = MecabReader.Find(),
         };
         var description = ChatterboxModel.Describe(located.Folder, located.Variant);
+        if (description.Languages.Contains("ja") && options.JapaneseReader is null)
+        {
+            logger.CreateLogger(typeof(ModelLoader)).LogInformation("Model {Model} speaks Japanese in kana only: MeCab, which reads kanji, is not installed (apt install mecab mecab-ipadic-utf8)", located.Name);
+        }
+
         return new ServedModel(located.Name, options.Device.Split(':')[0], located.IsStandIn, () => ChatterboxModel.Load(located.Folder, options))
         {
             Languages = description.Languages.Count > 1 ? description.Languages : [],

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Chatterbox.Text;
 using Chatterbox.Text.Languages;
+using Chatterbox.Text.Unicode;
 
 namespace Chatterbox.Tests.Text;
 
@@ -82,6 +83,31 @@ public sealed class LanguageSpellingTests : IDisposable
         Assert.Equal("わたしは はな へやキ\u3099ターか\u3099くせい々", JapaneseSpelling.Spell("…", reader));
         var tokenizer = TextTokenizer.LoadMultilingual(TokenizerFiles.MultilingualJson, japanese: reader);
         Assert.Empty(tokenizer.UnknownCharacters("私", "ja").Except(["々"]));
+    }
+
+    [Fact]
+    public void Mecab_reads_kanji_where_it_is_installed()
+    {
+        var mecab = MecabReader.Find();
+        Assert.SkipWhen(mecab is null, "mecab with a dictionary of the IPADIC format is not installed (apt install mecab mecab-ipadic-utf8)");
+        string Read(string text) => JapaneseSpelling.Spell(UnicodeTables.Decompose(text), mecab);
+        Assert.Equal(UnicodeTables.Decompose("わたしは とうきょうへいきました。").Replace(" ", "", StringComparison.Ordinal), Read("私は東京へ行きました。"));
+        Assert.Equal(UnicodeTables.Decompose(" はな と  へや、ギター Abc がくせい ヴァパポ"), Read("花 と 部屋、ギター Abc 学生 ヴァパポ"));
+        Assert.Equal("㐂", Read("㐂"));                        // what it cannot read stays, and is told as unknown
+        Assert.Equal("", Read(""));
+        var longText = string.Concat(Enumerable.Repeat("東京の部屋、", 3000));
+        Assert.Equal(string.Concat(Enumerable.Repeat(Read("東京の部屋、"), 3000)), Read(longText));
+        var tokenizer = TextTokenizer.LoadMultilingual(TokenizerFiles.MultilingualJson, japanese: mecab);
+        Assert.Empty(tokenizer.UnknownCharacters("学校で日本語を勉強します。", "ja"));
+        Assert.Equal(tokenizer.Encode("がっこうでにほんごをべんきょうします。", "ja"), tokenizer.Encode("学校で日本語を勉強します。", "ja"));
+        Assert.Equal(mecab, MecabReader.Find());
+    }
+
+    [Fact]
+    public void A_mecab_that_is_none_is_not_found()
+    {
+        Assert.Null(MecabReader.Find("no-such-program"));
+        Assert.Null(MecabReader.Find("cat"));
     }
 
     [Fact]

@@ -11,7 +11,7 @@ public readonly record struct JapanesePiece(string Written, string Hiragana);
 /// <summary>Reads kanji: the seam for a morphological analyser or dictionary of the caller's choice.</summary>
 public interface IJapaneseReader
 {
-    /// <summary>Cuts a text into words whose <see cref="JapanesePiece.Written"/>, put together, are the text.</summary>
+    /// <summary>Cuts a text into words whose <see cref="JapanesePiece.Written"/>, put together, are the text, composed or not.</summary>
     /// <param name="text">Lower-cased and in NFKD: a voiced kana comes as kana and U+3099.</param>
     IEnumerable<JapanesePiece> Read(string text);
 }
