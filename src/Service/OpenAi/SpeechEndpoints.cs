@@ -50,8 +50,8 @@ internal static class SpeechEndpoints
             upload.Delete(name);
             return TypedResults.NoContent();
         }).WithSummary("Deletes a voice; off unless Voices:UploadsEnabled is set").WithErrors<OpenAiErrorBody>(401, 403, 404);
-        routes.MapGet("/audio/voices", (VoiceNames voices) => voices.List()).WithSummary("Voices that can be named");
-        routes.MapGet("/models", (ModelNames models) => models.List()).WithSummary("Models that can be named");
+        routes.MapGet("/audio/voices", (VoiceNames voices) => voices.List()).WithSummary("Voices that can be named").WithErrors<OpenAiErrorBody>(401);
+        routes.MapGet("/models", (ModelNames models) => models.List()).WithSummary("Models that can be named").WithErrors<OpenAiErrorBody>(401);
         routes.MapGet("/models/{*id}", (string id, ModelNames models) => models.Entry(models.Find(id))).WithSummary("One model").WithErrors<OpenAiErrorBody>(401, 404);
     }
 
