@@ -39,7 +39,7 @@ internal sealed class FusedT3 : IDisposable
 {
     // As in the source.
     private const int WarpSize = 32, AttentionThreads = 256, SampleThreads = 1024;
-    private const int ProductWarps = 4, ProductOutputs = 2, OutWarps = 8, DownWarps = 4, DownOutputs = 2;
+    private const int ProductWarps = 4, ProductOutputs = 2, OutWarps = 8, UpPairs = 2, DownWarps = 4, DownOutputs = 2;
 
     /// <summary>Blocks that share a row's head in attention.</summary>
     public const int Splits = 4;
@@ -159,7 +159,7 @@ internal sealed class FusedT3 : IDisposable
                 Partial = buffers.Partial.Address(),
                 X = buffers.X.Address(),
             });
-            Launch("mlp_up", new(weights.Up.shape[0] / ProductOutputs / ProductWarps, ProductWarps * WarpSize), new UpArguments
+            Launch("mlp_up", new(weights.Up.shape[0] / (2 * UpPairs) / ProductWarps, ProductWarps * WarpSize), new UpArguments
             {
                 Weight = weights.Up.Address(),
                 Norm = layer.MlpNorm,
@@ -232,6 +232,7 @@ internal sealed class FusedT3 : IDisposable
             ("HEADS", sizes.Heads),
             ("VOCABULARY", _config.SpeechVocabulary),
             ("SPLITS", Splits),
+            ("UP_PAIRS", UpPairs),
             ("GPT2", sizes is Gpt2Config ? 1 : 0),
             ("PENALTY_FIRST", _config.Sampling.Order[0] == SamplingStep.RepetitionPenalty ? 1 : 0),
             ("START_PENALISED", _config.Sampling.StartTokenIsPenalised ? 1 : 0));

@@ -2,7 +2,7 @@
 // else float32. A step is bound by the time to read the weights and by the number of kernels that wait for each other;
 // so each kernel loads its weights before it waits for the kernel in front of it, and norms cost no kernel of their own.
 //
-// Sizes: ROWS, HIDDEN, MLP, HEADS, VOCABULARY, SPLITS; GPT2 (0: Llama), PENALTY_FIRST, START_PENALISED (0 or 1).
+// Sizes: ROWS, HIDDEN, MLP, HEADS, VOCABULARY, SPLITS, UP_PAIRS; GPT2 (0: Llama), PENALTY_FIRST, START_PENALISED (0 or 1).
 
 typedef unsigned char u8;
 typedef unsigned short bf16;
@@ -69,7 +69,8 @@ struct Rows
 {
     uint4 weights[OUTS][N];
 
-    __device__ void load(const bf16* const (&rows)[OUTS], int lane)
+    template <class Pointer>
+    __device__ void load(Pointer (&rows)[OUTS], int lane)
     {
 #pragma unroll
         for (int o = 0; o < OUTS; o++)
@@ -252,13 +253,30 @@ extern "C" __global__ void __launch_bounds__(ATTENTION_WARPS * LANES) attention(
     __shared__ float shared[ATTENTION_WARPS][2 + HEAD_DIM];
     const int head = blockIdx.x, row = blockIdx.y, split = blockIdx.z;
     const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, part = lane % KEY_LANES;
+    // Positions and older keys come from the steps before this one, so that they need not wait for this step's kernels.
+    const int position = a.positions[row], length = position + 1, share = (length + SPLITS - 1) / SPLITS;
+    const int begin = split * share, end = min(length, begin + share), first = begin + warp * WARP_KEYS + lane / KEY_LANES;
+    const size_t base = ((size_t)a.slots[row] * a.capacity * HEADS + head) * HEAD_DIM + part * VECTOR;
+    constexpr int STRIDE = ATTENTION_WARPS * WARP_KEYS;
+    uint4 k[UNROLLED], v[UNROLLED];
+    auto load_older = [&](int at)
+    {
+#pragma unroll
+        for (int u = 0; u < UNROLLED; u++)
+        {
+            const int j = at + u * STRIDE;
+            k[u] = v[u] = make_uint4(0, 0, 0, 0);
+            if (j < end && j < position)
+            {
+                k[u] = *(const uint4*)(a.keys + base + (size_t)j * HIDDEN);
+                v[u] = *(const uint4*)(a.values + base + (size_t)j * HIDDEN);
+            }
+        }
+    };
+    load_older(first);
     wait_for_previous();
 
-    const int position = a.positions[row], length = position + 1, share = (length + SPLITS - 1) / SPLITS;
-    const int begin = split * share, end = min(length, begin + share);
     const float* qkv = a.qkv + row * 3 * HIDDEN + head * HEAD_DIM;
-    const size_t base = ((size_t)a.slots[row] * a.capacity * HEADS + head) * HEAD_DIM + part * VECTOR;
-
     float q[VECTOR];
     load_rotated(qkv, a, position, part, q);
     const float scale = rsqrtf((float)HEAD_DIM) * 1.44269504f;   // so that powers are of 2
@@ -266,20 +284,15 @@ extern "C" __global__ void __launch_bounds__(ATTENTION_WARPS * LANES) attention(
     for (int i = 0; i < VECTOR; i++) q[i] *= scale;
 
     float m = -INFINITY, l = 0, sum[VECTOR] = {};
-    constexpr int STRIDE = ATTENTION_WARPS * WARP_KEYS;
-    for (int at = begin + warp * WARP_KEYS; at < end; at += STRIDE * UNROLLED)   // the same for all lanes of a warp
+    const int rounds = (end - begin - warp * WARP_KEYS + STRIDE * UNROLLED - 1) / (STRIDE * UNROLLED);   // the same for all lanes of a warp
+    for (int round = 0; round < rounds; round++)
     {
-        uint4 k[UNROLLED], v[UNROLLED];
+        const int at = first + round * STRIDE * UNROLLED;
 #pragma unroll
         for (int u = 0; u < UNROLLED; u++)
         {
-            const int j = at + u * STRIDE + lane / KEY_LANES;
-            if (j < end && j != position)
-            {
-                k[u] = *(const uint4*)(a.keys + base + (size_t)j * HIDDEN);
-                v[u] = *(const uint4*)(a.values + base + (size_t)j * HIDDEN);
-            }
-            else if (j == position)
+            const int j = at + u * STRIDE;
+            if (j == position && j < end)
             {
                 float x[VECTOR];
                 load_rotated(qkv + HIDDEN, a, position, part, x);
@@ -287,16 +300,11 @@ extern "C" __global__ void __launch_bounds__(ATTENTION_WARPS * LANES) attention(
                 load(qkv + 2 * HIDDEN + part * VECTOR, x);
                 *(uint4*)(a.values + base + (size_t)j * HIDDEN) = v[u] = pack(x);
             }
-            else
-            {
-                k[u] = v[u] = make_uint4(0, 0, 0, 0);
-            }
         }
 
 #pragma unroll
         for (int u = 0; u < UNROLLED; u++)
         {
-            const bool live = at + u * STRIDE + lane / KEY_LANES < end;
             float x[VECTOR], score = 0;
             unpack(k[u], x);
 #pragma unroll
@@ -304,8 +312,10 @@ extern "C" __global__ void __launch_bounds__(ATTENTION_WARPS * LANES) attention(
 #pragma unroll
             for (int offset = KEY_LANES / 2; offset > 0; offset >>= 1) score += __shfl_xor_sync(~0u, score, offset);
             unpack(v[u], x);
-            merge(m, l, sum, live ? score : -INFINITY, 1, x);
+            merge(m, l, sum, at + u * STRIDE < end ? score : -INFINITY, 1, x);
         }
+
+        load_older(at + STRIDE * UNROLLED);
     }
 
 #pragma unroll
@@ -410,15 +420,24 @@ struct UpArguments
     float* y;                   // [ROWS, MLP]: silu(gate)·up, or gelu(up) in its tanh form
 };
 
+constexpr int UP_OUTPUTS = UP_PAIRS * 2;                 // of a warp, which loads its inputs once for all of them
+
 extern "C" __global__ void __launch_bounds__(PRODUCT_WARPS * LANES) mlp_up(const __grid_constant__ UpArguments a)
 {
     let_next_begin();
-    const int lane = threadIdx.x % LANES, index = blockIdx.x * PRODUCT_WARPS + threadIdx.x / LANES;
-    const int outputs[2] = {GPT2 ? 2 * index : index, GPT2 ? 2 * index + 1 : MLP + index};
-    const bf16* const weights[2] = {a.weight + (size_t)outputs[0] * HIDDEN, a.weight + (size_t)outputs[1] * HIDDEN};
-    Rows<2, CHUNKS> rows;
+    const int lane = threadIdx.x % LANES, first = (blockIdx.x * PRODUCT_WARPS + threadIdx.x / LANES) * (GPT2 ? UP_OUTPUTS : UP_PAIRS);
+    int outputs[UP_OUTPUTS];
+    const bf16* weights[UP_OUTPUTS];
+#pragma unroll
+    for (int o = 0; o < UP_OUTPUTS; o++)
+    {
+        outputs[o] = GPT2 || o < UP_PAIRS ? first + o : MLP + first + o - UP_PAIRS;
+        weights[o] = a.weight + (size_t)outputs[o] * HIDDEN;
+    }
+
+    Rows<UP_OUTPUTS, CHUNKS> rows;
     rows.load(weights, lane);
-    float gain[CHUNKS][VECTOR], results[2][ROWS];
+    float gain[CHUNKS][VECTOR], results[UP_OUTPUTS][ROWS];
     load_gain(a.norm, lane, gain);
     wait_for_previous();
 
@@ -429,13 +448,15 @@ extern "C" __global__ void __launch_bounds__(PRODUCT_WARPS * LANES) mlp_up(const
         {
             if (GPT2)
 #pragma unroll
-                for (int o = 0; o < 2; o++)
+                for (int o = 0; o < UP_OUTPUTS; o++)
                 {
                     float x = results[o][r];
                     a.y[r * MLP + outputs[o]] = 0.5f * x * (1 + tanhf(0.7978845608f * (x + 0.044715f * x * x * x)));
                 }
             else
-                a.y[r * MLP + index] = results[0][r] / (1 + __expf(-results[0][r])) * results[1][r];
+#pragma unroll
+                for (int o = 0; o < UP_PAIRS; o++)
+                    a.y[r * MLP + first + o] = results[o][r] / (1 + __expf(-results[o][r])) * results[UP_PAIRS + o][r];
         }
 }
 
@@ -585,9 +606,7 @@ extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS) sample(const __grid
     __shared__ u32 histogram[DIGITS], found[2];
     __shared__ int indices[LANES];
     let_next_begin();
-    wait_for_previous();
-
-    const Settings s = *a.settings;
+    const Settings s = *a.settings;                      // like the noise and the state from before this step
     const int drawn = a.state->drawn, entry = drawn % a.ring;
     float scores[CHOICES], noise[CHOICES];
     bool spoken[CHOICES];
@@ -595,9 +614,16 @@ extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS) sample(const __grid
     for (int i = 0; i < CHOICES; i++)
     {
         const int id = i * SAMPLE_THREADS + threadIdx.x;
+        noise[i] = id < VOCABULARY && !s.greedy ? a.noise[(size_t)entry * VOCABULARY + id] : 1;
+        spoken[i] = id < VOCABULARY && a.spoken[id];
+    }
+
+    wait_for_previous();
+#pragma unroll
+    for (int i = 0; i < CHOICES; i++)
+    {
+        const int id = i * SAMPLE_THREADS + threadIdx.x;
         const bool there = id < VOCABULARY;
-        noise[i] = there && !s.greedy ? a.noise[(size_t)entry * VOCABULARY + id] : 1;
-        spoken[i] = there && a.spoken[id];
         float x = there ? a.logits[id] : -INFINITY;
         if (ROWS == 2 && there) x = x + (x - a.logits[VOCABULARY + id]) * s.guidance;
         scores[i] = x;
