@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json.Nodes;
 using Chatterbox.Service.OpenAi;
+using Chatterbox.Service.Recordings;
 using Microsoft.AspNetCore.OpenApi;
 using Microsoft.OpenApi;
 using Scalar.AspNetCore;
@@ -64,8 +65,8 @@ internal static class ApiDocument
             }
         });
 
-    /// <summary>Says which fields the form of a route has, all of them required.</summary>
-    public static RouteHandlerBuilder TakesForm(this RouteHandlerBuilder route, params IReadOnlyList<(string Name, string Description, bool IsFile)> fields) =>
+    /// <summary>Says which form a route takes.</summary>
+    public static RouteHandlerBuilder TakesForm(this RouteHandlerBuilder route, IReadOnlyList<FormField> fields) =>
         route.AddOpenApiOperationTransformer((operation, _, _) =>
         {
             var schema = new OpenApiSchema
@@ -77,7 +78,7 @@ internal static class ApiDocument
                     Format = f.IsFile ? "binary" : null,
                     Description = f.Description,
                 }),
-                Required = fields.Select(f => f.Name).ToHashSet(),
+                Required = fields.Where(f => f.IsRequired).Select(f => f.Name).ToHashSet(),
             };
             operation.RequestBody = new OpenApiRequestBody
             {
