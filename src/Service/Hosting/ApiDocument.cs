@@ -16,7 +16,8 @@ internal static class ApiDocument
 
         Every answer carries `X-Chatterbox-Model` (the model that speaks, and whether it is only a stand-in) and `X-Request-Id`, by which the log
         knows the request. Speech carries `X-Chatterbox-Queue-Position`, `X-Chatterbox-Expected-Wait` (seconds, once known) and
-        `X-Chatterbox-Repairs`: what was done to speech that went wrong. A stream's headers tell of what was made when they left (of
+        `X-Chatterbox-Repairs`: what was done to speech that went wrong; and, where a text has characters that the model does not know and speaks as
+        noise, `X-Chatterbox-Unknown-Characters` (as U+16A0). A stream's headers tell of what was made when they left (of
         OpenAI's route the first piece, of `/speak` nothing); the log tells all.
 
         A full queue, or more requests than one client may make, answers 429; a model that loads, stops or could not be loaded answers 503, both with `Retry-After`.
