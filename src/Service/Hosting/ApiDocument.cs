@@ -20,7 +20,8 @@ internal static class ApiDocument
         noise, `X-Chatterbox-Unknown-Characters` (as U+16A0). A stream's headers tell of what was made when they left (of
         OpenAI's route the first piece, of `/speak` nothing); the log tells all.
 
-        A full queue, or more requests than one client may make, answers 429; a model that loads, stops or could not be loaded answers 503, both with `Retry-After`.
+        A full queue, or more requests than one client may make, answers 429; a service that starts or stops, and a model that cannot be loaded, answer 503,
+        both with `Retry-After`. A model that is not in memory is loaded for the request that names it, which waits for it.
         Where keys are set, requests carry one as `Authorization: Bearer KEY`.
         """;
 
