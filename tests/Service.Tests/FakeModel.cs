@@ -75,7 +75,7 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
                 _ => samples,
             };
             int[] tokens = fault == "stuck" ? [.. Enumerable.Repeat(7, 100)] : [.. Enumerable.Range(0, text.Length * 2)];
-            return new SpeechResult(spoken, text.Length, tokens, ReachedLimit: fault == "endless");
+            return new SpeechResult(spoken, text.Length, tokens, ReachedLimit: fault == "endless") { UnknownCharacters = [.. text.Where(c => c >= '\u16A0').Select(c => $"{c}").Distinct()] };
         }
         catch (OperationCanceledException)
         {

@@ -248,6 +248,7 @@ public sealed class ModelFleetTests
         using var refused = await Speak(service, "b");
         await refused.AssertOpenAiError(HttpStatusCode.TooManyRequests, null, "queue_full");
         Assert.NotNull(refused.Headers.RetryAfter);
+        Assert.Equal((0, ModelState.Unloaded), (b.Loads, service.Fleet.Find("b")!.State));
         a.Model.LetGo(3);
         Assert.All(await Task.WhenAll([begun, .. waiting]), answer => Assert.Equal(HttpStatusCode.OK, answer.StatusCode));
     }

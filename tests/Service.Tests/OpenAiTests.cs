@@ -143,6 +143,18 @@ public sealed class OpenAiTests
     }
 
     [Fact]
+    public async Task Characters_that_the_model_does_not_know_are_told()
+    {
+        await using var service = await TestService.Start();
+        using var answer = await service.Post(Route, new { model = "fake", input = "Runes: ᚠ and ᚢ and ᚠ.", voice = "default", response_format = "pcm" });
+        Assert.Equal("U+16A0, U+16A2", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Unknown-Characters")));
+        using var file = await service.Post("/speak", new { text = "Runes: ᚠ." });
+        Assert.Equal("U+16A0", Assert.Single(file.Headers.GetValues("X-Chatterbox-Unknown-Characters")));
+        using var known = await service.Post(Route, new { model = "fake", input = "None.", voice = "default", response_format = "pcm" });
+        Assert.False(known.Headers.Contains("X-Chatterbox-Unknown-Characters"));
+    }
+
+    [Fact]
     public async Task Input_may_have_4096_characters()
     {
         await using var service = await TestService.Start();

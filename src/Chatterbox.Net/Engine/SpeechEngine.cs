@@ -310,7 +310,7 @@ public sealed class SpeechEngine : ISpeechEngine
         var taken = _time.GetElapsedTime(started);
         Measure(text.Length, taken);
         _metrics?.Spoke(speech, taken);
-        return new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens.Count) { Repair = repair };
+        return new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens.Count) { Repair = repair, UnknownCharacters = speech.UnknownCharacters };
     }
 
     /// <summary>The next stretch of a recording; then it is another client's turn.</summary>

@@ -81,6 +81,9 @@ public sealed record AudioChunk(int Piece, float[] Samples, bool EndsPiece, int 
 {
     /// <summary>What was done to speech that went wrong; null if nothing.</summary>
     public string? Repair { get; init; }
+
+    /// <inheritdoc cref="SpeechResult.UnknownCharacters"/>
+    public IReadOnlyList<string> UnknownCharacters { get; init; } = [];
 }
 
 /// <summary>A piece could not be spoken; the pieces after it still are.</summary>

@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json.Nodes;
 using Chatterbox.Service.OpenAi;
+using Chatterbox.Service.Recordings;
 using Microsoft.AspNetCore.OpenApi;
 using Microsoft.OpenApi;
 using Scalar.AspNetCore;
@@ -15,10 +16,12 @@ internal static class ApiDocument
 
         Every answer carries `X-Chatterbox-Model` (the model that speaks, and whether it is only a stand-in) and `X-Request-Id`, by which the log
         knows the request. Speech carries `X-Chatterbox-Queue-Position`, `X-Chatterbox-Expected-Wait` (seconds, once known) and
-        `X-Chatterbox-Repairs`: what was done to speech that went wrong. A stream's headers tell of what was made when they left (of
+        `X-Chatterbox-Repairs`: what was done to speech that went wrong; and, where a text has characters that the model does not know and speaks as
+        noise, `X-Chatterbox-Unknown-Characters` (as U+16A0). A stream's headers tell of what was made when they left (of
         OpenAI's route the first piece, of `/speak` nothing); the log tells all.
 
-        A full queue, or more requests than one client may make, answers 429; a model that loads, stops or could not be loaded answers 503, both with `Retry-After`.
+        A full queue, or more requests than one client may make, answers 429; a service that starts or stops, and a model that cannot be loaded, answer 503,
+        both with `Retry-After`. A model that is not in memory is loaded for the request that names it, which waits for it.
         Where keys are set, requests carry one as `Authorization: Bearer KEY`.
         """;
 
@@ -64,8 +67,8 @@ internal static class ApiDocument
             }
         });
 
-    /// <summary>Says which fields the form of a route has, all of them required.</summary>
-    public static RouteHandlerBuilder TakesForm(this RouteHandlerBuilder route, params IReadOnlyList<(string Name, string Description, bool IsFile)> fields) =>
+    /// <summary>Says which form a route takes.</summary>
+    public static RouteHandlerBuilder TakesForm(this RouteHandlerBuilder route, IReadOnlyList<FormField> fields) =>
         route.AddOpenApiOperationTransformer((operation, _, _) =>
         {
             var schema = new OpenApiSchema
@@ -77,7 +80,7 @@ internal static class ApiDocument
                     Format = f.IsFile ? "binary" : null,
                     Description = f.Description,
                 }),
-                Required = fields.Select(f => f.Name).ToHashSet(),
+                Required = fields.Where(f => f.IsRequired).Select(f => f.Name).ToHashSet(),
             };
             operation.RequestBody = new OpenApiRequestBody
             {

@@ -54,7 +54,7 @@ internal static class Security
             .WithOrigins([.. options.CorsOrigins])
             .WithMethods("GET", "POST", "DELETE")
             .WithHeaders("Authorization", "Content-Type")
-            .WithExposedHeaders("Retry-After", "X-Request-Id", "X-Chatterbox-Model", "X-Chatterbox-Seed", "X-Chatterbox-Ignored", "X-Chatterbox-Repairs", "X-Chatterbox-Queue-Position", "X-Chatterbox-Expected-Wait")));
+            .WithExposedHeaders("Retry-After", "X-Request-Id", "X-Chatterbox-Model", "X-Chatterbox-Seed", "X-Chatterbox-Ignored", "X-Chatterbox-Repairs", "X-Chatterbox-Unknown-Characters", "X-Chatterbox-Queue-Position", "X-Chatterbox-Expected-Wait")));
         builder.Services.AddRateLimiter(limiter =>
         {
             limiter.GlobalLimiter = PartitionedRateLimiter.Create<HttpContext, string>(http => options.RequestsPerMinute == 0 || IsOpen(http)

@@ -158,9 +158,8 @@ internal sealed class ModelFleet : IAsyncDisposable
     {
         lock (_gate)
         {
-            var at = Settle(model);
-            ThrowIfFull(at);
-            return at.Engine.Submit(request, cancel);
+            ThrowIfFull(model);
+            return Settle(model).Engine.Submit(request, cancel);
         }
     }
 
@@ -170,8 +169,8 @@ internal sealed class ModelFleet : IAsyncDisposable
         Task<T> running;
         lock (_gate)
         {
+            ThrowIfFull(model);
             at = Settle(model);
-            ThrowIfFull(at);
             running = errand(at.Engine);
             at.Errands++;
         }
@@ -210,11 +209,13 @@ internal sealed class ModelFleet : IAsyncDisposable
         return at;
     }
 
-    private void ThrowIfFull(Residence asked)
+    /// <summary>Refuses one request too many, before anything is loaded for it.</summary>
+    private void ThrowIfFull(FleetModel asked)
     {
         if (_residences.Sum(at => at.Errands + at.Engine.Status.Waiting) >= Capacity)
         {
-            throw new EngineBusyException($"{Capacity} requests are waiting already. Try again later.", asked.Engine.Status.ExpectedWait ?? TimeSpan.FromSeconds(5));
+            throw new EngineBusyException(
+                $"{Capacity} requests are waiting already. Try again later.", asked.Residence?.Engine.Status.ExpectedWait ?? TimeSpan.FromSeconds(5));
         }
     }
 

@@ -4,7 +4,6 @@ using System.Reflection;
 using Chatterbox.Engine;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
-using Chatterbox.Service.Recordings;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
 

@@ -24,11 +24,7 @@ internal sealed class SpeechResponse(AudioFormat format, JoinedSpeech speech, IA
             throw e.InnerException is ChatterboxException known ? known : new RefusedException(SpeechFailed);
         }
 
-        if (speech.Repairs.Count > 0)
-        {
-            http.Response.Headers["X-Chatterbox-Repairs"] = string.Join(", ", speech.Repairs);
-        }
-
+        speech.Tell(http.Response.Headers);
         await (asEvents
             ? new SseResult<SpeechStreamEvent>(Events(blocks, http), Json.Of<SpeechStreamEvent>()).ExecuteAsync(http)
             : SendBytes(blocks, http));

@@ -7,6 +7,13 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace Chatterbox.Service.Recordings;
 
+/// <summary>A field of a multipart form.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Description">What it takes.</param>
+/// <param name="IsFile">Whether it is a file.</param>
+/// <param name="IsRequired">Whether it must be there.</param>
+internal sealed record FormField(string Name, string Description, bool IsFile = false, bool IsRequired = false);
+
 /// <summary>A multipart form with recordings, within the limits of uploads.</summary>
 internal sealed class RecordingForm
 {

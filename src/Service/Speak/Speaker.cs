@@ -42,10 +42,7 @@ internal sealed class Speaker(
                 samples.AddRange(block);
             }
 
-            if (speech.Repairs.Count > 0)
-            {
-                http.Response.Headers["X-Chatterbox-Repairs"] = string.Join(", ", speech.Repairs);
-            }
+            speech.Tell(http.Response.Headers);
         }
         catch (PieceFailedException e) when (e.InnerException is not ChatterboxException)
         {

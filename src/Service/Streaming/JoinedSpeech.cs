@@ -10,6 +10,7 @@ internal sealed class PieceFailedException(int piece, Exception inner) : Excepti
 /// plan's pauses between them.</summary>
 internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> events)
 {
+    private const int MostCharactersTold = 100; // a header is no place for a text
     private const int FadeSamples = SpeechResult.SampleRate / 200; // 5 ms
 
     /// <summary>Text tokens spoken so far.</summary>
@@ -19,7 +20,10 @@ internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> 
     public int SpeechTokens { get; private set; }
 
     /// <summary>What was done to pieces that went wrong, so far.</summary>
-    public List<string> Repairs { get; } = [];
+    public IReadOnlyList<string> Repairs { get; private set; } = [];     // exchanged, not changed: an encoder reads ahead of who asks
+
+    /// <summary>Characters that the model does not know, so far.</summary>
+    public IReadOnlyList<string> UnknownCharacters { get; private set; } = [];
 
     /// <summary>The speech, block by block, once.</summary>
     /// <exception cref="PieceFailedException">A piece could not be spoken.</exception>
@@ -44,7 +48,12 @@ internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> 
             SpeechTokens += chunk.SpeechTokens;
             if (chunk.Repair is { } repair)
             {
-                Repairs.Add($"piece {chunk.Piece + 1}: {repair}");
+                Repairs = [.. Repairs, $"piece {chunk.Piece + 1}: {repair}"];
+            }
+
+            if (chunk.UnknownCharacters.Count > 0)
+            {
+                UnknownCharacters = [.. UnknownCharacters.Union(chunk.UnknownCharacters)];
             }
 
             float[] samples = [.. held, .. chunk.Samples];
@@ -70,6 +79,21 @@ internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> 
                 held = samples[^keep..];
                 yield return samples[..^keep];
             }
+        }
+    }
+
+    /// <summary>Tells in an answer's headers what is known so far.</summary>
+    public void Tell(IHeaderDictionary headers)
+    {
+        if (Repairs.Count > 0)
+        {
+            headers["X-Chatterbox-Repairs"] = string.Join(", ", Repairs);
+        }
+
+        if (UnknownCharacters.Count > 0)
+        {
+            var codes = UnknownCharacters.SelectMany(character => character.EnumerateRunes()).Distinct().Take(MostCharactersTold);
+            headers["X-Chatterbox-Unknown-Characters"] = string.Join(", ", codes.Select(rune => $"U+{rune.Value:X4}"));
         }
     }
 
