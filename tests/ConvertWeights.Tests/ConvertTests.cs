@@ -28,6 +28,28 @@ public sealed class ConvertTests : IDisposable
         Assert.Equal(Speak(Cli.Tiny), Speak(output));
     }
 
+    [Theory]
+    [InlineData("tiny-multilingual")]
+    [InlineData("tiny-turbo")]
+    [InlineData("tiny-nano")]
+    public async Task Every_model_of_the_family_stays_whole(string model)
+    {
+        var (original, output) = (_cli.In("original"), _cli.In("out"));
+        Assert.Equal(0, (await Cli.RunAsync("synthesize", "--model", model, "--out", original)).Code);
+        Assert.Equal(0, (await Cli.RunAsync("convert", original, "--out", output, "--t3", "bf16")).Code);
+        foreach (var folder in new[] { original, output })
+        {
+            var verdict = (await Cli.RunAsync("verify", folder, "--model", model, "--json")).Json;
+            Assert.True(verdict.GetProperty("sound").GetBoolean(), $"{verdict}");
+            Assert.Equal(0, verdict.GetProperty("notes").GetArrayLength());
+        }
+
+        Assert.Equal(NamesIn(original), NamesIn(output));
+        Assert.NotEmpty(Speak(output));
+
+        static IEnumerable<string?> NamesIn(string folder) => Directory.GetFiles(folder).Select(Path.GetFileName).Order();
+    }
+
     [Fact]
     public async Task Weight_norm_is_folded_unless_everything_is_kept()
     {

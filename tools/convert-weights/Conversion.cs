@@ -16,6 +16,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
 {
     private const string SourceHash = "source_sha256";
 
+    private static readonly string[] ForPython = ["special_tokens_map.json", "tokenizer_config.json"];   // its package asks for them
     private static readonly string HashToCome = new('-', 64);
     private static readonly string Version = typeof(Conversion).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
 
@@ -96,11 +97,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
             }
         }
 
-        if (checkpoint.PathOf(variant.Config.Files.Tokenizer[0]) is null)
-        {
-            missing.Add(variant.Config.Files.Tokenizer[0]);
-        }
-
+        missing.AddRange(variant.Config.Files.Tokenizer.Where(file => checkpoint.PathOf(file) is null));
         return missing.Count == 0 ? paths : throw new CheckpointException(
             $"{string.Join(" and ", checkpoint.Folders)} lack{(checkpoint.Folders.Count == 1 ? "s" : "")} {string.Join(", ", missing)} of the {variant.Config.Name} model. "
             + "Give the folder of the whole model; of a language pack, name the multilingual model's folder with --base.");
@@ -209,18 +206,18 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
 
     private void CopyOthers(CheckpointFolder checkpoint)
     {
-        foreach (var name in checkpoint.Variant.OtherFiles.Prepend(checkpoint.Variant.Config.Files.Tokenizer[0]))
+        var names = checkpoint.Variant.Config.Files.Tokenizer.Concat(ForPython).Select(checkpoint.PathOf);
+        foreach (var path in names.Append(checkpoint.CangjiePath).OfType<string>())
         {
-            if (checkpoint.PathOf(name) is { } path)
-            {
-                var target = Path.Combine(output, name);
-                File.Copy(path, target, overwrite: true);
-                _files.Add(new(name, path, null, 0, 0, 0, new FileInfo(target).Length));
-            }
-            else
-            {
-                _notes.Add($"{name} is missing: it goes with this model.");
-            }
+            var name = Path.GetFileName(path);
+            var target = Path.Combine(output, name);
+            File.Copy(path, target, overwrite: true);
+            _files.Add(new(name, path, null, 0, 0, 0, new FileInfo(target).Length));
+        }
+
+        if (checkpoint.Lacks is { } note)
+        {
+            _notes.Add(note);
         }
     }
 

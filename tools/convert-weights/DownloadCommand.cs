@@ -28,6 +28,9 @@ internal static class DownloadCommand
     private static readonly Option<string[]> Files = new("--file") { Description = "A file of the repository; may be given several times.", AllowMultipleArgumentsPerToken = true };
     private static readonly Option<bool> NoWatermark = new("--no-watermark") { Description = "Leaves out PerTh's weights, which are published elsewhere and without which no model speaks." };
 
+    /// <summary>True for the name of a model that is published.</summary>
+    public static bool Knows(string model) => Models.ContainsKey(model);
+
     public static Command Create()
     {
         var command = new TaughtCommand(

@@ -34,23 +34,17 @@ internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part
     /// <summary>The published models; those of one T3 are one.</summary>
     public static IReadOnlyList<Variant> Published { get; } =
     [
-        Of(ChatterboxConfig.English),
-        Of(ChatterboxConfig.Multilingual) with { OtherFiles = ["Cangjie5_TC.json"] },
-        Of(ChatterboxConfig.Turbo) with { OtherFiles = Gpt2Files },
-        Of(ChatterboxConfig.Nano) with { OtherFiles = Gpt2Files },
+        Of(ChatterboxConfig.English), Of(ChatterboxConfig.Multilingual), Of(ChatterboxConfig.Turbo), Of(ChatterboxConfig.Nano),
     ];
 
-    /// <summary>Files that are carried along as they are, if they are there, besides the first of <see cref="CheckpointFiles.Tokenizer"/>.</summary>
-    public IReadOnlyList<string> OtherFiles { get; init; } = [];
-
-    private static string[] Gpt2Files => [.. ChatterboxConfig.Turbo.Files.Tokenizer.Skip(1), "special_tokens_map.json", "tokenizer_config.json"];
+    /// <summary>How to get the model's files.</summary>
+    public string Remedy =>
+        DownloadCommand.Knows(Config.Name) ? $"Download the model again: convert-weights download {Config.Name}"
+        : SyntheticCheckpoint.Models.Contains(Config.Name) ? $"Write the model again: convert-weights synthesize --model {Config.Name}"
+        : "Take the file from where the model came from.";
 
     /// <summary>The model that a <c>config.json</c> describes.</summary>
-    public static Variant Stated(ChatterboxConfig config)
-    {
-        var like = Published.FirstOrDefault(variant => variant.Config.Text.Tokenizer == config.Text.Tokenizer);
-        return Of(config, [config]) with { OtherFiles = like?.OtherFiles ?? [] };
-    }
+    public static Variant Stated(ChatterboxConfig config) => Of(config, [config]);
 
     /// <summary>The published model that T3's weights are of, told by the size of its text table and, where several models
     /// have one size, by the file's name; null if of none.</summary>
@@ -112,7 +106,7 @@ internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part
 
     /// <summary>Reads the text tokenizer for what is wrong with it.</summary>
     /// <exception cref="ChatterboxException">Its files are missing or damaged.</exception>
-    public void CheckTokenizer(string path) => TextFrontEnd.Load(Config.Text, Path.GetFullPath(path));
+    public void CheckTokenizer(string path, string? cangjie) => TextFrontEnd.Load(Config.Text, Path.GetFullPath(path), cangjie);
 
     private static Variant Of(ChatterboxConfig config) => Of(config, [.. ChatterboxConfig.Published.Where(published => published.T3 == config.T3)]);
 
@@ -178,6 +172,14 @@ internal sealed record CheckpointFolder(Variant Variant, IReadOnlyList<string> F
 
     /// <summary>A file by name; null if there is none.</summary>
     public string? PathOf(string name) => Find([name]);
+
+    /// <summary>The table that Chinese is spelled by; null if there is none.</summary>
+    public string? CangjiePath => Find(Variant.Config.Files.Cangjie);
+
+    /// <summary>What the model can do less for want of a file that it can do without; null if nothing.</summary>
+    public string? Lacks => Variant.Config.Files.Cangjie.Count > 0 && CangjiePath is null
+        ? $"There is no {string.Join(" or ", Variant.Config.Files.Cangjie)}: Chinese is refused."
+        : null;
 
     /// <summary>The voice that comes with the model; null if there is none.</summary>
     public string? VoicePath => Find(Variant.Config.Files.Voice);

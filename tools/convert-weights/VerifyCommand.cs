@@ -11,7 +11,7 @@ internal static class VerifyCommand
     private const int NamesShown = 5;
 
     private static readonly Argument<DirectoryInfo> Folder = new("folder") { Description = "Folder with the files of one model." };
-    private static readonly Option<string?> Model = new("--model") { Description = "The model that it should be: english, multilingual, turbo, nano, or tiny. Another one is a fault." };
+    private static readonly Option<string?> Model = new("--model") { Description = "The model that it should be: english, multilingual, multilingual-v3, turbo, nano, a language pack such as pt-br, or the name in its config.json, such as tiny. Another one is a fault." };
     private static readonly Option<FileInfo?> Watermark = new("--watermark") { Description = "PerTh's weights, where they are not in the folder. Default: where download puts them." };
     private static readonly Option<bool> NoValues = new("--no-values") { Description = "Skips the search for NaN and infinite weights: checks headers alone, in a second." };
 
@@ -80,7 +80,7 @@ internal static class VerifyCommand
         verdict.Model = variant.Config.Name;
         if (expected is not null && expected != variant.Config.Name)
         {
-            verdict.Add(folder, $"The folder holds the {variant.Config.Name} model, expected {expected}.", $"Give another folder, or download that model: convert-weights download {expected}");
+            verdict.Add(folder, $"The folder holds the {variant.Config.Name} model, expected {expected}.", "Give the folder of that model.");
         }
 
         var parts = Enum.GetValues<Part>();
@@ -102,7 +102,7 @@ internal static class VerifyCommand
         {
             verdict.Add(variant.Names[part][0], $"{part} is missing: there is no {names}.", part == Part.Watermark
                 ? "Get PerTh's weights: convert-weights download perth. Or name them with --watermark."
-                : $"Download the model again: convert-weights download {variant.Config.Name}");
+                : variant.Remedy);
             return;
         }
 
@@ -155,23 +155,27 @@ internal static class VerifyCommand
 
     private static void CheckTokenizer(Verdict verdict, CheckpointFolder checkpoint)
     {
-        var name = checkpoint.Variant.Config.Files.Tokenizer[0];
-        var remedy = $"Download the model again: convert-weights download {checkpoint.Variant.Config.Name}";
-        foreach (var missing in checkpoint.Variant.OtherFiles.Prepend(name).Where(file => checkpoint.PathOf(file) is null))
+        var variant = checkpoint.Variant;
+        foreach (var missing in variant.Config.Files.Tokenizer.Where(file => checkpoint.PathOf(file) is null))
         {
-            verdict.Add(missing, $"{missing} is missing, which reads texts.", remedy);
+            verdict.Add(missing, $"{missing} is missing, which reads texts.", variant.Remedy);
         }
 
-        if (checkpoint.PathOf(name) is { } path)
+        if (checkpoint.PathOf(variant.Config.Files.Tokenizer[0]) is { } path)
         {
             try
             {
-                checkpoint.Variant.CheckTokenizer(path);
+                variant.CheckTokenizer(path, checkpoint.CangjiePath);
             }
             catch (ChatterboxException e)
             {
-                verdict.Add(path, e.Message, remedy);
+                verdict.Add(path, e.Message, variant.Remedy);
             }
+        }
+
+        if (checkpoint.Lacks is { } note)
+        {
+            verdict.Notes.Add(note);
         }
     }
 
