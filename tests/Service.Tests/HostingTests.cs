@@ -112,6 +112,28 @@ public sealed class HostingTests
         Assert.DoesNotContain(answer.Headers, h => h.Key == "X-Evil" || h.Value.Any(v => v.Contains("Evil", StringComparison.Ordinal)));
     }
 
+    [Theory]
+    [InlineData("0")]
+    [InlineData("100")]
+    public async Task A_service_that_is_gone_leaves_nothing_in_memory(string requestsPerMinute)
+    {
+        var gone = await StartAndStop();
+        await TestService.Until(() =>
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+            return !gone.IsAlive;
+        });
+
+        async Task<WeakReference> StartAndStop()
+        {
+            await using var service = await TestService.Start(new() { ["Security:RequestsPerMinute"] = requestsPerMinute });
+            using var answer = await service.Post("/speak", new { text = "Hello.", stream = true });
+            await answer.Events();
+            return new WeakReference(service.Services);
+        }
+    }
+
     [Fact]
     public async Task Main_tells_a_bad_setting_and_ends_with_1() => Assert.Equal(1, await Program.Main(["--port", "99999"]));
 }

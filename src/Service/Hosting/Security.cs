@@ -55,23 +55,18 @@ internal static class Security
             .WithMethods("GET", "POST", "DELETE")
             .WithHeaders("Authorization", "Content-Type")
             .WithExposedHeaders("Retry-After", "X-Request-Id", "X-Chatterbox-Model", "X-Chatterbox-Seed", "X-Chatterbox-Ignored", "X-Chatterbox-Repairs", "X-Chatterbox-Unknown-Characters", "X-Chatterbox-Queue-Position", "X-Chatterbox-Expected-Wait")));
-        builder.Services.AddRateLimiter(limiter =>
+        if (options.RequestsPerMinute > 0)
         {
-            limiter.GlobalLimiter = PartitionedRateLimiter.Create<HttpContext, string>(http => options.RequestsPerMinute == 0 || IsOpen(http)
-                ? RateLimitPartition.GetNoLimiter("")
-                : RateLimitPartition.GetFixedWindowLimiter(Clients.Of(http), _ => new() { PermitLimit = options.RequestsPerMinute, Window = TimeSpan.FromMinutes(1) }));
-            limiter.OnRejected = async (rejected, _) => await ErrorMiddleware.Refuse(rejected.HttpContext, new Refusal(
-                StatusCodes.Status429TooManyRequests,
-                string.Create(CultureInfo.InvariantCulture, $"One client may make {options.RequestsPerMinute} requests a minute. Try again later."),
-                Code: "rate_limit_exceeded",
-                RetryAfter: rejected.Lease.TryGetMetadata(MetadataName.RetryAfter, out var wait) ? wait : TimeSpan.FromMinutes(1)));
-        });
+            builder.Services.AddSingleton(_ => PartitionedRateLimiter.Create<HttpContext, string>(http =>
+                RateLimitPartition.GetFixedWindowLimiter(Clients.Of(http), _ => new() { PermitLimit = options.RequestsPerMinute, Window = TimeSpan.FromMinutes(1) })));
+        }
     }
 
     /// <summary>Asks for keys and counts requests.</summary>
     public static void UseSecurity(this WebApplication app)
     {
-        var keys = app.Services.GetRequiredService<IOptions<SecurityOptions>>().Value.ApiKeys.Select(Hash).ToList();
+        var options = app.Services.GetRequiredService<IOptions<SecurityOptions>>().Value;
+        var keys = options.ApiKeys.Select(Hash).ToList();
         if (keys.Count > 0)
         {
             app.Use((http, next) =>
@@ -91,8 +86,30 @@ internal static class Security
             });
         }
 
-        app.UseRateLimiter();
+        if (options.RequestsPerMinute > 0)
+        {
+            app.UseRateLimit(app.Services.GetRequiredService<PartitionedRateLimiter<HttpContext>>(), options.RequestsPerMinute);
+        }
     }
+
+    /// <summary>The framework's own middleware would leave a clock running, which keeps all of a service in memory when it is gone.</summary>
+    private static void UseRateLimit(this WebApplication app, PartitionedRateLimiter<HttpContext> limiter, int requestsPerMinute) => app.Use(async (http, next) =>
+    {
+        if (!IsOpen(http))
+        {
+            using var lease = await limiter.AcquireAsync(http, cancellationToken: http.RequestAborted);
+            if (!lease.IsAcquired)
+            {
+                throw new RefusedException(new Refusal(
+                    StatusCodes.Status429TooManyRequests,
+                    string.Create(CultureInfo.InvariantCulture, $"One client may make {requestsPerMinute} requests a minute. Try again later."),
+                    Code: "rate_limit_exceeded",
+                    RetryAfter: lease.TryGetMetadata(MetadataName.RetryAfter, out var wait) ? wait : TimeSpan.FromMinutes(1)));
+            }
+        }
+
+        await next(http);
+    });
 
     private static bool IsOpen(HttpContext http) => http.GetEndpoint()?.Metadata.GetMetadata<OpenToAll>() is not null;
 
