@@ -34,7 +34,8 @@ public sealed class ChatterboxModel : ISpeechModel
         BuiltInVoice = checkpoint.ReadVoice();
         _text = TextFrontEnd.Load(_config.Text, checkpoint.TokenizerPath, checkpoint.CangjiePath, options.ChineseSegmenter, options.JapaneseReader);
         var ops = TorchOps.Plain;
-        var t3 = checkpoint.OpenT3(device, options.T3DType);
+        var precision = options.Precision ?? (device.type == DeviceType.CUDA ? Precision.Fast : Precision.Full);
+        var t3 = checkpoint.OpenT3(device, precision == Precision.Fast ? ScalarType.BFloat16 : ScalarType.Float32);
         var s3gen = checkpoint.OpenS3Gen(device);
         var speakerEncoder = checkpoint.OpenSpeakerEncoder(device);
         var watermark = checkpoint.OpenWatermark(device);
@@ -43,7 +44,7 @@ public sealed class ChatterboxModel : ISpeechModel
         // T3 is two thirds of the weights: it is copied beside the others.
         var t3Built = Task.Run(() => Build([t3], () => new T3Model(_config.T3, t3.Root, ops)));
         var othersBuilt = Task.Run(() => Build([s3gen, speakerEncoder, watermark], () => (
-            new Vocalist(_config, s3gen.Root, ops),
+            new Vocalist(_config, s3gen.Root, ops, precision),
             new VoiceBuilder(_config.Voices, speakerEncoder.Root, s3gen.Root, ops),
             new PerthWatermarker(_config.Watermark, watermark.Root))));
         try

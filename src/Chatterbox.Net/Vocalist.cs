@@ -6,9 +6,9 @@ namespace Chatterbox;
 /// <summary>What comes behind T3: speech tokens and a voice to sound.</summary>
 /// <remarks>Ports inference of S3Token2Wav (chatterbox models/s3gen/s3gen.py) and what tts.py, mtl_tts.py and tts_turbo.py
 /// do before and behind it. Weights: the parts flow and mel2wav of S3Gen's file.</remarks>
-internal sealed class Vocalist(ChatterboxConfig config, WeightScope weights, TorchOps ops)
+internal sealed class Vocalist(ChatterboxConfig config, WeightScope weights, TorchOps ops, Precision precision = Precision.Full)
 {
-    private readonly S3GenModel _s3gen = new(config.S3Gen, weights["flow"], ops);
+    private readonly S3GenModel _s3gen = new(config.S3Gen, weights["flow"], ops, precision);
     private readonly HiFTGenerator _hift = new(config.HiFT, weights["mel2wav"], ops);
 
     /// <summary>Samples that a speech token becomes.</summary>

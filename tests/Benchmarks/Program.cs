@@ -10,6 +10,12 @@ if (args is ["t3", var variant, .. var rest])
     return 0;
 }
 
+if (args is ["voice", var flow, .. var where])
+{
+    VoiceBenchmark.Run(flow, where.Length > 0 ? where[0] : null);
+    return 0;
+}
+
 // usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS]
 // Loads a checkpoint, makes a voice and speaks once, in a fresh process; prints what each took and the peak of memory.
 if (args.Length is < 1 or > 3)

@@ -66,7 +66,7 @@ public abstract class LoadedT3 : IDisposable
 
     private protected LoadedT3(string file, T3Config config, string voice)
     {
-        _weights = new(SyntheticTensors.FullSize(file));
+        _weights = new(SyntheticTensors.FullSize(file), TestDevice.Device);
         Model = new(config, _weights.Root, TorchOps.Plain);
         _weights.ThrowIfFaulty();
         Voice = voice;
@@ -107,7 +107,7 @@ internal static class T3Parity
         var forced = JsonSerializer.Deserialize<int[]>(golden.Metadata["forced"])!;
         foreach (var (step, token) in forced.Index())
         {
-            decoder.Feed(sequence, tensor(new long[] { token }, 1, 1));
+            decoder.Feed(sequence, tensor(new long[] { token }, [1, 1], device: TestDevice.Device));
             Close.Assert(golden, $"step_logits[{step}]", golden["step_logits"][step], sequence.Logits, 1e-4);
         }
     }

@@ -21,8 +21,8 @@ public sealed class VoiceBuilders : IDisposable
 
     internal VoiceBuilder Build(VoiceConfig config)
     {
-        var ve = new WeightStore(SyntheticTensors.FullSize("ve"));
-        var s3gen = new WeightStore(SyntheticTensors.FullSize("s3gen"));
+        var ve = new WeightStore(SyntheticTensors.FullSize("ve"), TestDevice.Device);
+        var s3gen = new WeightStore(SyntheticTensors.FullSize("s3gen"), TestDevice.Device);
         _stores.AddRange([ve, s3gen]);
         var builder = new VoiceBuilder(config, ve.Root, s3gen.Root, TorchOps.Plain);
         s3gen.Root.Skip("flow.*", "mel2wav.*");
