@@ -16,6 +16,10 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
     private readonly int _sines = config.Overtones + 1;
     private readonly double[] _upsampling = [config.SamplesPerFrame];
     private readonly Tensor _multiples = weights.Own(Multiples(config, weights.Device));   // [1, sines, 1]
+
+    // A tensor, since torch on CUDA multiplies by the reciprocal of a number.
+    private readonly Tensor _sampleRate = weights.Own(tensor((float)config.SampleRate, device: weights.Device));
+
     private readonly Linear _merge = new(weights.InFloat32["l_linear"], config.Overtones + 1, 1);
 
     /// <summary>Draws what a source needs, in the reference's order.</summary>
@@ -51,7 +55,7 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
     /// <summary>[rows, sines, samples].</summary>
     private Tensor Sines(Tensor pitch, Tensor phases)
     {
-        var step = pitch * _multiples / config.SampleRate;   // cycles a sample
+        var step = pitch * _multiples / _sampleRate;   // cycles a sample
 
         // torch adds float32 up in float64 on the CPU and in float32 on CUDA; said aloud, it is the same everywhere. The
         // sum is rounded before the whole cycles go, as in the reference.

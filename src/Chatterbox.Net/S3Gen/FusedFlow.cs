@@ -20,6 +20,7 @@ internal sealed class FusedFlow : IDisposable
     private readonly Tensor _lengths;                     // of the steps
     private readonly Dictionary<(int Rows, int Frames), CudaGraph> _graphs = [];
     private FlowBuffers? _buffers;
+    private bool _loaded;
 
     /// <param name="config">Sizes that <see cref="FusedEstimator.WhyNot"/> has nothing against.</param>
     /// <param name="estimator">The plain network.</param>
@@ -106,6 +107,13 @@ internal sealed class FusedFlow : IDisposable
         if (_graphs.Count == MostGraphs)
         {
             Forget();
+        }
+
+        if (!_loaded)
+        {
+            using var torch = CudaStream.OfTorch();
+            Launch(buffers, torch);   // the driver loads kernels as they are first launched, and may not do so in a recording
+            _loaded = true;
         }
 
         return _graphs[key] = CudaGraph.Record(stream => Launch(buffers, stream));

@@ -101,7 +101,8 @@ internal sealed class Products
     /// <param name="weight">What x is multiplied with.</param>
     /// <param name="rows">Sequences.</param>
     /// <param name="arguments">The rest; what the weight tells is filled in.</param>
-    public void Launch(CudaStream stream, Tile tile, PackedWeight weight, int rows, ProductArguments arguments)
+    /// <param name="overlaps">False for a graph's first kernel, which has none in front.</param>
+    public void Launch(CudaStream stream, Tile tile, PackedWeight weight, int rows, ProductArguments arguments, bool overlaps = true)
     {
         arguments.Weight = weight.Weight.Address();
         arguments.Bias = weight.Bias?.Address() ?? 0;
@@ -110,12 +111,12 @@ internal sealed class Products
         var frames = tile.Frames + ((weight.Taps - 1) * arguments.Dilation);
         var shared = ((Slots * tile.Outputs) + (arguments.XSlots * frames)) * RowBytes;
         var grid = ((uint)((weight.Outputs + tile.Outputs - 1) / tile.Outputs), (uint)((arguments.Frames + tile.Frames - 1) / tile.Frames), (uint)rows);
-        Launch(stream, tile.Kernel, new(grid, tile.Threads, shared), arguments);
+        Launch(stream, tile.Kernel, new(grid, tile.Threads, shared), arguments, overlaps);
     }
 
     /// <summary>Puts any kernel of s3gen.cu into a stream.</summary>
-    public void Launch<T>(CudaStream stream, string kernel, LaunchShape shape, T arguments)
-        where T : unmanaged => _kernels[kernel].Launch(shape, stream, arguments, _overlaps);
+    public void Launch<T>(CudaStream stream, string kernel, LaunchShape shape, T arguments, bool overlaps = true)
+        where T : unmanaged => _kernels[kernel].Launch(shape, stream, arguments, overlaps && _overlaps);
 }
 
 /// <summary>How much of a product a block makes, as in s3gen.cu.</summary>
