@@ -105,9 +105,9 @@ internal sealed class FusedEstimator : IDisposable
             NormMish(stage.FirstNorm, buffers.First.Address(), 2 * Channels, narrow: buffers.Hidden.Address(), times: _times.Address() + (index * Channels * sizeof(float)));
             Convolve(stage.Second, buffers.Hidden.Address(), Channels, wide: buffers.Second.Address());
             NormMish(stage.SecondNorm, buffers.Second.Address(), Channels, residual: buffers.First.Address() + (Channels * sizeof(float)), wide: buffers.X.Address());
-            foreach (var block in stage.Blocks)
+            foreach (var (number, block) in stage.Blocks.Index())
             {
-                Transform(block, block == stage.Blocks[^1] ? y : 0, ldY);
+                Transform(block, number == stage.Blocks.Length - 1 ? y : 0, ldY);
             }
         }
 

@@ -112,7 +112,7 @@ internal sealed class FusedFlow : IDisposable
         if (!_loaded)
         {
             using var torch = CudaStream.OfTorch();
-            Launch(buffers, torch);   // the driver loads kernels as they are first launched, and may not do so in a recording
+            Launch(buffers, torch);   // the driver may load kernels as they are first launched: not in a recording
             _loaded = true;
         }
 
