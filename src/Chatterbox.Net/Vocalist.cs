@@ -9,7 +9,7 @@ namespace Chatterbox;
 internal sealed class Vocalist(ChatterboxConfig config, WeightScope weights, TorchOps ops, Precision precision = Precision.Full)
 {
     private readonly S3GenModel _s3gen = new(config.S3Gen, weights["flow"], ops, precision);
-    private readonly HiFTGenerator _hift = new(config.HiFT, weights["mel2wav"], ops);
+    private readonly HiFTGenerator _hift = new(config.HiFT, weights["mel2wav"], ops, precision);
 
     /// <summary>Samples that a speech token becomes.</summary>
     public int SamplesPerToken => config.S3Gen.Encoder.Upsampling * _hift.SamplesPerFrame;

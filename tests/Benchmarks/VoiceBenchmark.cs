@@ -31,10 +31,10 @@ internal static class VoiceBenchmark
         using var ve = new WeightStore(SyntheticTensors.FullSize("ve"), place);
         using var perth = new WeightStore(SyntheticTensors.FullSize("perth_net"), place);
         var s3gen = new S3GenModel(config, store.Root["flow"], TorchOps.Plain, precision);
-        var hift = new HiFTGenerator(new(), store.Root["mel2wav"], TorchOps.Plain);
+        var hift = new HiFTGenerator(new(), store.Root["mel2wav"], TorchOps.Plain, precision);
         var voices = new VoiceBuilder(VoiceConfig.Llama, ve.Root, store.Root, TorchOps.Plain);
         var watermarker = new PerthWatermarker(new(), perth.Root);
-        Print($"{variant} on {place}: flow on {s3gen.Flow.WhyNotFused ?? "fused kernels"}");
+        Print($"{variant} on {place}: flow on {s3gen.Flow.WhyNotFused ?? "fused kernels"}, vocoder on {hift.WhyNotFused ?? "fused kernels"}");
 
         var voice = new S3GenPrompt(
             [.. Enumerable.Range(0, Tokens).Select(i => 37 * i % 6561)], [.. Enumerable.Range(0, Frames * 80).Select(i => -6 + MathF.Sin(i))],

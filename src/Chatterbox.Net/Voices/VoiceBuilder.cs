@@ -48,8 +48,8 @@ internal sealed class VoiceBuilder
     {
         using var mode = inference_mode();
         Inspect(recording);
-        var samples24 = Level(Resampler.Resample(recording.Samples, recording.SampleRate, S3GenRate));
-        var samples16 = Resampler.Resample(samples24, S3GenRate, SpeechRate);
+        var samples24 = Level(Resampler.Resample(recording.Samples, recording.SampleRate, S3GenRate, _device));
+        var samples16 = Resampler.Resample(samples24, S3GenRate, SpeechRate, _device);
         return new Voice(PromptT3(samples16), PromptS3Gen(samples24));
     }
 

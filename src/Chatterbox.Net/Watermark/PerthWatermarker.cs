@@ -27,16 +27,16 @@ internal sealed class PerthWatermarker(PerthConfig config, WeightScope weights)
     public float[] Mark(ReadOnlySpan<float> samples, int sampleRate)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(sampleRate);
-        var signal = Resampler.Resample(samples, sampleRate, config.SampleRate);
-        if (signal.Length < _spectrum.MinSamples)
+        using var scope = NewDisposeScope();
+        var signal = Resampler.Resample(tensor(samples.ToArray(), device: _device), sampleRate, config.SampleRate);
+        if (signal.shape[0] < _spectrum.MinSamples)
         {
             return samples.ToArray();
         }
 
-        using var scope = NewDisposeScope();
-        var (magnitude, phase) = _spectrum.Analyse(Row(signal));
-        using var marked = _spectrum.Synthesize(_net.Encode(magnitude), phase).cpu();
-        return Resampler.Resample(marked.data<float>().ToArray(), config.SampleRate, sampleRate);
+        var (magnitude, phase) = _spectrum.Analyse(signal.unsqueeze(0));
+        var marked = _spectrum.Synthesize(_net.Encode(magnitude), phase);
+        return Resampler.Resample(marked[0], config.SampleRate, sampleRate).cpu().data<float>().ToArray();
     }
 
     /// <summary>Looks for the mark.</summary>

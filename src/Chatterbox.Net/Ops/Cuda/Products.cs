@@ -123,16 +123,16 @@ internal sealed class Products
 internal sealed record Tile(string Kernel, int Frames, int Outputs, uint Threads)
 {
     /// <summary>For many outputs.</summary>
-    public static Tile Wide { get; } = new("product_wide", 64, 128, 128);
+    public static Tile Wide { get; } = new("product_wide", 64, 128, 256);
 
     /// <summary>The same, of a norm over 256 channels.</summary>
-    public static Tile Normed { get; } = new("product_wide_normed", 64, 128, 128);
+    public static Tile Normed { get; } = new("product_wide_normed", 64, 128, 256);
 
     /// <summary>Where wider ones would leave the GPU half empty.</summary>
-    public static Tile Small { get; } = new("product_small", 64, 64, 128);
+    public static Tile Small { get; } = new("product_small", 64, 64, 256);
 
     /// <summary>For many frames and few outputs.</summary>
-    public static Tile Long { get; } = new("product_long", 128, 64, 128);
+    public static Tile Long { get; } = new("product_long", 128, 64, 256);
 
     /// <summary>True where x is a norm's.</summary>
     public bool IsNormed => Kernel == "product_wide_normed";

@@ -88,7 +88,7 @@ __device__ inline void load_transposed(u32 (&x)[4], u32 address)
 // [16, 16] · [16, 8]
 __device__ inline void multiply(float (&sum)[4], const u32 (&a)[4], u32 b0, u32 b1)
 {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
@@ -200,29 +200,34 @@ struct Product
     }
 
     // Results of a warp's four neighbouring tiles are to lie side by side in a thread: so that 8·tile + 2·thread + i, which
-    // is where it has them, is output 8·thread + 2·tile + i.
+    // is where it has them, is output 8·thread + 2·tile + i. A thread copies one piece of every THREADS / 8-th place.
     __device__ void load_weights(int stage, int chunk, int tap)
     {
-        const u32 tile = weight_tiles + stage % SLOTS * OUTPUTS * 128;
+        constexpr int EACH = THREADS / 8;
+        static_assert(EACH == 32, "places that are copied at once repeat the order of outputs");
+        const int place = threadIdx.x / 8, column = threadIdx.x % 8;
+        const int output = first_output + ((place >> 1 & 3) << 3 | (place >> 3 & 3) << 1 | (place & 1));
+        const u32 to = piece(weight_tiles + stage % SLOTS * OUTPUTS * 128, place, column);
+        const half* const from = a.weight + ((long long)output * a.taps + tap) * a.inputs + chunk * CHUNK + column * VECTOR;
+        const long long step = (long long)EACH * a.taps * a.inputs;
 #pragma unroll
-        for (int i = threadIdx.x; i < OUTPUTS * 8; i += THREADS)
-        {
-            const int place = i / 8, column = i % 8;
-            const int output = first_output + (place & ~31) + ((place >> 1 & 3) << 3 | (place >> 3 & 3) << 1 | (place & 1));
-            const bool there = output < a.outputs;
-            copy_later(piece(tile, place, column), a.weight + ((long long)(there ? output : 0) * a.taps + tap) * a.inputs + chunk * CHUNK + column * VECTOR, there);
-        }
+        for (int i = 0; i < OUTPUTS / EACH; i++) copy_later(to + i * EACH * 128, from + i * step, output + i * EACH < a.outputs);
     }
 
     __device__ void load_x(int chunk)
     {
-        const u32 tile = x_tiles + chunk % a.a_slots * x_bytes;
-        const half* const x = a.x + row * a.row_x + chunk * CHUNK;
-        for (int i = threadIdx.x; i < x_rows * 8; i += THREADS)
+        constexpr int EACH = THREADS / 8;
+        const int place = threadIdx.x / 8, column = threadIdx.x % 8;
+        int frame = first_frame + place - a.before;
+        u32 to = piece(x_tiles + chunk % a.a_slots * x_bytes, place, column);
+        const half* from = a.x + row * a.row_x + (long long)frame * a.ld_x + chunk * CHUNK + column * VECTOR;
+        const long long step = (long long)EACH * a.ld_x;
+        for (int i = place; i < x_rows; i += EACH)
         {
-            const int place = i / 8, column = i % 8, frame = first_frame + place - a.before;
-            const bool there = frame >= 0 && frame < a.frames_x;
-            copy_later(piece(tile, place, column), x + (long long)(there ? frame : 0) * a.ld_x + column * VECTOR, there);
+            copy_later(to, from, (u32)frame < (u32)a.frames_x);
+            frame += EACH;
+            to += EACH * 128;
+            from += step;
         }
     }
 
@@ -304,32 +309,37 @@ struct Product
             }
 
             end_of_stage();
-            const u32 x = x_tiles + now_chunk % a.a_slots * x_bytes, weights = weight_tiles + stage % SLOTS * OUTPUTS * 128;
-            const int shift = now_tap * a.dilation;
+            const int first = now_tap * a.dilation + warp_m + lane % 16;
+            const u32 x = x_tiles + now_chunk % a.a_slots * x_bytes + first * 128, x_piece = (lane / 16 ^ (first & 7)) << 4;
+            const u32 weights = weight_tiles + (stage % SLOTS * OUTPUTS + warp_n + lane % 8 + lane / 16 * 8) * 128;
+            const u32 weight_piece = ((lane / 8 & 1) ^ (lane & 7)) << 4;
+            u32 left[2][M][4], right[2][N / 2][4];
+            auto load_fragments = [&](int k)
+            {
+#pragma unroll
+                for (int m = 0; m < M; m++) load_matrices(left[k % 2][m], x + m * 16 * 128 + (x_piece ^ k << 5));
+#pragma unroll
+                for (int n = 0; n < N / 2; n++) load_matrices(right[k % 2][n], weights + n * 16 * 128 + (weight_piece ^ k << 5));
+            };
+            load_fragments(0);
 #pragma unroll
             for (int k = 0; k < CHUNK / 16; k++)
             {
-                u32 left[M][4];
+                if (k + 1 < CHUNK / 16) load_fragments(k + 1);
 #pragma unroll
-                for (int m = 0; m < M; m++) load_matrices(left[m], piece(x, shift + warp_m + m * 16 + lane % 16, k * 2 + lane / 16));
-#pragma unroll
-                for (int n = 0; n < N; n += 2)
-                {
-                    u32 right[4];
-                    load_matrices(right, piece(weights, warp_n + n * 8 + lane % 8 + lane / 16 * 8, k * 2 + (lane / 8 & 1)));
+                for (int n = 0; n < N / 2; n++)
 #pragma unroll
                     for (int m = 0; m < M; m++)
                     {
-                        multiply(sums[m][n], left[m], right[0], right[1]);
-                        multiply(sums[m][n + 1], left[m], right[2], right[3]);
+                        multiply(sums[m][2 * n], left[k % 2][m], right[k % 2][n][0], right[k % 2][n][1]);
+                        multiply(sums[m][2 * n + 1], left[k % 2][m], right[k % 2][n][2], right[k % 2][n][3]);
                     }
-                }
             }
 
             if (++now_tap == a.taps) now_tap = 0, now_chunk++;
         }
 
-        wait_for_stage<0>();
+        let_next_begin();                                // sooner, its blocks would take this one's neighbours' places
 #pragma unroll
         for (int m = 0; m < M; m++)
 #pragma unroll
@@ -348,14 +358,13 @@ struct Product
 #define PRODUCT(name, frames, outputs, warps_m, warps_n, norm)                                                            \
     extern "C" __global__ void __launch_bounds__(warps_m * warps_n * LANES) name(const __grid_constant__ ProductArguments a) \
     {                                                                                                                    \
-        let_next_begin();                                                                                                \
         Product<frames, outputs, warps_m, warps_n, norm>(a).run();                                                       \
     }
 
-PRODUCT(product_wide, 64, 128, 2, 2, false)
-PRODUCT(product_wide_normed, 64, 128, 2, 2, true)
-PRODUCT(product_small, 64, 64, 2, 2, false)
-PRODUCT(product_long, 128, 64, 4, 1, false)
+PRODUCT(product_wide, 64, 128, 2, 4, false)
+PRODUCT(product_wide_normed, 64, 128, 2, 4, true)
+PRODUCT(product_small, 64, 64, 4, 2, false)
+PRODUCT(product_long, 128, 64, 4, 2, false)
 
 // ---- attention over all live frames --------------------------------------------------------------------------------
 
@@ -371,19 +380,17 @@ struct AttentionArguments
 
 __device__ inline void load_tile(u32 tile, const half* from, int ld, int first, int live)
 {
+    constexpr int EACH = ATTENTION_THREADS / 8;
+    const int place = threadIdx.x / 8, column = threadIdx.x % 8;
+    const u32 to = piece(tile, place, column);
+    from += (long long)(first + place) * ld + column * VECTOR;
 #pragma unroll
-    for (int i = threadIdx.x; i < KEYS * 8; i += ATTENTION_THREADS)
-    {
-        const int place = i / 8, column = i % 8;
-        const bool there = first + place < live;
-        copy_later(piece(tile, place, column), from + (long long)(there ? first + place : 0) * ld + column * VECTOR, there);
-    }
+    for (int i = 0; i < KEYS / EACH; i++) copy_later(to + i * EACH * 128, from + i * EACH * ld, first + place + i * EACH < live);
 }
 
 extern "C" __global__ void __launch_bounds__(ATTENTION_THREADS) attention(const __grid_constant__ AttentionArguments a)
 {
     __shared__ __align__(128) unsigned char shared[(QUERIES + 4 * KEYS) * 128];
-    let_next_begin();
     wait_for_previous();
     const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, live = *a.live;
     const int first_query = blockIdx.x * QUERIES, ld = 3 * a.heads * HEAD_DIM;
@@ -477,6 +484,7 @@ extern "C" __global__ void __launch_bounds__(ATTENTION_THREADS) attention(const 
         }
     }
 
+    let_next_begin();
 #pragma unroll
     for (int r = 0; r < 2; r++)
     {
@@ -587,8 +595,6 @@ constexpr int SNAKES = 3;
 struct SnakeArguments
 {
     const float* x;             // [frames of all rows, channels]
-    const float* more;          // added to it, or null
-    float* sum;                 // where the sum goes, or null
     const float* alphas[SNAKES];// [channels]
     half* y[SNAKES];            // [frames of all rows, channels]; null from the first that is not wanted
     long long numbers;
@@ -604,14 +610,6 @@ extern "C" __global__ void __launch_bounds__(256) snakes(const __grid_constant__
 
     float x[VECTOR], other[VECTOR];
     load(a.x + i, x);
-    if (a.more)
-    {
-        load(a.more + i, other);
-#pragma unroll
-        for (int k = 0; k < VECTOR; k++) x[k] += other[k];
-    }
-
-    if (a.sum) store(a.sum + i, x);
 #pragma unroll
     for (int s = 0; s < SNAKES; s++)
         if (a.y[s])
