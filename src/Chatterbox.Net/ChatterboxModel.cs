@@ -33,13 +33,15 @@ public sealed class ChatterboxModel : ISpeechModel
         Device = device.ToString();
         BuiltInVoice = checkpoint.ReadVoice();
         var (own, shared) = (new SharedParts(), options.SharedParts ?? new SharedParts());
+        var precision = options.PrecisionOn(device);
         Task<T> Load<T>(SharedParts parts, string file, ScalarType dtype, object[] sizes, Func<WeightScope, T> build)
             where T : class => Task.Run(() => Keep(parts.Networks(file, device, dtype, sizes, build)));
 
         // Beside each other: T3, which is one model's alone, is two thirds of the weights.
         var ops = TorchOps.Plain;
-        var t3 = Load(own, checkpoint.T3Path, options.T3DType, [_config.T3], root => new T3Model(_config.T3, root, ops));
-        var s3gen = Load(shared, checkpoint.S3GenPath, ScalarType.Float32, S3GenNetworks.SizesOf(_config), root => new S3GenNetworks(_config, root, ops));
+        var t3 = Load(own, checkpoint.T3Path, T3Type(precision), [_config.T3], root => new T3Model(_config.T3, root, ops));
+        var s3gen = Load(
+            shared, checkpoint.S3GenPath, ScalarType.Float32, [.. S3GenNetworks.SizesOf(_config), precision], root => new S3GenNetworks(_config, root, ops, precision));
         var speakerEncoder = Load(
             shared, checkpoint.SpeakerEncoderPath, ScalarType.Float32, [_config.Voices.SpeakerEncoder], root => new SpeakerEncoder(_config.Voices.SpeakerEncoder, root));
         var watermark = Load(shared, checkpoint.WatermarkPath, ScalarType.Float32, [_config.Watermark], root => new PerthWatermarker(_config.Watermark, root));
@@ -106,7 +108,7 @@ public sealed class ChatterboxModel : ISpeechModel
 
         return
         [
-            new(Guid.NewGuid().ToString(), Measure(checkpoint.T3Path, options.T3DType)),
+            new(Guid.NewGuid().ToString(), Measure(checkpoint.T3Path, T3Type(options.PrecisionOn(Devices.Find(options.Device))))),
             .. new[] { checkpoint.S3GenPath, checkpoint.SpeakerEncoderPath, checkpoint.WatermarkPath }
                 .Select(path => new WeightMemory(parts.ContentOf(path), Measure(path, ScalarType.Float32))),
         ];
@@ -204,6 +206,8 @@ public sealed class ChatterboxModel : ISpeechModel
 
         return part.Value;
     }
+
+    private static ScalarType T3Type(Precision precision) => precision == Precision.Fast ? ScalarType.BFloat16 : ScalarType.Float32;
 
     private static Relay<int>? InT3(IProgress<SynthesisProgress>? progress, int textTokens) => progress is null ? null
         : new(n => progress.Report(new(SynthesisStage.T3, T3Share * (1 - Math.Exp(-n / (TokensPerTextToken * textTokens))), n)));

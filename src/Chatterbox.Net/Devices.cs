@@ -26,6 +26,9 @@ internal static class Devices
                 $"The device '{name}' is not here: this build and machine have {(cuda_is_available() ? $"{cuda.device_count()} CUDA GPU(s)" : "no CUDA")}. Use cpu, or build with -p:TorchBackend=cuda on a machine with an NVIDIA driver.");
         }
 
+        // cuDNN would round the operands of convolutions to 10 bits; float32 means float32.
+        backends.cuda.matmul.allow_tf32 = false;
+        backends.cudnn.allow_tf32 = false;
         return new Device(DeviceType.CUDA, index);
     }
 }

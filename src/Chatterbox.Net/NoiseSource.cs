@@ -1,3 +1,5 @@
+using Chatterbox.Ops.Cuda;
+
 namespace Chatterbox;
 
 /// <summary>
@@ -6,11 +8,15 @@ namespace Chatterbox;
 /// </summary>
 /// <remarks>
 /// The stages draw in the reference's order, which makes the same seed give the same speech tokens. The reference seeds
-/// the process instead. Draws are made on the CPU and moved.
+/// the process instead. Draws are made on the CPU and moved, but many numbers for a GPU are made there, where the stream
+/// then stays until the CPU draws again.
 /// </remarks>
 internal sealed class NoiseSource : IDisposable
 {
+    private const int ManyNumbers = 4096, Group = 16;
+
     private readonly Generator _generator;
+    private CudaNoise? _onGpu;
 
     /// <param name="seed">Any 64-bit number; the same seed gives the same stream.</param>
     public NoiseSource(long seed)
@@ -20,13 +26,19 @@ internal sealed class NoiseSource : IDisposable
     }
 
     /// <summary>Standard normal numbers, float32.</summary>
-    public Tensor Normal(ReadOnlySpan<long> shape, Device? device = null) => Move(randn(shape, ScalarType.Float32, generator: _generator), device);
+    public Tensor Normal(ReadOnlySpan<long> shape, Device? device = null) =>
+        OnGpu(device, shape, least: Group)?.Normal(shape) ?? Move(randn(shape, ScalarType.Float32, generator: OnHost()), device);
 
     /// <summary>Uniform numbers in [low, high), float32.</summary>
     public Tensor Uniform(double low, double high, ReadOnlySpan<long> shape, Device? device = null)
     {
+        if (OnGpu(device, shape, least: 1) is { } gpu)
+        {
+            return gpu.Uniform(low, high, shape);
+        }
+
         using var scope = NewDisposeScope();
-        return Move(rand(shape, ScalarType.Float32, generator: _generator) * (high - low) + low, device).MoveToOuterDisposeScope();
+        return Move(rand(shape, ScalarType.Float32, generator: OnHost()) * (high - low) + low, device).MoveToOuterDisposeScope();
     }
 
     /// <summary>One index for each row of <paramref name="probabilities"/>, drawn by its weights.</summary>
@@ -35,22 +47,68 @@ internal sealed class NoiseSource : IDisposable
     public Tensor Multinomial(Tensor probabilities)
     {
         using var scope = NewDisposeScope();
-        return multinomial(probabilities.cpu(), 1, generator: _generator).to(probabilities.device).MoveToOuterDisposeScope();
+        return multinomial(probabilities.cpu(), 1, generator: OnHost()).to(probabilities.device).MoveToOuterDisposeScope();
     }
 
     /// <summary>Fills a row with what <see cref="Multinomial"/> divides the probabilities of one draw by: the largest quotient
     /// is the choice.</summary>
     /// <param name="row">[1, choices], float32, on the CPU.</param>
-    public void Exponential(Tensor row) => row.exponential_(generator: _generator);
+    public void Exponential(Tensor row) => row.exponential_(generator: OnHost());
 
     /// <summary>Where the stream stands, for <see cref="Restore"/>.</summary>
-    public Tensor Save() => _generator.get_state().DetachFromDisposeScope();
+    public Tensor Save() => OnHost().get_state().DetachFromDisposeScope();
 
     /// <summary>Goes back to where the stream stood.</summary>
-    public void Restore(Tensor state) => _generator.set_state(state);
+    public void Restore(Tensor state) => OnHost().set_state(state);
 
     /// <inheritdoc/>
-    public void Dispose() => _generator.Dispose();
+    public void Dispose()
+    {
+        _onGpu?.Dispose();
+        _generator.Dispose();
+    }
+
+    /// <summary>The generator, brought to where the stream stands.</summary>
+    private Generator OnHost()
+    {
+        if (_onGpu is not null)
+        {
+            using var state = _onGpu.State();
+            _generator.set_state(state);
+            _onGpu.Dispose();
+            _onGpu = null;
+        }
+
+        return _generator;
+    }
+
+    /// <summary>The stream on a GPU, if numbers for it are better made there.</summary>
+    private CudaNoise? OnGpu(Device? device, ReadOnlySpan<long> shape, int least)
+    {
+        var count = 1L;
+        foreach (var size in shape)
+        {
+            count *= size;
+        }
+
+        if (device is null || device.type != DeviceType.CUDA || count < least || count > int.MaxValue - Group || Products.WhyNot(device) is not null)
+        {
+            return null;
+        }
+
+        if (_onGpu is null || _onGpu.Device.index != device.index)
+        {
+            if (count < ManyNumbers)
+            {
+                return null;
+            }
+
+            using var state = OnHost().get_state();
+            _onGpu = new CudaNoise(state, device);
+        }
+
+        return _onGpu;
+    }
 
     private static Tensor Move(Tensor drawn, Device? device) =>
         device is null || device.type == DeviceType.CPU ? drawn : drawn.to(device, disposeAfter: true);

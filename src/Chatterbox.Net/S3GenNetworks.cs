@@ -8,13 +8,14 @@ namespace Chatterbox;
 /// <param name="config">The variant.</param>
 /// <param name="weights">The whole file.</param>
 /// <param name="ops">Operations of the device.</param>
-internal sealed class S3GenNetworks(ChatterboxConfig config, WeightScope weights, TorchOps ops)
+/// <param name="precision">How exactly they compute.</param>
+internal sealed class S3GenNetworks(ChatterboxConfig config, WeightScope weights, TorchOps ops, Precision precision = Precision.Full)
 {
     /// <summary>Speech tokens to mel.</summary>
-    public S3GenModel S3Gen { get; } = new(config.S3Gen, weights["flow"], ops);
+    public S3GenModel S3Gen { get; } = new(config.S3Gen, weights["flow"], ops, precision);
 
     /// <summary>Mel to samples.</summary>
-    public HiFTGenerator HiFT { get; } = new(config.HiFT, weights["mel2wav"], ops);
+    public HiFTGenerator HiFT { get; } = new(config.HiFT, weights["mel2wav"], ops, precision);
 
     /// <summary>Recording to what S3Gen continues.</summary>
     public ReferenceEncoder Reference { get; } = new(config.Voices.Reference, weights, ops);

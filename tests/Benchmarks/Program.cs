@@ -11,6 +11,9 @@ switch (args)
     case ["t3", var variant, .. var rest]:
         T3Benchmark.Run(variant, rest.FirstOrDefault());
         return 0;
+    case ["voice", var flow, .. var where]:
+        VoiceBenchmark.Run(flow, where.FirstOrDefault());
+        return 0;
     case ["service"]:
         return await ServiceBenchmark.Run();
     case ["service-host"]:
@@ -20,7 +23,7 @@ switch (args)
     case ["fleet-host", var models]:
         return await FleetBenchmark.Serve(models);
     case { Length: < 1 or > 3 }:
-        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks t3 VARIANT [DEVICE], or: Benchmarks service, or: Benchmarks fleet MODELS");
+        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks t3 VARIANT [DEVICE], or: Benchmarks voice VARIANT [DEVICE], or: Benchmarks service, or: Benchmarks fleet MODELS");
         return 2;
 }
 

@@ -85,7 +85,7 @@ public sealed class SharedPartsTests
         Assert.NotEqual(english[0], multilingual[0]);
         var onDisk = new FileInfo(Path.Combine(TinyCheckpoint.Folder, "t3_cfg.safetensors")).Length;
         Assert.InRange(english[0].Bytes, onDisk * 9 / 10, onDisk);
-        var half = ChatterboxModel.MeasureWeights(TinyCheckpoint.Folder, new ModelOptions { SharedParts = parts, T3DType = ScalarType.BFloat16 });
+        var half = ChatterboxModel.MeasureWeights(TinyCheckpoint.Folder, new ModelOptions { SharedParts = parts, Precision = Precision.Fast });
         Assert.Equal(english[0].Bytes / 2, half[0].Bytes);
     }
 

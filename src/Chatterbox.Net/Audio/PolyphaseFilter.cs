@@ -61,6 +61,42 @@ internal sealed class PolyphaseFilter
         }
     }
 
+    /// <summary>True if the filter has a row for each position, as <see cref="Kernels"/> takes.</summary>
+    public bool IsExact => _exact;
+
+    /// <summary>Makes the first output samples on the device where the input is.</summary>
+    /// <param name="samples">Input at the old rate, [samples].</param>
+    /// <param name="kernels">From <see cref="Kernels"/>, on that device.</param>
+    /// <param name="count">Output samples wanted.</param>
+    /// <returns>[count].</returns>
+    public Tensor Apply(Tensor samples, Tensor kernels, long count)
+    {
+        using var scope = NewDisposeScope();
+        var (steps, length) = ((count + _up - 1) / _up, kernels.shape[0]);
+        var needed = ((steps - 1) * _down) + length;
+        var padded = nn.functional.pad(samples, (Reach - 1, Math.Max(0, needed - samples.shape[0] - Reach + 1)));
+        var windows = padded.narrow(0, 0, needed).unfold(0, length, _down);                        // [steps, length]
+        return matmul(windows, kernels).flatten().narrow(0, 0, count).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The rows as the columns of a matrix, each as far down as its output sample lies behind the first of a step.</summary>
+    /// <returns>[taps that a step sees, up].</returns>
+    public Tensor Kernels()
+    {
+        int ShiftOf(int place) => (int)((long)place * _down / _up);
+        var kernels = new float[Taps + ShiftOf(_up - 1), _up];
+        for (var place = 0; place < _up; place++)
+        {
+            var row = Row((int)((long)place * _down % _up));
+            for (var tap = 0; tap < row.Length; tap++)
+            {
+                kernels[ShiftOf(place) + tap, place] = row[tap];
+            }
+        }
+
+        return tensor(kernels);
+    }
+
     private ReadOnlySpan<float> Window(ReadOnlySpan<float> samples, long start, Span<float> edge)
     {
         if (start >= 0 && start + Taps <= samples.Length)

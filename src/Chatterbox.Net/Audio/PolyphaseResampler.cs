@@ -12,7 +12,7 @@ internal static class PolyphaseResampler
     private static readonly PolyphaseFilterCache Filters = new(capacity: 4, Design);
 
     /// <summary>Resamples a whole signal; output sample 0 lies on input sample 0.</summary>
-    /// <inheritdoc cref="Resampler.Resample"/>
+    /// <inheritdoc cref="Resampler.Resample(ReadOnlySpan{float}, int, int)"/>
     public static float[] Resample(ReadOnlySpan<float> samples, int from, int to)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(from);

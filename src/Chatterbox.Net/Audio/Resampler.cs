@@ -44,8 +44,44 @@ internal static class Resampler
     }
 
     /// <summary>How far from its own place an output sample depends on the input, in seconds.</summary>
-    /// <inheritdoc cref="Resample"/>
+    /// <inheritdoc cref="Resample(ReadOnlySpan{float}, int, int)"/>
     public static double Reach(int from, int to) => from == to ? 0 : (double)Filters.Get(from, to).Reach / from;
+
+    /// <summary>Resamples a whole signal on the device where it is.</summary>
+    /// <param name="samples">[samples], float32.</param>
+    /// <param name="from">The old rate, Hz.</param>
+    /// <param name="to">The new rate, Hz.</param>
+    /// <returns>As of the other overload; to rounding the same samples.</returns>
+    public static Tensor Resample(Tensor samples, int from, int to)
+    {
+        ThrowIfOutOfRange(from, nameof(from));
+        ThrowIfOutOfRange(to, nameof(to));
+        var filter = from == to ? null : Filters.Get(from, to);
+        if (samples.device_type == DeviceType.CPU || filter is null || !filter.IsExact || samples.shape[0] == 0)
+        {
+            using var host = samples.cpu();
+            return tensor(Resample(host.data<float>().ToArray(), from, to), device: samples.device);
+        }
+
+        using var scope = NewDisposeScope();
+        var length = OutputLength((int)samples.shape[0], from, to);
+        var made = Math.Min((long)(samples.shape[0] / ((double)from / to) + 0.5), length);
+        var resampled = filter.Apply(samples, filter.Kernels().to(samples.device), made);
+        return nn.functional.pad(resampled, (0, length - made)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Resamples a whole signal on a device.</summary>
+    /// <inheritdoc cref="Resample(ReadOnlySpan{float}, int, int)"/>
+    public static float[] Resample(float[] samples, int from, int to, Device device)
+    {
+        if (device.type == DeviceType.CPU)
+        {
+            return Resample(samples, from, to);
+        }
+
+        using var scope = NewDisposeScope();
+        return Resample(tensor(samples, device: device), from, to).cpu().data<float>().ToArray();
+    }
 
     /// <summary>How many samples librosa makes of <paramref name="count"/>: the next whole number, in its own floating-point arithmetic.</summary>
     public static int OutputLength(int count, int from, int to) => checked((int)Math.Ceiling(count * ((double)to / from)));

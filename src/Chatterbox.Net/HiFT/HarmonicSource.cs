@@ -15,6 +15,10 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
 {
     private readonly double[] _upsampling = [config.SamplesPerFrame];
     private readonly Tensor _multiples = weights.Own(Multiples(config, weights.Device));   // [1, sines, 1]
+
+    // A tensor, since torch on CUDA multiplies by the reciprocal of a number.
+    private readonly Tensor _sampleRate = weights.Own(tensor((float)config.SampleRate, device: weights.Device));
+
     private readonly Linear _merge = new(weights.InFloat32["l_linear"], config.Overtones + 1, 1);
 
     /// <summary>Sines that the source is merged from.</summary>
@@ -81,7 +85,7 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
     }
 
     /// <summary>Cycles a sample, [rows, sines, time].</summary>
-    private Tensor Step(Tensor pitch) => pitch * _multiples / config.SampleRate;
+    private Tensor Step(Tensor pitch) => pitch * _multiples / _sampleRate;
 
     private static Tensor Multiples(HiFTConfig config, Device device)
     {

@@ -10,30 +10,54 @@ namespace Chatterbox.HiFT;
 /// Ports HiFTGenerator of chatterbox models/s3gen/hifigan.py, and the fade of S3Token2Wav (s3gen.py). Left out: the cached
 /// source, which the reference never fills. Weights: mel2wav.
 /// </remarks>
-internal sealed class HiFTGenerator(HiFTConfig config, WeightScope weights, TorchOps ops)
+internal sealed class HiFTGenerator
 {
+    /// <summary>Slope of the leaky ReLU before the last convolution: torch's default, in the reference too.</summary>
+    public const double EndSlope = 0.01;
+
     private const int EndKernel = 7;
 
-    private readonly F0Predictor _f0Predictor = new(config, weights["f0_predictor"]);
-    private readonly HarmonicSource _source = new(config, weights["m_source"]);
-    private readonly Conv1d _pre = new(
-        weights["conv_pre"], config.MelBands, config.Channels, EndKernel, padding: EndKernel / 2, weightNorm: true);
+    private readonly HiFTConfig _config;
+    private readonly Device _device;
+    private readonly ScalarType _dtype;
+    private readonly F0Predictor _f0Predictor;
+    private readonly HarmonicSource _source;
+    private readonly Conv1d _pre;
+    private readonly UpsamplingStage[] _stages;
+    private readonly Conv1d _post;
+    private readonly Tensor _window;
+    private readonly Tensor _fade;
+    private readonly FusedHiFT? _fused;
 
-    private readonly UpsamplingStage[] _stages =
-        [.. Enumerable.Range(0, config.UpsampleRates.Count).Select(stage => new UpsamplingStage(config, weights, ops, stage))];
+    /// <param name="config">Sizes.</param>
+    /// <param name="weights">The part mel2wav of S3Gen's file.</param>
+    /// <param name="ops">Operations of the device.</param>
+    /// <param name="precision">Whether the convolutions may run on fused kernels. What does then stays in the host's memory here,
+    /// as the kernels have their own copy.</param>
+    public HiFTGenerator(HiFTConfig config, WeightScope weights, TorchOps ops, Precision precision = Precision.Full)
+    {
+        (_config, _device, _dtype) = (config, weights.Device, weights.DType);
+        WhyNotFused = FusedHiFT.WhyNot(config, weights.Device, precision);
+        var convolutions = WhyNotFused is null ? weights.InHost : weights;
+        _f0Predictor = new(config, weights["f0_predictor"]);
+        _source = new(config, weights["m_source"]);
+        _pre = new(convolutions["conv_pre"], config.MelBands, config.Channels, EndKernel, padding: EndKernel / 2, weightNorm: true);
+        _stages = [.. Enumerable.Range(0, config.UpsampleRates.Count).Select(stage => new UpsamplingStage(config, weights, convolutions, ops, stage))];
+        _post = new(
+            weights["conv_post"], config.Channels >> config.UpsampleRates.Count, config.FftSize + 2, EndKernel, padding: EndKernel / 2, weightNorm: true);
+        _window = weights.Own(Window(config, weights.Device));
+        _fade = weights.Own(Fade(config, weights.Device));
+        _fused = WhyNotFused is null ? weights.Own(new FusedHiFT(config, _pre, _stages.Select(stage => stage.Weights), _post, weights.Device)) : null;
+    }
 
-    private readonly Conv1d _post = new(
-        weights["conv_post"], config.Channels >> config.UpsampleRates.Count, config.FftSize + 2, EndKernel,
-        padding: EndKernel / 2, weightNorm: true);
-
-    private readonly Tensor _window = weights.Own(Window(config, weights.Device));
-    private readonly Tensor _fade = weights.Own(Fade(config, weights.Device));
+    /// <summary>Why the vocoder runs on the plain operations; null where its convolutions run on fused kernels.</summary>
+    public string? WhyNotFused { get; }
 
     /// <summary>Samples made from each frame of mel.</summary>
-    public int SamplesPerFrame { get; } = config.SamplesPerFrame;
+    public int SamplesPerFrame => _config.SamplesPerFrame;
 
     /// <summary>Frames of mel and source, on either side of a frame, that its samples depend on.</summary>
-    public int Context { get; } = ContextOf(config);
+    public int Context => ContextOf(_config);
 
     /// <summary>Frames of mel behind a frame that its samples depend on, its source's pitch included.</summary>
     public int Lookahead => Context + _f0Predictor.Reach;
@@ -45,15 +69,15 @@ internal sealed class HiFTGenerator(HiFTConfig config, WeightScope weights, Torc
     /// <exception cref="ArgumentException">The mel has another shape.</exception>
     public Tensor Generate(Tensor mel, NoiseSource noise)
     {
-        if (mel.dim() != 3 || mel.shape[1] != config.MelBands)
+        if (mel.dim() != 3 || mel.shape[1] != _config.MelBands)
         {
-            throw new ArgumentException($"The mel has shape [{string.Join(", ", mel.shape)}], expected [rows, {config.MelBands}, frames].", nameof(mel));
+            throw new ArgumentException($"The mel has shape [{string.Join(", ", mel.shape)}], expected [rows, {_config.MelBands}, frames].", nameof(mel));
         }
 
         using var scope = NewDisposeScope();
         if (mel.shape[2] == 0)
         {
-            return zeros([mel.shape[0], 0], ScalarType.Float32, weights.Device).MoveToOuterDisposeScope();
+            return zeros([mel.shape[0], 0], ScalarType.Float32, _device).MoveToOuterDisposeScope();
         }
 
         var f0 = PredictF0(mel);
@@ -78,7 +102,7 @@ internal sealed class HiFTGenerator(HiFTConfig config, WeightScope weights, Torc
 
     /// <summary>A waveform of one row, made piece by piece as its mel comes.</summary>
     /// <param name="noise">Where its source's chance comes from; nobody else draws from it, and it stays the caller's.</param>
-    public HiFTStream OpenStream(NoiseSource noise) => new(config, this, noise, weights.Device);
+    public HiFTStream OpenStream(NoiseSource noise) => new(_config, this, noise, _device);
 
     /// <summary>The network proper, without chance.</summary>
     /// <param name="mel">[rows, bands, frames].</param>
@@ -88,13 +112,18 @@ internal sealed class HiFTGenerator(HiFTConfig config, WeightScope weights, Torc
     {
         using var scope = NewDisposeScope();
         var spectrum = Spectrum(source);
-        var x = _pre.Forward(mel.to(weights.DType));   // [rows, channels, frames]
+        if (_fused is not null)
+        {
+            return _fused.Decode(mel, spectrum).MoveToOuterDisposeScope();
+        }
+
+        var x = _pre.Forward(mel.to(_dtype));   // [rows, channels, frames]
         foreach (var stage in _stages)
         {
             x = stage.Forward(x, spectrum);
         }
 
-        x = _post.Forward(leaky_relu(x, 0.01));   // [rows, fft + 2, steps]; the default slope here, in the reference too
+        x = _post.Forward(leaky_relu(x, EndSlope));   // [rows, fft + 2, steps]
         return Waveform(x).MoveToOuterDisposeScope();
     }
 
@@ -133,19 +162,19 @@ internal sealed class HiFTGenerator(HiFTConfig config, WeightScope weights, Torc
     /// <summary>Real parts above imaginary parts, [rows, fft + 2, steps], in the element type of the weights.</summary>
     private Tensor Spectrum(Tensor source)
     {
-        var spectrum = stft(source.squeeze(1), config.FftSize, config.HopSize, config.FftSize, _window, return_complex: true);
-        return cat([spectrum.real, spectrum.imag], 1).to(weights.DType);
+        var spectrum = stft(source.squeeze(1), _config.FftSize, _config.HopSize, _config.FftSize, _window, return_complex: true);
+        return cat([spectrum.real, spectrum.imag], 1).to(_dtype);
     }
 
     /// <summary>From log magnitudes above phases, [rows, fft + 2, steps].</summary>
     private Tensor Waveform(Tensor x)
     {
-        var bins = (config.FftSize / 2) + 1;
+        var bins = (_config.FftSize / 2) + 1;
         x = x.to(ScalarType.Float32);
-        var magnitude = x.narrow(1, 0, bins).exp().clamp_max(config.MaxMagnitude);
+        var magnitude = x.narrow(1, 0, bins).exp().clamp_max(_config.MaxMagnitude);
         var phase = x.narrow(1, bins, bins).sin();
         var spectrum = complex(magnitude * phase.cos(), magnitude * phase.sin());
-        return istft(spectrum, config.FftSize, config.HopSize, config.FftSize, _window).clamp(-config.AudioLimit, config.AudioLimit);
+        return istft(spectrum, _config.FftSize, _config.HopSize, _config.FftSize, _window).clamp(-_config.AudioLimit, _config.AudioLimit);
     }
 
     /// <summary>Hann, made in float64 as scipy does.</summary>
@@ -167,16 +196,19 @@ internal sealed class HiFTGenerator(HiFTConfig config, WeightScope weights, Torc
 /// <summary>One upsampling: a transposed convolution, the source's spectrum brought to the same rate and added, and the
 /// mean of residual blocks of several kernels.</summary>
 /// <remarks>Weights: ups.{stage}, source_downs.{stage}, source_resblocks.{stage}, resblocks.{stage · kernels + kernel}.</remarks>
-internal sealed class UpsamplingStage(HiFTConfig config, WeightScope weights, TorchOps ops, int stage)
+internal sealed class UpsamplingStage(HiFTConfig config, WeightScope weights, WeightScope convolutions, TorchOps ops, int stage)
 {
     private readonly bool _last = stage == config.UpsampleRates.Count - 1;
-    private readonly ConvTranspose1d _up = Up(config, weights["ups"][stage], stage);
+    private readonly ConvTranspose1d _up = Up(config, convolutions["ups"][stage], stage);
     private readonly Conv1d _sourceDown = SourceDown(config, weights["source_downs"][stage], stage);
     private readonly SnakeBlock _sourceBlock = new(
-        config, weights["source_resblocks"][stage], ops, Channels(config, stage), config.SourceBlockKernels[stage]);
+        config, convolutions["source_resblocks"][stage], ops, Channels(config, stage), config.SourceBlockKernels[stage]);
 
     private readonly SnakeBlock[] _blocks = [.. config.BlockKernels.Select((kernel, i) => new SnakeBlock(
-        config, weights["resblocks"][(stage * config.BlockKernels.Count) + i], ops, Channels(config, stage), kernel))];
+        config, convolutions["resblocks"][(stage * config.BlockKernels.Count) + i], ops, Channels(config, stage), kernel))];
+
+    /// <summary>What the stage is made of.</summary>
+    public UpsamplingWeights Weights => new(_up, _sourceDown, _sourceBlock.Parts, [.. _blocks.Select(block => block.Parts)]);
 
     /// <param name="x">[rows, 2 · channels, time].</param>
     /// <param name="spectrum">Of the source, [rows, fft + 2, steps].</param>
@@ -220,7 +252,8 @@ internal sealed class UpsamplingStage(HiFTConfig config, WeightScope weights, To
 /// <remarks>Ports ResBlock. Weights: activations1, convs1, activations2, convs2, each by number.</remarks>
 internal sealed class SnakeBlock(HiFTConfig config, WeightScope weights, TorchOps ops, int channels, int kernel)
 {
-    private readonly Part[] _parts = [.. config.BlockDilations.Select((dilation, i) => new Part(
+    /// <summary>One for each dilation.</summary>
+    public SnakePart[] Parts { get; } = [.. config.BlockDilations.Select((dilation, i) => new SnakePart(
         Alpha(weights["activations1"][i], channels),
         new(weights["convs1"][i], channels, channels, kernel, padding: (kernel - 1) * dilation / 2, dilation: dilation, weightNorm: true),
         Alpha(weights["activations2"][i], channels),
@@ -234,7 +267,7 @@ internal sealed class SnakeBlock(HiFTConfig config, WeightScope weights, TorchOp
     public Tensor Forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        foreach (var part in _parts)
+        foreach (var part in Parts)
         {
             using var step = NewDisposeScope();
             var y = part.Dilated.Forward(ops.Snake(x, part.Alpha1));
@@ -246,6 +279,4 @@ internal sealed class SnakeBlock(HiFTConfig config, WeightScope weights, TorchOp
     }
 
     private static Tensor Alpha(WeightScope weights, int channels) => weights.Own(weights.Get("alpha", channels).reshape(1, channels, 1));
-
-    private sealed record Part(Tensor Alpha1, Conv1d Dilated, Tensor Alpha2, Conv1d Plain);
 }

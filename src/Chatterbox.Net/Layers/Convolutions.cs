@@ -7,21 +7,29 @@ internal sealed class Conv1d(
     WeightScope weights, long inputs, long outputs, long kernel,
     long stride = 1, long padding = 0, long dilation = 1, long groups = 1, bool bias = true, bool weightNorm = false)
 {
-    private readonly Tensor _weight = weightNorm
+    /// <summary>[outputs, inputs / groups, kernel].</summary>
+    public Tensor Weight { get; } = weightNorm
         ? WeightNorm.Get(weights, outputs, inputs / groups, kernel)
         : weights.Get("weight", outputs, inputs / groups, kernel);
 
-    private readonly Tensor? _bias = bias ? weights.Get("bias", outputs) : null;
+    /// <summary>[outputs], or null.</summary>
+    public Tensor? Bias { get; } = bias ? weights.Get("bias", outputs) : null;
 
     /// <param name="x">[rows, inputs, time].</param>
     /// <returns>[rows, outputs, time'].</returns>
-    public Tensor Forward(Tensor x) => conv1d(x, _weight, _bias, stride, padding, dilation, groups);
+    public Tensor Forward(Tensor x) => conv1d(x, Weight, Bias, stride, padding, dilation, groups);
 }
 
 /// <summary>Convolution over time that sees the past only: zeros are put in front. Weights as <see cref="Conv1d"/>.</summary>
 internal sealed class CausalConv1d(WeightScope weights, long inputs, long outputs, long kernel)
 {
     private readonly Conv1d _conv = new(weights, inputs, outputs, kernel);
+
+    /// <inheritdoc cref="Conv1d.Weight"/>
+    public Tensor Weight => _conv.Weight;
+
+    /// <inheritdoc cref="Conv1d.Bias"/>
+    public Tensor? Bias => _conv.Bias;
 
     /// <param name="x">[rows, inputs, time].</param>
     /// <returns>[rows, outputs, time].</returns>
@@ -36,15 +44,17 @@ internal sealed class CausalConv1d(WeightScope weights, long inputs, long output
 internal sealed class ConvTranspose1d(
     WeightScope weights, long inputs, long outputs, long kernel, long stride, long padding = 0, bool weightNorm = false)
 {
-    private readonly Tensor _weight = weightNorm
+    /// <summary>[inputs, outputs, kernel].</summary>
+    public Tensor Weight { get; } = weightNorm
         ? WeightNorm.Get(weights, inputs, outputs, kernel)
         : weights.Get("weight", inputs, outputs, kernel);
 
-    private readonly Tensor _bias = weights.Get("bias", outputs);
+    /// <summary>[outputs].</summary>
+    public Tensor Bias { get; } = weights.Get("bias", outputs);
 
     /// <param name="x">[rows, inputs, time].</param>
     /// <returns>[rows, outputs, (time − 1)·stride − 2·padding + kernel].</returns>
-    public Tensor Forward(Tensor x) => conv_transpose1d(x, _weight, _bias, stride, padding);
+    public Tensor Forward(Tensor x) => conv_transpose1d(x, Weight, Bias, stride, padding);
 }
 
 /// <summary>Convolution over images. Weights: weight [outputs, inputs, kernel, kernel], bias [outputs] where there is one.</summary>

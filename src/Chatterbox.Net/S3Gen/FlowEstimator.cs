@@ -28,6 +28,10 @@ internal sealed class FlowEstimator(S3GenConfig config, WeightScope weights, Tor
     /// <returns>[times, time size].</returns>
     public Tensor EmbedTime(Tensor start, Tensor end) => _time.Forward(start, end);
 
+    /// <summary>What the network is made of, for <see cref="FusedEstimator"/>.</summary>
+    public EstimatorWeights Weights => new(
+        [_down.Weights, .. _middle.Select(stage => stage.Weights), _up.Weights], _downConv.Conv, _upConv.Conv, _final.Weights, _projection.Conv);
+
     /// <param name="x">Noisy mel, [rows, frames, bands].</param>
     /// <param name="conditions">Mu, speaker and prompt mel, [rows, frames, 3·bands].</param>
     /// <param name="time">Time embedding, [rows or 1, time size].</param>
@@ -95,6 +99,9 @@ internal sealed class EstimatorStage(EstimatorConfig config, WeightScope weights
     private readonly TransformerBlock[] _blocks = [.. Enumerable.Range(0, config.BlocksPerStage)
         .Select(i => new TransformerBlock(config, weights[1][i], ops))];
 
+    /// <summary>What the stage is made of.</summary>
+    public StageWeights Weights => new(_resnet.Weights, [.. _blocks.Select(block => block.Weights)]);
+
     /// <param name="x">[rows, frames, inputs].</param>
     /// <param name="time">Time embedding, [rows or 1, time size].</param>
     /// <returns>[rows, frames, channels].</returns>
@@ -114,6 +121,9 @@ internal sealed class CausalResnet(EstimatorConfig config, WeightScope weights, 
     private readonly CausalBlock _second = new(weights["block2"], config.Channels, config.Channels);
     private readonly FrameConv _residual = new(weights["res_conv"], inputs, config.Channels, kernel: 1);
 
+    /// <summary>What the block is made of.</summary>
+    public ResnetWeights Weights => new(_time, _first.Weights, _second.Weights, _residual.Conv);
+
     /// <inheritdoc cref="EstimatorStage.Forward"/>
     public Tensor Forward(Tensor x, Tensor time)
     {
@@ -130,6 +140,9 @@ internal sealed class CausalBlock(WeightScope weights, long inputs, long outputs
     private readonly FrameConv _conv = new(weights["block"][0], inputs, outputs, kernel: 3);
     private readonly LayerNorm _norm = new(weights["block"][2], outputs);
 
+    /// <summary>Convolution and norm.</summary>
+    public (CausalConv1d Conv, LayerNorm Norm) Weights => (_conv.Conv, _norm);
+
     /// <param name="x">[rows, frames, inputs].</param>
     /// <returns>[rows, frames, outputs].</returns>
     public Tensor Forward(Tensor x)
@@ -142,14 +155,15 @@ internal sealed class CausalBlock(WeightScope weights, long inputs, long outputs
 /// <summary>Causal convolution over frames that come before channels.</summary>
 internal sealed class FrameConv(WeightScope weights, long inputs, long outputs, long kernel)
 {
-    private readonly CausalConv1d _conv = new(weights, inputs, outputs, kernel);
+    /// <summary>The convolution, of channels before frames.</summary>
+    public CausalConv1d Conv { get; } = new(weights, inputs, outputs, kernel);
 
     /// <param name="x">[rows, frames, inputs].</param>
     /// <returns>[rows, frames, outputs], a view in which channels come before frames.</returns>
     public Tensor Forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return _conv.Forward(x.transpose(1, 2)).transpose(1, 2).MoveToOuterDisposeScope();
+        return Conv.Forward(x.transpose(1, 2)).transpose(1, 2).MoveToOuterDisposeScope();
     }
 }
 
@@ -163,6 +177,9 @@ internal sealed class TransformerBlock(EstimatorConfig config, WeightScope weigh
     private readonly LayerNorm _mlpNorm = new(weights["norm3"], config.Channels);
     private readonly Linear _up = new(weights["ff"]["net"][0]["proj"], config.Channels, config.MlpSize);
     private readonly Linear _down = new(weights["ff"]["net"][2], config.MlpSize, config.Channels);
+
+    /// <summary>What the block is made of.</summary>
+    public BlockWeights Weights => new(_attentionNorm, _attention.Weights, _attention.Out, _mlpNorm, _up, _down);
 
     /// <param name="x">[rows, frames, channels].</param>
     /// <returns>The same shape.</returns>
@@ -182,7 +199,11 @@ internal sealed class EstimatorAttention(EstimatorConfig config, WeightScope wei
     private readonly Linear _query = new(weights["to_q"], config.Channels, config.Heads * config.HeadSize, bias: false);
     private readonly Linear _key = new(weights["to_k"], config.Channels, config.Heads * config.HeadSize, bias: false);
     private readonly Linear _value = new(weights["to_v"], config.Channels, config.Heads * config.HeadSize, bias: false);
-    private readonly Linear _out = new(weights["to_out"][0], config.Heads * config.HeadSize, config.Channels);
+    /// <summary>Queries, keys, values.</summary>
+    public Linear[] Weights => [_query, _key, _value];
+
+    /// <summary>The way out.</summary>
+    public Linear Out { get; } = new(weights["to_out"][0], config.Heads * config.HeadSize, config.Channels);
 
     /// <param name="x">Normed hidden states, [rows, frames, channels].</param>
     /// <returns>The same shape.</returns>
@@ -190,7 +211,7 @@ internal sealed class EstimatorAttention(EstimatorConfig config, WeightScope wei
     {
         using var scope = NewDisposeScope();
         var y = ops.Attention(Split(_query.Forward(x)), Split(_key.Forward(x)), Split(_value.Forward(x)));
-        return _out.Forward(y.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();               // [rows, frames, channels]
+        return Out.Forward(y.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();                // [rows, frames, channels]
     }
 
     private Tensor Split(Tensor x) => x.unflatten(2, config.Heads, config.HeadSize).transpose(1, 2);   // [rows, heads, frames, headSize]

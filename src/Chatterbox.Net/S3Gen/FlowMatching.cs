@@ -16,16 +16,32 @@ internal sealed record FlowConditions(Tensor Mu, Tensor Speaker, Tensor Prompt)
 
 /// <summary>Conditional flow matching: carries noise to a mel spectrogram by Euler steps along the estimator's velocity.</summary>
 /// <remarks>Ports CausalConditionalCFM of chatterbox models/s3gen/flow_matching.py (solve_euler, and basic_euler for mean flow).</remarks>
-internal sealed class FlowMatching(S3GenConfig config, WeightScope weights, TorchOps ops)
+internal sealed class FlowMatching
 {
-    private readonly FlowConfig _flow = config.Flow;
-    private readonly ScalarType _dtype = weights.DType;
+    private readonly S3GenConfig _config;
+    private readonly FlowConfig _flow;
+    private readonly ScalarType _dtype;
+    private readonly FusedFlow? _fused;
+
+    public FlowMatching(S3GenConfig config, WeightScope weights, TorchOps ops, Precision precision)
+    {
+        (_config, _flow, _dtype) = (config, config.Flow, weights.DType);
+        Times = Spread(config.Flow, weights);
+        WhyNotFused = precision == Precision.Full ? "full precision is wanted" : FusedEstimator.WhyNot(config, weights.Device);
+        var estimator = weights["estimator"];
+        Estimator = new(config, WhyNotFused is null ? estimator.InHost : estimator, ops);
+        _fused = WhyNotFused is null ? weights.Own(new FusedFlow(config, Estimator, Times)) : null;
+    }
+
+    /// <summary>Why the flow runs on the plain operations; null where it runs on fused kernels.</summary>
+    public string? WhyNotFused { get; }
 
     /// <summary>Where the steps begin and end, from 0 to 1: [steps + 1], in float32 whatever the weights are in.</summary>
-    public Tensor Times { get; } = Spread(config.Flow, weights);
+    public Tensor Times { get; }
 
-    /// <summary>The network that is integrated.</summary>
-    public FlowEstimator Estimator { get; } = new(config, weights["estimator"], ops);
+    /// <summary>The network that is integrated. Where it runs on fused kernels, which have their own copy of its weights, this
+    /// one is in the host's memory.</summary>
+    public FlowEstimator Estimator { get; }
 
     /// <summary>Draws the noise that a mel starts from.</summary>
     /// <param name="noise">The request's randomness.</param>
@@ -37,15 +53,15 @@ internal sealed class FlowMatching(S3GenConfig config, WeightScope weights, Torc
         using var scope = NewDisposeScope();
         if (!_flow.IsMeanFlow)
         {
-            return Place(noise.Normal([1, config.MelBands, frames]));
+            return Place(noise.Normal([1, _config.MelBands, frames], Times.device));
         }
 
         // The reference draws the new tokens' noise first and puts it over the end of a draw for everything.
-        var ending = noise.Normal([1, config.MelBands, newFrames]);
-        var all = noise.Normal([1, config.MelBands, frames]);
+        var ending = noise.Normal([1, _config.MelBands, newFrames], Times.device);
+        var all = noise.Normal([1, _config.MelBands, frames], Times.device);
         return Place(cat([all.narrow(2, 0, frames - newFrames), ending], 2));
 
-        Tensor Place(Tensor drawn) => drawn.to(_dtype, Times.device).transpose(1, 2).MoveToOuterDisposeScope();
+        Tensor Place(Tensor drawn) => drawn.to(_dtype).transpose(1, 2).MoveToOuterDisposeScope();
     }
 
     /// <summary>Integrates the flow from noise to mel.</summary>
@@ -56,6 +72,11 @@ internal sealed class FlowMatching(S3GenConfig config, WeightScope weights, Torc
     /// <returns>Mel spectrogram, [rows, frames, bands].</returns>
     public Tensor Integrate(Tensor noise, FlowConditions conditions, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
+        if (_fused is not null)
+        {
+            return _fused.Integrate(noise, conditions, progress, cancel);
+        }
+
         using var scope = NewDisposeScope();
         var steps = _flow.Steps;
         var lengths = Times.diff();                                                                // [steps]

@@ -3,7 +3,7 @@ namespace Chatterbox.S3Gen;
 /// <summary>Speech tokens and a voice to a mel spectrogram: the mel of the voice's prompt is continued by what the tokens say.</summary>
 /// <remarks>Ports S3Token2Mel of chatterbox models/s3gen/s3gen.py and CausalMaskedDiffWithXvec of flow.py. Left out are its
 /// streaming mode (<c>finalize=False</c>, which does not work there) and batches of different lengths.</remarks>
-internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, TorchOps ops)
+internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, TorchOps ops, Precision precision = Precision.Full)
 {
     private readonly ScalarType _dtype = flowWeights.DType;
     private readonly Device _device = flowWeights.Device;
@@ -15,7 +15,7 @@ internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, To
     public ConformerEncoder Encoder { get; } = new(config.Encoder, flowWeights["encoder"], ops);
 
     /// <summary>The flow from noise to mel.</summary>
-    public FlowMatching Flow { get; } = new(config, flowWeights["decoder"], ops);
+    public FlowMatching Flow { get; } = new(config, flowWeights["decoder"], ops, precision);
 
     /// <summary>Makes the mel spectrogram of some speech.</summary>
     /// <param name="speechTokens">What is said, 25 tokens a second.</param>

@@ -20,8 +20,8 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
     {
         using var mode = inference_mode();
         Inspect(recording);
-        var samples24 = Level(Resampler.Resample(recording.Samples, recording.SampleRate, reference.SampleRate));
-        var samples16 = Resampler.Resample(samples24, reference.SampleRate, reference.SpeechRate);
+        var samples24 = Level(Resampler.Resample(recording.Samples, recording.SampleRate, reference.SampleRate, reference.Device));
+        var samples16 = Resampler.Resample(samples24, reference.SampleRate, reference.SpeechRate, reference.Device);
         return new Voice(PromptT3(samples16), reference.Forward(samples24));
     }
 

@@ -38,17 +38,17 @@ internal sealed class PerthWatermarker(PerthConfig config, WeightScope weights)
     internal float[] MarkPart(ReadOnlySpan<float> samples, int sampleRate, Tensor? loudest)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(sampleRate);
-        var signal = Resampler.Resample(samples, sampleRate, config.SampleRate);
-        if (signal.Length < _spectrum.MinSamples)
+        using var scope = NewDisposeScope();
+        var signal = Resampler.Resample(tensor(samples.ToArray(), device: _device), sampleRate, config.SampleRate);
+        if (signal.shape[0] < _spectrum.MinSamples)
         {
             return samples.ToArray();
         }
 
-        using var scope = NewDisposeScope();
-        var (magnitude, phase) = _spectrum.Analyse(Row(signal));
+        var (magnitude, phase) = _spectrum.Analyse(signal.unsqueeze(0));
         loudest?.copy_(maximum(loudest, PerthNet.Loudest(magnitude)));
-        using var marked = _spectrum.Synthesize(_net.Encode(magnitude, loudest), phase).cpu();
-        return Resampler.Resample(marked.data<float>().ToArray(), config.SampleRate, sampleRate);
+        var marked = _spectrum.Synthesize(_net.Encode(magnitude, loudest), phase);
+        return Resampler.Resample(marked[0], config.SampleRate, sampleRate).cpu().data<float>().ToArray();
     }
 
     /// <summary>Looks for the mark.</summary>

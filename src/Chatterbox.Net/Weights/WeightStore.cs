@@ -26,7 +26,7 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
     public ScalarType DType { get; } = dtype;
 
     /// <summary>The scope of the whole file.</summary>
-    public WeightScope Root => new(this, "", DType);
+    public WeightScope Root => new(this, "", DType, Device);
 
     /// <summary>Name and shape of every tensor that was asked for: of an empty source, all that a network of these sizes needs.</summary>
     public IReadOnlyDictionary<string, long[]> Asked => _asked;
@@ -80,15 +80,15 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
 
     internal bool Has(string name) => source.Tensors.ContainsKey(name);
 
-    internal Tensor Get(string name, ScalarType dtype, ReadOnlySpan<long> shape)
+    internal Tensor Get(string name, ScalarType dtype, Device device, ReadOnlySpan<long> shape)
     {
         if (!Fits(name, shape))
         {
-            return Own(zeros(shape, dtype, Device));
+            return Own(zeros(shape, dtype, device));
         }
 
         var stored = source.Tensors[name].DType;
-        var tensor = Own(empty(shape, FloatConversion.Knows(stored) ? dtype : stored, Device));
+        var tensor = Own(empty(shape, FloatConversion.Knows(stored) ? dtype : stored, device));
         source.ReadTo(name, tensor);
         return tensor;
     }
@@ -122,11 +122,11 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
         return tensor;
     }
 
-    internal T Own<T>(T module)
-        where T : nn.Module
+    internal T Own<T>(T owned)
+        where T : class, IDisposable
     {
-        _owned.Add(module);
-        return module;
+        _owned.Add(owned);
+        return owned;
     }
 
     /// <summary>Gives up a tensor that was only needed to compute another.</summary>
@@ -158,20 +158,23 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
 }
 
 /// <summary>A place in a checkpoint's names, such as <c>tfmr.layers.0.</c>: what a module's constructor is given.</summary>
-internal readonly struct WeightScope(WeightStore store, string prefix, ScalarType dtype)
+internal readonly struct WeightScope(WeightStore store, string prefix, ScalarType dtype, Device device)
 {
     /// <summary>The scope of a part: <c>weights["mlp"]["down_proj"]</c>, or <c>weights[3]</c> for an item of a list.</summary>
-    public WeightScope this[string part] => new(store, $"{prefix}{part}.", dtype);
+    public WeightScope this[string part] => new(store, $"{prefix}{part}.", dtype, Device);
 
     /// <inheritdoc cref="this[string]"/>
-    public WeightScope this[int item] => new(store, $"{prefix}{item}.", dtype);
+    public WeightScope this[int item] => new(store, $"{prefix}{item}.", dtype, Device);
 
     /// <summary>The same place with its weights in float32, whatever the store's element type: for parts that reduced
     /// precision would ruin.</summary>
-    public WeightScope InFloat32 => new(store, prefix, ScalarType.Float32);
+    public WeightScope InFloat32 => new(store, prefix, ScalarType.Float32, Device);
+
+    /// <summary>The same place with its weights in the host's memory: for parts whose kernels have a copy of their own.</summary>
+    public WeightScope InHost => new(store, prefix, dtype, CPU);
 
     /// <summary>The device that the weights are on.</summary>
-    public Device Device => store.Device;
+    public Device Device => device;
 
     /// <summary>Element type of the weights.</summary>
     public ScalarType DType => dtype;
@@ -180,7 +183,7 @@ internal readonly struct WeightScope(WeightStore store, string prefix, ScalarTyp
     public bool Has(string name) => store.Has(prefix + name);
 
     /// <summary>A tensor of exactly this shape, owned by the store and living as long as it.</summary>
-    public Tensor Get(string name, params ReadOnlySpan<long> shape) => store.Get(prefix + name, dtype, shape);
+    public Tensor Get(string name, params ReadOnlySpan<long> shape) => store.Get(prefix + name, dtype, Device, shape);
 
     /// <summary>Tensors of several parts, each of this shape, one after the other along the first dimension: the weight of
     /// layers that are computed as one.</summary>
@@ -206,9 +209,9 @@ internal readonly struct WeightScope(WeightStore store, string prefix, ScalarTyp
     /// <summary>Hands a tensor computed from weights (or a table) over to the store, to live as long as they do.</summary>
     public Tensor Own(Tensor computed) => store.Own(computed);
 
-    /// <summary>Hands a TorchSharp module over to the store, to live as long as the weights do.</summary>
-    public T Own<T>(T module)
-        where T : nn.Module => store.Own(module);
+    /// <summary>Hands something made of the weights over to the store, to live as long as they do.</summary>
+    public T Own<T>(T owned)
+        where T : class, IDisposable => store.Own(owned);
 
     /// <summary>Frees a tensor got from here once another has been computed from it.</summary>
     public void Release(Tensor tensor) => store.Release(tensor);

@@ -12,7 +12,7 @@ public sealed class HiFTNetwork : IDisposable
 
     public HiFTNetwork()
     {
-        _store = new WeightStore(SyntheticTensors.FullSize("s3gen"));
+        _store = new WeightStore(SyntheticTensors.FullSize("s3gen"), TestDevice.Device);
         HiFT = Build(_store);
     }
 

@@ -13,7 +13,7 @@ public class HiFTParityTests(HiFTNetwork network) : IClassFixture<HiFTNetwork>
         using var golden = Fixture.Open(path);
         using var noise = new NoiseSource(golden.Integer("seed_vocoder"));
         using var scope = NewDisposeScope();
-        var mel = golden["mel"];
+        var mel = TestDevice.Place(golden["mel"]);
 
         var f0 = network.HiFT.PredictF0(mel);
         Close.Assert(golden, "f0", golden["f0"], f0, 1e-4);
@@ -31,11 +31,11 @@ public class HiFTParityTests(HiFTNetwork network) : IClassFixture<HiFTNetwork>
         using var golden = Fixture.Open(path);
         using var noise = new NoiseSource(golden.Integer("seed_vocoder"));
         using var scope = NewDisposeScope();
-        var mel = golden["mel"];
+        var mel = TestDevice.Place(golden["mel"]);
 
-        var source = network.HiFT.MakeSource(golden["f0"], network.HiFT.DrawNoise(noise, 1, mel.shape[2]));
+        var source = network.HiFT.MakeSource(TestDevice.Place(golden["f0"]), network.HiFT.DrawNoise(noise, 1, mel.shape[2]));
         Close.Assert(golden, "source from f0", golden["source"], source, 1e-5);
-        Close.Assert(golden, "wav from source", golden["wav"], network.HiFT.Decode(mel, golden["source"]), 1e-4);
+        Close.Assert(golden, "wav from source", golden["wav"], network.HiFT.Decode(mel, TestDevice.Place(golden["source"])), 1e-4);
     }
 
     [Theory, MemberData(nameof(Files))]
@@ -44,7 +44,7 @@ public class HiFTParityTests(HiFTNetwork network) : IClassFixture<HiFTNetwork>
         using var golden = Fixture.Open(path);
         using var scope = NewDisposeScope();
         var theirs = golden["full_wav"];
-        var silent = network.HiFT.FadeIn(ones_like(theirs)) == 0;
+        var silent = network.HiFT.FadeIn(TestDevice.Place(ones_like(theirs))).cpu() == 0;
         Assert.Equal(0, theirs[silent].abs().max().item<float>());
         Assert.NotEqual(0, theirs[~silent].narrow(0, 0, 2).abs().max().item<float>());
     }

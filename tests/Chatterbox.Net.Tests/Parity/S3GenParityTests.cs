@@ -36,13 +36,13 @@ public class S3GenParityTests(S3GenParityTests.Networks networks) : IClassFixtur
         using var golden = Fixture.Open(path);
         using var scope = NewDisposeScope();
         var s3gen = networks.For(golden);
-        var mu = golden["mu"].transpose(1, 2);
-        var conditions = new FlowConditions(mu, golden["spks"], s3gen.PadPrompt(Voice(golden).Mel, mu.shape[1]));
+        var mu = TestDevice.Place(golden["mu"]).transpose(1, 2);
+        var conditions = new FlowConditions(mu, TestDevice.Place(golden["spks"]), s3gen.PadPrompt(Voice(golden).Mel, mu.shape[1]));
         var time = s3gen.Flow.Estimator.EmbedTime(Time("t"), Time("r"));
-        var velocity = s3gen.Flow.Estimator.Forward(golden["est_x"].transpose(1, 2), conditions.Join(), time);
+        var velocity = s3gen.Flow.Estimator.Forward(TestDevice.Place(golden["est_x"]).transpose(1, 2), conditions.Join(), time);
         Close.Assert(golden, "est_out", golden["est_out"], velocity.transpose(1, 2), 1e-4);
 
-        Tensor Time(string name) => tensor(new[] { (float)golden.Number(name) });
+        Tensor Time(string name) => tensor(new[] { (float)golden.Number(name) }, device: TestDevice.Device);
     }
 
     [Theory, MemberData(nameof(Files))]
@@ -74,7 +74,7 @@ public class S3GenParityTests(S3GenParityTests.Networks networks) : IClassFixtur
             var config = variant with { Flow = variant.Flow with { Steps = (int)golden.Integer("steps") } };
             if (!_built.TryGetValue(config, out var built))
             {
-                var store = new WeightStore(SyntheticTensors.FullSize(file));
+                var store = new WeightStore(SyntheticTensors.FullSize(file), TestDevice.Device);
                 built = _built[config] = (store, new S3GenModel(config, store.Root["flow"], TorchOps.Plain));
                 store.Root.Skip("tokenizer.*", "speaker_encoder.*", "mel2wav.*");
                 store.ThrowIfFaulty();

@@ -89,7 +89,9 @@ public abstract class LoadedT3 : IDisposable
     private protected LoadedT3(string file, T3Config config, string voice, ScalarType stored = ScalarType.Float32)
     {
         var full = SyntheticTensors.FullSize(file);
-        _weights = new(stored == ScalarType.Float32 ? full : new ChangedTensors(full, full.Tensors.Keys.ToDictionary(name => name, _ => (Func<Tensor, Tensor>)(x => x.to(stored)))));
+        _weights = new(
+            stored == ScalarType.Float32 ? full : new ChangedTensors(full, full.Tensors.Keys.ToDictionary(name => name, _ => (Func<Tensor, Tensor>)(x => x.to(stored)))),
+            TestDevice.Device);
         Model = new(config, _weights.Root, TorchOps.Plain);
         _weights.ThrowIfFaulty();
         Voice = voice;
@@ -138,7 +140,7 @@ internal static class T3Parity
         var forced = JsonSerializer.Deserialize<int[]>(golden.Metadata["forced"])!;
         foreach (var (step, token) in forced.Index())
         {
-            decoder.Feed(sequence, tensor(new long[] { token }, 1, 1));
+            decoder.Feed(sequence, tensor(new long[] { token }, [1, 1], device: TestDevice.Device));
             Close.Assert(golden, $"step_logits[{step}]", golden["step_logits"][step], sequence.Logits, tolerance);
         }
     }

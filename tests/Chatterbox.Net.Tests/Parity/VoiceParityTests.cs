@@ -33,7 +33,7 @@ public sealed class VoiceParityTests(VoiceBuilders builders) : IClassFixture<Voi
         using var scope = NewDisposeScope();
         using var golden = Fixture.Open(path);
         using var audio = VoiceInputs.AudioOf(path);
-        Close.AssertEqual(golden, "s3_tokens", golden["s3_tokens"], builders.Reference.SpeechTokenizer.Forward(audio["wav16"]));
+        Close.AssertEqual(golden, "s3_tokens", golden["s3_tokens"], builders.Reference.SpeechTokenizer.Forward(TestDevice.Place(audio["wav16"])));
     }
 
     [Theory, MemberData(nameof(Conversions))]
@@ -41,7 +41,7 @@ public sealed class VoiceParityTests(VoiceBuilders builders) : IClassFixture<Voi
     {
         using var scope = NewDisposeScope();
         using var golden = Fixture.Open(path);
-        Close.AssertEqual(golden, "tokens", golden["tokens"], builders.Reference.SpeechTokenizer.Forward(golden["source16"]));
+        Close.AssertEqual(golden, "tokens", golden["tokens"], builders.Reference.SpeechTokenizer.Forward(TestDevice.Place(golden["source16"])));
     }
 
     /// <summary>From the recorded PCM on, so through our own resampling, which is allowed to differ by a thousandth.</summary>

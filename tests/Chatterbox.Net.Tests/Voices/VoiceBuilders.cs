@@ -8,8 +8,8 @@ namespace Chatterbox.Tests.Voices;
 /// <summary>Builders of voices, at full size on synthetic weights.</summary>
 public sealed class VoiceBuilders : IDisposable
 {
-    private readonly WeightStore _ve = new(SyntheticTensors.FullSize("ve"));
-    private readonly WeightStore _s3gen = new(SyntheticTensors.FullSize("s3gen"));
+    private readonly WeightStore _ve = new(SyntheticTensors.FullSize("ve"), TestDevice.Device);
+    private readonly WeightStore _s3gen = new(SyntheticTensors.FullSize("s3gen"), TestDevice.Device);
     private readonly SpeakerEncoder _speakerEncoder;
 
     public VoiceBuilders()

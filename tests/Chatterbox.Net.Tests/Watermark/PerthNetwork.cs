@@ -7,7 +7,7 @@ namespace Chatterbox.Tests.Watermark;
 /// <summary>The full-size watermark network on synthetic weights, built once for a class of tests.</summary>
 public sealed class PerthNetwork : IDisposable
 {
-    private readonly WeightStore _store = new(SyntheticTensors.FullSize("perth_net"));
+    private readonly WeightStore _store = new(SyntheticTensors.FullSize("perth_net"), TestDevice.Device);
 
     public PerthNetwork()
     {

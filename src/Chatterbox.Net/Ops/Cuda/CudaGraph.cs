@@ -13,15 +13,17 @@ internal sealed class CudaGraph : IDisposable
     {
         using var stream = new CudaStream();
         CudaDriver.Check(CudaDriver.StreamBeginCapture(stream.Handle, CudaDriver.ThreadLocalCapture), nameof(CudaDriver.StreamBeginCapture));
-        nint graph = 0;
         try
         {
             record(stream);
         }
-        finally
+        catch
         {
-            CudaDriver.Check(CudaDriver.StreamEndCapture(stream.Handle, out graph), nameof(CudaDriver.StreamEndCapture));
+            _ = CudaDriver.StreamEndCapture(stream.Handle, out _);
+            throw;
         }
+
+        CudaDriver.Check(CudaDriver.StreamEndCapture(stream.Handle, out var graph), nameof(CudaDriver.StreamEndCapture));
 
         try
         {

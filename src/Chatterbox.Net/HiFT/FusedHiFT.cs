@@ -1,0 +1,259 @@
+using Chatterbox.Ops.Cuda;
+
+namespace Chatterbox.HiFT;
+
+/// <summary>One dilation of a residual block: its dilated and its plain convolution, and the Snakes before them.</summary>
+internal sealed record SnakePart(Tensor Alpha1, Conv1d Dilated, Tensor Alpha2, Conv1d Plain);
+
+/// <summary>What an upsampling is made of, for <see cref="FusedHiFT"/>.</summary>
+/// <param name="Up">The transposed convolution.</param>
+/// <param name="SourceDown">Brings the source's spectrum to the stage's rate; on the GPU.</param>
+/// <param name="SourceBlock">The residual block behind that.</param>
+/// <param name="Blocks">The residual blocks whose mean ends the stage.</param>
+internal sealed record UpsamplingWeights(ConvTranspose1d Up, Conv1d SourceDown, SnakePart[] SourceBlock, SnakePart[][] Blocks);
+
+/// <summary>The vocoder's convolutions as kernels of s3gen.cu, with a copy of their weights in fp16: operands in fp16, sums and
+/// what is added up along the residual blocks in float32. A twin of <see cref="HiFTGenerator.Decode"/>.</summary>
+internal sealed class FusedHiFT : IDisposable
+{
+    private const int Snakes = 3, FftSize = 16, HopSize = 4;                      // as in the source
+    private const int SnakeThreads = 256, Vector = 8, StftFrames = 128;
+
+    private readonly HiFTConfig _config;
+    private readonly Device _device;
+    private readonly Products _kernels;
+    private readonly List<IDisposable> _owned = [];
+    private readonly PackedWeight _pre;
+    private readonly Stage[] _stages;
+    private readonly Conv1d _post;
+
+    /// <param name="config">Sizes that <see cref="WhyNot"/> has nothing against.</param>
+    /// <param name="pre">The first convolution.</param>
+    /// <param name="stages">The upsamplings.</param>
+    /// <param name="post">The last convolution, which stays as it is; on the GPU.</param>
+    /// <param name="device">The GPU.</param>
+    public FusedHiFT(HiFTConfig config, Conv1d pre, IEnumerable<UpsamplingWeights> stages, Conv1d post, Device device)
+    {
+        using var scope = NewDisposeScope();
+        (_config, _device, _kernels, _post) = (config, device, new(device), post);
+        _pre = Pack(pre);
+        _stages = [.. stages.Select((stage, i) => new Stage(
+            PackUp(stage.Up, config.UpsampleRates[i]), (config.UpsampleKernels[i] - config.UpsampleRates[i]) / 2, config.UpsampleRates[i], stage.SourceDown,
+            [.. stage.SourceBlock.Select(Pack)], [.. stage.Blocks.Select(block => block.Select(Pack).ToArray())]))];
+    }
+
+    /// <summary>Why a vocoder cannot run on these kernels, or null.</summary>
+    public static string? WhyNot(HiFTConfig config, Device device, Precision precision) =>
+        precision == Precision.Full ? "full precision is wanted"
+        : (config.Channels >> config.UpsampleRates.Count) % Products.Chunk != 0 || config.FftSize != FftSize || config.HopSize != HopSize || config.BlockKernels.Count != Snakes
+            ? "the kernels are not made for the model's sizes"
+        : Products.WhyNot(device);
+
+    /// <summary>The network proper.</summary>
+    /// <param name="mel">[rows, bands, frames].</param>
+    /// <param name="spectrum">The source's, [rows, fft + 2, steps], float32.</param>
+    /// <returns>[rows, samples], float32.</returns>
+    public Tensor Decode(Tensor mel, Tensor spectrum)
+    {
+        using var scope = NewDisposeScope();
+        using var context = CudaContext.Use(_device.index);
+        using var torch = CudaStream.OfTorch();
+        var (rows, frames) = ((int)mel.shape[0], (int)mel.shape[2]);
+        var x = nn.functional.pad(mel.transpose(1, 2), (0, _pre.Inputs - mel.shape[1])).to(ScalarType.Float16).contiguous();
+        var y = Narrow(rows, frames, _pre.Outputs);
+        Convolve(torch, Tile.Small, _pre, 1, x, new() { Narrow = y.Address(), Activation = Activation.LeakyRelu, Slope = (float)_config.LeakySlope });
+
+        var mean = y;
+        foreach (var (i, stage) in _stages.Index())
+        {
+            (mean, y) = Upsample(torch, stage, y, spectrum, last: i == _stages.Length - 1);
+        }
+
+        var post = _post.Forward(nn.functional.leaky_relu(mean, HiFTGenerator.EndSlope).transpose(1, 2)).contiguous();   // [rows, fft + 2, steps]
+        var steps = (int)post.shape[2];
+        var samples = empty([rows, (steps - 1) * HopSize], ScalarType.Float32, _device);
+        const int FramesOfBlock = StftFrames - (FftSize / HopSize) + 1;
+        _kernels.Launch(torch, "waveform", new(((uint)((steps + FramesOfBlock - 1) / FramesOfBlock), (uint)rows, 1), StftFrames), new WaveformArguments
+        {
+            X = post.Address(),
+            Samples = samples.Address(),
+            MaxMagnitude = (float)_config.MaxMagnitude,
+            Limit = (float)_config.AudioLimit,
+            Frames = steps,
+        });
+        return samples.MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _owned.ForEach(owned => owned.Dispose());
+
+    /// <param name="stream">Where to launch.</param>
+    /// <param name="stage">The stage.</param>
+    /// <param name="x">Behind the leaky ReLU, [rows, time, 2·channels], fp16.</param>
+    /// <param name="spectrum">[rows, fft + 2, steps].</param>
+    /// <param name="last">True for the last stage.</param>
+    /// <returns>The blocks' mean, [rows, time', channels], float32; and the same behind the leaky ReLU, fp16.</returns>
+    private (Tensor Mean, Tensor Narrow) Upsample(CudaStream stream, Stage stage, Tensor x, Tensor spectrum, bool last)
+    {
+        using var scope = NewDisposeScope();
+        var (rows, time, channels) = ((int)x.shape[0], (int)x.shape[1], stage.Up.Outputs / stage.Rate);
+        var length = (time * stage.Rate) + (last ? 1 : 0);
+        var up = Wide(rows, length, channels);
+
+        // A row for each group of samples that the same inputs reach; the first groups begin before the signal.
+        _kernels.Launch(stream, Tile.Wide, stage.Up, rows, new()
+        {
+            X = x.Address(),
+            Wide = up.Address(),
+            FramesX = time,
+            Frames = time + 1,
+            Before = stage.Up.Taps - 1,
+            LdX = stage.Up.Inputs,
+            RowX = (long)time * stage.Up.Inputs,
+            LdWide = stage.Up.Outputs,
+            RowWide = (long)length * channels,
+            Offset = ((last ? 1 : 0) - stage.Padding) * channels,
+            Limit = length * channels,
+        });
+        if (last)
+        {
+            up.narrow(1, 0, 1).copy_(up.narrow(1, 2, 1));   // mirrored: the spectrum has one step more than its hops
+        }
+
+        var source = stage.SourceDown.Forward(spectrum).transpose(1, 2).contiguous();              // [rows, length, channels]
+        var hidden = Narrow(rows, length, channels);
+        var activated = Enumerable.Range(0, Snakes).Select(_ => Narrow(rows, length, channels)).ToArray();
+        Activate(stream, source, stage.SourceBlock[..1], activated);
+        var sum = Wide(rows, length, channels);
+        Run(stream, stage.SourceBlock, source, activated[0], hidden, sum, more: up);
+
+        // From here on `sum` is the stage's input, and `up` collects the blocks.
+        var working = Wide(rows, length, channels);
+        var narrow = Narrow(rows, length, channels);
+        Activate(stream, sum, [.. stage.Blocks.Select(block => block[0])], activated);
+        foreach (var (i, block) in stage.Blocks.Index())
+        {
+            var end = i == stage.Blocks.Length - 1;
+            Run(stream, block, sum, activated[i], hidden, up, more: i == 0 ? null : up, working, end ? 1f / stage.Blocks.Length : 1, end ? narrow : null);
+        }
+
+        return (up.MoveToOuterDisposeScope(), narrow.MoveToOuterDisposeScope());
+    }
+
+    /// <summary>A residual block.</summary>
+    /// <param name="stream">Where to launch.</param>
+    /// <param name="parts">Its dilations.</param>
+    /// <param name="x">Its input, float32.</param>
+    /// <param name="activated">Its input behind the first Snake; is written over.</param>
+    /// <param name="hidden">Room.</param>
+    /// <param name="y">Where its output goes.</param>
+    /// <param name="more">Added to its output, or null.</param>
+    /// <param name="working">Room, where the input is to stay as it is.</param>
+    /// <param name="scale">Factor of its output.</param>
+    /// <param name="narrow">Where its output goes behind the leaky ReLU, or null.</param>
+    private void Run(
+        CudaStream stream, Part[] parts, Tensor x, Tensor activated, Tensor hidden, Tensor y, Tensor? more, Tensor? working = null, float scale = 1, Tensor? narrow = null)
+    {
+        var tile = x.shape[2] > Products.Chunk * 2 ? Tile.Small : x.shape[2] > Products.Chunk ? Tile.Wide : Tile.Long;
+        foreach (var (i, part) in parts.Index())
+        {
+            var (first, last) = (i == 0, i == parts.Length - 1);
+            Convolve(stream, tile, part.Dilated, part.Dilation, activated, new() { Narrow = hidden.Address(), Activation = Activation.Snake, Alpha = part.Alpha2.Address() });
+            Convolve(stream, tile, part.Plain, 1, hidden, new()
+            {
+                Residual = (first ? x : working ?? x).Address(),
+                More = last && more is not null ? more.Address() : 0,
+                Scale = last ? scale : 1,
+                Wide = (last ? y : working ?? x).Address(),
+                Narrow = !last ? activated.Address() : narrow?.Address() ?? 0,
+                Activation = last ? Activation.LeakyRelu : Activation.Snake,
+                Slope = (float)_config.LeakySlope,
+                Alpha = last ? 0 : parts[i + 1].Alpha1.Address(),
+            });
+        }
+    }
+
+    /// <summary>The first Snakes of blocks that share their input.</summary>
+    private void Activate(CudaStream stream, Tensor x, Part[] parts, Tensor[] y)
+    {
+        nint Alpha(int i) => i < parts.Length ? parts[i].Alpha1.Address() : 0;
+        nint Out(int i) => i < parts.Length ? y[i].Address() : 0;
+        var numbers = x.numel();
+        _kernels.Launch(stream, "snakes", new((numbers / Vector + SnakeThreads - 1) / SnakeThreads, SnakeThreads), new SnakeArguments
+        {
+            X = x.Address(),
+            Alpha0 = Alpha(0),
+            Alpha1 = Alpha(1),
+            Alpha2 = Alpha(2),
+            Y0 = Out(0),
+            Y1 = Out(1),
+            Y2 = Out(2),
+            Numbers = numbers,
+            Channels = (int)x.shape[2],
+        });
+    }
+
+    /// <summary>A convolution whose output is as long as its input.</summary>
+    private void Convolve(CudaStream stream, Tile tile, PackedWeight weight, int dilation, Tensor x, ProductArguments arguments)
+    {
+        var (rows, time) = ((int)x.shape[0], (int)x.shape[1]);
+        arguments.X = x.Address();
+        (arguments.FramesX, arguments.Frames) = (time, time);
+        (arguments.Dilation, arguments.Before) = (dilation, (weight.Taps - 1) * dilation / 2);
+        (arguments.LdX, arguments.RowX) = (weight.Inputs, (long)time * weight.Inputs);
+        (arguments.LdWide, arguments.RowWide) = (weight.Outputs, (long)time * weight.Outputs);
+        (arguments.LdNarrow, arguments.RowNarrow) = (weight.Outputs, (long)time * weight.Outputs);
+        _kernels.Launch(stream, tile, weight, rows, arguments);
+    }
+
+    private Tensor Wide(long rows, long time, long channels) => empty([rows, time, channels], ScalarType.Float32, _device);
+
+    private Tensor Narrow(long rows, long time, long channels) => empty([rows, time, channels], ScalarType.Float16, _device);
+
+    private Part Pack(SnakePart part, int index) => new(
+        Own(part.Alpha1.flatten().to(_device, copy: true)), Pack(part.Dilated), _config.BlockDilations[index], Own(part.Alpha2.flatten().to(_device, copy: true)), Pack(part.Plain));
+
+    private PackedWeight Pack(Conv1d conv) => Keep(PackedWeight.Of(conv.Weight, conv.Bias, _device));
+
+    /// <summary>A transposed convolution as a causal one that makes a group of as many samples as the rate at a time.</summary>
+    private PackedWeight PackUp(ConvTranspose1d conv, int rate)
+    {
+        var (inputs, outputs, kernel) = (conv.Weight.shape[0], conv.Weight.shape[1], conv.Weight.shape[2]);
+        var taps = (kernel + rate - 1) / rate;
+        var whole = nn.functional.pad(conv.Weight, (0, (taps * rate) - kernel)).reshape(inputs, outputs, taps, rate);
+        var weight = whole.flip(2).permute(3, 1, 0, 2).reshape(rate * outputs, inputs, taps);      // the latest input's tap comes last
+        return Keep(PackedWeight.Of(weight, conv.Bias.repeat(rate), _device));
+    }
+
+    private PackedWeight Keep(PackedWeight packed)
+    {
+        _owned.Add(packed);
+        return packed;
+    }
+
+    private Tensor Own(Tensor tensor)
+    {
+        _owned.Add(tensor.DetachFromDisposeScope());
+        return tensor;
+    }
+
+    private sealed record Part(Tensor Alpha1, PackedWeight Dilated, int Dilation, Tensor Alpha2, PackedWeight Plain);
+
+    private sealed record Stage(PackedWeight Up, int Padding, int Rate, Conv1d SourceDown, Part[] SourceBlock, Part[][] Blocks);
+}
+
+// The parameters of the kernels, laid out as in s3gen.cu.
+
+internal struct SnakeArguments
+{
+    public nint X, Alpha0, Alpha1, Alpha2, Y0, Y1, Y2;
+    public long Numbers;
+    public int Channels;
+}
+
+internal struct WaveformArguments
+{
+    public nint X, Samples;
+    public float MaxMagnitude, Limit;
+    public int Frames;
+}

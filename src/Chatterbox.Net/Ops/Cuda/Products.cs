@@ -1,0 +1,160 @@
+namespace Chatterbox.Ops.Cuda;
+
+/// <summary>A linear layer or a convolution over time as the kernels of s3gen.cu want it: fp16, channels last.</summary>
+/// <param name="Weight">[outputs, taps, inputs]; inputs are filled up with zeros to a multiple of <see cref="Products.Chunk"/>.</param>
+/// <param name="Bias">[outputs], float32, or null.</param>
+internal sealed record PackedWeight(Tensor Weight, Tensor? Bias) : IDisposable
+{
+    /// <summary>Channels out.</summary>
+    public int Outputs => (int)Weight.shape[0];
+
+    /// <summary>Length of the kernel; 1 for a linear layer.</summary>
+    public int Taps => (int)Weight.shape[1];
+
+    /// <summary>Channels in, filled up.</summary>
+    public int Inputs => (int)Weight.shape[2];
+
+    /// <summary>Packs a weight.</summary>
+    /// <param name="weight">[outputs, inputs] or [outputs, inputs, taps], on any device.</param>
+    /// <param name="bias">[outputs], or null.</param>
+    /// <param name="device">The GPU.</param>
+    public static PackedWeight Of(Tensor weight, Tensor? bias, Device device)
+    {
+        using var scope = NewDisposeScope();
+        var wide = weight.dim() == 2 ? weight.unsqueeze(2) : weight;
+        var padding = (Products.Chunk - (wide.shape[1] % Products.Chunk)) % Products.Chunk;
+        var packed = nn.functional.pad(wide.to(device).transpose(1, 2), (0, padding)).to(ScalarType.Float16).contiguous();
+        return new(packed.DetachFromDisposeScope(), bias?.to(ScalarType.Float32).to(device, copy: true).DetachFromDisposeScope());
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Weight.Dispose();
+        Bias?.Dispose();
+    }
+}
+
+/// <summary>What a product does with its sums; as in s3gen.cu.</summary>
+internal enum Activation
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>The exact GELU.</summary>
+    Gelu,
+
+    /// <summary>Leaky ReLU.</summary>
+    LeakyRelu,
+
+    /// <summary>Snake.</summary>
+    Snake,
+}
+
+/// <summary>Launches the matrix products and convolutions of s3gen.cu on one GPU.</summary>
+internal sealed class Products
+{
+    /// <summary>Channels in come in whole chunks of so many.</summary>
+    public const int Chunk = 64;
+
+    private const int LeastCapability = 80;
+    private const int Slots = 4, RowBytes = 128;   // as in the source
+
+    private readonly CudaModule _kernels;
+    private readonly bool _overlaps;
+
+    /// <param name="device">The GPU.</param>
+    /// <exception cref="CudaException">The kernels do not compile.</exception>
+    public Products(Device device)
+    {
+        _kernels = CudaModule.Get("s3gen.cu", device);
+        _overlaps = CudaModule.Capability(device.index) >= 90;
+    }
+
+    /// <summary>Why these kernels cannot be used on a device, or null.</summary>
+    public static string? WhyNot(Device device)
+    {
+        if (device.type != DeviceType.CUDA)
+        {
+            return "the model is not on a GPU";
+        }
+
+        if (CudaModule.Capability(device.index) < LeastCapability)
+        {
+            return "the GPU's compute capability is below 8.0";
+        }
+
+        try
+        {
+            _ = new Products(device);
+            return null;
+        }
+        catch (CudaException e)
+        {
+            return e.Message;   // no compiler for kernels here
+        }
+    }
+
+    /// <summary>Puts a product into a stream.</summary>
+    /// <param name="stream">Where it runs.</param>
+    /// <param name="tile">Shape of the blocks' shares; <see cref="Tile.Normed"/> where x is a norm's.</param>
+    /// <param name="weight">What x is multiplied with.</param>
+    /// <param name="rows">Sequences.</param>
+    /// <param name="arguments">The rest; what the weight tells is filled in.</param>
+    /// <param name="overlaps">False for a graph's first kernel, which has none in front.</param>
+    public void Launch(CudaStream stream, Tile tile, PackedWeight weight, int rows, ProductArguments arguments, bool overlaps = true)
+    {
+        arguments.Weight = weight.Weight.Address();
+        arguments.Bias = weight.Bias?.Address() ?? 0;
+        (arguments.Outputs, arguments.Taps, arguments.Inputs) = (weight.Outputs, weight.Taps, weight.Inputs);
+        arguments.XSlots = tile.IsNormed ? weight.Inputs / Chunk : 1 + ((Slots - 1 + weight.Taps - 1) / weight.Taps);
+        var frames = tile.Frames + ((weight.Taps - 1) * arguments.Dilation);
+        var shared = ((Slots * tile.Outputs) + (arguments.XSlots * frames)) * RowBytes;
+        var grid = ((uint)((weight.Outputs + tile.Outputs - 1) / tile.Outputs), (uint)((arguments.Frames + tile.Frames - 1) / tile.Frames), (uint)rows);
+        Launch(stream, tile.Kernel, new(grid, tile.Threads, shared), arguments, overlaps);
+    }
+
+    /// <summary>Puts any kernel of s3gen.cu into a stream.</summary>
+    public void Launch<T>(CudaStream stream, string kernel, LaunchShape shape, T arguments, bool overlaps = true)
+        where T : unmanaged => _kernels[kernel].Launch(shape, stream, arguments, overlaps && _overlaps);
+}
+
+/// <summary>How much of a product a block makes, as in s3gen.cu.</summary>
+internal sealed record Tile(string Kernel, int Frames, int Outputs, uint Threads)
+{
+    /// <summary>For many outputs.</summary>
+    public static Tile Wide { get; } = new("product_wide", 64, 128, 256);
+
+    /// <summary>The same, of a norm over 256 channels.</summary>
+    public static Tile Normed { get; } = new("product_wide_normed", 64, 128, 256);
+
+    /// <summary>Where wider ones would leave the GPU half empty.</summary>
+    public static Tile Small { get; } = new("product_small", 64, 64, 256);
+
+    /// <summary>For many frames and few outputs.</summary>
+    public static Tile Long { get; } = new("product_long", 128, 64, 256);
+
+    /// <summary>True where x is a norm's.</summary>
+    public bool IsNormed => Kernel == "product_wide_normed";
+}
+
+/// <summary>Parameters of a product; s3gen.cu says what they are.</summary>
+internal struct ProductArguments
+{
+    public nint X, Weight, Normed, Gain, Shift, Bias, Residual, More, Alpha, Wide, Narrow;
+    public float Scale, Slope;
+    public Activation Activation;
+    public int FramesX, Frames;
+    public int Inputs, Outputs, Taps, Dilation, Before;
+    public int LdX, LdWide, LdNarrow;
+    public long RowX, RowWide, RowNarrow;
+    public int Offset, Limit;
+    public int XSlots;
+
+    public ProductArguments()
+    {
+        Scale = 1;
+        Dilation = 1;
+        Limit = int.MaxValue;
+    }
+}

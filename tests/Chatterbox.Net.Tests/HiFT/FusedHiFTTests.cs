@@ -1,0 +1,60 @@
+using Chatterbox.HiFT;
+using Chatterbox.Models;
+using Chatterbox.Ops;
+using Chatterbox.Tests.Parity;
+using Chatterbox.Weights;
+
+namespace Chatterbox.Tests.HiFT;
+
+/// <summary>The vocoder on fused kernels, judged by what is heard of it: magnitude spectra.</summary>
+public sealed class FusedHiFTTests : IDisposable
+{
+    private const double SpectrumBound = 1e-2;
+
+    private readonly List<WeightStore> _stores = [];
+
+    public static TheoryData<string> Files => [.. Fixtures.All("s3gen"), .. Fixtures.All("s3gen-meanflow")];
+
+    public static TheoryData<int, int> Lengths => new() { { 1, 1 }, { 1, 17 }, { 2, 63 }, { 1, 129 }, { 1, 500 } };
+
+    [Theory, MemberData(nameof(Files))]
+    public void Spectra_are_close_to_the_reference(string path)
+    {
+        var device = Gpu.Required();
+        using var mode = inference_mode();
+        using var scope = NewDisposeScope();
+        using var golden = Fixture.Open(path);
+        var ours = Build(device, Precision.Fast).Decode(golden["mel"].to(device), golden["source"].to(device));
+        Close.Assert(golden, "spectrum", Spectrum(golden["wav"]), Spectrum(ours.cpu()), SpectrumBound);
+    }
+
+    [Theory, MemberData(nameof(Lengths))]
+    public void Any_length_is_as_the_plain_operations_have_it(int rows, int frames)
+    {
+        var device = Gpu.Required();
+        using var mode = inference_mode();
+        using var scope = NewDisposeScope();
+        var (fused, plain) = (Build(device, Precision.Fast), Build(device, Precision.Full));
+        var generator = new Generator(9);
+        var mel = (randn([rows, 80, frames], generator: generator) - 3).to(device);
+        var source = (0.1 * randn([rows, 1, frames * 480], generator: generator)).to(device);
+        var (expected, ours) = (plain.Decode(mel, source), fused.Decode(mel, source));
+        Assert.Equal(expected.shape, ours.shape);
+        var error = Close.RelativeError(Spectrum(expected.cpu()), Spectrum(ours.cpu()));
+        Close.Report($"spectrum: relative error {error:E2} (bound {SpectrumBound:E0})");
+        Assert.True(error <= SpectrumBound, $"spectrum: relative error {error:E3} exceeds {SpectrumBound:E0}");
+    }
+
+    public void Dispose() => _stores.ForEach(store => store.Dispose());
+
+    private HiFTGenerator Build(Device device, Precision precision)
+    {
+        var store = new WeightStore(SyntheticTensors.FullSize("s3gen"), device);
+        _stores.Add(store);
+        var hift = new HiFTGenerator(new(), store.Root["mel2wav"], TorchOps.Plain, precision);
+        Assert.Equal(precision == Precision.Full, hift.WhyNotFused is not null);
+        return hift;
+    }
+
+    private static Tensor Spectrum(Tensor samples) => stft(samples, 256, 64, 256, hann_window(256), return_complex: true).abs();
+}

@@ -1,0 +1,117 @@
+using Chatterbox.Models;
+using Chatterbox.Ops;
+using Chatterbox.S3Gen;
+using Chatterbox.Tests.Parity;
+using Chatterbox.Weights;
+
+namespace Chatterbox.Tests.S3Gen;
+
+/// <summary>The flow on fused kernels against the plain operations, at full size: all of it is float32 there.</summary>
+public sealed class FusedFlowTests : IDisposable
+{
+    private const double MelBound = 8e-3;   // fp16 in the Python reference: 4.8e-3
+
+    private readonly Dictionary<string, (WeightStore Store, S3GenModel Model)> _built = [];
+
+    public static TheoryData<string> Files => [.. Fixtures.All("s3gen"), .. Fixtures.All("s3gen-meanflow")];
+
+    public static TheoryData<string, int, int> Lengths => new()
+    {
+        { "s3gen", 1, 1 },
+        { "s3gen", 1, 127 },
+        { "s3gen", 1, 128 },
+        { "s3gen", 2, 129 },
+        { "s3gen", 1, 1000 },
+        { "s3gen_meanflow", 1, 65 },
+        { "s3gen_meanflow", 3, 300 },
+    };
+
+    [Theory, MemberData(nameof(Files))]
+    public void Mel_is_close_to_the_reference(string path)
+    {
+        using var golden = Fixture.Open(path);
+        var s3gen = Fast(golden.Name.EndsWith("meanflow", StringComparison.Ordinal) ? "s3gen_meanflow" : "s3gen", (int)golden.Integer("steps"));
+        using var mode = inference_mode();
+        using var noise = new NoiseSource(golden.Integer("seed_mel"));
+        using var scope = NewDisposeScope();
+        var voice = new S3GenPrompt(
+            [.. golden["prompt_token"].to(ScalarType.Int32).flatten().data<int>()], [.. golden["prompt_feat"].flatten().data<float>()],
+            [.. golden["xvector"].flatten().data<float>()]);
+        var mel = s3gen.Generate([.. golden["speech_tokens"].to(ScalarType.Int32).flatten().data<int>()], voice, noise, cancel: TestContext.Current.CancellationToken);
+        Close.Assert(golden, "mel", golden["mel"], mel, MelBound);
+    }
+
+    [Theory, MemberData(nameof(Lengths))]
+    public void Any_length_is_as_the_plain_operations_have_it(string file, int rows, int frames)
+    {
+        var device = Gpu.Required();
+        var config = file == "s3gen" ? S3GenConfig.Standard : S3GenConfig.MeanFlow;
+        config = config with { Flow = config.Flow with { Steps = 2 } };
+        var fused = Fast(file, 2).Flow;
+        using var mode = inference_mode();
+        using var scope = NewDisposeScope();
+        using var store = new WeightStore(SyntheticTensors.FullSize(file), device);
+        var plain = new S3GenModel(config, store.Root["flow"], TorchOps.Plain).Flow;
+        var generator = new Generator(3);
+        Tensor Draw(params long[] shape) => randn(shape, generator: generator).to(device);
+        var (noise, conditions) = (Draw(rows, frames, 80), new FlowConditions(Draw(rows, frames, 80), Draw(rows, 80), Draw(rows, frames, 80)));
+        var expected = plain.Integrate(noise, conditions);
+        Assert.NotNull(plain.WhyNotFused);
+
+        // The second time something else has been in the same buffers.
+        Check(expected, fused.Integrate(noise, conditions));
+        fused.Integrate(Draw(1, 1100, 80) * 100, new FlowConditions(Draw(1, 1100, 80), Draw(1, 80), Draw(1, 1100, 80)));
+        Check(expected, fused.Integrate(noise, conditions));
+    }
+
+    [Fact]
+    public void Runs_leave_nothing_behind()
+    {
+        var device = Gpu.Required();
+        var fused = Fast("s3gen_meanflow", 2).Flow;
+        using var mode = inference_mode();
+        long before = 0;
+        for (var i = 0; i < 100; i++)
+        {
+            using var scope = NewDisposeScope();
+            Tensor Draw(params long[] shape) => randn(shape, device: device);
+            var frames = 1 + (37 * i % 1500);
+            fused.Integrate(Draw(1, frames, 80), new FlowConditions(Draw(1, frames, 80), Draw(1, 80), Draw(1, frames, 80)));
+            scope.Dispose();
+            before = i == 50 ? Tensor.TotalCount : before;
+        }
+
+        Assert.Equal(before, Tensor.TotalCount);
+    }
+
+    public void Dispose()
+    {
+        foreach (var (store, _) in _built.Values)
+        {
+            store.Dispose();
+        }
+    }
+
+    private S3GenModel Fast(string file, int steps)
+    {
+        var device = Gpu.Required();
+        var config = file == "s3gen" ? S3GenConfig.Standard : S3GenConfig.MeanFlow;
+        config = config with { Flow = config.Flow with { Steps = steps } };
+        if (!_built.TryGetValue(file, out var built))
+        {
+            using var mode = inference_mode();
+            var store = new WeightStore(SyntheticTensors.FullSize(file), device);
+            built = _built[file] = (store, new S3GenModel(config, store.Root["flow"], TorchOps.Plain, Precision.Fast));
+            Assert.Null(built.Model.Flow.WhyNotFused);
+        }
+
+        return built.Model;
+    }
+
+    private static void Check(Tensor expected, Tensor ours)
+    {
+        var error = Close.RelativeError(expected, ours);
+        Close.Report($"mel: relative error {error:E2} (bound {MelBound:E0})");
+        Assert.True(error <= MelBound, $"mel: relative error {error:E3} exceeds {MelBound:E0}");
+    }
+}
