@@ -101,7 +101,7 @@ internal sealed class FusedEstimator : IDisposable
         void Run(Stage stage, int index, nint x, int ldX, nint y, int ldY)
         {
             // The first convolution and the projection around the block, side by side.
-            Convolve(stage.First, x, ldX, wide: buffers.First.Address(), overlaps: index > 0);
+            Convolve(stage.First, x, ldX, wide: buffers.First.Address());
             NormMish(stage.FirstNorm, buffers.First.Address(), 2 * Channels, narrow: buffers.Hidden.Address(), times: _times.Address() + (index * Channels * sizeof(float)));
             Convolve(stage.Second, buffers.Hidden.Address(), Channels, wide: buffers.Second.Address());
             NormMish(stage.SecondNorm, buffers.Second.Address(), Channels, residual: buffers.First.Address() + (Channels * sizeof(float)), wide: buffers.X.Address());
@@ -156,7 +156,7 @@ internal sealed class FusedEstimator : IDisposable
             RowNarrow = (long)frames * ldY,
         });
 
-        void Convolve(PackedWeight weight, nint x, int ldX, nint wide = 0, nint narrow = 0, bool overlaps = true) =>
+        void Convolve(PackedWeight weight, nint x, int ldX, nint wide = 0, nint narrow = 0) =>
             Kernels.Launch(stream, weight.Outputs > Channels ? Tile.Wide : Tile.Small, weight, rows, new()
             {
                 X = x,
@@ -171,7 +171,7 @@ internal sealed class FusedEstimator : IDisposable
                 RowWide = (long)frames * weight.Outputs,
                 LdNarrow = weight.Outputs,
                 RowNarrow = (long)frames * weight.Outputs,
-            }, overlaps);
+            });
 
         void NormMish(Norm norm, nint x, int ldX, nint times = 0, nint residual = 0, nint wide = 0, nint narrow = 0) =>
             Kernels.Launch(stream, "norm_mish", new((rows * frames) / MishWarps, MishWarps * Lanes), new MishArguments

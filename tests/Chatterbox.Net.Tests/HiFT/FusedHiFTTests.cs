@@ -9,7 +9,7 @@ namespace Chatterbox.Tests.HiFT;
 /// <summary>The vocoder on fused kernels, judged by what is heard of it: magnitude spectra.</summary>
 public sealed class FusedHiFTTests : IDisposable
 {
-    private const double SpectrumBound = 1e-2;
+    private const double SpectrumBound = 4e-3;   // measured: 5e-4 to 1e-3
 
     private readonly List<WeightStore> _stores = [];
 

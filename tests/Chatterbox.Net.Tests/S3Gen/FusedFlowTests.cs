@@ -9,7 +9,7 @@ namespace Chatterbox.Tests.S3Gen;
 /// <summary>The flow on fused kernels against the plain operations, at full size: all of it is float32 there.</summary>
 public sealed class FusedFlowTests : IDisposable
 {
-    private const double MelBound = 8e-3;   // fp16 in the Python reference: 4.8e-3
+    private const double MelBound = 4e-3;   // measured: 5e-4 to 1e-3; the Python reference in fp16: 4.8e-3
 
     private readonly Dictionary<string, (WeightStore Store, S3GenModel Model)> _built = [];
 

@@ -61,15 +61,10 @@ internal sealed class Products
     private const int Slots = 4, RowBytes = 128;   // as in the source
 
     private readonly CudaModule _kernels;
-    private readonly bool _overlaps;
 
     /// <param name="device">The GPU.</param>
     /// <exception cref="CudaException">The kernels do not compile.</exception>
-    public Products(Device device)
-    {
-        _kernels = CudaModule.Get("s3gen.cu", device);
-        _overlaps = CudaModule.Capability(device.index) >= 90;
-    }
+    public Products(Device device) => _kernels = CudaModule.Get("s3gen.cu", device);
 
     /// <summary>Why these kernels cannot be used on a device, or null.</summary>
     public static string? WhyNot(Device device)
@@ -101,8 +96,7 @@ internal sealed class Products
     /// <param name="weight">What x is multiplied with.</param>
     /// <param name="rows">Sequences.</param>
     /// <param name="arguments">The rest; what the weight tells is filled in.</param>
-    /// <param name="overlaps">False for a graph's first kernel, which has none in front.</param>
-    public void Launch(CudaStream stream, Tile tile, PackedWeight weight, int rows, ProductArguments arguments, bool overlaps = true)
+    public void Launch(CudaStream stream, Tile tile, PackedWeight weight, int rows, ProductArguments arguments)
     {
         arguments.Weight = weight.Weight.Address();
         arguments.Bias = weight.Bias?.Address() ?? 0;
@@ -111,12 +105,12 @@ internal sealed class Products
         var frames = tile.Frames + ((weight.Taps - 1) * arguments.Dilation);
         var shared = ((Slots * tile.Outputs) + (arguments.XSlots * frames)) * RowBytes;
         var grid = ((uint)((weight.Outputs + tile.Outputs - 1) / tile.Outputs), (uint)((arguments.Frames + tile.Frames - 1) / tile.Frames), (uint)rows);
-        Launch(stream, tile.Kernel, new(grid, tile.Threads, shared), arguments, overlaps);
+        Launch(stream, tile.Kernel, new(grid, tile.Threads, shared), arguments);
     }
 
     /// <summary>Puts any kernel of s3gen.cu into a stream.</summary>
-    public void Launch<T>(CudaStream stream, string kernel, LaunchShape shape, T arguments, bool overlaps = true)
-        where T : unmanaged => _kernels[kernel].Launch(shape, stream, arguments, overlaps && _overlaps);
+    public void Launch<T>(CudaStream stream, string kernel, LaunchShape shape, T arguments)
+        where T : unmanaged => _kernels[kernel].Launch(shape, stream, arguments);
 }
 
 /// <summary>How much of a product a block makes, as in s3gen.cu.</summary>

@@ -12,14 +12,6 @@ constexpr int VECTOR = 8;                                // fp16 numbers in 16 b
 constexpr int SLOTS = 4;                                 // stages of a product in shared memory
 constexpr int NORMED = 256;                              // channels that a norm goes over
 
-#if __CUDA_ARCH__ >= 900
-__device__ inline void wait_for_previous() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
-__device__ inline void let_next_begin() { asm volatile("griddepcontrol.launch_dependents;"); }
-#else
-__device__ inline void wait_for_previous() {}
-__device__ inline void let_next_begin() {}
-#endif
-
 // ---- numbers and memory --------------------------------------------------------------------------------------------
 
 __device__ inline u32 narrow(float low, float high)      // two numbers as fp16
@@ -231,6 +223,14 @@ struct Product
         }
     }
 
+    // What a stage is made of that is not there yet; goes on to the next.
+    __device__ void load_stage(int stage, int& chunk, int& tap)
+    {
+        load_weights(stage, chunk, tap);
+        if (!NORM && tap == 0) load_x(chunk);
+        if (++tap == a.taps) tap = 0, chunk++;
+    }
+
     // All chunks of x at once, each frame less its mean and over its deviation.
     __device__ void load_normed()
     {
@@ -271,43 +271,21 @@ struct Product
         const int stages = a.inputs / CHUNK * a.taps;
         float sums[M][N][4] = {};
 
-        // Weights do not depend on the kernel in front.
         int chunk = 0, tap = 0;                          // of the stage that is loaded next
 #pragma unroll
         for (int stage = 0; stage < SLOTS - 1; stage++)
-            if (stage < stages)
-            {
-                load_weights(stage, chunk, tap);
-                if (++tap == a.taps) tap = 0, chunk++;
-            }
-
-        wait_for_previous();
-        if (NORM) load_normed();
-        chunk = 0, tap = 0;
-#pragma unroll
-        for (int stage = 0; stage < SLOTS - 1; stage++)
         {
-            if (stage < stages)
-            {
-                if (!NORM && tap == 0) load_x(chunk);
-                if (++tap == a.taps) tap = 0, chunk++;
-            }
-
-            end_of_stage();                              // the first holds all the weights loaded so far
+            if (stage < stages) load_stage(stage, chunk, tap);
+            end_of_stage();
         }
 
+        if (NORM) load_normed();
         int now_chunk = 0, now_tap = 0;
         for (int stage = 0; stage < stages; stage++)
         {
             wait_for_stage<SLOTS - 2>();
             __syncthreads();
-            if (stage + SLOTS - 1 < stages)
-            {
-                load_weights(stage + SLOTS - 1, chunk, tap);
-                if (!NORM && tap == 0) load_x(chunk);
-                if (++tap == a.taps) tap = 0, chunk++;
-            }
-
+            if (stage + SLOTS - 1 < stages) load_stage(stage + SLOTS - 1, chunk, tap);
             end_of_stage();
             const int first = now_tap * a.dilation + warp_m + lane % 16;
             const u32 x = x_tiles + now_chunk % a.a_slots * x_bytes + first * 128, x_piece = (lane / 16 ^ (first & 7)) << 4;
@@ -339,7 +317,6 @@ struct Product
             if (++now_tap == a.taps) now_tap = 0, now_chunk++;
         }
 
-        let_next_begin();                                // sooner, its blocks would take this one's neighbours' places
 #pragma unroll
         for (int m = 0; m < M; m++)
 #pragma unroll
@@ -391,7 +368,6 @@ __device__ inline void load_tile(u32 tile, const half* from, int ld, int first, 
 extern "C" __global__ void __launch_bounds__(ATTENTION_THREADS) attention(const __grid_constant__ AttentionArguments a)
 {
     __shared__ __align__(128) unsigned char shared[(QUERIES + 4 * KEYS) * 128];
-    wait_for_previous();
     const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, live = *a.live;
     const int first_query = blockIdx.x * QUERIES, ld = 3 * a.heads * HEAD_DIM;
     if (first_query >= live) return;
@@ -484,7 +460,6 @@ extern "C" __global__ void __launch_bounds__(ATTENTION_THREADS) attention(const 
         }
     }
 
-    let_next_begin();
 #pragma unroll
     for (int r = 0; r < 2; r++)
     {
@@ -517,12 +492,10 @@ constexpr int MISH_WARPS = 4;
 
 extern "C" __global__ void __launch_bounds__(MISH_WARPS * LANES) norm_mish(const __grid_constant__ MishArguments a)
 {
-    let_next_begin();
     const int lane = threadIdx.x % LANES, frame = blockIdx.x * MISH_WARPS + threadIdx.x / LANES;
     float x[VECTOR], gain[VECTOR], shift[VECTOR], other[VECTOR];
     load(a.gain + lane * VECTOR, gain);
     load(a.shift + lane * VECTOR, shift);
-    wait_for_previous();
     if (frame >= a.frames) return;
 
     load(a.x + (long long)frame * a.ld_x + lane * VECTOR, x);
@@ -573,8 +546,6 @@ struct EulerArguments
 
 extern "C" __global__ void __launch_bounds__(256) euler(const __grid_constant__ EulerArguments a)
 {
-    let_next_begin();
-    wait_for_previous();
     const int i = blockIdx.x * 256 + threadIdx.x;
     if (i >= a.numbers) return;
 
@@ -603,8 +574,6 @@ struct SnakeArguments
 
 extern "C" __global__ void __launch_bounds__(256) snakes(const __grid_constant__ SnakeArguments a)
 {
-    let_next_begin();
-    wait_for_previous();
     const long long i = ((long long)blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= a.numbers) return;
 
@@ -637,8 +606,6 @@ struct WaveformArguments
 extern "C" __global__ void __launch_bounds__(STFT_FRAMES) waveform(const __grid_constant__ WaveformArguments a)
 {
     __shared__ float spoken[STFT_FRAMES][FFT + 1];
-    let_next_begin();
-    wait_for_previous();
 
     // A block makes the samples of all but the last three of its frames: four frames overlap in each sample.
     const int first = blockIdx.x * (STFT_FRAMES - 3), frame = first + threadIdx.x;
