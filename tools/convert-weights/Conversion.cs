@@ -38,21 +38,21 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
 
         var checkpoint = CheckpointFolder.Open(folders);
         var variant = checkpoint.Variant;
-        var jobs = new List<Job>();
+        var opened = new List<ITensorSource>();
         try
         {
-            Open(variant, PathsOf(checkpoint), jobs);
+            var jobs = Open(variant, PathsOf(checkpoint), opened);
             CreateOutput();
             await WriteAsync(jobs, progress, cancel);
+            SaveConfig(variant, jobs.Single(job => job.Part == Part.T3).Name);
         }
         finally
         {
-            jobs.ForEach(job => job.Source.Dispose());
+            opened.ForEach(source => source.Dispose());
         }
 
         CopyOthers(checkpoint);
         ConvertVoice(checkpoint);
-        SaveConfig(variant, jobs.Single(job => job.Part == Part.T3).Name);
         return new Converted(variant.Config.Name, _clock.Elapsed.TotalSeconds, _files, _notes);
     }
 
@@ -104,14 +104,15 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
     }
 
     /// <summary>Opens all files and looks what is wrong with them before the first is written.</summary>
-    private void Open(Variant variant, Dictionary<Part, string> paths, List<Job> jobs)
+    private List<Job> Open(Variant variant, Dictionary<Part, string> paths, List<ITensorSource> opened)
     {
-        var faults = new List<string>();
+        var (jobs, faults) = (new List<Job>(), new List<string>());
         foreach (var (part, path) in paths)
         {
             try
             {
-                jobs.Add(PartJob(variant, part, path, TensorFile.Open(path)));
+                opened.Add(TensorFile.Open(path));
+                jobs.Add(PartJob(variant, part, path, opened[^1]));
             }
             catch (CheckpointException e)
             {
@@ -119,10 +120,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
             }
         }
 
-        if (faults.Count > 0)
-        {
-            throw new CheckpointException(string.Join("\n", faults));
-        }
+        return faults.Count == 0 ? jobs : throw new CheckpointException(string.Join("\n", faults));
     }
 
     private Job PartJob(Variant variant, Part part, string path, ITensorSource source)
