@@ -91,7 +91,7 @@ internal sealed class NoiseSource : IDisposable
             count *= size;
         }
 
-        if (device is null || device.type != DeviceType.CUDA || count < least || count > int.MaxValue - Group || Products.WhyNot(device) is not null)
+        if (device is null || device.type != DeviceType.CUDA || count < least || count > int.MaxValue - Group || CudaNoise.WhyNot(device) is not null)
         {
             return null;
         }

@@ -3,6 +3,7 @@ using System.Globalization;
 using Chatterbox;
 using Chatterbox.Audio;
 using Chatterbox.Benchmarks;
+using static Chatterbox.Benchmarks.Report;
 
 // Loads a checkpoint, makes a voice and speaks once, in a fresh process; prints what each took and the peak of memory.
 // Or measures T3 alone, what the service adds to a model's own time, or the memory of several models in one service.
@@ -52,8 +53,6 @@ foreach (var (stage, seconds) in stages.Seconds)
 
 Print($"peak resident memory at the end: {PeakBytes() / 1e9:0.00} GB");
 return 0;
-
-static void Print(FormattableString line) => Console.WriteLine(line.ToString(CultureInfo.InvariantCulture));
 
 static long PeakBytes() => Process.GetCurrentProcess().PeakWorkingSet64;
 

@@ -1,10 +1,10 @@
 using System.Diagnostics;
-using System.Globalization;
 using Chatterbox.Models;
 using Chatterbox.Ops;
 using Chatterbox.T3;
 using Chatterbox.Weights;
 using TorchSharp;
+using static Chatterbox.Benchmarks.Report;
 using static TorchSharp.torch;
 
 namespace Chatterbox.Benchmarks;
@@ -59,8 +59,4 @@ internal static class T3Benchmark
 
         Print($"  to the first token {Median(prefills):0.00} ms, a token {Median(tokens):0.000} ms, {Tokens} tokens {Median(totals):0.0} ms");
     }
-
-    private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
-
-    private static void Print(FormattableString line) => Console.WriteLine(line.ToString(CultureInfo.InvariantCulture));
 }

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using Chatterbox.Audio;
 using Chatterbox.HiFT;
 using Chatterbox.Models;
@@ -9,6 +8,7 @@ using Chatterbox.Voices;
 using Chatterbox.Watermark;
 using Chatterbox.Weights;
 using TorchSharp;
+using static Chatterbox.Benchmarks.Report;
 using static TorchSharp.torch;
 
 namespace Chatterbox.Benchmarks;
@@ -71,7 +71,7 @@ internal static class VoiceBenchmark
                 }
             }
 
-            Print($"  {what} {times.Order().ElementAt(Repetitions / 2):0.00} ms");
+            Print($"  {what} {Median(times):0.00} ms");
             return result;
         }
 
@@ -83,6 +83,4 @@ internal static class VoiceBenchmark
             }
         }
     }
-
-    private static void Print(FormattableString line) => Console.WriteLine(line.ToString(CultureInfo.InvariantCulture));
 }

@@ -57,7 +57,7 @@ internal sealed class FusedHiFT : IDisposable
     {
         using var scope = NewDisposeScope();
         using var context = CudaContext.Use(_device.index);
-        using var torch = CudaStream.OfTorch();
+        var torch = CudaStream.OfTorch;
         var (rows, frames) = ((int)mel.shape[0], (int)mel.shape[2]);
         var x = nn.functional.pad(mel.transpose(1, 2), (0, _pre.Inputs - mel.shape[1])).to(ScalarType.Float16).contiguous();
         var y = Narrow(rows, frames, _pre.Outputs);

@@ -38,7 +38,7 @@ internal sealed class FusedFlow : IDisposable
     {
         using var scope = NewDisposeScope();
         using var context = CudaContext.Use(_device.index);
-        using var torch = CudaStream.OfTorch();
+        var torch = CudaStream.OfTorch;
         var (rows, frames) = ((int)noise.shape[0], (int)noise.shape[1]);
         var buffers = Reserve(rows, (frames + Bucket - 1) / Bucket * Bucket);
         var graph = Graph(buffers);
@@ -111,7 +111,7 @@ internal sealed class FusedFlow : IDisposable
 
         if (!_loaded)
         {
-            using var torch = CudaStream.OfTorch();
+            var torch = CudaStream.OfTorch;
             Launch(buffers, torch);   // the driver may load kernels as they are first launched: not in a recording
             _loaded = true;
         }
@@ -122,7 +122,7 @@ internal sealed class FusedFlow : IDisposable
     private void Forget()
     {
         using var context = CudaContext.Use(_device.index);
-        using var torch = CudaStream.OfTorch();
+        var torch = CudaStream.OfTorch;
         torch.Synchronize();
         foreach (var graph in _graphs.Values)
         {

@@ -10,7 +10,6 @@ internal sealed class FusedSteps : IDisposable
     private readonly FusedT3 _t3;
     private readonly StepBuffers _buffers;
     private readonly CudaStream _stream = new();
-    private readonly CudaStream _torch = CudaStream.OfTorch();
     private readonly nint[] _done = new nint[StepBuffers.Ring];       // an event for each entry of the ring
     private readonly Tensor?[] _noiseStates = new Tensor?[StepBuffers.Ring];
     private readonly int _device;
@@ -71,7 +70,7 @@ internal sealed class FusedSteps : IDisposable
             _recordedFor = recorded;
         }
 
-        _stream.WaitFor(_torch);
+        _stream.WaitFor(CudaStream.OfTorch);
     }
 
     /// <summary>The next token.</summary>
@@ -99,7 +98,7 @@ internal sealed class FusedSteps : IDisposable
     public void Dispose()
     {
         using var context = CudaContext.Use(_device);
-        _torch.WaitFor(_stream);
+        CudaStream.OfTorch.WaitFor(_stream);
         _noise = null;
         _t3.Return(this);
     }
@@ -121,7 +120,6 @@ internal sealed class FusedSteps : IDisposable
         }
 
         _stream.Dispose();
-        _torch.Dispose();
         _buffers.Dispose();
     }
 

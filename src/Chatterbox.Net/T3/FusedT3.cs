@@ -44,7 +44,7 @@ internal sealed class FusedT3 : IDisposable
     /// <summary>Blocks that share a row's head in attention.</summary>
     public const int Splits = 4;
 
-    private const int LeastCapability = 80;
+    private const string Source = "t3.cu";
 
     private static readonly SamplingStep[] PenaltyFirst = [SamplingStep.RepetitionPenalty, SamplingStep.Temperature, SamplingStep.MinP, SamplingStep.TopP];
     private static readonly SamplingStep[] PenaltyLast = [SamplingStep.Temperature, SamplingStep.TopK, SamplingStep.TopP, SamplingStep.RepetitionPenalty];
@@ -81,9 +81,9 @@ internal sealed class FusedT3 : IDisposable
             _sines = Own(angles.sin().to(_device));
         }
 
-        for (var rows = 1; rows <= config.MaxRows; rows++)
+        foreach (var rows in RowsOf(config))
         {
-            _modules[rows] = Compile(rows);
+            _modules[rows] = CudaModule.Get(Source, _device, SizesOf(config, rows));
             _free[rows] = new();
         }
     }
@@ -94,22 +94,13 @@ internal sealed class FusedT3 : IDisposable
     /// <param name="speech">What is around it.</param>
     public static (FusedT3? Fused, string? WhyNot) TryCreate(T3Config config, BackboneWeights backbone, SpeechWeights speech)
     {
-        var (head, sizes) = (speech.Head, config.Backbone);
-        var whyNot =
-            head.device_type != DeviceType.CUDA ? "the model is not on a GPU"
-            : head.dtype != ScalarType.BFloat16 ? "the weights are not in bfloat16"
-            : CudaModule.Capability(head.device.index) < LeastCapability ? "the GPU's compute capability is below 8.0"
+        var (device, sizes) = (speech.Head.device, config.Backbone);
+        var whyNot = CudaModule.WhyNot(device) ?? (
+            speech.Head.dtype != ScalarType.BFloat16 ? "the weights are not in bfloat16"
             : sizes.HiddenSize % 256 != 0 || sizes.HeadDim != 64 || sizes.MlpSize % 1024 != 0 ? "the kernels are not made for the model's sizes"
             : !config.Sampling.Order.SequenceEqual(PenaltyFirst) && !config.Sampling.Order.SequenceEqual(PenaltyLast) ? "the kernels do not sample in the model's order"
-            : null;
-        try
-        {
-            return whyNot is null ? (new(config, backbone, speech), null) : (null, whyNot);
-        }
-        catch (CudaException e)
-        {
-            return (null, e.Message);   // no compiler for kernels here
-        }
+            : RowsOf(config).Select(rows => CudaModule.WhyNot(Source, device, SizesOf(config, rows))).FirstOrDefault(reason => reason is not null));
+        return whyNot is null ? (new(config, backbone, speech), null) : (null, whyNot);
     }
 
     /// <summary>Room for one sequence; it comes back when it is disposed.</summary>
@@ -220,23 +211,22 @@ internal sealed class FusedT3 : IDisposable
         },
         overlaps && _overlaps);
 
-    private CudaModule Compile(int rows)
-    {
-        var sizes = _config.Backbone;
-        return CudaModule.Get(
-            "t3.cu",
-            _device,
-            ("ROWS", rows),
-            ("HIDDEN", sizes.HiddenSize),
-            ("MLP", sizes.MlpSize),
-            ("HEADS", sizes.Heads),
-            ("VOCABULARY", _config.SpeechVocabulary),
-            ("SPLITS", Splits),
-            ("UP_PAIRS", UpPairs),
-            ("GPT2", sizes is Gpt2Config ? 1 : 0),
-            ("PENALTY_FIRST", _config.Sampling.Order[0] == SamplingStep.RepetitionPenalty ? 1 : 0),
-            ("START_PENALISED", _config.Sampling.StartTokenIsPenalised ? 1 : 0));
-    }
+    /// <summary>The batches that a sequence can be.</summary>
+    private static IEnumerable<int> RowsOf(T3Config config) => Enumerable.Range(1, config.MaxRows);
+
+    private static (string Name, double Value)[] SizesOf(T3Config config, int rows) =>
+    [
+        ("ROWS", rows),
+        ("HIDDEN", config.Backbone.HiddenSize),
+        ("MLP", config.Backbone.MlpSize),
+        ("HEADS", config.Backbone.Heads),
+        ("VOCABULARY", config.SpeechVocabulary),
+        ("SPLITS", Splits),
+        ("UP_PAIRS", UpPairs),
+        ("GPT2", config.Backbone is Gpt2Config ? 1 : 0),
+        ("PENALTY_FIRST", config.Sampling.Order[0] == SamplingStep.RepetitionPenalty ? 1 : 0),
+        ("START_PENALISED", config.Sampling.StartTokenIsPenalised ? 1 : 0),
+    ];
 
     /// <summary>Brings a norm behind the product that follows it; t3.cu says how.</summary>
     private NormArguments Fold(NormWeights norm, Tensor weight, Tensor? bias)

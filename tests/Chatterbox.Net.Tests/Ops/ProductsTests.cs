@@ -48,7 +48,7 @@ public class ProductsTests
         var more = residual.to(device);
 
         using var context = CudaContext.Use(device.index);
-        using var stream = CudaStream.OfTorch();
+        var stream = CudaStream.OfTorch;
         var shape = tile switch { "wide" => Tile.Wide, "small" => Tile.Small, _ => Tile.Long };
         new Products(device).Launch(stream, shape, packed, rows, new()
         {
@@ -94,7 +94,7 @@ public class ProductsTests
         var (onX, onGain, onShift) = (x.to(device), gain.to(device), shift.to(device));
 
         using var context = CudaContext.Use(device.index);
-        using var stream = CudaStream.OfTorch();
+        var stream = CudaStream.OfTorch;
         new Products(device).Launch(stream, Tile.Normed, packed, rows, new()
         {
             Normed = onX.Address(),

@@ -14,9 +14,6 @@ internal static partial class CudaDriver
     /// <summary>A capture that only concerns the stream captured, whatever other threads do.</summary>
     public const int ThreadLocalCapture = 1;
 
-    /// <summary>Result of a query of work that is not done.</summary>
-    public const int NotReady = 600;
-
     /// <summary>An event that takes no time stamps.</summary>
     public const uint WithoutTiming = 2;
 
@@ -98,9 +95,6 @@ internal static partial class CudaDriver
     [LibraryImport(Library, EntryPoint = "cuModuleLoadData")]
     public static partial int ModuleLoadData(out nint module, ReadOnlySpan<byte> image);
 
-    [LibraryImport(Library, EntryPoint = "cuModuleUnload")]
-    public static partial int ModuleUnload(nint module);
-
     [LibraryImport(Library, EntryPoint = "cuModuleGetFunction", StringMarshalling = StringMarshalling.Utf8)]
     public static partial int ModuleGetFunction(out nint function, nint module, string name);
 
@@ -176,9 +170,6 @@ internal static partial class CudaDriver
 /// <summary>What describes a device, by the driver's numbers.</summary>
 internal enum DeviceAttribute
 {
-    /// <summary>Streaming multiprocessors.</summary>
-    Multiprocessors = 16,
-
     /// <summary>The 9 of compute capability 9.0.</summary>
     CapabilityMajor = 75,
 

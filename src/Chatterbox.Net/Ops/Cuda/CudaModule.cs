@@ -7,6 +7,9 @@ namespace Chatterbox.Ops.Cuda;
 /// <remarks>Kept for the life of the process: every model of the same sizes on the same GPU uses the same.</remarks>
 internal sealed class CudaModule
 {
+    private const string Header = "common.cuh";
+    private const int LeastCapability = 80;
+
     private static readonly ConcurrentDictionary<(string Source, string Sizes, int Device), Lazy<CudaModule>> Compiled = new();
 
     private readonly ConcurrentDictionary<string, CudaKernel> _kernels = new();
@@ -14,23 +17,16 @@ internal sealed class CudaModule
 
     private CudaModule(string source, IReadOnlyList<string> sizes, int device)
     {
-        Device = device;
         var capability = Capability(device);
         string[] options =
         [
             $"--gpu-architecture=sm_{capability}{(capability == 90 ? "a" : "")}", "--std=c++17", "--use_fast_math", "--extra-device-vectorization",
             .. sizes,
         ];
-        using var stream = typeof(CudaModule).Assembly.GetManifestResourceStream($"Chatterbox.Ops.Cuda.Kernels.{source}")
-            ?? throw new ArgumentException($"There is no kernel source {source}.", nameof(source));
-        using var reader = new StreamReader(stream);
-        var image = Nvrtc.Compile(source, reader.ReadToEnd(), options);
+        var image = Nvrtc.Compile(source, Read(source), (Header, Read(Header)), options);
         using var context = CudaContext.Use(device);
         CudaDriver.Check(CudaDriver.ModuleLoadData(out _handle, image), $"Loading the kernels of {source}");
     }
-
-    /// <summary>Index of the GPU.</summary>
-    public int Device { get; }
 
     /// <summary>The kernels of a source file for some sizes; compiled when they are first asked for.</summary>
     /// <param name="source">File name of the source.</param>
@@ -43,6 +39,32 @@ internal sealed class CudaModule
         return Compiled.GetOrAdd((source, string.Join(' ', options), device.index), key => new(() => new(source, options, device.index))).Value;
     }
 
+    /// <summary>Why kernels cannot run on a device, or null.</summary>
+    public static string? WhyNot(Device device) =>
+        device.type != DeviceType.CUDA ? "the model is not on a GPU"
+        : Capability(device.index) < LeastCapability ? "the GPU's compute capability is below 8.0"
+        : null;
+
+    /// <summary>Why the kernels of a source file cannot run on a device, or null: then they are compiled.</summary>
+    /// <inheritdoc cref="Get"/>
+    public static string? WhyNot(string source, Device device, params IEnumerable<(string Name, double Value)> sizes)
+    {
+        try
+        {
+            if (WhyNot(device) is { } reason)
+            {
+                return reason;
+            }
+
+            Get(source, device, sizes);
+            return null;
+        }
+        catch (CudaException e)
+        {
+            return e.Message;   // no compiler for kernels here
+        }
+    }
+
     /// <summary>Compute capability, such as 90.</summary>
     public static int Capability(int device) =>
         (10 * CudaDriver.Attribute(DeviceAttribute.CapabilityMajor, device)) + CudaDriver.Attribute(DeviceAttribute.CapabilityMinor, device);
@@ -53,4 +75,12 @@ internal sealed class CudaModule
         CudaDriver.Check(CudaDriver.ModuleGetFunction(out var function, _handle, name), $"Finding the kernel {name}");
         return new(function);
     });
+
+    private static string Read(string file)
+    {
+        using var stream = typeof(CudaModule).Assembly.GetManifestResourceStream($"Chatterbox.Ops.Cuda.Kernels.{file}")
+            ?? throw new ArgumentException($"There is no kernel source {file}.", nameof(file));
+        using var reader = new StreamReader(stream);
+        return reader.ReadToEnd();
+    }
 }

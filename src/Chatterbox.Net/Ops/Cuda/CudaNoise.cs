@@ -10,6 +10,8 @@ internal sealed class CudaNoise : IDisposable
     private const int Words = 624, LeftAt = 8, NextAt = 16, WordsAt = 24;
     private const int Threads = 256, Group = 16;
 
+    private const string Source = "noise.cu";
+
     private readonly CudaModule _kernels;
     private readonly Tensor _state;       // [words + 1]: the last tells how many are used up
     private readonly byte[] _host;        // the generator's state as it was; only words and places change
@@ -19,7 +21,7 @@ internal sealed class CudaNoise : IDisposable
     public CudaNoise(Tensor state, Device device)
     {
         Device = device;
-        _kernels = CudaModule.Get("noise.cu", device);
+        _kernels = CudaModule.Get(Source, device);
         _host = state.data<byte>().ToArray();
         var words = new int[Words + 1];
         for (var i = 0; i < Words; i++)
@@ -34,6 +36,9 @@ internal sealed class CudaNoise : IDisposable
 
     /// <summary>The GPU.</summary>
     public Device Device { get; }
+
+    /// <summary>Why a device cannot draw, or null.</summary>
+    public static string? WhyNot(Device device) => CudaModule.WhyNot(Source, device);
 
     /// <summary>The generator's state behind all that was drawn here.</summary>
     public Tensor State()
@@ -74,7 +79,7 @@ internal sealed class CudaNoise : IDisposable
     private void Make(string kernel, Tensor numbers, int words, int threads, float low = 0, float range = 1)
     {
         using var context = CudaContext.Use(Device.index);
-        using var torch = CudaStream.OfTorch();
+        var torch = CudaStream.OfTorch;
         using var drawn = empty([words], ScalarType.Int32, Device);
         _kernels["draw"].Launch(new(1, Threads), torch, new TwistArguments { State = _state.Address(), Words = drawn.Address(), Count = words });
         _kernels[kernel].Launch(new((threads + Threads - 1) / Threads, Threads), torch, new NumbersArguments

@@ -12,22 +12,24 @@ internal static unsafe class Nvrtc
 
     /// <summary>Compiles a program.</summary>
     /// <param name="name">Its name, for messages.</param>
-    /// <param name="source">CUDA C++ without includes.</param>
+    /// <param name="source">CUDA C++.</param>
+    /// <param name="header">Name and text of the one header that it may include.</param>
     /// <param name="options">The compiler's options.</param>
     /// <returns>Machine code.</returns>
     /// <exception cref="CudaException">The compiler is not there, or does not accept the program.</exception>
-    public static byte[] Compile(string name, string source, IEnumerable<string> options)
+    public static byte[] Compile(string name, string source, (string Name, string Text) header, IEnumerable<string> options)
     {
         var nvrtc = Loaded.Value;
-        var strings = options.Prepend(name).Prepend(source).Select(text => Marshal.StringToCoTaskMemUTF8(text)).ToArray();
+        string[] texts = [source, name, header.Text, header.Name, .. options];
+        var strings = texts.Select(Marshal.StringToCoTaskMemUTF8).ToArray();
         nint program = 0;
         try
         {
-            Check(nvrtc.CreateProgram(&program, strings[0], strings[1], 0, 0, 0), "nvrtcCreateProgram");
             int result;
-            fixed (nint* arguments = strings.AsSpan(2))
+            fixed (nint* text = strings)
             {
-                result = nvrtc.CompileProgram(program, strings.Length - 2, arguments);
+                Check(nvrtc.CreateProgram(&program, text[0], text[1], 1, text + 2, text + 3), "nvrtcCreateProgram");
+                result = nvrtc.CompileProgram(program, strings.Length - 4, text + 4);
             }
 
             if (result != 0)
@@ -75,7 +77,7 @@ internal static unsafe class Nvrtc
 
     private sealed class Functions
     {
-        public readonly delegate* unmanaged<nint*, nint, nint, int, nint, nint, int> CreateProgram;
+        public readonly delegate* unmanaged<nint*, nint, nint, int, nint*, nint*, int> CreateProgram;
         public readonly delegate* unmanaged<nint, int, nint*, int> CompileProgram;
         public readonly delegate* unmanaged<nint, nuint*, int> GetCubinSize, GetProgramLogSize;
         public readonly delegate* unmanaged<nint, byte*, int> GetCubin, GetProgramLog;
@@ -88,7 +90,7 @@ internal static unsafe class Nvrtc
                 throw new CudaException("libcaffe2_nvrtc.so, which comes with libtorch for CUDA, cannot be loaded.");
             }
 
-            CreateProgram = (delegate* unmanaged<nint*, nint, nint, int, nint, nint, int>)Export("nvrtcCreateProgram");
+            CreateProgram = (delegate* unmanaged<nint*, nint, nint, int, nint*, nint*, int>)Export("nvrtcCreateProgram");
             CompileProgram = (delegate* unmanaged<nint, int, nint*, int>)Export("nvrtcCompileProgram");
             GetCubinSize = (delegate* unmanaged<nint, nuint*, int>)Export("nvrtcGetCUBINSize");
             GetCubin = (delegate* unmanaged<nint, byte*, int>)Export("nvrtcGetCUBIN");

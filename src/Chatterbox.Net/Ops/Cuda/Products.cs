@@ -57,38 +57,17 @@ internal sealed class Products
     /// <summary>Channels in come in whole chunks of so many.</summary>
     public const int Chunk = 64;
 
-    private const int LeastCapability = 80;
+    private const string Source = "s3gen.cu";
     private const int Slots = 4, RowBytes = 128;   // as in the source
 
     private readonly CudaModule _kernels;
 
     /// <param name="device">The GPU.</param>
     /// <exception cref="CudaException">The kernels do not compile.</exception>
-    public Products(Device device) => _kernels = CudaModule.Get("s3gen.cu", device);
+    public Products(Device device) => _kernels = CudaModule.Get(Source, device);
 
     /// <summary>Why these kernels cannot be used on a device, or null.</summary>
-    public static string? WhyNot(Device device)
-    {
-        if (device.type != DeviceType.CUDA)
-        {
-            return "the model is not on a GPU";
-        }
-
-        if (CudaModule.Capability(device.index) < LeastCapability)
-        {
-            return "the GPU's compute capability is below 8.0";
-        }
-
-        try
-        {
-            _ = new Products(device);
-            return null;
-        }
-        catch (CudaException e)
-        {
-            return e.Message;   // no compiler for kernels here
-        }
-    }
+    public static string? WhyNot(Device device) => CudaModule.WhyNot(Source, device);
 
     /// <summary>Puts a product into a stream.</summary>
     /// <param name="stream">Where it runs.</param>

@@ -1,6 +1,6 @@
 // The random numbers of torch's CPU generator, made on the GPU: a Mersenne Twister and what torch makes of its words.
 
-typedef unsigned int u32;
+#include "common.cuh"
 
 constexpr int WORDS = 624, SHIFT = 397, STRIDE = WORDS - SHIFT;    // 227: what is made of a word is needed as many words later
 

@@ -1,14 +1,11 @@
 // What S3Gen's estimator and HiFT are made of: matrix products and convolutions over time, attention, and the little
 // between them. Operands are fp16, sums float32. Activations lie as [row, frame, channel].
 
+#include "common.cuh"
+
 typedef unsigned short half;
-typedef unsigned int u32;
 
-#define INFINITY __uint_as_float(0x7f800000u)
-
-constexpr int LANES = 32;
 constexpr int CHUNK = 64;                                // channels that a stage of a product covers: 128 bytes
-constexpr int VECTOR = 8;                                // fp16 numbers in 16 bytes
 constexpr int SLOTS = 4;                                 // stages of a product in shared memory
 constexpr int NORMED = 256;                              // channels that a norm goes over
 
@@ -34,19 +31,6 @@ __device__ inline void store(float* p, const float (&x)[VECTOR])
     a.x = x[0]; a.y = x[1]; a.z = x[2]; a.w = x[3]; b.x = x[4]; b.y = x[5]; b.z = x[6]; b.w = x[7];
     *(float4*)p = a;
     *(float4*)(p + 4) = b;
-}
-
-__device__ inline void load(const float* p, float (&x)[VECTOR])
-{
-    float4 a = *(const float4*)p, b = *(const float4*)(p + 4);
-    x[0] = a.x; x[1] = a.y; x[2] = a.z; x[3] = a.w; x[4] = b.x; x[5] = b.y; x[6] = b.z; x[7] = b.w;
-}
-
-__device__ inline float warp_sum(float x)
-{
-#pragma unroll
-    for (int offset = 16; offset > 0; offset >>= 1) x += __shfl_xor_sync(~0u, x, offset);
-    return x;
 }
 
 __device__ inline u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }

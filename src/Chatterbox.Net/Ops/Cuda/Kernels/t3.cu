@@ -4,16 +4,13 @@
 //
 // Sizes: ROWS, HIDDEN, MLP, HEADS, VOCABULARY, SPLITS, UP_PAIRS; GPT2 (0: Llama), PENALTY_FIRST, START_PENALISED (0 or 1).
 
+#include "common.cuh"
+
 typedef unsigned char u8;
 typedef unsigned short bf16;
-typedef unsigned int u32;
-
-#define INFINITY __uint_as_float(0x7f800000u)
 
 constexpr int HEAD_DIM = HIDDEN / HEADS;
-constexpr int LANES = 32;
-constexpr int VECTOR = 8;                                // bf16 numbers that a thread loads at once
-constexpr int CHUNK = LANES * VECTOR;                    // and a warp
+constexpr int CHUNK = LANES * VECTOR;                    // bf16 numbers that a warp loads at once
 constexpr int CHUNKS = HIDDEN / CHUNK;
 static_assert(HEAD_DIM == 64 && HIDDEN % CHUNK == 0 && MLP % (4 * CHUNK) == 0, "sizes that the kernels are made for");
 
@@ -46,19 +43,6 @@ __device__ inline void unpack(uint4 v, float (&x)[VECTOR])
 {
     x[0] = low(v.x); x[1] = high(v.x); x[2] = low(v.y); x[3] = high(v.y);
     x[4] = low(v.z); x[5] = high(v.z); x[6] = low(v.w); x[7] = high(v.w);
-}
-
-__device__ inline void load(const float* p, float (&x)[VECTOR])
-{
-    float4 a = *(const float4*)p, b = *(const float4*)(p + 4);
-    x[0] = a.x; x[1] = a.y; x[2] = a.z; x[3] = a.w; x[4] = b.x; x[5] = b.y; x[6] = b.z; x[7] = b.w;
-}
-
-__device__ inline float warp_sum(float x)
-{
-#pragma unroll
-    for (int offset = 16; offset > 0; offset >>= 1) x += __shfl_xor_sync(~0u, x, offset);
-    return x;
 }
 
 // ---- matrix times vectors ------------------------------------------------------------------------------------------
@@ -539,8 +523,8 @@ __device__ inline u32 sortable(float x)                  // the same order as th
     return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
-template <class Combine>
-__device__ float block_reduce(float x, float* shared, Combine combine)
+template <class T, class Combine>
+__device__ T block_reduce(T x, T* shared, Combine combine)
 {
 #pragma unroll
     for (int offset = 16; offset > 0; offset >>= 1) x = combine(x, __shfl_xor_sync(~0u, x, offset));
@@ -708,15 +692,7 @@ extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS) sample(const __grid
     }
 
     const float winner = block_reduce(best, shared, larger);
-    token = best == winner ? token : VOCABULARY;         // of equals the first
-#pragma unroll
-    for (int offset = 16; offset > 0; offset >>= 1) token = min(token, __shfl_xor_sync(~0u, token, offset));
-    __syncthreads();
-    if (threadIdx.x % LANES == 0) indices[threadIdx.x / LANES] = token;
-    __syncthreads();
-    token = indices[threadIdx.x % LANES];
-#pragma unroll
-    for (int offset = 16; offset > 0; offset >>= 1) token = min(token, __shfl_xor_sync(~0u, token, offset));
+    token = block_reduce(best == winner ? token : VOCABULARY, indices, [](int x, int y) { return min(x, y); });   // of equals the first
 
     const int position = a.state->position[0] + 1;
     const bf16* place = a.places + (size_t)(GPT2 ? position : drawn + 1) * HIDDEN;

@@ -1,0 +1,22 @@
+// What the kernels have in common. They include no header of CUDA, since the compiler at run time brings none.
+#pragma once
+
+typedef unsigned int u32;
+
+#define INFINITY __uint_as_float(0x7f800000u)
+
+constexpr int LANES = 32;                                // of a warp
+constexpr int VECTOR = 8;                                // numbers that a thread loads at once: 16 bytes in 16 bits each
+
+__device__ inline void load(const float* p, float (&x)[VECTOR])
+{
+    float4 a = *(const float4*)p, b = *(const float4*)(p + 4);
+    x[0] = a.x; x[1] = a.y; x[2] = a.z; x[3] = a.w; x[4] = b.x; x[5] = b.y; x[6] = b.z; x[7] = b.w;
+}
+
+__device__ inline float warp_sum(float x)
+{
+#pragma unroll
+    for (int offset = 16; offset > 0; offset >>= 1) x += __shfl_xor_sync(~0u, x, offset);
+    return x;
+}
