@@ -56,7 +56,7 @@ public sealed class ChatterboxModelTests : IDisposable
         }
 
         Speak(2);
-        var after2 = Tensor.TotalCount;
+        var after2 = LiveTensors.Settled();
         Speak(18);
         Assert.Equal(after2, Tensor.TotalCount);
     }
@@ -136,7 +136,7 @@ public sealed class ChatterboxModelTests : IDisposable
     {
         var folder = TinyCheckpoint.Copy();
         File.Copy(Path.Combine(folder, "t3_cfg.safetensors"), Path.Combine(folder, "ve.safetensors"), overwrite: true);
-        var before = Tensor.TotalCount;
+        var before = LiveTensors.Settled();
         Assert.Throws<CheckpointException>(() => ChatterboxModel.Load(folder));
         Assert.Equal(before, Tensor.TotalCount);
         Directory.Delete(folder, recursive: true);

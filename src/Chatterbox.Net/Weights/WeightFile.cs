@@ -52,7 +52,7 @@ internal sealed unsafe class WeightFile : IDisposable
                 var read = RandomAccess.Read(_file, target, offset);
                 if (read == 0)
                 {
-                    throw Unreadable(_path, $"it ends at byte {offset}, before what is to be read");
+                    throw Unreadable(_path, $"it ends at byte {RandomAccess.GetLength(_file)}, before what is to be read");
                 }
 
                 target = target[read..];

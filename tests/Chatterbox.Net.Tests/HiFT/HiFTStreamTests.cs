@@ -85,7 +85,7 @@ public class HiFTStreamTests(HiFTNetwork network) : IClassFixture<HiFTNetwork>
         using var scope = NewDisposeScope();
         using var noise = new NoiseSource(Seed);
         var mel = Mel(23);
-        var before = Tensor.TotalCount;
+        var before = LiveTensors.Settled();
         var stream = network.HiFT.OpenStream(noise);
         var open = Tensor.TotalCount;
         for (var i = 0; i < 3; i++)

@@ -175,7 +175,7 @@ public class T3DecoderTests
     {
         using var tiny = Endless(backbone);
         tiny.Generate(1, Short);
-        var before = Tensor.TotalCount;
+        var before = LiveTensors.Settled();
         tiny.Generate(1, Short);
         Assert.Equal(before, Tensor.TotalCount);
     }

@@ -124,7 +124,7 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
     public void Nothing_is_left_behind()
     {
         var noise = Noise(4000);
-        var before = Tensor.TotalCount;
+        var before = LiveTensors.Settled();
         network.Watermarker.Mark(noise, Rate);
         network.Watermarker.Detect(noise, Rate);
         Assert.Equal(before, Tensor.TotalCount);

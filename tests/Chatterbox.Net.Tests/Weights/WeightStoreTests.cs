@@ -105,7 +105,7 @@ public class WeightStoreTests
     [Fact]
     public void The_store_frees_what_it_handed_out()
     {
-        var before = Tensor.TotalCount;
+        var before = LiveTensors.Settled();
         using (var store = new WeightStore(Source(("a.weight", [4, 3]), ("a.bias", [4]))))
         {
             _ = new Linear(store.Root["a"], 3, 4);
