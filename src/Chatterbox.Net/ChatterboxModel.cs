@@ -1,6 +1,7 @@
 using System.Runtime.ExceptionServices;
 using Chatterbox.Audio;
 using Chatterbox.Engine;
+using Chatterbox.Streaming;
 using Chatterbox.T3;
 using Chatterbox.Text;
 using Chatterbox.Voices;
@@ -26,6 +27,8 @@ public sealed class ChatterboxModel : ISpeechModel
     private readonly SpeechTokenizer _tokenizer;
     private readonly PerthWatermarker _watermarker;
     private readonly VoiceBuilder _voices;
+    private readonly ChunkPace _pace = new();
+    private readonly bool _overlaps;
 
     private ChatterboxModel(Checkpoint checkpoint, Device device, ModelOptions options)
     {
@@ -68,6 +71,7 @@ public sealed class ChatterboxModel : ISpeechModel
         _voices = new VoiceBuilder(_config.Voices, speakerEncoder.Result, s3gen.Result.Reference);
         _watermarker = watermark.Result;
         _tokenizer = s3gen.Result.Reference.SpeechTokenizer;
+        _overlaps = device.type != DeviceType.CPU;    // the CPU's cores are busy with one thing as it is
     }
 
     /// <summary>Name of the variant, such as english, turbo, or tiny.</summary>
@@ -138,16 +142,56 @@ public sealed class ChatterboxModel : ISpeechModel
         var encoded = _text.Encode(text, language);
         var spoken = _t3.Generate(encoded.Tokens, voice.T3, sampling, noise, InT3(progress, encoded.Tokens.Length), cancel);
         var speechTokens = _config.T3.SpeechCodesOf(spoken.SpeechTokens);
-        if (speechTokens.Length == 0)
-        {
-            throw new RequestException("The model ended this text without a sound. Try another seed, or a longer text.", nameof(text));
-        }
-
         var samples = _vocalist.SpeakText(speechTokens, voice.S3Gen, noise, BehindT3(progress, speechTokens.Length), cancel);
         progress?.Report(new(SynthesisStage.Watermark, 0.98, speechTokens.Length));
         var marked = _watermarker.Mark(samples, SpeechResult.SampleRate);
         progress?.Report(new(SynthesisStage.Done, 1, speechTokens.Length));
         return new SpeechResult(marked, encoded.Tokens.Length, speechTokens, spoken.ReachedLimit) { UnknownCharacters = encoded.UnknownCharacters };
+    }
+
+    /// <summary>Begins to speak a text chunk by chunk, the first chunk as soon as it is made.</summary>
+    /// <param name="text">What is said.</param>
+    /// <param name="voice">Who says it.</param>
+    /// <param name="sampling">How; null for the defaults.</param>
+    /// <param name="chunks">How chunks are cut; null for the defaults.</param>
+    /// <param name="language">Code of the text's language; null for the variant's default.</param>
+    /// <returns>The stream. Speech tokens are those of <see cref="Synthesize"/>; sound is the same but for details, and the
+    /// same sample for sample where the first chunk is all of it.</returns>
+    /// <exception cref="RequestException">The text or a setting cannot be used.</exception>
+    /// <exception cref="VoiceException">The voice is not of the sizes that the model was made for.</exception>
+    public ISpeechStream OpenStream(string text, Voice voice, SamplingOptions? sampling = null, ChunkOptions? chunks = null, string? language = null) =>
+        OpenStream(text, voice, sampling ?? new(), chunks ?? new(), language, _overlaps);
+
+    /// <summary>The same, and <paramref name="overlaps"/> says whether T3 goes on, on a thread of its own, while a chunk is made.</summary>
+    internal ISpeechStream OpenStream(string text, Voice voice, SamplingOptions sampling, ChunkOptions chunks, string? language, bool overlaps)
+    {
+        using var mode = inference_mode();
+        using var scope = NewDisposeScope();
+        chunks.Check();
+        var encoded = _text.Encode(text, language);
+        var seed = sampling.Seed ?? Random.Shared.NextInt64();
+        var noise = new NoiseSource(seed);
+        TokenStream? tokens = null;
+        try
+        {
+            tokens = new TokenStream(_t3, encoded.Tokens, voice.T3, sampling, noise, chunks.LongestRun, _pace);
+            var assembler = new ChunkAssembler(_config, _vocalist, _watermarker, voice.S3Gen, seed, chunks.LeftContext);
+            var plan = ChunkPlan.For(chunks, _pace, assembler.Lag, voice.S3Gen.SpeechTokens.Count);
+            return new SpeechStream(tokens, assembler, Whole, plan, _pace, overlaps, noise)
+            {
+                TextTokens = encoded.Tokens.Length,
+                UnknownCharacters = encoded.UnknownCharacters,
+            };
+        }
+        catch
+        {
+            tokens?.Dispose();
+            noise.Dispose();
+            throw;
+        }
+
+        float[] Whole(IReadOnlyList<int> speechTokens, CancellationToken cancel) => _watermarker.Mark(
+            _vocalist.SpeakText(speechTokens, voice.S3Gen, noise, progress: null, cancel), SpeechResult.SampleRate);
     }
 
     /// <summary>Says a recording again in another voice: its words and their timing stay.</summary>

@@ -8,20 +8,34 @@ namespace Chatterbox;
 /// do before and behind it.</remarks>
 internal sealed class Vocalist(ChatterboxConfig config, S3GenModel s3gen, HiFTGenerator hift)
 {
+    /// <summary>Speech tokens to mel.</summary>
+    public S3GenModel S3Gen { get; } = s3gen;
+
+    /// <summary>Mel to waveform.</summary>
+    public HiFTGenerator HiFT { get; } = hift;
+
     /// <summary>Samples that a speech token becomes.</summary>
-    public int SamplesPerToken => config.S3Gen.Encoder.Upsampling * hift.SamplesPerFrame;
+    public int SamplesPerToken => config.S3Gen.Encoder.Upsampling * HiFT.SamplesPerFrame;
 
     /// <summary>Speaks the sound tokens that T3 made of a text, with the variant's tail, and cut where the variant is.</summary>
     /// <inheritdoc cref="Speak"/>
+    /// <exception cref="RequestException">There are no tokens.</exception>
     public float[] SpeakText(
         IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
+        if (speechTokens.Count == 0)
+        {
+            throw new RequestException("The model ended this text without a sound. Try another seed, or a longer text.", "text");
+        }
+
         using var scope = NewDisposeScope();
         var waveform = Speak([.. speechTokens, .. config.TailTokens], voice, noise, progress, cancel);
         var samples = Samples(FadeIn(waveform));
-        var kept = Math.Max(1, speechTokens.Count + config.TailTokens.Count - config.CutTokens) * SamplesPerToken;
-        return samples[..Math.Min(samples.Length, kept)];
+        return samples[..Math.Min(samples.Length, LengthOf(speechTokens.Count))];
     }
+
+    /// <summary>Most samples that a text's speech tokens become, tail and cut included.</summary>
+    public int LengthOf(int speechTokens) => Math.Max(1, speechTokens + config.TailTokens.Count - config.CutTokens) * SamplesPerToken;
 
     /// <summary>Speaks tokens as they are.</summary>
     /// <param name="speechTokens">What is said, 25 tokens a second.</param>
@@ -35,12 +49,12 @@ internal sealed class Vocalist(ChatterboxConfig config, S3GenModel s3gen, HiFTGe
         IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
         using var scope = NewDisposeScope();
-        var mel = s3gen.Generate(speechTokens, voice, noise, progress, cancel);              // [1, bands, frames]
-        return hift.Generate(mel, noise).MoveToOuterDisposeScope();
+        var mel = S3Gen.Generate(speechTokens, voice, noise, progress, cancel);              // [1, bands, frames]
+        return HiFT.Generate(mel, noise).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc cref="HiFTGenerator.FadeIn"/>
-    public Tensor FadeIn(Tensor samples) => hift.FadeIn(samples);
+    public Tensor FadeIn(Tensor samples) => HiFT.FadeIn(samples);
 
     /// <summary>Samples as numbers.</summary>
     public static float[] Samples(Tensor waveform)

@@ -129,13 +129,15 @@ internal sealed class HiFTGenerator
 
     /// <summary>Silences the first 20 ms of an utterance and fades in over the next 20 ms, where the reference voice's
     /// last sound may spill over.</summary>
-    /// <param name="samples">[rows, samples], from the start of the utterance; any length.</param>
+    /// <param name="samples">[rows, samples]; any length.</param>
+    /// <param name="start">How many samples of the utterance come before them.</param>
     /// <returns>[rows, samples].</returns>
-    public Tensor FadeIn(Tensor samples)
+    public Tensor FadeIn(Tensor samples, long start = 0)
     {
         using var scope = NewDisposeScope();
-        var faded = Math.Min(_fade.shape[0], samples.shape[1]);
-        var head = samples.narrow(1, 0, faded) * _fade.narrow(0, 0, faded);
+        start = Math.Min(start, _fade.shape[0]);
+        var faded = Math.Min(_fade.shape[0] - start, samples.shape[1]);
+        var head = samples.narrow(1, 0, faded) * _fade.narrow(0, start, faded);
         return cat([head, samples.narrow(1, faded, samples.shape[1] - faded)], 1).MoveToOuterDisposeScope();
     }
 

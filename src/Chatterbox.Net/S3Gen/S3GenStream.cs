@@ -17,7 +17,6 @@ internal sealed class S3GenStream : IDisposable
     private readonly int _leftContext;
     private readonly int _upsampling;             // frames a token
     private readonly int _promptFrames;           // of the prompt's tokens
-    private readonly int _extraFrames;            // that the prompt's mel has beyond its tokens; they are the first new tokens'
     private readonly Tensor _promptNoise;         // [frames, bands]
     private readonly FrameNoise _noise;           // of the frames of new tokens
     private Tensor _pending;                      // mel that has been made and is no sound yet, [1, bands, frames]
@@ -31,7 +30,7 @@ internal sealed class S3GenStream : IDisposable
         _leftContext = leftContext;
         _upsampling = config.Encoder.Upsampling;
         _promptFrames = voice.SpeechTokens.Count * _upsampling;
-        _extraFrames = (voice.Mel.Count / config.MelBands) - _promptFrames;
+        ExtraFrames = (voice.Mel.Count / config.MelBands) - _promptFrames;
         var device = model.Flow.Times.device;
         var drawn = new FrameNoise(noise, config.MelBands, device);
         _promptNoise = drawn.From(0, _promptFrames).DetachFromDisposeScope();
@@ -39,6 +38,9 @@ internal sealed class S3GenStream : IDisposable
         _noise = new(noise, config.MelBands, device);
         _pending = zeros([1, config.MelBands, 0], device: device).DetachFromDisposeScope();
     }
+
+    /// <summary>Frames that the prompt's mel has beyond its tokens; the first new tokens have as many fewer.</summary>
+    public int ExtraFrames { get; }
 
     /// <summary>Makes a pass.</summary>
     /// <param name="speechTokens">All speech tokens so far.</param>
@@ -54,10 +56,10 @@ internal sealed class S3GenStream : IDisposable
     {
         _model.Check(speechTokens, _voice);
         using var scope = NewDisposeScope();
-        var firstToken = (int)Math.Max(0, ((from + _extraFrames) / _upsampling) - _leftContext);
+        var firstToken = (int)Math.Max(0, ((from + ExtraFrames) / _upsampling) - _leftContext);
         var heldBack = last ? 0 : _config.Encoder.Lookahead;
         var newFrames = (speechTokens.Count - firstToken - heldBack) * _upsampling;
-        var past = from + _extraFrames - (firstToken * _upsampling);                               // frames of new tokens that are sound
+        var past = from + ExtraFrames - (firstToken * _upsampling);                               // frames of new tokens that are sound
         if (newFrames <= past)
         {
             return zeros([1, _config.MelBands, 0], device: _pending.device).MoveToOuterDisposeScope();
@@ -66,7 +68,7 @@ internal sealed class S3GenStream : IDisposable
         var frames = _promptFrames + newFrames;
         var hidden = _model.Encode([.. _voice.SpeechTokens, .. speechTokens.Skip(firstToken)], complete: last);
         var mu = _model.Project(hidden);                                                           // [1, frames, bands]
-        var promptFrames = firstToken == 0 ? _promptFrames + _extraFrames : _promptFrames;
+        var promptFrames = firstToken == 0 ? _promptFrames + ExtraFrames : _promptFrames;
         var prompt = _model.PadPrompt([.. _voice.Mel.Take(promptFrames * _config.MelBands)], frames);
         var noise = cat([_promptNoise, _noise.From(firstToken * _upsampling, newFrames)]).unsqueeze(0);
         var conditions = new FlowConditions(mu, _model.ProjectSpeaker(_voice.XVector), prompt);

@@ -179,6 +179,8 @@ public class HiFTGeneratorTests(HiFTNetwork network) : IClassFixture<HiFTNetwork
         }
 
         Assert.Equal(0, Close.RelativeError(faded.narrow(0, 0, 700), network.HiFT.FadeIn(ones(1, 700))[0]));
+        Assert.Equal(0, Close.RelativeError(faded.narrow(0, 700, 300), network.HiFT.FadeIn(ones(1, 300), start: 700)[0]));
+        Assert.Equal(0, Close.RelativeError(ones(300), network.HiFT.FadeIn(ones(1, 300), start: 2000)[0]));
     }
 
     [Fact]

@@ -1,0 +1,43 @@
+namespace Chatterbox;
+
+/// <summary>How speech is cut into chunks that come while the rest is still being made.</summary>
+public sealed record ChunkOptions
+{
+    /// <summary>Speech tokens in the first chunk, 25 a second, 1 to 1000; each chunk behind it has twice as many, up to
+    /// <see cref="MostTokens"/>. Null lets the sizes follow from how fast the model has been: the smallest first chunk with
+    /// which playback does not starve, and the largest that come in time behind it. Then the same seed gives the same
+    /// words and timing, but details of sound depend on the sizes.</summary>
+    public int? FirstTokens { get; init; }
+
+    /// <summary>Most speech tokens in a chunk, 1 to 1000.</summary>
+    public int MostTokens { get; init; } = 128;
+
+    /// <summary>Speech tokens of the past that S3Gen sees beside the voice's prompt, 0 to 4096. More come closer to speech
+    /// that is made in one piece, fewer are faster; no chunk takes longer for what lies before them.</summary>
+    public int LeftContext { get; init; } = 100;
+
+    /// <summary>Streams that take turns on the model, this one included: the sizes leave them their time.</summary>
+    public int Sharers { get; init; } = 1;
+
+    /// <summary>Ends speech that says the same token more often than this in a row; null lets it go on.</summary>
+    public int? LongestRun { get; init; }
+
+    /// <summary>Refuses values out of range.</summary>
+    /// <exception cref="RequestException">One is.</exception>
+    internal void Check()
+    {
+        Check(FirstTokens, nameof(FirstTokens), 1, 1000);
+        Check(MostTokens, nameof(MostTokens), 1, 1000);
+        Check(LeftContext, nameof(LeftContext), 0, 4096);
+        Check(Sharers, nameof(Sharers), 1, int.MaxValue);
+        Check(LongestRun, nameof(LongestRun), 1, int.MaxValue);
+    }
+
+    private static void Check(int? value, string name, int low, int high)
+    {
+        if (value < low || value > high)
+        {
+            throw new RequestException($"{name} is {value}; it must be from {low} to {high}.", name);
+        }
+    }
+}

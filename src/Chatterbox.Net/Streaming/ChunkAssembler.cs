@@ -1,0 +1,88 @@
+using Chatterbox.HiFT;
+using Chatterbox.S3Gen;
+using Chatterbox.Watermark;
+
+namespace Chatterbox.Streaming;
+
+/// <summary>The speech tokens of an utterance so far to its next piece of watermarked sound: what
+/// <see cref="Vocalist.SpeakText"/> and the watermark do at once, piece by piece.</summary>
+internal sealed class ChunkAssembler : IDisposable
+{
+    // The whole draws mel's noise and the source's from one stream, in an order that needs the number of frames. Here each
+    // has a stream of its own.
+    private const long MelSeed = 0x536F_7571;
+    private const long SourceSeed = 0x4869_4654;
+
+    private readonly ChatterboxConfig _config;
+    private readonly Vocalist _vocalist;
+    private readonly S3GenPrompt _voice;
+    private readonly int _leftContext;
+    private readonly NoiseSource _melNoise;
+    private readonly NoiseSource _sourceNoise;
+    private readonly S3GenStream _mel;
+    private readonly HiFTStream _waveform;
+    private readonly PerthStream _marked;
+
+    /// <param name="config">The variant.</param>
+    /// <param name="vocalist">Makes the sound.</param>
+    /// <param name="watermarker">Marks it.</param>
+    /// <param name="voice">Who speaks.</param>
+    /// <param name="seed">The request's seed.</param>
+    /// <param name="leftContext">Tokens of the past that a pass of S3Gen sees beside the prompt.</param>
+    public ChunkAssembler(ChatterboxConfig config, Vocalist vocalist, PerthWatermarker watermarker, S3GenPrompt voice, long seed, int leftContext)
+    {
+        _config = config;
+        _vocalist = vocalist;
+        _voice = voice;
+        _leftContext = leftContext;
+        _melNoise = new(seed ^ MelSeed);
+        _sourceNoise = new(seed ^ SourceSeed);
+        _mel = vocalist.S3Gen.OpenStream(voice, _melNoise, leftContext);
+        _waveform = vocalist.HiFT.OpenStream(_sourceNoise);
+        _marked = watermarker.OpenStream(SpeechResult.SampleRate);
+    }
+
+    /// <summary>Speech tokens that have to follow one before all of it can be heard, unless the speech ends.</summary>
+    public int Lag
+    {
+        get
+        {
+            var samples = ((_vocalist.HiFT.Lookahead + _mel.ExtraFrames) * _vocalist.HiFT.SamplesPerFrame) + _marked.Lookahead;
+            return _config.S3Gen.Encoder.Lookahead + ((samples + _vocalist.SamplesPerToken - 1) / _vocalist.SamplesPerToken);
+        }
+    }
+
+    /// <summary>Makes the next piece.</summary>
+    /// <param name="speechTokens">All tokens of the text so far.</param>
+    /// <param name="last">True where no token follows.</param>
+    /// <param name="cancel">Looked at before each step of the flow.</param>
+    /// <returns>Samples at 24 kHz; none if too few tokens have come.</returns>
+    public float[] Next(IReadOnlyList<int> speechTokens, bool last, CancellationToken cancel)
+    {
+        using var scope = NewDisposeScope();
+        IReadOnlyList<int> said = last ? [.. speechTokens, .. _config.TailTokens] : speechTokens;
+        var made = _waveform.Frames * _vocalist.HiFT.SamplesPerFrame;
+        var mel = _mel.Next(said, _waveform.Frames, last, cancel);
+        var samples = Vocalist.Samples(_vocalist.HiFT.FadeIn(_waveform.Next(mel, last), made));
+        var kept = last ? Math.Min(samples.Length, _vocalist.LengthOf(speechTokens.Count) - made) : samples.Length;
+        return _marked.Next(samples.AsSpan(0, (int)kept), last);
+    }
+
+    /// <summary>Tokens that the next pass goes over: the prompt's, some of the past, and what is no sound yet.</summary>
+    /// <param name="speechTokens">How many tokens there are so far.</param>
+    public int PassTokens(int speechTokens)
+    {
+        var past = (int)_waveform.Frames / _config.S3Gen.Encoder.Upsampling;
+        return _voice.SpeechTokens.Count + Math.Min(past, _leftContext) + speechTokens - past;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _mel.Dispose();
+        _waveform.Dispose();
+        _marked.Dispose();
+        _melNoise.Dispose();
+        _sourceNoise.Dispose();
+    }
+}
