@@ -174,7 +174,7 @@ public sealed class ChatterboxModel : ISpeechModel
         TokenStream? tokens = null;
         try
         {
-            tokens = new TokenStream(_t3, encoded.Tokens, voice.T3, sampling, noise, chunks.LongestRun, _pace);
+            tokens = new TokenStream(_t3, encoded.Tokens, voice.T3, sampling, noise, chunks.EndsWhenStuck, _pace);
             var assembler = new ChunkAssembler(_config, _vocalist, _watermarker, voice.S3Gen, seed, chunks.LeftContext);
             var plan = ChunkPlan.For(chunks, _pace, assembler.Lag, voice.S3Gen.SpeechTokens.Count);
             return new SpeechStream(tokens, assembler, Whole, plan, _pace, overlaps, noise)

@@ -19,8 +19,8 @@ public sealed record ChunkOptions
     /// <summary>Streams that take turns on the model, this one included: the sizes leave them their time.</summary>
     public int Sharers { get; init; } = 1;
 
-    /// <summary>Ends speech that says the same token more often than this in a row; null lets it go on.</summary>
-    public int? LongestRun { get; init; }
+    /// <summary>Whether speech ends that says the same few tokens over and over, for longer than anybody speaks.</summary>
+    public bool EndsWhenStuck { get; init; }
 
     /// <summary>Refuses values out of range.</summary>
     /// <exception cref="RequestException">One is.</exception>
@@ -30,7 +30,6 @@ public sealed record ChunkOptions
         Check(MostTokens, nameof(MostTokens), 1, 1000);
         Check(LeftContext, nameof(LeftContext), 0, 4096);
         Check(Sharers, nameof(Sharers), 1, int.MaxValue);
-        Check(LongestRun, nameof(LongestRun), 1, int.MaxValue);
     }
 
     private static void Check(int? value, string name, int low, int high)

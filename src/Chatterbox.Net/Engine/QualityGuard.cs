@@ -1,3 +1,5 @@
+using Chatterbox.Streaming;
+
 namespace Chatterbox.Engine;
 
 /// <summary>
@@ -18,9 +20,6 @@ internal static class QualityGuard
     private const int LongestEnd = SpeechResult.SampleRate / 2;
     private const int KeptEnd = SpeechResult.SampleRate / 5;
 
-    private const int LongestRepetition = 3 * SpeechResult.TokensPerSecond; // a vowel that is held is shorter
-    private const int LongestCycle = SpeechResult.TokensPerSecond / 2; // a syllable or two
-
     /// <summary>Speaks a piece.</summary>
     /// <param name="text">The piece.</param>
     /// <param name="sampling">How; the seed is set.</param>
@@ -28,7 +27,7 @@ internal static class QualityGuard
     /// <returns>The speech, and what was done to it; null if nothing.</returns>
     public static (SpeechResult Speech, string? Repair) Speak(string text, SamplingOptions sampling, Func<SamplingOptions, SpeechResult> speak)
     {
-        sampling = sampling with { MaxSpeechTokens = Math.Min(sampling.MaxSpeechTokens ?? DefaultMostTokens, Budget(text)) };
+        sampling = Limit(text, sampling);
         var speech = speak(sampling);
         string? repair = null;
         if (FaultOf(speech) is { } fault)
@@ -39,14 +38,25 @@ internal static class QualityGuard
             speech = secondFault is null || second.Samples.Length < speech.Samples.Length ? second : speech;
         }
 
-        var heard = HeardSamples(speech);
-        if (speech.Samples.Length - heard > LongestEnd)
+        var kept = TrimEnd(speech.Samples);
+        if (kept.Length < speech.Samples.Length)
         {
-            speech = speech with { Samples = speech.Samples[..(heard + KeptEnd)] };
+            speech = speech with { Samples = kept };
             repair = repair is null ? "silent end trimmed" : $"{repair}; silent end trimmed";
         }
 
         return (speech, repair);
+    }
+
+    /// <summary>Limits speech to what a text can need.</summary>
+    public static SamplingOptions Limit(string text, SamplingOptions sampling) =>
+        sampling with { MaxSpeechTokens = Math.Min(sampling.MaxSpeechTokens ?? DefaultMostTokens, Budget(text)) };
+
+    /// <summary>Samples without most of a long silence at their end.</summary>
+    public static float[] TrimEnd(float[] samples)
+    {
+        var heard = HeardSamples(samples);
+        return samples.Length - heard > LongestEnd ? samples[..(heard + KeptEnd)] : samples;
     }
 
     /// <summary>Most speech tokens that a text can need. Ideographs, kana and Hangul are whole syllables, so they count for more.</summary>
@@ -55,17 +65,17 @@ internal static class QualityGuard
     /// <summary>What is wrong up to the last sound: the silence behind it is only trimmed.</summary>
     private static string? FaultOf(SpeechResult speech)
     {
-        var heard = HeardSamples(speech);
-        var tokens = speech.SpeechTokens.Take((heard + SpeechResult.SamplesPerToken - 1) / SpeechResult.SamplesPerToken).ToArray();
+        var heard = HeardSamples(speech.Samples);
+        var tokens = speech.SpeechTokens.Take((heard + SpeechResult.SamplesPerToken - 1) / SpeechResult.SamplesPerToken);
         return heard == 0 ? "nothing but silence"
             : HasLongSilence(speech.Samples.AsSpan(0, heard)) ? "long silence"
-            : IsStuck(tokens) ? "the same sound over and over"
+            : tokens.Any(new RepetitionMeter().Hear) ? "the same sound over and over"
             : speech.ReachedLimit ? "more speech than the text needs"
             : null;
     }
 
     /// <summary>Samples up to the last that can be heard.</summary>
-    private static int HeardSamples(SpeechResult speech) => Array.FindLastIndex(speech.Samples, sample => MathF.Abs(sample) >= Silent) + 1;
+    private static int HeardSamples(float[] samples) => Array.FindLastIndex(samples, sample => MathF.Abs(sample) >= Silent) + 1;
 
     private static bool HasLongSilence(ReadOnlySpan<float> samples)
     {
@@ -76,25 +86,6 @@ internal static class QualityGuard
             if (silent > LongestSilence)
             {
                 return true;
-            }
-        }
-
-        return false;
-    }
-
-    /// <summary>Whether a token, or a short cycle of tokens, is repeated for longer than anybody speaks.</summary>
-    private static bool IsStuck(ReadOnlySpan<int> tokens)
-    {
-        for (var cycle = 1; cycle <= LongestCycle; cycle++)
-        {
-            var repeated = cycle;
-            for (var i = cycle; i < tokens.Length; i++)
-            {
-                repeated = tokens[i] == tokens[i - cycle] ? repeated + 1 : cycle;
-                if (repeated > LongestRepetition)
-                {
-                    return true;
-                }
             }
         }
 

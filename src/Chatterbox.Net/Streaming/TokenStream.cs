@@ -7,13 +7,12 @@ namespace Chatterbox.Streaming;
 internal sealed class TokenStream : IDisposable
 {
     private readonly T3Config _config;
-    private readonly int? _longestRun;
+    private readonly RepetitionMeter? _repetition;
     private readonly ChunkPace _pace;
     private readonly T3Decoder _decoder;
     private readonly T3Sequence _sequence;
     private readonly List<int> _spoken = [];
     private int _drawn;
-    private int _run;                        // times that the last token has been drawn in a row
     private bool _isStuck;
 
     /// <param name="model">Makes the tokens.</param>
@@ -21,14 +20,14 @@ internal sealed class TokenStream : IDisposable
     /// <param name="voice">Who says it.</param>
     /// <param name="sampling">How tokens are chosen.</param>
     /// <param name="noise">The request's random numbers; stays the caller's.</param>
-    /// <param name="longestRun">How often the same token may be drawn in a row; null for any number of times.</param>
+    /// <param name="endsWhenStuck">Whether speech ends that says the same over and over.</param>
     /// <param name="pace">Told how fast it goes.</param>
     /// <exception cref="RequestException">The text or a setting cannot be used.</exception>
     /// <exception cref="VoiceException">The voice is not of the sizes that the model was made for.</exception>
-    public TokenStream(T3Model model, IReadOnlyList<int> textTokens, T3Prompt voice, SamplingOptions sampling, NoiseSource noise, int? longestRun, ChunkPace pace)
+    public TokenStream(T3Model model, IReadOnlyList<int> textTokens, T3Prompt voice, SamplingOptions sampling, NoiseSource noise, bool endsWhenStuck, ChunkPace pace)
     {
         _config = model.Config;
-        _longestRun = longestRun;
+        _repetition = endsWhenStuck ? new() : null;
         _pace = pace;
         _decoder = new T3Decoder(model);
         try
@@ -75,9 +74,8 @@ internal sealed class TokenStream : IDisposable
 
     private void Take(int token)
     {
-        _run = _drawn > 0 && token == _sequence.SpeechTokens[^2] ? _run + 1 : 1;
-        _isStuck = _run > _longestRun;
         _drawn++;
+        _isStuck = _repetition?.Hear(token) ?? false;
         _spoken.AddRange(_config.SpeechCodesOf([token]));
     }
 }

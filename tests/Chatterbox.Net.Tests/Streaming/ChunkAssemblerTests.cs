@@ -10,7 +10,7 @@ public sealed class ChunkAssemblerTests
     public void Sound_stays_behind_the_tokens_by_the_lag_and_ends_with_them(string model)
     {
         using var tiny = new TinyVocalist(model);
-        using var assembler = tiny.Open(seed: 1, leftContext: 20);
+        using var assembler = tiny.Speak(seed: 1, leftContext: 20);
         var tokens = tiny.Tokens(1, 40);
         Assert.Empty(assembler.Next(tokens[..(assembler.Lag - 1)], last: false, CancellationToken.None));
         var made = 0;
@@ -66,7 +66,7 @@ public sealed class ChunkAssemblerTests
     public void Chunks_of_40_s_of_speech_cost_no_more_for_what_lies_before_them()
     {
         using var tiny = new TinyVocalist("tiny-turbo");
-        using var assembler = tiny.Open(seed: 1, leftContext: 50);
+        using var assembler = tiny.Speak(seed: 1, leftContext: 50);
         var tokens = tiny.Tokens(3, 1000);
         var (passes, tensors, made) = (new HashSet<int>(), new HashSet<long>(), 0);
         for (var known = 50; known < 1000; known += 50)

@@ -22,7 +22,7 @@ public sealed class SeamTests
         var (joins, passes) = (new List<Speech>(), new List<Speech>());
         for (var text = 0; text < Texts; text++)
         {
-            using var assembler = tiny.Open(seed: text, leftContext: 25);
+            using var assembler = tiny.Speak(seed: text, leftContext: 25);
             var tokens = tiny.Tokens(text, 60);
             var (samples, ends) = (new List<float>(), new List<int>());
             int[] known = [25, 31, 43];
@@ -50,7 +50,7 @@ public sealed class SeamTests
             var (samples, ends) = (new List<float>(), new List<int>());
             foreach (var piece in tiny.Tokens(text, 60).Chunk(20))
             {
-                using var alone = tiny.Open(seed: text, leftContext: 0);
+                using var alone = tiny.Speak(seed: text, leftContext: 0);
                 samples.AddRange(alone.Next(piece, last: true, CancellationToken.None).AsSpan(0, 20 * SamplesPerToken));
                 ends.Add(samples.Count);
             }

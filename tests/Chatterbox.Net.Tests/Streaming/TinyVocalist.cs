@@ -18,9 +18,10 @@ internal sealed class TinyVocalist : IDisposable
         var checkpoint = Checkpoint.Open(TinyCheckpoint.FolderOf(model), variant: null, watermarkFile: null);
         Config = checkpoint.Config;
         Voice = checkpoint.ReadVoice()!;
-        T3 = new(Config.T3, Keep(checkpoint.OpenT3(CPU, ScalarType.Float32)), TorchOps.Plain);
-        Vocalist = new(Config, Keep(checkpoint.OpenS3Gen(CPU)), TorchOps.Plain);
-        Watermarker = new(Config.Watermark, Keep(checkpoint.OpenWatermark(CPU)));
+        T3 = new(Config.T3, Open(checkpoint.T3Path), TorchOps.Plain);
+        var s3gen = new S3GenNetworks(Config, Open(checkpoint.S3GenPath), TorchOps.Plain);
+        Vocalist = new(Config, s3gen.S3Gen, s3gen.HiFT);
+        Watermarker = new(Config.Watermark, Open(checkpoint.WatermarkPath));
     }
 
     public ChatterboxConfig Config { get; }
@@ -33,7 +34,7 @@ internal sealed class TinyVocalist : IDisposable
 
     public PerthWatermarker Watermarker { get; }
 
-    public ChunkAssembler Open(long seed, int leftContext) => new(Config, Vocalist, Watermarker, Voice.S3Gen, seed, leftContext);
+    public ChunkAssembler Speak(long seed, int leftContext) => new(Config, Vocalist, Watermarker, Voice.S3Gen, seed, leftContext);
 
     /// <summary>Speech tokens as if of some text.</summary>
     public int[] Tokens(int seed, int count)
@@ -48,9 +49,9 @@ internal sealed class TinyVocalist : IDisposable
         _mode.Dispose();
     }
 
-    private WeightScope Keep(WeightStore store)
+    private WeightScope Open(string file)
     {
-        _stores.Add(store);
-        return store.Root;
+        _stores.Add(new WeightStore(Checkpoint.OpenFile(file)));
+        return _stores[^1].Root;
     }
 }

@@ -1,4 +1,6 @@
 using Chatterbox.Streaming;
+using Chatterbox.T3;
+using Chatterbox.Tests.T3;
 
 namespace Chatterbox.Tests.Streaming;
 
@@ -13,7 +15,7 @@ public sealed class TokenStreamTests : IDisposable
     {
         using var same = new NoiseSource(1);
         var whole = _tiny.Config.T3.SpeechCodesOf(_tiny.T3.Generate(Text, _tiny.Voice.T3, new(), same).SpeechTokens);
-        using var stream = Open(new(), longestRun: null);
+        using var stream = Open();
         stream.Generate(5, CancellationToken.None);
         Assert.Equal(whole[..5], stream.Spoken);
         Assert.False(stream.Finished);
@@ -26,21 +28,32 @@ public sealed class TokenStreamTests : IDisposable
         Assert.Equal(same.Normal([4]).data<float>().ToArray(), _noise.Normal([4]).data<float>().ToArray());
     }
 
-    [Fact]
-    public void Speech_that_is_stuck_on_a_token_ends()
+    [Theory, InlineData(1, 75), InlineData(3, 75), InlineData(12, 75), InlineData(13, 500)]
+    public void Speech_is_stuck_once_a_short_cycle_has_lasted_for_3_s(int cycle, int tokens)
     {
-        // The likeliest tokens of this text begin with one that is said once, and one that is said three times.
-        SamplingOptions likeliest = new() { Temperature = 0, RepetitionPenalty = 1 };
-        using var free = Open(likeliest, longestRun: 3);
-        free.Generate(10, CancellationToken.None);
-        Assert.Equal(3, free.Spoken.Skip(1).TakeWhile(token => token == free.Spoken[1]).Count());
-        Assert.False(free.Finished);
+        var meter = new RepetitionMeter();
+        int[] before = [.. Enumerable.Range(1000, 200)];
+        Assert.DoesNotContain(before, meter.Hear);
+        Assert.DoesNotContain(Enumerable.Range(0, tokens).Select(i => i % cycle), meter.Hear);
+        Assert.Equal(cycle <= 12, meter.Hear(tokens % cycle));
+    }
 
-        using var held = Open(likeliest, longestRun: 2);
-        held.Generate(10, CancellationToken.None);
-        Assert.Equal(free.Spoken.Take(4), held.Spoken);
-        Assert.True(held.Finished);
-        Assert.True(held.ReachedLimit);
+    [Fact]
+    public void Speech_that_is_stuck_ends_as_at_a_limit()
+    {
+        // A head that gives its biases alone says the same token for ever.
+        var config = TinyT3.Gpt2Config with { MaxSpeechTokens = 200, Backbone = new Gpt2Config(Layers: 2, HiddenSize: 16, Heads: 2, MlpSize: 24) { Positions = 300 } };
+        using var tiny = TinyT3.Gpt2(config, name => name == "speech_head.weight" ? 0 : 1);
+        SamplingOptions likeliest = new() { Temperature = 0, RepetitionPenalty = 1, MaxSpeechTokens = 200 };
+        foreach (var (endsWhenStuck, tokens) in new[] { (true, 76), (false, 200) })
+        {
+            using var stream = new TokenStream(tiny.Model, TinyT3.Text, TinyT3.Voice, likeliest, _noise, endsWhenStuck, new ChunkPace());
+            stream.Generate(int.MaxValue, CancellationToken.None);
+            Assert.Equal(tokens, stream.Spoken.Count);
+            Assert.Single(stream.Spoken.Distinct());
+            Assert.True(stream.Finished);
+            Assert.True(stream.ReachedLimit);
+        }
     }
 
     public void Dispose()
@@ -49,6 +62,5 @@ public sealed class TokenStreamTests : IDisposable
         _tiny.Dispose();
     }
 
-    private TokenStream Open(SamplingOptions sampling, int? longestRun) =>
-        new(_tiny.T3, Text, _tiny.Voice.T3, sampling, _noise, longestRun, new ChunkPace());
+    private TokenStream Open() => new(_tiny.T3, Text, _tiny.Voice.T3, new(), _noise, endsWhenStuck: false, new ChunkPace());
 }
