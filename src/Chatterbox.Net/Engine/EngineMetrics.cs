@@ -53,15 +53,15 @@ public sealed class EngineMetrics
     /// <summary>A request's turn has come.</summary>
     internal void Began(TimeSpan waited) => _wait.Record(waited.TotalSeconds, _tags);
 
-    /// <summary>A piece has been made.</summary>
-    internal void Spoke(SpeechResult speech, TimeSpan taken)
+    /// <summary>A piece has been spoken.</summary>
+    internal void Spoke(int samples, int textTokens, int speechTokens, TimeSpan taken)
     {
-        Made(speech.Samples.Length, taken);
-        _speechTokens.Add(speech.SpeechTokens.Count, _tags);
-        _textTokens.Add(speech.TextTokens, _tags);
+        Made(samples, taken);
+        _speechTokens.Add(speechTokens, _tags);
+        _textTokens.Add(textTokens, _tags);
         if (taken > TimeSpan.Zero)
         {
-            _tokenRate.Record(speech.SpeechTokens.Count / taken.TotalSeconds, _tags);
+            _tokenRate.Record(speechTokens / taken.TotalSeconds, _tags);
         }
     }
 

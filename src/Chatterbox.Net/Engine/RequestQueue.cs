@@ -1,8 +1,8 @@
 namespace Chatterbox.Engine;
 
 /// <summary>
-/// Who is served next: clients take turns, a client's requests follow each other, a turn is one piece. No threads, no
-/// clock, no models.
+/// Who is served next: clients take turns, a client's requests follow each other, a turn is one piece or chunk. No threads,
+/// no clock, no models.
 /// </summary>
 /// <typeparam name="TRequest">A request.</typeparam>
 internal sealed class RequestQueue<TRequest>
@@ -30,19 +30,31 @@ internal sealed class RequestQueue<TRequest>
     }
 
     /// <summary>Takes out the request whose turn it is, or null. Its client's turn is over: the client goes to the end of the round.</summary>
-    public TRequest? Take()
+    /// <param name="rank">How far down the line a client's next request stands; equals keep the order of the round. Null
+    /// where it is not to be taken now.</param>
+    public TRequest? Take(Func<TRequest, double?> rank)
     {
-        if (_clients.First is not { } first)
+        LinkedListNode<(string Client, Queue<TRequest> Requests)>? next = null;
+        double best = double.PositiveInfinity;
+        for (var node = _clients.First; node is not null; node = node.Next)
+        {
+            if (rank(node.Value.Requests.Peek()) is { } at && at < best)
+            {
+                (next, best) = (node, at);
+            }
+        }
+
+        if (next is null)
         {
             return null;
         }
 
-        _clients.RemoveFirst();
-        var request = first.Value.Requests.Dequeue();
+        _clients.Remove(next);
+        var request = next.Value.Requests.Dequeue();
         Count--;
-        if (first.Value.Requests.Count > 0)
+        if (next.Value.Requests.Count > 0)
         {
-            _clients.AddLast(first.Value);
+            _clients.AddLast(next.Value);
         }
 
         return request;

@@ -14,6 +14,7 @@ public sealed class SpeechEngine : ISpeechEngine
     private readonly ILogger<SpeechEngine> _logger;
     private readonly TimeProvider _time;
     private readonly EngineMetrics? _metrics;
+    private readonly Turn _turn;
     private readonly RequestQueue<SpeechSequence> _queue = new();
     private readonly HashSet<SpeechSequence> _speaking = [];
     private readonly Queue<Errand> _errands = new();
@@ -24,6 +25,7 @@ public sealed class SpeechEngine : ISpeechEngine
     private EngineState _state = EngineState.Loading;
     private int _loaded;
     private double? _secondsPerCharacter;
+    private TimeSpan _longestTurn;              // of late
 
     /// <summary>Starts one thread for each model and begins to load them.</summary>
     /// <param name="models">Loads a model; called once on each thread.</param>
@@ -38,6 +40,7 @@ public sealed class SpeechEngine : ISpeechEngine
         _logger = logger;
         _time = time ?? TimeProvider.System;
         _metrics = metrics;
+        _turn = new Turn(options, logger, _time, metrics, Measure);
         _workers = models.Count;
         _workersEnded = Task.WhenAll(models.Select((load, i) => RunOnThread($"speech model {i}", () => Work(load))));
     }
@@ -158,7 +161,7 @@ public sealed class SpeechEngine : ISpeechEngine
         {
             model = load();
             OnLoaded();
-            while (NextTurn() is { } turn)
+            while (NextTurn(model) is { } turn)
             {
                 turn(model);
             }
@@ -214,7 +217,7 @@ public sealed class SpeechEngine : ISpeechEngine
 
     /// <summary>Waits for something to do.</summary>
     /// <returns>An errand or a piece to speak; null when the engine has stopped and nothing is left.</returns>
-    private Action<ISpeechModel>? NextTurn()
+    private Action<ISpeechModel>? NextTurn(ISpeechModel model)
     {
         while (true)
         {
@@ -225,10 +228,12 @@ public sealed class SpeechEngine : ISpeechEngine
                     return errand.Run;
                 }
 
-                if (_queue.Take() is { } sequence)
+                if (_queue.Take(sequence => RankFor(model, sequence)) is { } sequence)
                 {
                     _speaking.Add(sequence);
-                    return model => Speak(model, sequence);
+                    var streams = _queue.All.Concat(_speaking).Count(s => s.IsStream || s == sequence);
+                    var sharers = (streams + _workers - 1) / _workers;
+                    return _ => Speak(model, sequence, sharers);
                 }
 
                 if (_state == EngineState.Stopping)
@@ -241,26 +246,27 @@ public sealed class SpeechEngine : ISpeechEngine
         }
     }
 
-    private void Speak(ISpeechModel model, SpeechSequence sequence)
+    /// <summary>The first in line of those that this model can serve: what a model has begun is its own. Those that have left
+    /// come first of all, to make room.</summary>
+    private double? RankFor(ISpeechModel model, SpeechSequence sequence) =>
+        sequence.Work is { } work && work.Model != model ? null
+        : sequence.Ended.IsCancellationRequested ? double.NegativeInfinity
+        : TurnOrder.Rank(sequence.PlaybackLeft, _longestTurn);
+
+    private void Speak(ISpeechModel model, SpeechSequence sequence, int sharers)
     {
         if (!sequence.HasBegun)
         {
             _metrics?.Began(sequence.Age);
         }
 
-        var piece = sequence.Begin();
+        var (piece, started) = (sequence.Begin(), _time.GetTimestamp());
         SpeechEvent happened;
         using var trace = EngineMetrics.Trace(sequence.Trace, piece, sequence.Request.CharactersOf(piece));
         try
         {
-            var voice = sequence.Request.Voice ?? model.BuiltInVoice
-                ?? throw new VoiceException("The model has no voice of its own. Send a request with a voice made from a recording.");
-            happened = sequence.Request switch
-            {
-                SpeechRequest request => Speak(model, request, piece, voice, sequence.Ended),
-                ConversionRequest request => Convert(model, request, voice, sequence),
-                _ => throw new NotSupportedException($"The engine does not know requests of type {sequence.Request.GetType()}."),
-            };
+            sequence.Ended.ThrowIfCancellationRequested();
+            happened = _turn.Take(model, sequence, sharers);
         }
         catch (OperationCanceledException) when (sequence.Ended.IsCancellationRequested)
         {
@@ -269,6 +275,7 @@ public sealed class SpeechEngine : ISpeechEngine
         }
         catch (Exception e)
         {
+            sequence.EndWork();
             _logger.LogWarning(e, "Piece {Piece} of request {Request} could not be spoken", piece + 1, sequence.Request.Name);
             happened = new PieceFailed(piece, e);
         }
@@ -281,6 +288,8 @@ public sealed class SpeechEngine : ISpeechEngine
 
         lock (_gate)
         {
+            var taken = _time.GetElapsedTime(started);
+            _longestTurn = taken > _longestTurn ? taken : (0.9 * _longestTurn) + (0.1 * taken);
             _speaking.Remove(sequence);
             _queue.PutBack(sequence.Request.Client, sequence);
         }
@@ -291,47 +300,23 @@ public sealed class SpeechEngine : ISpeechEngine
         }
     }
 
-    private AudioChunk Speak(ISpeechModel model, SpeechRequest request, int piece, Voice voice, CancellationToken ended)
-    {
-        var (text, started) = (request.Pieces[piece], _time.GetTimestamp());
-        SpeechResult Synthesize(SamplingOptions options) => model.Synthesize(text, voice, options, request.Language, progress: null, ended);
-        var sampling = request.SamplingOf(piece);
-        var (speech, repair) = _options.GuardQuality ? QualityGuard.Speak(text, sampling, Synthesize) : (Synthesize(sampling), null);
-        if (repair is not null)
-        {
-            _logger.LogInformation("Piece {Piece} of request {Request}: {Repair}", piece + 1, request.Name, repair);
-        }
-
-        if (speech.UnknownCharacters.Count > 0)
-        {
-            _logger.LogWarning("Piece {Piece} of request {Request} has characters that the model does not know: {Characters}", piece + 1, request.Name, string.Join(' ', speech.UnknownCharacters));
-        }
-
-        var taken = _time.GetElapsedTime(started);
-        Measure(text.Length, taken);
-        _metrics?.Spoke(speech, taken);
-        return new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens.Count) { Repair = repair, UnknownCharacters = speech.UnknownCharacters };
-    }
-
-    /// <summary>The next stretch of a recording; then it is another client's turn.</summary>
-    private AudioChunk Convert(ISpeechModel model, ConversionRequest request, Voice voice, SpeechSequence sequence)
-    {
-        var started = _time.GetTimestamp();
-        var conversion = sequence.Conversion ??= model.BeginConversion(request.Recording, voice, request.Seed);
-        var samples = conversion.ConvertNext(progress: null, sequence.Ended);
-        _metrics?.Made(samples.Length, _time.GetElapsedTime(started));
-        return new AudioChunk(Piece: 0, samples, conversion.IsOver, TextTokens: 0, conversion.IsOver ? conversion.SpeechTokens.Count : 0);
-    }
-
+    /// <summary>Takes a request whose caller has left, or whose time is up, out of the queue. What a model has begun of it
+    /// stays for the model's thread to end, but the caller need not wait for that.</summary>
     private void LeaveQueue(SpeechSequence sequence)
     {
-        bool waited;
+        bool waited, hasWork;
         lock (_gate)
         {
-            waited = _queue.RemoveWhere(s => s == sequence).Count > 0;
+            hasWork = _queue.All.Contains(sequence) && sequence.Work is not null;
+            waited = !hasWork && _queue.RemoveWhere(s => s == sequence).Count > 0;
         }
 
-        if (waited)
+        if (hasWork)
+        {
+            sequence.FailAsEnded();
+            _work.Release();
+        }
+        else if (waited)
         {
             End(sequence, s => s.FailAsEnded());
         }

@@ -31,7 +31,7 @@ public abstract record EngineRequest
 /// <summary>A text to be spoken.</summary>
 public sealed record SpeechRequest : EngineRequest
 {
-    /// <summary>What to say, in pieces that are spoken one by one (sentences, usually). Each is a unit of progress, of failure and of fairness.</summary>
+    /// <summary>What to say, in pieces that are spoken one by one (sentences, usually). Each is a unit of progress and of failure, and, unless chunks are asked for, of fairness.</summary>
     public required IReadOnlyList<string> Pieces { get; init; }
 
     /// <summary>How speech tokens are chosen. Piece i uses seed + i, so that a piece does not depend on the others.</summary>
@@ -39,6 +39,10 @@ public sealed record SpeechRequest : EngineRequest
 
     /// <summary>Language code for models that speak several; null lets the model decide.</summary>
     public string? Language { get; init; }
+
+    /// <summary>How pieces are cut into chunks that come while the rest is being made; null lets each piece come whole. Of
+    /// what goes wrong with a piece, chunks can only be cut short: what has been heard cannot be spoken again.</summary>
+    public ChunkOptions? Chunks { get; init; }
 
     internal override int PieceCount => Pieces.Count;
 
@@ -86,7 +90,7 @@ public sealed record AudioChunk(int Piece, float[] Samples, bool EndsPiece, int 
     public IReadOnlyList<string> UnknownCharacters { get; init; } = [];
 }
 
-/// <summary>A piece could not be spoken; the pieces after it still are.</summary>
+/// <summary>A piece could not be spoken, or not to its end where some chunks of it have come; the pieces after it still are.</summary>
 /// <param name="Piece">Index into <see cref="SpeechRequest.Pieces"/>; 0 for a recording.</param>
 /// <param name="Error">Why.</param>
 public sealed record PieceFailed(int Piece, Exception Error) : SpeechEvent;

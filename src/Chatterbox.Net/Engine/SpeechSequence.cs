@@ -14,6 +14,7 @@ internal sealed class SpeechSequence : IDisposable
     private readonly TimeProvider _time;
     private readonly long _arrived;
     private bool _isOver;
+    private long? _heardAll;
 
     public SpeechSequence(EngineRequest request, double timeoutSeconds, TimeProvider time, CancellationToken caller)
     {
@@ -47,8 +48,15 @@ internal sealed class SpeechSequence : IDisposable
     /// <summary>Characters that have not been spoken yet: the measure of the work left.</summary>
     public int CharactersLeft => Enumerable.Range(NextPiece, Request.PieceCount - NextPiece).Sum(Request.CharactersOf);
 
-    /// <summary>A recording's conversion once it has begun; goes with the request.</summary>
-    public IVoiceConversion? Conversion { get; set; }
+    /// <summary>What a model has begun of the request and goes on with in its next turn; null between pieces.</summary>
+    public OpenWork? Work { get; set; }
+
+    /// <summary>True where the listener hears chunks while others are being made.</summary>
+    public bool IsStream => HasBegun && Request is SpeechRequest { Chunks: not null };
+
+    /// <summary>Time until a listener of a stream has heard all there is; negative where they are waiting. Null where nothing
+    /// has been heard yet, or pieces come whole.</summary>
+    public TimeSpan? PlaybackLeft => _heardAll is { } end ? _time.GetElapsedTime(_time.GetTimestamp(), end) : null;
 
     public IAsyncEnumerable<SpeechEvent> Events => _events.Reader.ReadAllAsync(CancellationToken.None);
 
@@ -60,11 +68,24 @@ internal sealed class SpeechSequence : IDisposable
         return NextPiece;
     }
 
+    /// <summary>Ends what a model has begun, on the model's thread.</summary>
+    public void EndWork()
+    {
+        Work?.Dispose();
+        Work = null;
+    }
+
     /// <summary>Hands over what happened to the piece that was begun.</summary>
     /// <returns>True if more follows; otherwise the request is over.</returns>
     public bool Advance(SpeechEvent last)
     {
         _events.Writer.TryWrite(last);
+        if (IsStream && last is AudioChunk chunk)
+        {
+            var now = _time.GetTimestamp();
+            _heardAll = Math.Max(_heardAll ?? now, now) + (chunk.Samples.Length * _time.TimestampFrequency / SpeechResult.SampleRate);
+        }
+
         NextPiece += last is AudioChunk { EndsPiece: false } ? 0 : 1;
         if (NextPiece < Request.PieceCount)
         {
@@ -102,8 +123,22 @@ internal sealed class SpeechSequence : IDisposable
             _isOver = true;
         }
 
-        Conversion?.Dispose();
+        EndWork();
         _ended.Dispose();
         _deadline.Dispose();
     }
+}
+
+/// <summary>What a model has begun for a request and has not finished. Only the model's thread goes on with it or ends it.</summary>
+/// <param name="Model">The model.</param>
+/// <param name="Doing">A stream or a conversion.</param>
+internal sealed record OpenWork(ISpeechModel Model, IDisposable Doing) : IDisposable
+{
+    /// <summary>Time spent on it.</summary>
+    public TimeSpan Taken { get; set; }
+
+    /// <summary>Samples it has given.</summary>
+    public int Samples { get; set; }
+
+    public void Dispose() => Doing.Dispose();
 }

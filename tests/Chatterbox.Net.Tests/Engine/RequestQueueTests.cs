@@ -13,12 +13,12 @@ public class RequestQueueTests
         queue.Add("a", "a2");
         queue.Add("b", "b1");
 
-        Assert.Equal("a1", queue.Take());
+        Assert.Equal("a1", queue.Take(_ => 0));
         queue.PutBack("a", "a1");
-        Assert.Equal("b1", queue.Take());
-        Assert.Equal("a1", queue.Take());
-        Assert.Equal("a2", queue.Take());
-        Assert.Null(queue.Take());
+        Assert.Equal("b1", queue.Take(_ => 0));
+        Assert.Equal("a1", queue.Take(_ => 0));
+        Assert.Equal("a2", queue.Take(_ => 0));
+        Assert.Null(queue.Take(_ => 0));
     }
 
     [Fact]
@@ -29,7 +29,7 @@ public class RequestQueueTests
         all.ForEach(r => queue.Add(r.Client, r));
 
         var turns = new List<Request>();
-        while (queue.Take() is { } request)
+        while (queue.Take(_ => 0) is { } request)
         {
             turns.Add(request);
             if (--request.Left > 0)
@@ -62,8 +62,8 @@ public class RequestQueueTests
         queue.Add("b", "b1");
         Assert.Equal(["a1", "b1"], queue.RemoveWhere(r => r.EndsWith('1')).Order());
         Assert.Equal(1, queue.Count);
-        Assert.Equal("a2", queue.Take());
-        Assert.Null(queue.Take());
+        Assert.Equal("a2", queue.Take(_ => 0));
+        Assert.Null(queue.Take(_ => 0));
     }
 
     private sealed class Request(string client, int number, int pieces)
