@@ -6,7 +6,8 @@ using Chatterbox.Benchmarks;
 using static Chatterbox.Benchmarks.Report;
 
 // Loads a checkpoint, makes a voice and speaks once, in a fresh process; prints what each took and the peak of memory.
-// Or measures T3 alone, what the service adds to a model's own time, or the memory of several models in one service.
+// Or measures T3 alone, speech by the chunk, what the left context of chunks costs, what the service adds to a model's own
+// time, or the memory of several models in one service.
 switch (args)
 {
     case ["t3", var variant, .. var rest]:
@@ -14,6 +15,12 @@ switch (args)
         return 0;
     case ["voice", var flow, .. var where]:
         VoiceBenchmark.Run(flow, where.FirstOrDefault());
+        return 0;
+    case ["chunks", var folder, .. var rest]:
+        await ChunkBenchmark.Run(folder, rest.FirstOrDefault(), Tokens(rest.Skip(1), 250));
+        return 0;
+    case ["context", var folder, .. var rest]:
+        ContextBenchmark.Run(folder, rest.FirstOrDefault(), Tokens(rest.Skip(1), 500));
         return 0;
     case ["service"]:
         return await ServiceBenchmark.Run();
@@ -24,7 +31,7 @@ switch (args)
     case ["fleet-host", var models]:
         return await FleetBenchmark.Serve(models);
     case { Length: < 1 or > 3 }:
-        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks t3 VARIANT [DEVICE], or: Benchmarks voice VARIANT [DEVICE], or: Benchmarks service, or: Benchmarks fleet MODELS");
+        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks t3 VARIANT [DEVICE], or: Benchmarks voice VARIANT [DEVICE], or: Benchmarks chunks FOLDER [DEVICE] [SPEECH_TOKENS], or: Benchmarks context FOLDER [DEVICE] [SPEECH_TOKENS], or: Benchmarks service, or: Benchmarks fleet MODELS");
         return 2;
 }
 
@@ -53,6 +60,8 @@ foreach (var (stage, seconds) in stages.Seconds)
 
 Print($"peak resident memory at the end: {PeakBytes() / 1e9:0.00} GB");
 return 0;
+
+static int Tokens(IEnumerable<string> rest, int otherwise) => rest.FirstOrDefault() is { } tokens ? int.Parse(tokens, CultureInfo.InvariantCulture) : otherwise;
 
 static long PeakBytes() => Process.GetCurrentProcess().PeakWorkingSet64;
 

@@ -163,7 +163,7 @@ public sealed class SpeechEngine : ISpeechEngine
             OnLoaded();
             while (NextTurn(model) is { } turn)
             {
-                turn(model);
+                turn();
             }
         }
         catch (Exception e) when (model is null)
@@ -217,7 +217,7 @@ public sealed class SpeechEngine : ISpeechEngine
 
     /// <summary>Waits for something to do.</summary>
     /// <returns>An errand or a piece to speak; null when the engine has stopped and nothing is left.</returns>
-    private Action<ISpeechModel>? NextTurn(ISpeechModel model)
+    private Action? NextTurn(ISpeechModel model)
     {
         while (true)
         {
@@ -225,7 +225,7 @@ public sealed class SpeechEngine : ISpeechEngine
             {
                 if (_errands.TryDequeue(out var errand))
                 {
-                    return errand.Run;
+                    return () => errand.Run(model);
                 }
 
                 if (_queue.Take(sequence => RankFor(model, sequence)) is { } sequence)
@@ -233,7 +233,7 @@ public sealed class SpeechEngine : ISpeechEngine
                     _speaking.Add(sequence);
                     var streams = _queue.All.Concat(_speaking).Count(s => s.IsStream || s == sequence);
                     var sharers = (streams + _workers - 1) / _workers;
-                    return _ => Speak(model, sequence, sharers);
+                    return () => Speak(model, sequence, sharers);
                 }
 
                 if (_state == EngineState.Stopping)
