@@ -38,7 +38,11 @@ public interface ISpeechEngine : IAsyncDisposable
 /// <param name="ExpectedWait">Time until its first audio, from what the engine has measured; null before it has.</param>
 /// <param name="Events">What happens to it, once, in order. Ends after the last piece; throws what ended the request early
 /// (<see cref="UnavailableException"/> for a deadline or a stopping engine, <see cref="OperationCanceledException"/> if cancelled).</param>
-public sealed record SpeechJob(int Position, TimeSpan? ExpectedWait, IAsyncEnumerable<SpeechEvent> Events);
+public sealed record SpeechJob(int Position, TimeSpan? ExpectedWait, IAsyncEnumerable<SpeechEvent> Events)
+{
+    /// <summary>Completes when a model has begun with it, so that audio is near, or when it has ended before that.</summary>
+    public Task Begun { get; init; } = Task.CompletedTask;
+}
 
 /// <summary>What an engine is doing.</summary>
 /// <param name="State">Loading, ready, stopping, or failed.</param>

@@ -28,7 +28,16 @@ internal static class QualityGuard
     public static (SpeechResult Speech, string? Repair) Speak(string text, SamplingOptions sampling, Func<SamplingOptions, SpeechResult> speak)
     {
         sampling = Limit(text, sampling);
-        var speech = speak(sampling);
+        return Mend(speak(sampling), sampling, speak);
+    }
+
+    /// <summary>Looks at a piece that has been spoken and that nobody has heard yet.</summary>
+    /// <param name="speech">The piece.</param>
+    /// <param name="sampling">How it was spoken.</param>
+    /// <param name="speak">Has the model speak it again.</param>
+    /// <returns>The speech, and what was done to it; null if nothing.</returns>
+    public static (SpeechResult Speech, string? Repair) Mend(SpeechResult speech, SamplingOptions sampling, Func<SamplingOptions, SpeechResult> speak)
+    {
         string? repair = null;
         if (FaultOf(speech) is { } fault)
         {
@@ -48,12 +57,20 @@ internal static class QualityGuard
         return (speech, repair);
     }
 
+    /// <summary>Looks at the last chunk of a piece of which others have been heard.</summary>
+    /// <returns>The chunk, and what was done to the piece; null if nothing.</returns>
+    public static (SpeechResult Chunk, string? Repair) Cut(SpeechResult chunk)
+    {
+        var kept = TrimEnd(chunk.Samples);
+        return (chunk with { Samples = kept }, chunk.ReachedLimit ? "more speech than the text needs; cut short" : kept.Length < chunk.Samples.Length ? "silent end trimmed" : null);
+    }
+
     /// <summary>Limits speech to what a text can need.</summary>
     public static SamplingOptions Limit(string text, SamplingOptions sampling) =>
         sampling with { MaxSpeechTokens = Math.Min(sampling.MaxSpeechTokens ?? DefaultMostTokens, Budget(text)) };
 
     /// <summary>Samples without most of a long silence at their end.</summary>
-    public static float[] TrimEnd(float[] samples)
+    private static float[] TrimEnd(float[] samples)
     {
         var heard = HeardSamples(samples);
         return samples.Length - heard > LongestEnd ? samples[..(heard + KeptEnd)] : samples;

@@ -91,7 +91,7 @@ public sealed class SpeechEngine : ISpeechEngine
 
         _work.Release();
         sequence.Ended.Register(() => LeaveQueue(sequence));
-        return new SpeechJob(position, wait, sequence.Events);
+        return new SpeechJob(position, wait, sequence.Events) { Begun = sequence.Begun };
     }
 
     /// <inheritdoc/>

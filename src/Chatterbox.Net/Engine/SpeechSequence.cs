@@ -7,6 +7,7 @@ namespace Chatterbox.Engine;
 internal sealed class SpeechSequence : IDisposable
 {
     private readonly Channel<SpeechEvent> _events = Channel.CreateUnbounded<SpeechEvent>(new() { SingleReader = true, SingleWriter = true });
+    private readonly TaskCompletionSource _begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _deadline;
     private readonly CancellationTokenSource _ended;
     private readonly CancellationToken _caller;
@@ -45,6 +46,9 @@ internal sealed class SpeechSequence : IDisposable
 
     public bool HasBegun { get; private set; }
 
+    /// <summary>Completes when the request has begun, or will not.</summary>
+    public Task Begun => _begun.Task;
+
     /// <summary>Characters that have not been spoken yet: the measure of the work left.</summary>
     public int CharactersLeft => Enumerable.Range(NextPiece, Request.PieceCount - NextPiece).Sum(Request.CharactersOf);
 
@@ -65,6 +69,7 @@ internal sealed class SpeechSequence : IDisposable
     public int Begin()
     {
         HasBegun = true;
+        _begun.TrySetResult();
         return NextPiece;
     }
 
@@ -97,7 +102,11 @@ internal sealed class SpeechSequence : IDisposable
     }
 
     /// <summary>Ends the request early: its reader gets the error.</summary>
-    public void Fail(Exception error) => _events.Writer.TryComplete(error);
+    public void Fail(Exception error)
+    {
+        _events.Writer.TryComplete(error);
+        _begun.TrySetResult();
+    }
 
     /// <summary>Ends the request because <see cref="Ended"/> was set, with the reason for it.</summary>
     public void FailAsEnded() => Fail(_caller.IsCancellationRequested || !_deadline.IsCancellationRequested

@@ -34,43 +34,51 @@ internal sealed class Turn(EngineOptions options, ILogger logger, TimeProvider t
         var (text, sampling) = (request.Pieces[piece], request.SamplingOf(piece));
         SpeechResult Synthesize(SamplingOptions options) => model.Synthesize(text, voice, options, request.Language, progress: null, sequence.Ended);
         var (speech, repair) = options.GuardQuality ? QualityGuard.Speak(text, sampling, Synthesize) : (Synthesize(sampling), null);
-        Tell(request, piece, repair, speech.UnknownCharacters);
-        var taken = time.GetElapsedTime(started);
-        spoke(text.Length, taken);
-        metrics?.Spoke(speech.Samples.Length, speech.TextTokens, speech.SpeechTokens.Count, taken);
-        return new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens.Count) { Repair = repair, UnknownCharacters = speech.UnknownCharacters };
+        return Last(request, piece, speech, repair, speech.Samples.Length, time.GetElapsedTime(started));
     }
 
+    /// <summary>The next chunk of a piece. A piece that is all in its first chunk is guarded as if it had been spoken whole; of
+    /// others, what has been heard cannot be spoken again.</summary>
     private AudioChunk SpeakChunk(ISpeechModel model, SpeechRequest request, ChunkOptions chunks, Voice voice, SpeechSequence sequence)
     {
         var (piece, started) = (sequence.NextPiece, time.GetTimestamp());
         var (text, sampling) = (request.Pieces[piece], request.SamplingOf(piece));
-        var work = sequence.Work ??= new(model, options.GuardQuality
-            ? model.OpenStream(text, voice, QualityGuard.Limit(text, sampling), chunks with { EndsWhenStuck = true }, request.Language)
-            : model.OpenStream(text, voice, sampling, chunks, request.Language));
+        sampling = options.GuardQuality ? QualityGuard.Limit(text, sampling) : sampling;
+        var isFirst = sequence.Work is null;
+        var work = sequence.Work ??= new(model, model.OpenStream(text, voice, sampling, chunks with { EndsWhenStuck = options.GuardQuality }, request.Language));
         var stream = (ISpeechStream)work.Doing;
         var samples = stream.Next(sequence.Ended);
-        string? repair = null;
-        if (stream.IsOver && options.GuardQuality)
-        {
-            var kept = QualityGuard.TrimEnd(samples);
-            repair = stream.ReachedLimit ? "more speech than the text needs; cut short" : kept.Length < samples.Length ? "silent end trimmed" : null;
-            samples = kept;
-        }
-
-        work.Taken += time.GetElapsedTime(started);
-        work.Samples += samples.Length;
         if (!stream.IsOver)
         {
+            work.Taken += time.GetElapsedTime(started);
+            work.Samples += samples.Length;
             return new AudioChunk(piece, samples, EndsPiece: false, TextTokens: 0, SpeechTokens: 0);
         }
 
-        Tell(request, piece, repair, stream.UnknownCharacters);
-        spoke(text.Length, work.Taken);
-        metrics?.Spoke(work.Samples, stream.TextTokens, stream.SpeechTokens.Count, work.Taken);
-        var last = new AudioChunk(piece, samples, EndsPiece: true, stream.TextTokens, stream.SpeechTokens.Count) { Repair = repair, UnknownCharacters = stream.UnknownCharacters };
+        var speech = new SpeechResult(samples, stream.TextTokens, stream.SpeechTokens, stream.ReachedLimit) { UnknownCharacters = stream.UnknownCharacters };
+        SpeechResult Synthesize(SamplingOptions options) => model.Synthesize(text, voice, options, request.Language, progress: null, sequence.Ended);
+        (speech, var repair) = !options.GuardQuality ? (speech, null) : isFirst ? QualityGuard.Mend(speech, sampling, Synthesize) : QualityGuard.Cut(speech);
+        var last = Last(request, piece, speech, repair, work.Samples + speech.Samples.Length, work.Taken + time.GetElapsedTime(started));
         sequence.EndWork();
         return last;
+    }
+
+    /// <summary>What ends a piece.</summary>
+    private AudioChunk Last(SpeechRequest request, int piece, SpeechResult speech, string? repair, int samples, TimeSpan taken)
+    {
+        if (repair is not null)
+        {
+            logger.LogInformation("Piece {Piece} of request {Request}: {Repair}", piece + 1, request.Name, repair);
+        }
+
+        if (speech.UnknownCharacters.Count > 0)
+        {
+            logger.LogWarning("Piece {Piece} of request {Request} has characters that the model does not know: {Characters}", piece + 1, request.Name, string.Join(' ', speech.UnknownCharacters));
+        }
+
+        spoke(request.Pieces[piece].Length, taken);
+        metrics?.Spoke(samples, speech.TextTokens, speech.SpeechTokens.Count, taken);
+        return new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens.Count) { Repair = repair, UnknownCharacters = speech.UnknownCharacters };
     }
 
     /// <summary>The next stretch of a recording.</summary>
@@ -82,18 +90,5 @@ internal sealed class Turn(EngineOptions options, ILogger logger, TimeProvider t
         var samples = conversion.ConvertNext(progress: null, sequence.Ended);
         metrics?.Made(samples.Length, time.GetElapsedTime(started));
         return new AudioChunk(Piece: 0, samples, conversion.IsOver, TextTokens: 0, conversion.IsOver ? conversion.SpeechTokens.Count : 0);
-    }
-
-    private void Tell(SpeechRequest request, int piece, string? repair, IReadOnlyList<string> unknownCharacters)
-    {
-        if (repair is not null)
-        {
-            logger.LogInformation("Piece {Piece} of request {Request}: {Repair}", piece + 1, request.Name, repair);
-        }
-
-        if (unknownCharacters.Count > 0)
-        {
-            logger.LogWarning("Piece {Piece} of request {Request} has characters that the model does not know: {Characters}", piece + 1, request.Name, string.Join(' ', unknownCharacters));
-        }
     }
 }

@@ -170,7 +170,33 @@ public sealed class StreamingEngineTests
         Assert.True(model.LastChunks!.EndsWhenStuck);
 
         model.Limited = true;
-        Assert.Equal("more speech than the text needs; cut short", (await engine.StreamAsync(new() { Pieces = ["a"] }, Cancel).ToListAsync(Cancel))[0].Repair);
+        chunks = await engine.StreamAsync(new() { Pieces = ["ab"] }, Cancel).ToListAsync(Cancel);
+        Assert.Equal([null, "more speech than the text needs; cut short"], chunks.Select(chunk => chunk.Repair));
+    }
+
+    [Fact]
+    public async Task A_piece_that_is_all_in_its_first_chunk_is_spoken_again_if_it_went_wrong()
+    {
+        var model = new ChunkModel { Free = true, Limited = true };
+        await using var engine = Engine(model);
+        var chunk = Assert.Single(await engine.StreamAsync(new() { Pieces = ["a"], Sampling = new() { Seed = 1 } }, Cancel).ToListAsync(Cancel));
+        Assert.Equal("more speech than the text needs; spoken again", chunk.Repair);
+        Assert.Equal([1 + 0x5EED], chunk.Samples);
+    }
+
+    [Fact]
+    public async Task A_job_tells_when_it_has_begun_or_will_not()
+    {
+        var model = new ChunkModel();
+        await using var engine = Engine(model);
+        using var leaving = new CancellationTokenSource();
+        var first = engine.Submit(new SpeechRequest { Pieces = ["a"], Chunks = new() }, Cancel);
+        await first.Begun.WaitAsync(Cancel);
+        var second = engine.Submit(new SpeechRequest { Pieces = ["b"], Chunks = new() }, leaving.Token);
+        Assert.False(second.Begun.IsCompleted);
+        await leaving.CancelAsync();
+        await second.Begun.WaitAsync(Cancel);
+        model.Allow(1);
     }
 
     [Fact]
@@ -242,7 +268,7 @@ public sealed class StreamingEngineTests
         }
 
         public SpeechResult Synthesize(string text, Voice voice, SamplingOptions sampling, string? language, IProgress<SynthesisProgress>? progress, CancellationToken cancel) =>
-            throw new NotSupportedException();
+            new([sampling.Seed!.Value], 1, [1], ReachedLimit: false);
 
         public Voice CreateVoice(AudioClip recording) => throw new NotSupportedException();
 
