@@ -5,8 +5,8 @@ public sealed record ChunkOptions
 {
     /// <summary>Speech tokens in the first chunk, 25 a second, 1 to 1000; each chunk behind it has twice as many, up to
     /// <see cref="MostTokens"/>. Null lets the sizes follow from how fast the model has been: the smallest first chunk with
-    /// which playback does not starve, and the largest that come in time behind it. Then the same seed gives the same
-    /// words and timing, but details of sound depend on the sizes.</summary>
+    /// which playback does not starve, and the largest behind it that come in time; all in one where the model is slower
+    /// than speech. Then a seed gives the same words and timing each time, but details of their sound follow the sizes.</summary>
     public int? FirstTokens { get; init; }
 
     /// <summary>Most speech tokens in a chunk, 1 to 1000.</summary>

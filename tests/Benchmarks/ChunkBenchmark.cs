@@ -2,8 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using Chatterbox.Engine;
 using Microsoft.Extensions.Logging.Abstractions;
-using TorchSharp;
-using static TorchSharp.torch;
 
 namespace Chatterbox.Benchmarks;
 
@@ -21,10 +19,9 @@ internal static class ChunkBenchmark
     public static async Task Run(string folder, string? device, int tokens)
     {
         device ??= ModelOptions.BestDevice();
-        var dtype = new torch.Device(device).type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32;
         ChatterboxModel? model = null;
         await using var engine = new SpeechEngine(
-            [() => model = ChatterboxModel.Load(folder, new ModelOptions { Device = device, T3DType = dtype })],
+            [() => model = ChatterboxModel.Load(folder, new ModelOptions { Device = device })],
             new EngineOptions { GuardQuality = false }, NullLogger<SpeechEngine>.Instance);
         await engine.Ready;
         var voice = Lengthen(model!.BuiltInVoice!);

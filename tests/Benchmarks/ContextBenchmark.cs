@@ -22,7 +22,7 @@ internal static class ContextBenchmark
         var place = new torch.Device(device ?? ModelOptions.BestDevice());
         var checkpoint = Checkpoint.Open(folder);
         using var store = new WeightStore(Checkpoint.OpenFile(checkpoint.S3GenPath), place);
-        var networks = new S3GenNetworks(checkpoint.Config, store.Root, TorchOps.Plain);
+        var networks = new S3GenNetworks(checkpoint.Config, store.Root, TorchOps.Plain, new ModelOptions().PrecisionOn(place));
         var voice = checkpoint.ReadVoice()!.S3Gen;
         var random = new Random(1);
         int[] speech = [.. Enumerable.Range(0, tokens).Select(_ => random.Next(checkpoint.Config.S3Gen.SpeechTokens))];

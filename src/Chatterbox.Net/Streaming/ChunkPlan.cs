@@ -53,11 +53,11 @@ internal sealed class ChunkPlan
     }
 
     /// <summary>The smallest first chunk behind which others come in time. Where the model is slower than speech there is none:
-    /// then chunks are as large as they may be, so that playback starves as seldom as possible.</summary>
+    /// playback would starve at every chunk, and each costs a pass over the prompt, so all comes in one.</summary>
     private static List<int> Follow(ChunkOptions options, ChunkPace pace, int lag, int promptTokens)
     {
         int[] ladder = [.. Ladder.Where(size => size < options.MostTokens), options.MostTokens];
-        return ladder.Select(Behind).FirstOrDefault(sizes => sizes is not null) ?? [options.MostTokens];
+        return ladder.Select(Behind).FirstOrDefault(sizes => sizes is not null) ?? [LongestSpeech];
 
         // Each chunk is the largest that comes before playback has used up those before it.
         List<int>? Behind(int first)

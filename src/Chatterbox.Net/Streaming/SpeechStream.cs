@@ -56,7 +56,9 @@ internal sealed class SpeechStream(
             tokens.Dispose();    // T3's memory is free, and the random numbers stand where it left them
         }
 
+        var (pass, started) = (assembler.PassTokens(spoken.Length), Stopwatch.GetTimestamp());
         var samples = last && _chunks == 0 ? whole(spoken, cancel) : Assemble(spoken, last, cancel);
+        pace.Passed(pass, Stopwatch.GetElapsedTime(started));
         _chunks++;
         IsOver = last;
         return samples;
@@ -72,11 +74,8 @@ internal sealed class SpeechStream(
 
     private float[] Assemble(int[] spoken, bool last, CancellationToken cancel)
     {
-        var (pass, started) = (assembler.PassTokens(spoken.Length), Stopwatch.GetTimestamp());
         using var ahead = last || !overlaps ? null : new RunAhead(tokens, plan.TokensFor(_chunks + 1));
-        var samples = assembler.Next(spoken, last, cancel);
-        pace.Passed(pass, Stopwatch.GetElapsedTime(started));
-        return samples;
+        return assembler.Next(spoken, last, cancel);
     }
 
     /// <summary>T3 going on to the next chunk's tokens on a thread of its own, until it has them or is disposed.</summary>
