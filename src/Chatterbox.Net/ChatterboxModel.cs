@@ -159,11 +159,11 @@ public sealed class ChatterboxModel : ISpeechModel
     /// same sample for sample where the first chunk is all of it.</returns>
     /// <exception cref="RequestException">The text or a setting cannot be used.</exception>
     /// <exception cref="VoiceException">The voice is not of the sizes that the model was made for.</exception>
-    public ISpeechStream OpenStream(string text, Voice voice, SamplingOptions? sampling = null, ChunkOptions? chunks = null, string? language = null) =>
+    public IChunkedSpeech OpenStream(string text, Voice voice, SamplingOptions? sampling = null, ChunkOptions? chunks = null, string? language = null) =>
         OpenStream(text, voice, sampling ?? new(), chunks ?? new(), language, _overlaps);
 
     /// <summary>The same, and <paramref name="overlaps"/> says whether T3 goes on, on a thread of its own, while a chunk is made.</summary>
-    internal ISpeechStream OpenStream(string text, Voice voice, SamplingOptions sampling, ChunkOptions chunks, string? language, bool overlaps)
+    internal IChunkedSpeech OpenStream(string text, Voice voice, SamplingOptions sampling, ChunkOptions chunks, string? language, bool overlaps)
     {
         using var mode = inference_mode();
         using var scope = NewDisposeScope();

@@ -29,7 +29,11 @@ internal static class ChunkBenchmark
 
         SpeechRequest Request(int seed, ChunkOptions? chunks) => new()
         {
-            Pieces = [Text], Voice = voice, Sampling = new() { Seed = seed, MaxSpeechTokens = tokens }, Chunks = chunks, Client = $"{seed}",
+            Pieces = [Text],
+            Voice = voice,
+            Sampling = new() { Seed = seed, MaxSpeechTokens = tokens },
+            Chunks = chunks,
+            Client = $"{seed}",
         };
         await Speak(engine, Request(0, null));
         await Speak(engine, Request(0, new()));

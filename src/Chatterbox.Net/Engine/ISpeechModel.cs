@@ -16,7 +16,7 @@ public interface ISpeechModel : IDisposable
     /// <summary>Begins to speak one piece of text chunk by chunk. Several streams may be open at once; they take turns.</summary>
     /// <exception cref="RequestException">The text or a setting cannot be used.</exception>
     /// <remarks>A model that does not speak in chunks makes all of the piece one chunk.</remarks>
-    ISpeechStream OpenStream(string text, Voice voice, SamplingOptions sampling, ChunkOptions chunks, string? language = null) =>
+    IChunkedSpeech OpenStream(string text, Voice voice, SamplingOptions sampling, ChunkOptions chunks, string? language = null) =>
         new OneChunk(cancel => Synthesize(text, voice, sampling, language, progress: null, cancel));
 
     /// <summary>Makes a voice from a recording.</summary>

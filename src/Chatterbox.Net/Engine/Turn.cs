@@ -46,8 +46,8 @@ internal sealed class Turn(EngineOptions options, ILogger logger, TimeProvider t
         sampling = options.GuardQuality ? QualityGuard.Limit(text, sampling) : sampling;
         var isFirst = sequence.Work is null;
         var work = sequence.Work ??= new(model, model.OpenStream(text, voice, sampling, chunks with { EndsWhenStuck = options.GuardQuality }, request.Language));
-        var stream = (ISpeechStream)work.Doing;
-        var samples = stream.Next(sequence.Ended);
+        var stream = (IChunkedSpeech)work.Doing;
+        var samples = stream.NextChunk(sequence.Ended);
         if (!stream.IsOver)
         {
             work.Taken += time.GetElapsedTime(started);

@@ -18,7 +18,7 @@ namespace Chatterbox.Streaming;
 /// <param name="noise">The request's random numbers, which go with the stream.</param>
 internal sealed class SpeechStream(
     TokenStream tokens, ChunkAssembler assembler, Func<IReadOnlyList<int>, CancellationToken, float[]> whole,
-    ChunkPlan plan, ChunkPace pace, bool overlaps, NoiseSource noise) : ISpeechStream
+    ChunkPlan plan, ChunkPace pace, bool overlaps, NoiseSource noise) : IChunkedSpeech
 {
     private int _chunks;
 
@@ -38,7 +38,7 @@ internal sealed class SpeechStream(
     public bool IsOver { get; private set; }
 
     /// <inheritdoc/>
-    public float[] Next(CancellationToken cancel = default)
+    public float[] NextChunk(CancellationToken cancel = default)
     {
         if (IsOver)
         {

@@ -19,7 +19,7 @@ public sealed class StreamingEngineTests
         var expected = new List<float[]>();
         while (!stream.IsOver)
         {
-            expected.Add(stream.Next(Cancel));
+            expected.Add(stream.NextChunk(Cancel));
         }
 
         await using var engine = new SpeechEngine(
@@ -260,7 +260,7 @@ public sealed class StreamingEngineTests
 
         public void Allow(int chunks) => _allowed.Release(chunks);
 
-        public ISpeechStream OpenStream(string text, Voice voice, SamplingOptions sampling, ChunkOptions chunks, string? language)
+        public IChunkedSpeech OpenStream(string text, Voice voice, SamplingOptions sampling, ChunkOptions chunks, string? language)
         {
             (LastSampling, LastChunks) = (sampling, chunks);
             Sharers.Add(chunks.Sharers);
@@ -280,7 +280,7 @@ public sealed class StreamingEngineTests
         {
         }
 
-        private sealed class Stream(ChunkModel model, string text, long seed) : ISpeechStream
+        private sealed class Stream(ChunkModel model, string text, long seed) : IChunkedSpeech
         {
             private int _next;
 
@@ -294,7 +294,7 @@ public sealed class StreamingEngineTests
 
             public IReadOnlyList<string> UnknownCharacters => [];
 
-            public float[] Next(CancellationToken cancel)
+            public float[] NextChunk(CancellationToken cancel)
             {
                 model.Asked.Release();
                 if (!model.Free)

@@ -68,7 +68,7 @@ public sealed class ChunkAssemblerTests
         using var tiny = new TinyVocalist("tiny-turbo");
         using var assembler = tiny.Speak(seed: 1, leftContext: 50);
         var tokens = tiny.Tokens(3, 1000);
-        var (passes, tensors, made) = (new HashSet<int>(), new HashSet<long>(), 0);
+        var (passes, tensors, made) = (new HashSet<int>(), new List<long>(), 0);
         for (var known = 50; known < 1000; known += 50)
         {
             if (known > 150)
@@ -84,6 +84,6 @@ public sealed class ChunkAssemblerTests
         Assert.Equal(1003 * SamplesPerToken, made);
         Assert.Single(passes);
         Assert.Equal(tiny.Voice.S3Gen.SpeechTokens.Count + 50 + 50 + 13, passes.Single());
-        Assert.Single(tensors);
+        Assert.InRange(tensors[^1], 0, tensors[0]);        // fewer where what other tests left is collected meanwhile
     }
 }

@@ -18,11 +18,11 @@ public sealed class SpeechStreamTests
         using var model = Load(name);
         var whole = model.Synthesize(Text, model.BuiltInVoice!, new() { Seed = 3 });
         using var stream = model.OpenStream(Text, model.BuiltInVoice!, new() { Seed = 3 }, new() { FirstTokens = 1000, MostTokens = 1000 });
-        Assert.Equal(whole.Samples, stream.Next(Cancel));
+        Assert.Equal(whole.Samples, stream.NextChunk(Cancel));
         Assert.True(stream.IsOver);
         Assert.Equal(whole.SpeechTokens, stream.SpeechTokens);
         Assert.Equal((whole.TextTokens, whole.ReachedLimit), (stream.TextTokens, stream.ReachedLimit));
-        Assert.Throws<InvalidOperationException>(() => stream.Next(Cancel));
+        Assert.Throws<InvalidOperationException>(() => stream.NextChunk(Cancel));
     }
 
     [Theory, MemberData(nameof(Models))]
@@ -84,14 +84,14 @@ public sealed class SpeechStreamTests
         {
             foreach (var (i, stream) in streams.Index().Where(s => !s.Item.IsOver))
             {
-                turns[i].Add(stream.Next(Cancel));
+                turns[i].Add(stream.NextChunk(Cancel));
             }
         }
 
         streams.ForEach(stream => stream.Dispose());
         Assert.Equal(alone, turns);
 
-        ISpeechStream Open(int seed) => model.OpenStream(Text, model.BuiltInVoice!, new() { Seed = seed }, new() { FirstTokens = 4 });
+        IChunkedSpeech Open(int seed) => model.OpenStream(Text, model.BuiltInVoice!, new() { Seed = seed }, new() { FirstTokens = 4 });
     }
 
     [Theory, InlineData(false), InlineData(true)]
@@ -106,14 +106,14 @@ public sealed class SpeechStreamTests
             {
                 for (var i = 0; i < chunks && !stream.IsOver; i++)
                 {
-                    stream.Next(Cancel);
+                    stream.NextChunk(Cancel);
                 }
             }
 
             Assert.Equal(before, Tensor.TotalCount);
         }
 
-        ISpeechStream Open() => model.OpenStream(Text, model.BuiltInVoice!, new() { Seed = 1 }, new() { FirstTokens = 4 }, language: null, overlaps);
+        IChunkedSpeech Open() => model.OpenStream(Text, model.BuiltInVoice!, new() { Seed = 1 }, new() { FirstTokens = 4 }, language: null, overlaps);
     }
 
     [Theory, InlineData(0), InlineData(1), InlineData(2)]
@@ -125,10 +125,10 @@ public sealed class SpeechStreamTests
         {
             for (var i = 0; i < chunks; i++)
             {
-                stream.Next(Cancel);
+                stream.NextChunk(Cancel);
             }
 
-            Assert.ThrowsAny<OperationCanceledException>(() => stream.Next(new CancellationToken(canceled: true)));
+            Assert.ThrowsAny<OperationCanceledException>(() => stream.NextChunk(new CancellationToken(canceled: true)));
         }
 
         Assert.Equal(before, Tensor.TotalCount);
@@ -148,14 +148,14 @@ public sealed class SpeechStreamTests
 
     private static ChatterboxModel Load(string name) => ChatterboxModel.Load(TinyCheckpoint.FolderOf(name), new ModelOptions { Device = "cpu" });
 
-    private static List<float[]> Rest(ISpeechStream stream)
+    private static List<float[]> Rest(IChunkedSpeech stream)
     {
         using (stream)
         {
             var chunks = new List<float[]>();
             while (!stream.IsOver)
             {
-                chunks.Add(stream.Next(Cancel));
+                chunks.Add(stream.NextChunk(Cancel));
             }
 
             return chunks;

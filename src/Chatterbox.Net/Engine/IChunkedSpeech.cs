@@ -1,7 +1,7 @@
 namespace Chatterbox.Engine;
 
 /// <summary>A piece of text being spoken chunk by chunk. It is used by the thread of its model; disposing it gives up what is left.</summary>
-public interface ISpeechStream : IDisposable
+public interface IChunkedSpeech : IDisposable
 {
     /// <summary>True once the last chunk has been made.</summary>
     bool IsOver { get; }
@@ -25,11 +25,11 @@ public interface ISpeechStream : IDisposable
     /// <exception cref="InvalidOperationException">The last chunk has been made.</exception>
     /// <exception cref="RequestException">The model ended the text without a sound.</exception>
     /// <exception cref="VoiceException">The voice does not fit the model.</exception>
-    float[] Next(CancellationToken cancel = default);
+    float[] NextChunk(CancellationToken cancel = default);
 }
 
 /// <summary>The stream of a model that speaks in whole pieces.</summary>
-internal sealed class OneChunk(Func<CancellationToken, SpeechResult> speak) : ISpeechStream
+internal sealed class OneChunk(Func<CancellationToken, SpeechResult> speak) : IChunkedSpeech
 {
     private SpeechResult? _speech;
 
@@ -49,7 +49,7 @@ internal sealed class OneChunk(Func<CancellationToken, SpeechResult> speak) : IS
     public IReadOnlyList<string> UnknownCharacters => _speech?.UnknownCharacters ?? [];
 
     /// <inheritdoc/>
-    public float[] Next(CancellationToken cancel = default) => (_speech = speak(cancel)).Samples;
+    public float[] NextChunk(CancellationToken cancel = default) => (_speech = speak(cancel)).Samples;
 
     /// <inheritdoc/>
     public void Dispose()
