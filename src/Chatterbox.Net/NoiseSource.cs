@@ -38,7 +38,7 @@ internal sealed class NoiseSource : IDisposable
         }
 
         using var scope = NewDisposeScope();
-        return Move(rand(shape, ScalarType.Float32, generator: OnHost()) * (high - low) + low, device).MoveToOuterDisposeScope();
+        return Move(rand(shape, ScalarType.Float32, generator: OnHost()).Mul(high - low).Add(low), device).MoveToOuterDisposeScope();
     }
 
     /// <summary>One index for each row of <paramref name="probabilities"/>, drawn by its weights.</summary>

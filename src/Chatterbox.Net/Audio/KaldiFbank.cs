@@ -27,16 +27,16 @@ internal sealed class KaldiFbank(int bands, WeightScope owner)
         using var scope = NewDisposeScope();
         var frames = samples.unfold(0, FrameSize, Hop);                                  // [frames, 400]
         frames = frames - frames.mean([1], keepdim: true);
-        frames = frames - (Preemphasis * cat([frames[.., ..1], frames[.., ..^1]], 1));
-        var power = fft.rfft(pad(frames * _window, (0, FftSize - FrameSize))).abs().pow(2);   // [frames, 257]
-        var log = matmul(power, _filters).clamp_min(Floor).log();                        // [frames, bands]
+        frames = frames - cat([frames[.., ..1], frames[.., ..^1]], 1).Mul(Preemphasis);
+        var power = fft.rfft(pad(frames * _window, (0, FftSize - FrameSize))).abs().Square();   // [frames, 257]
+        var log = matmul(power, _filters).ClampMin(Floor).log();                         // [frames, bands]
         return (log - log.mean([0], keepdim: true)).MoveToOuterDisposeScope();
     }
 
     private static Tensor PoveyWindow(Device device)
     {
         using var scope = NewDisposeScope();
-        return hann_window(FrameSize, periodic: false, dtype: ScalarType.Float32, device: device).pow(0.85).MoveToOuterDisposeScope();
+        return hann_window(FrameSize, periodic: false, dtype: ScalarType.Float32, device: device).Pow(0.85).MoveToOuterDisposeScope();
     }
 
     /// <summary>Triangles of height one, equally wide on the mel scale. In float32, as torchaudio computes them: rounding
@@ -46,13 +46,13 @@ internal sealed class KaldiFbank(int bands, WeightScope owner)
         using var scope = NewDisposeScope();
         var lowest = 1127 * Math.Log(1 + (LowestHertz / 700));
         var width = ((1127 * Math.Log(1 + (SampleRate / 2 / 700.0))) - lowest) / (bands + 1);
-        var band = arange(bands, dtype: ScalarType.Float32).unsqueeze(1);
-        var left = (band * width) + lowest;
-        var centre = ((band + 1) * width) + lowest;
-        var right = ((band + 2) * width) + lowest;                                       // [bands, 1]
-        var bins = arange(FftSize / 2, dtype: ScalarType.Float32) * ((double)SampleRate / FftSize);
-        var mel = (((bins / 700) + 1).log() * 1127).unsqueeze(0);                        // [1, 256]
-        var triangles = minimum((mel - left) / (centre - left), (right - mel) / (right - centre)).clamp_min(0);
+        var band = Arithmetic.Range(0, bands).unsqueeze(1);
+        var left = band.Mul(width).Add(lowest);
+        var centre = band.Add(1).Mul(width).Add(lowest);
+        var right = band.Add(2).Mul(width).Add(lowest);                                 // [bands, 1]
+        var bins = Arithmetic.Range(0, FftSize / 2).Mul((double)SampleRate / FftSize);
+        var mel = bins.Div(700).Add(1).log().Mul(1127).unsqueeze(0);                      // [1, 256]
+        var triangles = minimum((mel - left) / (centre - left), (right - mel) / (right - centre)).ClampMin(0);
         return pad(triangles, (0, 1)).transpose(0, 1).contiguous().to(device).MoveToOuterDisposeScope();   // [257, bands]
     }
 }

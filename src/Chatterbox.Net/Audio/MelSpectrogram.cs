@@ -31,7 +31,7 @@ internal sealed class PowerMel(MelConfig config, WeightScope owner)
     public Tensor Forward(Tensor samples)
     {
         using var scope = NewDisposeScope();
-        return matmul(_filters, _stft.Forward(samples).abs().pow(2)).MoveToOuterDisposeScope();
+        return matmul(_filters, _stft.Forward(samples).abs().Square()).MoveToOuterDisposeScope();
     }
 }
 
@@ -54,9 +54,9 @@ internal sealed class WhisperMel(MelConfig config, WeightScope owner)
     public Tensor Forward(Tensor samples)
     {
         using var scope = NewDisposeScope();
-        var power = _stft.Forward(samples)[.., ..^1].abs().pow(2);     // [bins, frames]
-        var log = matmul(_filters, power).clamp_min(Floor).log10();    // [bands, frames]
-        return ((maximum(log, log.max() - Range) + 4) / 4).MoveToOuterDisposeScope();
+        var power = _stft.Forward(samples)[.., ..^1].abs().Square();   // [bins, frames]
+        var log = matmul(_filters, power).ClampMin(Floor).log10();     // [bands, frames]
+        return maximum(log, log.max().Sub(Range)).Add(4).Div(4).MoveToOuterDisposeScope();
     }
 }
 
@@ -75,7 +75,7 @@ internal sealed class MagnitudeMel(MelConfig config, WeightScope owner)
     public Tensor Forward(Tensor samples)
     {
         using var scope = NewDisposeScope();
-        var power = view_as_real(_stft.Forward(samples)).pow(2).sum(-1);    // [bins, frames]
-        return matmul(_filters, (power + PowerFloor).sqrt()).clamp_min(MelFloor).log().MoveToOuterDisposeScope();
+        var power = view_as_real(_stft.Forward(samples)).Square().sum(-1);  // [bins, frames]
+        return matmul(_filters, power.Add(PowerFloor).sqrt()).ClampMin(MelFloor).log().MoveToOuterDisposeScope();
     }
 }

@@ -1,5 +1,3 @@
-using static TorchSharp.torch.nn.functional;
-
 namespace Chatterbox.HiFT;
 
 /// <summary>Pitch from mel: a stack of convolutions, then one number a frame. Always in float32: the source adds up F0
@@ -27,7 +25,7 @@ internal sealed class F0Predictor(HiFTConfig config, WeightScope weights)
         var x = mel.to(ScalarType.Float32);
         foreach (var conv in _convs)
         {
-            x = elu(conv.Forward(x), 1);   // [rows, channels, frames]
+            x = conv.Forward(x).Elu();   // [rows, channels, frames]
         }
 
         return _classifier.Forward(x.transpose(1, 2)).squeeze(-1).abs().MoveToOuterDisposeScope();

@@ -69,7 +69,7 @@ internal sealed class FusedHiFT : IDisposable
             (mean, y) = Upsample(torch, stage, y, spectrum, last: i == _stages.Length - 1);
         }
 
-        var post = _post.Forward(nn.functional.leaky_relu(mean, HiFTGenerator.EndSlope).transpose(1, 2)).contiguous();   // [rows, fft + 2, steps]
+        var post = _post.Forward(mean.LeakyRelu(HiFTGenerator.EndSlope).transpose(1, 2)).contiguous();   // [rows, fft + 2, steps]
         var steps = (int)post.shape[2];
         var samples = empty([rows, (steps - 1) * HopSize], ScalarType.Float32, _device);
         const int FramesOfBlock = StftFrames - (FftSize / HopSize) + 1;

@@ -46,7 +46,7 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
     {
         using var scope = NewDisposeScope();
         var phases = noise.Uniform(-Math.PI, Math.PI, [rows, Sines, 1], weights.Device);
-        phases.narrow(1, 0, 1).fill_(0);
+        phases.narrow(1, 0, 1).Fill(0);
         return phases.MoveToOuterDisposeScope();
     }
 
@@ -59,9 +59,9 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
     {
         using var scope = NewDisposeScope();
         var pitch = interpolate(f0.unsqueeze(1), scale_factor: _upsampling, mode: InterpolationMode.Nearest);   // [rows, 1, samples]
-        var voiced = (pitch > config.VoicedThreshold).to(ScalarType.Float32);
-        var noiseLevel = voiced * config.VoicedNoise + (1 - voiced) * config.SineAmplitude / 3;
-        var waves = Waves(pitch, noise.Phases, cycles) * voiced + noiseLevel * noise.Noise;   // [rows, sines, samples]
+        var voiced = pitch.Gt(config.VoicedThreshold).to(ScalarType.Float32);
+        var noiseLevel = voiced.Mul(config.VoicedNoise).Add((-voiced).Add(1).Mul(config.SineAmplitude).Div(3));
+        var waves = (Waves(pitch, noise.Phases, cycles) * voiced).Add(noiseLevel * noise.Noise);   // [rows, sines, samples]
         return _merge.Forward(waves.transpose(1, 2)).tanh().transpose(1, 2).MoveToOuterDisposeScope();
     }
 
@@ -71,7 +71,7 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
     public Tensor Cycles(Tensor f0)
     {
         using var scope = NewDisposeScope();
-        return (Step(f0.unsqueeze(1)).sum(-1, keepdim: true, ScalarType.Float64) * config.SamplesPerFrame).MoveToOuterDisposeScope();
+        return Step(f0.unsqueeze(1)).sum(-1, keepdim: true, ScalarType.Float64).Mul(config.SamplesPerFrame).MoveToOuterDisposeScope();
     }
 
     /// <summary>[rows, sines, samples].</summary>
@@ -80,8 +80,8 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
         // torch adds float32 up in float64 on the CPU and in float32 on CUDA; said aloud, it is the same everywhere. The
         // sum is rounded before the whole cycles go, as in the reference.
         var sum = Step(pitch).cumsum(-1, ScalarType.Float64);
-        var cycles = (cyclesBefore is null ? sum : sum + cyclesBefore).to(ScalarType.Float32).remainder(1);
-        return config.SineAmplitude * sin(2 * Math.PI * cycles + phases);
+        var cycles = (cyclesBefore is null ? sum : sum.Add(cyclesBefore)).to(ScalarType.Float32).Remainder(1);
+        return sin(cycles.Mul(2 * Math.PI).Add(phases)).Mul(config.SineAmplitude);
     }
 
     /// <summary>Cycles a sample, [rows, sines, time].</summary>
@@ -90,6 +90,6 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
     private static Tensor Multiples(HiFTConfig config, Device device)
     {
         using var scope = NewDisposeScope();
-        return arange(1, config.Overtones + 2, ScalarType.Float32, device).reshape(1, -1, 1).MoveToOuterDisposeScope();
+        return Arithmetic.Range(1, config.Overtones + 2, device: device).reshape(1, -1, 1).MoveToOuterDisposeScope();
     }
 }

@@ -123,7 +123,7 @@ internal sealed class HiFTGenerator
             x = stage.Forward(x, spectrum);
         }
 
-        x = _post.Forward(leaky_relu(x, EndSlope));   // [rows, fft + 2, steps]
+        x = _post.Forward(x.LeakyRelu(EndSlope));   // [rows, fft + 2, steps]
         return Waveform(x).MoveToOuterDisposeScope();
     }
 
@@ -173,10 +173,10 @@ internal sealed class HiFTGenerator
     {
         var bins = (_config.FftSize / 2) + 1;
         x = x.to(ScalarType.Float32);
-        var magnitude = x.narrow(1, 0, bins).exp().clamp_max(_config.MaxMagnitude);
+        var magnitude = x.narrow(1, 0, bins).exp().ClampMax(_config.MaxMagnitude);
         var phase = x.narrow(1, bins, bins).sin();
         var spectrum = complex(magnitude * phase.cos(), magnitude * phase.sin());
-        return istft(spectrum, _config.FftSize, _config.HopSize, _config.FftSize, _window).clamp(-_config.AudioLimit, _config.AudioLimit);
+        return istft(spectrum, _config.FftSize, _config.HopSize, _config.FftSize, _window).Clamp(-_config.AudioLimit, _config.AudioLimit);
     }
 
     /// <summary>Hann, made in float64 as scipy does.</summary>
@@ -191,7 +191,7 @@ internal sealed class HiFTGenerator
     {
         using var scope = NewDisposeScope();
         var length = (int)(config.FadeSeconds * config.SampleRate);
-        return cat([zeros(length), (linspace(Math.PI, 0, length).cos() + 1) / 2]).to(device).MoveToOuterDisposeScope();
+        return cat([zeros(length), linspace(Math.PI, 0, length).cos().Add(1).Div(2)]).to(device).MoveToOuterDisposeScope();
     }
 }
 
@@ -218,20 +218,20 @@ internal sealed class UpsamplingStage(HiFTConfig config, WeightScope weights, We
     public Tensor Forward(Tensor x, Tensor spectrum)
     {
         using var scope = NewDisposeScope();
-        x = _up.Forward(leaky_relu(x, config.LeakySlope));
+        x = _up.Forward(x.LeakyRelu(config.LeakySlope));
         if (_last)
         {
             x = pad(x, (1, 0), PaddingModes.Reflect);   // the spectrum has one step more than its hops
         }
 
-        x = x + _sourceBlock.Forward(_sourceDown.Forward(spectrum));
+        x = x.Add(_sourceBlock.Forward(_sourceDown.Forward(spectrum)));
         var sum = _blocks[0].Forward(x);
         foreach (var block in _blocks.AsSpan(1))
         {
-            sum = sum + block.Forward(x);
+            sum = sum.Add(block.Forward(x));
         }
 
-        return (sum / _blocks.Length).MoveToOuterDisposeScope();
+        return sum.Div(_blocks.Length).MoveToOuterDisposeScope();
     }
 
     private static int Channels(HiFTConfig config, int stage) => config.Channels >> (stage + 1);
@@ -274,7 +274,7 @@ internal sealed class SnakeBlock(HiFTConfig config, WeightScope weights, TorchOp
             using var step = NewDisposeScope();
             var y = part.Dilated.Forward(ops.Snake(x, part.Alpha1));
             y = part.Plain.Forward(ops.Snake(y, part.Alpha2));
-            x = (y + x).MoveToOuterDisposeScope();
+            x = y.Add(x).MoveToOuterDisposeScope();
         }
 
         return x.MoveToOuterDisposeScope();

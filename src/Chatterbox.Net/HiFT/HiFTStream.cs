@@ -56,7 +56,7 @@ internal sealed class HiFTStream : IDisposable
         var kept = Math.Min(past + made, _hift.Context);
         Keep(ref _mel, mel.narrow(2, past + made - kept, kept));
         Keep(ref _source, source.narrow(2, (past + made - kept) * _hift.SamplesPerFrame, kept * _hift.SamplesPerFrame));
-        Keep(ref _cycles, _cycles + _hift.CountCycles(f0.narrow(1, 0, made)));
+        Keep(ref _cycles, _cycles.Add(_hift.CountCycles(f0.narrow(1, 0, made))));
         return samples.MoveToOuterDisposeScope();
     }
 

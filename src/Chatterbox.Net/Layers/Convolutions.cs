@@ -102,6 +102,6 @@ internal static class WeightNorm
     public static Tensor Fold(Tensor g, Tensor v)
     {
         using var scope = NewDisposeScope();
-        return (v * (g / v.pow(2).sum([1, 2], keepdim: true).sqrt())).MoveToOuterDisposeScope();
+        return (v * (g / v.Square().sum([1, 2], keepdim: true).sqrt())).MoveToOuterDisposeScope();
     }
 }

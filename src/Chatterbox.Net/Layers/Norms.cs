@@ -45,7 +45,7 @@ internal sealed class BatchNorm
         using var scope = NewDisposeScope();
         var mean = weights.Get("running_mean", channels);
         var variance = weights.Get("running_var", channels);
-        var scale = rsqrt(variance + eps);
+        var scale = rsqrt(variance.Add(eps));
         if (affine)
         {
             scale *= weights.Get("weight", channels);
@@ -54,7 +54,7 @@ internal sealed class BatchNorm
         var shift = -mean * scale;
         if (affine)
         {
-            shift += weights.Get("bias", channels);
+            shift = shift.Add(weights.Get("bias", channels));
         }
 
         long[] shape = [1, channels, .. Enumerable.Repeat(1L, dimensions - 2)];
@@ -63,5 +63,5 @@ internal sealed class BatchNorm
     }
 
     /// <param name="x">[rows, channels, …].</param>
-    public Tensor Forward(Tensor x) => addcmul(_shift, x, _scale, 1);
+    public Tensor Forward(Tensor x) => x.MulAdd(_scale, _shift);
 }

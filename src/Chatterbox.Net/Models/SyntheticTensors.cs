@@ -66,7 +66,7 @@ internal sealed class SyntheticTensors : ITensorSource
         var (info, offset, scale) = _tensors[name];
         if (info.DType == ScalarType.Int64)
         {
-            return full(info.Shape, (long)offset, ScalarType.Int64).DetachFromDisposeScope();
+            return empty(info.Shape, ScalarType.Int64).Fill((long)offset).DetachFromDisposeScope();
         }
 
         var tensor = empty(info.Shape, ScalarType.Float32).DetachFromDisposeScope();

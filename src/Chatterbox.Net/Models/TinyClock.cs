@@ -46,12 +46,12 @@ internal sealed class SpeechPositionClock(T3Config config) : TinyClock(config)
         switch (name)
         {
             case "speech_pos_emb.emb.weight":
-                tensor[.., -1] = (arange(tensor.shape[0], ScalarType.Float32) - StopPosition) * Step;
+                tensor[.., -1] = Arithmetic.Range(0, tensor.shape[0]).Sub(StopPosition).Mul(Step);
                 break;
             case "speech_head.weight":
                 tensor[.., -1] = zeros([]);
                 tensor[Config.StopSpeechToken] = zeros([]);
-                tensor[Config.StopSpeechToken, -1] = full([], StopGain);
+                tensor[Config.StopSpeechToken, -1] = torch.tensor(StopGain);
                 break;
             case "speech_emb.weight":
                 tensor[.., -1] = zeros([]);
@@ -97,24 +97,24 @@ internal sealed class StartTokenClock(T3Config config) : TinyClock(config)
         {
             case "tfmr.wpe.weight":
                 Clear(tensor);
-                At(tensor, _clock).copy_(arange(tensor.shape[0], ScalarType.Float32) * Step);
+                At(tensor, _clock).copy_(Arithmetic.Range(0, tensor.shape[0]).Mul(Step));
                 break;
             case "speech_emb.weight":
                 Clear(tensor);
-                At(tensor, _mark)[Config.StartSpeechToken] = full([], Mark);
+                At(tensor, _mark)[Config.StartSpeechToken] = torch.tensor(Mark);
                 break;
             case "speech_head.weight":
                 Clear(tensor);
                 tensor[Config.StopSpeechToken] = zeros([]);
-                At(tensor[Config.StopSpeechToken], _clock).fill_(StopGain);
-                At(tensor[Config.StopSpeechToken], _zero).fill_(-StopGain);
-                At(tensor[Config.StopSpeechToken], _mark).fill_(-StopGain);
+                At(tensor[Config.StopSpeechToken], _clock).Fill(StopGain);
+                At(tensor[Config.StopSpeechToken], _zero).Fill(-StopGain);
+                At(tensor[Config.StopSpeechToken], _mark).Fill(-StopGain);
                 break;
             case "tfmr.h.0.attn.c_attn.weight":
                 Channel(tensor).zero_();
-                At(tensor.narrow(1, Hidden, 1).t(), _mark).fill_(Attention);            // key
-                At(tensor.narrow(1, 2 * Hidden, 1).t(), _clock).fill_(1);               // value
-                At(tensor.narrow(1, 2 * Hidden, 1).t(), _zero).fill_(-1);
+                At(tensor.narrow(1, Hidden, 1).t(), _mark).Fill(Attention);            // key
+                At(tensor.narrow(1, 2 * Hidden, 1).t(), _clock).Fill(1);               // value
+                At(tensor.narrow(1, 2 * Hidden, 1).t(), _zero).Fill(-1);
                 break;
             case "tfmr.h.0.attn.c_attn.bias":
                 Channel(tensor).zero_();
@@ -123,11 +123,11 @@ internal sealed class StartTokenClock(T3Config config) : TinyClock(config)
             case "tfmr.h.0.attn.c_proj.weight":
                 Clear(tensor);
                 tensor[0] = zeros([]);
-                At(tensor[0], _clock).fill_(-NormOfStart);
+                At(tensor[0], _clock).Fill(-NormOfStart);
                 break;
             case "tfmr.h.0.attn.c_proj.bias":
                 Clear(tensor);
-                At(tensor, _clock).fill_(-StopPosition * Step);
+                At(tensor, _clock).Fill(-StopPosition * Step);
                 break;
             case "text_emb.weight":
                 Clear(tensor);
@@ -145,7 +145,7 @@ internal sealed class StartTokenClock(T3Config config) : TinyClock(config)
                 }
                 else if (IsOf(name, "tfmr.", "ln_1.weight", "ln_f.weight"))
                 {
-                    tensor.narrow(-1, Hidden - 3, 3).fill_(1);
+                    tensor.narrow(-1, Hidden - 3, 3).Fill(1);
                 }
                 else if (IsOf(name, "tfmr.", "ln_1.bias", "ln_f.bias"))
                 {

@@ -15,7 +15,7 @@ internal class TorchOps
     {
         using var scope = NewDisposeScope();
         var wide = x.to(ScalarType.Float32);
-        var normed = wide * rsqrt(wide.pow(2).mean([-1], keepdim: true) + eps);
+        var normed = wide * rsqrt(wide.Square().mean([-1], keepdim: true).Add(eps));
         return (weight * normed.to(x.dtype)).MoveToOuterDisposeScope();
     }
 
@@ -41,6 +41,6 @@ internal class TorchOps
     public virtual Tensor Snake(Tensor x, Tensor alpha)
     {
         using var scope = NewDisposeScope();
-        return (x + (1.0 / (alpha + 1e-9)) * sin(x * alpha).pow(2)).MoveToOuterDisposeScope();
+        return x.Add(alpha.Add(1e-9).reciprocal() * sin(x * alpha).Square()).MoveToOuterDisposeScope();
     }
 }

@@ -71,8 +71,8 @@ internal sealed class RelativePositions
     private Tensor Compute(long length)
     {
         using var scope = NewDisposeScope();
-        var distances = arange(length - 1, -length, -1, ScalarType.Float32).unsqueeze(1);                            // [2·length − 1, 1]
-        var frequencies = exp(arange(0, _size, 2, ScalarType.Float32) * -(Math.Log(10000.0) / _size));               // [size / 2]
+        var distances = Arithmetic.Range(length - 1, -length, -1).unsqueeze(1);                                         // [2·length − 1, 1]
+        var frequencies = exp(Arithmetic.Range(0, _size, 2).Mul(-(Math.Log(10000.0) / _size)));                         // [size / 2]
         var angles = distances * frequencies;
         return stack([sin(angles), cos(angles)], -1).flatten(1).MoveToOuterDisposeScope();                           // sine and cosine by turns
     }
@@ -91,7 +91,7 @@ internal sealed class ConformerInput(ConformerConfig config, WeightScope weights
     public Tensor Forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return (_norm.Forward(_linear.Forward(x)) * _scale).MoveToOuterDisposeScope();
+        return _norm.Forward(_linear.Forward(x)).Mul(_scale).MoveToOuterDisposeScope();
     }
 }
 
@@ -109,8 +109,8 @@ internal sealed class ConformerLookahead(ConformerConfig config, WeightScope wei
     {
         using var scope = NewDisposeScope();
         var following = complete ? pad(x.transpose(1, 2), (0, config.Lookahead)) : x.transpose(1, 2);
-        var y = _back.Forward(leaky_relu(_ahead.Forward(following), 0.01)).transpose(1, 2);        // [rows, tokens, size]
-        return (y + x.narrow(1, 0, y.shape[1])).MoveToOuterDisposeScope();
+        var y = _back.Forward(_ahead.Forward(following).LeakyRelu(0.01)).transpose(1, 2);          // [rows, tokens, size]
+        return y.Add(x.narrow(1, 0, y.shape[1])).MoveToOuterDisposeScope();
     }
 }
 
@@ -149,8 +149,8 @@ internal sealed class ConformerBlock(ConformerConfig config, WeightScope weights
     public Tensor Forward(Tensor x, Tensor positions)
     {
         using var scope = NewDisposeScope();
-        x = x + _attention.Forward(_attentionNorm.Forward(x), positions);
-        x = x + _down.Forward(silu(_up.Forward(_mlpNorm.Forward(x))));
+        x = x.Add(_attention.Forward(_attentionNorm.Forward(x), positions));
+        x = x.Add(_down.Forward(silu(_up.Forward(_mlpNorm.Forward(x)))));
         return x.MoveToOuterDisposeScope();
     }
 }
@@ -180,8 +180,8 @@ internal sealed class RelativeAttention(ConformerConfig config, WeightScope weig
         var v = Split(_value.Forward(x)).transpose(1, 2);
         var p = Split(_position.Forward(positions)).transpose(1, 2);                               // [1, heads, 2·time − 1, headSize]
 
-        var byContent = (q + _contentBias).transpose(1, 2);
-        var byPosition = ((q + _positionBias) / Math.Sqrt(config.HeadSize)).transpose(1, 2);
+        var byContent = q.Add(_contentBias).transpose(1, 2);
+        var byPosition = q.Add(_positionBias).Div(Math.Sqrt(config.HeadSize)).transpose(1, 2);
         var bias = Align(matmul(byPosition, p.transpose(2, 3)));                                   // [rows, heads, time, time]
         var y = ops.Attention(byContent, k, v, bias);                                              // [rows, heads, time, headSize]
         return _out.Forward(y.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();

@@ -79,7 +79,7 @@ internal sealed class TimeEmbedding(S3GenConfig config, WeightScope weights)
     private Tensor Embed(Tensor times)
     {
         using var scope = NewDisposeScope();
-        var angles = Scale * times.unsqueeze(1) * _frequencies;                                    // [times, inputs / 2]
+        var angles = times.unsqueeze(1).Mul(Scale) * _frequencies;                                 // [times, inputs / 2]
         var sinusoids = cat([sin(angles), cos(angles)], -1);
         return _second.Forward(silu(_first.Forward(sinusoids.to(_dtype)))).MoveToOuterDisposeScope();
     }
@@ -87,7 +87,7 @@ internal sealed class TimeEmbedding(S3GenConfig config, WeightScope weights)
     private static Tensor Frequencies(long count, WeightScope weights)
     {
         using var scope = NewDisposeScope();
-        var frequencies = exp(arange(count, ScalarType.Float32) * -(Math.Log(10000.0) / (count - 1)));
+        var frequencies = exp(Arithmetic.Range(0, count).Mul(-(Math.Log(10000.0) / (count - 1))));
         return weights.Own(frequencies.to(weights.Device));
     }
 }
@@ -128,8 +128,8 @@ internal sealed class CausalResnet(EstimatorConfig config, WeightScope weights, 
     public Tensor Forward(Tensor x, Tensor time)
     {
         using var scope = NewDisposeScope();
-        var y = _first.Forward(x) + _time.Forward(mish(time)).unsqueeze(1);
-        return (_second.Forward(y) + _residual.Forward(x)).MoveToOuterDisposeScope();
+        var y = _first.Forward(x).Add(_time.Forward(time.Mish()).unsqueeze(1));
+        return _second.Forward(y).Add(_residual.Forward(x)).MoveToOuterDisposeScope();
     }
 }
 
@@ -148,7 +148,7 @@ internal sealed class CausalBlock(WeightScope weights, long inputs, long outputs
     public Tensor Forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return mish(_norm.Forward(_conv.Forward(x))).MoveToOuterDisposeScope();
+        return _norm.Forward(_conv.Forward(x)).Mish().MoveToOuterDisposeScope();
     }
 }
 
@@ -186,8 +186,8 @@ internal sealed class TransformerBlock(EstimatorConfig config, WeightScope weigh
     public Tensor Forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        x = x + _attention.Forward(_attentionNorm.Forward(x));
-        x = x + _down.Forward(gelu(_up.Forward(_mlpNorm.Forward(x))));
+        x = x.Add(_attention.Forward(_attentionNorm.Forward(x)));
+        x = x.Add(_down.Forward(gelu(_up.Forward(_mlpNorm.Forward(x)))));
         return x.MoveToOuterDisposeScope();
     }
 }

@@ -87,7 +87,7 @@ internal sealed class FlowMatching
         for (var step = 0; step < steps; step++)
         {
             cancel.ThrowIfCancellationRequested();
-            x = x + lengths[step] * Velocity(x, given, embeddings.narrow(0, step, 1));
+            x = x.Add(lengths[step] * Velocity(x, given, embeddings.narrow(0, step, 1)));
             progress?.Report((step + 1) / (double)steps);
         }
 
@@ -106,14 +106,14 @@ internal sealed class FlowMatching
 
         using var scope = NewDisposeScope();
         var velocities = Estimator.Forward(cat([x, x]), given, time).chunk(2);                     // with conditions, and without
-        return ((1 + _flow.CfgRate) * velocities[0] - _flow.CfgRate * velocities[1]).MoveToOuterDisposeScope();
+        return (velocities[0].Mul(1 + _flow.CfgRate) - velocities[1].Mul(_flow.CfgRate)).MoveToOuterDisposeScope();
     }
 
     private static Tensor Spread(FlowConfig flow, WeightScope weights)
     {
         using var scope = NewDisposeScope();
         var even = linspace(0, 1, flow.Steps + 1, ScalarType.Float32);
-        var times = flow.Schedule == FlowSchedule.Cosine ? 1 - cos(even * 0.5 * Math.PI) : even;
+        var times = flow.Schedule == FlowSchedule.Cosine ? (-cos(even.Mul(0.5).Mul(Math.PI))).Add(1) : even;
         return weights.Own(times.to(weights.Device));
     }
 }

@@ -58,7 +58,7 @@ internal sealed class FusedEstimator : IDisposable
 
         // Each residual block's share of the time is the same for every request.
         var host = times.cpu();
-        var embedded = nn.functional.mish(estimator.EmbedTime(host.narrow(0, 0, config.Flow.Steps), host.narrow(0, 1, config.Flow.Steps)));
+        var embedded = estimator.EmbedTime(host.narrow(0, 0, config.Flow.Steps), host.narrow(0, 1, config.Flow.Steps)).Mish();
         _times = Own(cat(weights.Stages.Select(stage => stage.Resnet.Time.Forward(embedded)).ToArray(), 1).to(_device));
     }
 

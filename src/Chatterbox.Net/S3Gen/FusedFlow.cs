@@ -46,7 +46,7 @@ internal sealed class FusedFlow : IDisposable
         for (var step = 0; step < _config.Flow.Steps; step++)
         {
             cancel.ThrowIfCancellationRequested();
-            buffers.Step.fill_(step);
+            buffers.Step.Fill(step);
             graph.Launch(torch);
             progress?.Report((step + 1) / (double)_config.Flow.Steps);
         }
@@ -237,7 +237,7 @@ internal sealed class FlowBuffers : IDisposable
     {
         using var scope = NewDisposeScope();
         var (batch, live, bands) = (noise.shape[0], noise.shape[1], noise.shape[2]);
-        Live.fill_(live);
+        Live.Fill(live);
         Mel.zero_();
         Mel.narrow(1, 0, live).copy_(noise);
         Input.zero_();

@@ -99,6 +99,6 @@ internal sealed class S3GenStream : IDisposable
 
         var weight = linspace(0, 1, both + 2, device: mel.device).narrow(0, 1, both);
         var old = _pending.narrow(2, from - _pendingFrom, both);
-        return cat([old + weight * (mel.narrow(2, 0, both) - old), mel.narrow(2, both, mel.shape[2] - both)], 2);
+        return cat([old.Add(weight * (mel.narrow(2, 0, both) - old)), mel.narrow(2, both, mel.shape[2] - both)], 2);
     }
 }

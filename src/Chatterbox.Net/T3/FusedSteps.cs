@@ -220,7 +220,7 @@ internal sealed class StepBuffers : IDisposable
         using var scope = NewDisposeScope();
         Logits.copy_(logits);
         Spoken.zero_();
-        Spoken.narrow(0, startToken, 1).fill_(1);
+        Spoken.narrow(0, startToken, 1).Fill(1);
         State.copy_(tensor((int[])[0, .. Enumerable.Repeat(length - 1, Rows), .. Enumerable.Range(0, Rows)]));
         var values = new SettingsArguments
         {

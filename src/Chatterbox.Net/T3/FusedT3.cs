@@ -76,7 +76,7 @@ internal sealed class FusedT3 : IDisposable
         _headNorm = Fold(backbone.Norm, speech.Head, speech.HeadBias);
         if (config.Backbone is LlamaConfig llama)
         {
-            var angles = outer(arange(config.MaxLength, ScalarType.Float32), RotaryTable.Frequencies(llama));   // [positions, headDim / 2]
+            var angles = outer(Arithmetic.Range(0, config.MaxLength), RotaryTable.Frequencies(llama));   // [positions, headDim / 2]
             _cosines = Own(angles.cos().to(_device));
             _sines = Own(angles.sin().to(_device));
         }
@@ -244,7 +244,7 @@ internal sealed class FusedT3 : IDisposable
         {
             Gain = gain.Address(),
             MeanFactor = Own(wide.mv(gain)).Address(),
-            Shift = Own(bias is null ? shift : shift + bias.to(ScalarType.Float32)).Address(),
+            Shift = Own(bias is null ? shift : shift.Add(bias.to(ScalarType.Float32))).Address(),
             Eps = (float)_config.Backbone.NormEps,
         };
     }

@@ -24,7 +24,7 @@ internal sealed class Gpt2Backbone : IBackbone
     public Tensor Forward(Tensor x, KvCache cache, CacheRows rows)
     {
         using var scope = NewDisposeScope();
-        x = x + _positions.narrow(0, rows.Start, x.shape[1]);
+        x = x.Add(_positions.narrow(0, rows.Start, x.shape[1]));
         foreach (var block in _blocks)
         {
             x = block.Forward(x, cache, rows);
@@ -55,8 +55,8 @@ internal sealed class Gpt2Block(Gpt2Config config, WeightScope weights, TorchOps
     public Tensor Forward(Tensor x, KvCache cache, CacheRows rows)
     {
         using var scope = NewDisposeScope();
-        x = x + _attention.Forward(_attentionNorm.Forward(x), cache, rows);
-        x = x + _mlp.Forward(_mlpNorm.Forward(x));
+        x = x.Add(_attention.Forward(_attentionNorm.Forward(x), cache, rows));
+        x = x.Add(_mlp.Forward(_mlpNorm.Forward(x)));
         return x.MoveToOuterDisposeScope();
     }
 }

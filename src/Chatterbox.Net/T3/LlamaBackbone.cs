@@ -56,8 +56,8 @@ internal sealed class LlamaBlock(LlamaConfig config, WeightScope weights, TorchO
     public Tensor Forward(Tensor x, Rotation rotation, KvCache cache, CacheRows rows)
     {
         using var scope = NewDisposeScope();
-        x = x + _attention.Forward(_attentionNorm.Forward(x), rotation, cache, rows);
-        x = x + _mlp.Forward(_mlpNorm.Forward(x));
+        x = x.Add(_attention.Forward(_attentionNorm.Forward(x), rotation, cache, rows));
+        x = x.Add(_mlp.Forward(_mlpNorm.Forward(x)));
         return x.MoveToOuterDisposeScope();
     }
 }
@@ -132,7 +132,7 @@ internal sealed class RotaryTable
     public RotaryTable(LlamaConfig config, WeightScope weights, int maxLength)
     {
         using var scope = NewDisposeScope();
-        var angles = outer(arange(maxLength, ScalarType.Float32), Frequencies(config));   // [time, headDim / 2]
+        var angles = outer(Arithmetic.Range(0, maxLength), Frequencies(config));   // [time, headDim / 2]
         angles = cat([angles, angles], -1).unsqueeze(1);   // [time, 1, headDim]: the same for each head
         _cos = weights.Own(angles.cos().to(weights.DType, weights.Device));
         _sin = weights.Own(angles.sin().to(weights.DType, weights.Device));
@@ -147,12 +147,12 @@ internal sealed class RotaryTable
     {
         using var scope = NewDisposeScope();
         var (factor, low, high, context) = config.RopeScaling;
-        var exponents = arange(0, config.HeadDim, 2, ScalarType.Float32) / config.HeadDim;
-        var plain = 1.0 / tensor((float)config.RopeTheta).pow(exponents);
-        var wavelength = 2 * Math.PI / plain;
-        var blend = (context / wavelength - low) / (high - low);
-        var blended = (1 - blend) * plain / factor + blend * plain;
-        var frequencies = where(wavelength > context / low, plain / factor, where(wavelength < context / high, plain, blended));
+        var exponents = Arithmetic.Range(0, config.HeadDim, 2).Div(config.HeadDim);
+        var plain = tensor((float)config.RopeTheta).pow(exponents).reciprocal();
+        var wavelength = plain.reciprocal().Mul(2 * Math.PI);
+        var blend = wavelength.reciprocal().Mul(context).Sub(low).Div(high - low);
+        var blended = ((-blend).Add(1) * plain).Div(factor).Add(blend * plain);
+        var frequencies = where(wavelength.Gt(context / low), plain.Div(factor), where(wavelength.Lt(context / high), plain, blended));
         return frequencies.MoveToOuterDisposeScope();
     }
 }
@@ -167,6 +167,6 @@ internal readonly record struct Rotation(Tensor Cos, Tensor Sin)
     {
         using var scope = NewDisposeScope();
         var halves = x.chunk(2, -1);
-        return (x * Cos + cat([-halves[1], halves[0]], -1) * Sin).MoveToOuterDisposeScope();
+        return (x * Cos).Add(cat([-halves[1], halves[0]], -1) * Sin).MoveToOuterDisposeScope();
     }
 }

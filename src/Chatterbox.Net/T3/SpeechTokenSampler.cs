@@ -24,7 +24,7 @@ internal sealed class SpeechTokenSampler : IDisposable
         _settings = settings;
         _noise = noise;
         _spoken = zeros([1, config.SpeechVocabulary], ScalarType.Bool, device).DetachFromDisposeScope();
-        _spoken.narrow(1, config.StartSpeechToken, 1).fill_(true);
+        _spoken.narrow(1, config.StartSpeechToken, 1).Fill(1);
     }
 
     /// <summary>Chooses a token and remembers it for the repetition penalty.</summary>
@@ -49,14 +49,14 @@ internal sealed class SpeechTokenSampler : IDisposable
     {
         using var scope = NewDisposeScope();
         var conditional = logits.narrow(0, 0, 1);
-        return (logits.shape[0] == 1 ? conditional : conditional + (conditional - logits.narrow(0, 1, 1)) * weight).MoveToOuterDisposeScope();
+        return (logits.shape[0] == 1 ? conditional : conditional.Add((conditional - logits.narrow(0, 1, 1)).Mul(weight))).MoveToOuterDisposeScope();
     }
 
     /// <summary>Makes marked tokens less likely, each once however often it was spoken: positive scores are divided by the penalty, negative ones multiplied.</summary>
     internal static Tensor Penalise(Tensor scores, Tensor spoken, double penalty)
     {
         using var scope = NewDisposeScope();
-        return where(spoken, where(scores < 0, scores * penalty, scores / penalty), scores).MoveToOuterDisposeScope();
+        return where(spoken, where(scores.Lt(0), scores.Mul(penalty), scores.Div(penalty)), scores).MoveToOuterDisposeScope();
     }
 
     /// <summary>Drops tokens less likely than <paramref name="fraction"/> of the likeliest.</summary>
@@ -64,7 +64,7 @@ internal sealed class SpeechTokenSampler : IDisposable
     {
         using var scope = NewDisposeScope();
         var probabilities = softmax(scores, -1);
-        return Drop(scores, probabilities < probabilities.amax([-1], keepdim: true) * fraction).MoveToOuterDisposeScope();
+        return Drop(scores, probabilities < probabilities.amax([-1], keepdim: true).Mul(fraction)).MoveToOuterDisposeScope();
     }
 
     /// <summary>Keeps the <paramref name="count"/> likeliest tokens, and those equal to the last of them.</summary>
@@ -80,17 +80,17 @@ internal sealed class SpeechTokenSampler : IDisposable
     {
         using var scope = NewDisposeScope();
         var (ascending, order) = scores.sort();
-        var dropped = softmax(ascending, -1).cumsum(-1) <= 1 - total;
-        dropped.narrow(-1, dropped.shape[1] - 1, 1).fill_(false);
+        var dropped = softmax(ascending, -1).cumsum(-1).Le(1 - total);
+        dropped.narrow(-1, dropped.shape[1] - 1, 1).Fill(0);
         return Drop(scores, dropped.scatter(1, order, dropped)).MoveToOuterDisposeScope();
     }
 
-    private static Tensor Drop(Tensor scores, Tensor dropped) => scores.masked_fill(dropped, double.NegativeInfinity);
+    private static Tensor Drop(Tensor scores, Tensor dropped) => scores.MaskedFill(dropped, double.NegativeInfinity);
 
     private Tensor Apply(Tensor scores, SamplingStep step) => step switch
     {
         SamplingStep.RepetitionPenalty => Penalise(scores, _spoken, _settings.RepetitionPenalty),
-        SamplingStep.Temperature => scores / _settings.Temperature,
+        SamplingStep.Temperature => scores.Div(_settings.Temperature),
         SamplingStep.MinP when _settings.MinP > 0 => KeepMinP(scores, _settings.MinP),
         SamplingStep.TopK when _settings.TopK > 0 => KeepTopK(scores, _settings.TopK),
         SamplingStep.TopP when _settings.TopP < 1 => KeepTopP(scores, _settings.TopP),
@@ -101,10 +101,10 @@ internal sealed class SpeechTokenSampler : IDisposable
     {
         if (!_hasBegun && !_config.StartTokenIsPenalised)
         {
-            _spoken.fill_(false);
+            _spoken.Fill(0);
         }
 
         _hasBegun = true;
-        _spoken.index_fill_(1, token.flatten(), true);
+        _spoken.IndexFill(1, token.flatten(), 1);
     }
 }

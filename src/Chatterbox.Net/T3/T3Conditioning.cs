@@ -107,7 +107,7 @@ internal sealed class Perceiver(PerceiverConfig config, WeightScope weights, Tor
         using var scope = NewDisposeScope();
         var source = _norm.Forward(to);
         var attended = ops.Attention(Heads(_q.Forward(_norm.Forward(x))), Heads(_k.Forward(source)), Heads(_v.Forward(source)));
-        return (x + _out.Forward(attended.transpose(1, 2).flatten(2))).MoveToOuterDisposeScope();
+        return x.Add(_out.Forward(attended.transpose(1, 2).flatten(2))).MoveToOuterDisposeScope();
     }
 
     private Tensor Heads(Tensor x) => x.unflatten(2, config.Heads, hidden / config.Heads).transpose(1, 2);   // [1, heads, time, headDim]

@@ -92,7 +92,7 @@ internal sealed class T3Model : IDisposable
 
         if (_textPositions is not null)
         {
-            text = text + _textPositions.narrow(0, 0, ids.Length);
+            text = text.Add(_textPositions.narrow(0, 0, ids.Length));
         }
 
         var conditioning = _conditioning.Forward(voice, settings.Exaggeration).expand(settings.Rows, -1, -1);
@@ -174,7 +174,7 @@ internal sealed class SpeechEmbedding(T3Config config, WeightScope weights)
     {
         using var scope = NewDisposeScope();
         var x = _tokens.Forward(speechTokens);
-        return (Positions is null ? x : x + Positions.narrow(0, position, speechTokens.shape[1])).MoveToOuterDisposeScope();
+        return (Positions is null ? x : x.Add(Positions.narrow(0, position, speechTokens.shape[1]))).MoveToOuterDisposeScope();
     }
 }
 

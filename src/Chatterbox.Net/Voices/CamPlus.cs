@@ -138,7 +138,7 @@ internal sealed class CamPlusResidual(int channels, WeightScope weights, bool ha
         using var scope = NewDisposeScope();
         var y = _norm2.Forward(_conv2.Forward(relu(_norm1.Forward(_conv1.Forward(x)))));
         var shortcut = _shortcut is null ? x : _shortcutNorm!.Forward(_shortcut.Forward(x));
-        return relu(y + shortcut).MoveToOuterDisposeScope();
+        return relu(y.Add(shortcut)).MoveToOuterDisposeScope();
     }
 }
 
@@ -161,7 +161,7 @@ internal sealed class CamPlusLayer(CamPlusConfig config, WeightScope weights, in
     {
         using var scope = NewDisposeScope();
         x = relu(_norm.Forward(_bottleneck.Forward(x)));                     // [rows, bottleneck, frames]
-        var context = x.mean([-1], keepdim: true) + SegmentMeans(x);
+        var context = x.mean([-1], keepdim: true).Add(SegmentMeans(x));
         var mask = _context2.Forward(relu(_context1.Forward(context))).sigmoid();
         return (_local.Forward(x) * mask).MoveToOuterDisposeScope();
     }

@@ -81,5 +81,5 @@ internal sealed class SpeakerEncoder
         return Normalize(relu(_projection.Forward(hidden[-1]))).MoveToOuterDisposeScope();
     }
 
-    private static Tensor Normalize(Tensor x) => x / linalg.vector_norm(x, dims: [-1], keepdim: true);
+    private static Tensor Normalize(Tensor x) => x / x.norm(-1, keepdim: true);
 }

@@ -135,8 +135,8 @@ internal sealed class SpeechTokenizerBlock(SpeechTokenizerConfig config, WeightS
     public Tensor Forward(Tensor x, RotaryTable rotary)
     {
         using var scope = NewDisposeScope();
-        x = x + _attention.Forward(_attentionNorm.Forward(x), rotary);
-        x = x + _mlp2.Forward(gelu(_mlp1.Forward(_mlpNorm.Forward(x))));
+        x = x.Add(_attention.Forward(_attentionNorm.Forward(x), rotary));
+        x = x.Add(_mlp2.Forward(gelu(_mlp1.Forward(_mlpNorm.Forward(x)))));
         return x.MoveToOuterDisposeScope();
     }
 }
@@ -160,9 +160,9 @@ internal sealed class MemoryAttention(SpeechTokenizerConfig config, WeightScope 
     {
         using var scope = NewDisposeScope();
         var values = _value.Forward(x);
-        var memory = _memory.Forward(values.transpose(1, 2)).transpose(1, 2) + values;
+        var memory = _memory.Forward(values.transpose(1, 2)).transpose(1, 2).Add(values);
         var attended = ops.Attention(rotary.Turn(Heads(_query.Forward(x))), rotary.Turn(Heads(_key.Forward(x))), Heads(values));
-        return (_output.Forward(attended.transpose(1, 2).flatten(2)) + memory).MoveToOuterDisposeScope();
+        return _output.Forward(attended.transpose(1, 2).flatten(2)).Add(memory).MoveToOuterDisposeScope();
     }
 
     /// <summary>[rows, tokens, hidden] → [rows, heads, tokens, headDim].</summary>
@@ -173,7 +173,7 @@ internal sealed class MemoryAttention(SpeechTokenizerConfig config, WeightScope 
 /// <remarks>Ports precompute_freqs_cis and apply_rotary_emb of s3tokenizer model_v2.py.</remarks>
 internal sealed class RotaryTable
 {
-    private const double Base = 10000;
+    private const float Base = 10000;
 
     private readonly Tensor _cos;   // [positions, headDim]
     private readonly Tensor _sin;
@@ -181,8 +181,8 @@ internal sealed class RotaryTable
     public RotaryTable(int headDim, int positions, WeightScope owner)
     {
         using var scope = NewDisposeScope();
-        var frequencies = 1 / pow(Base, arange(0, headDim, 2, ScalarType.Float32) / headDim);
-        var angles = outer(arange(positions, ScalarType.Float32), frequencies);
+        var frequencies = tensor(Base).pow(Arithmetic.Range(0, headDim, 2).Div(headDim)).reciprocal();
+        var angles = outer(Arithmetic.Range(0, positions), frequencies);
         angles = cat([angles, angles], 1);
         _cos = owner.Own(angles.cos().to(owner.DType, owner.Device));
         _sin = owner.Own(angles.sin().to(owner.DType, owner.Device));
@@ -194,7 +194,7 @@ internal sealed class RotaryTable
         using var scope = NewDisposeScope();
         var halves = x.chunk(2, -1);
         var positions = (int)x.shape[2];
-        return ((x * _cos[..positions]) + (cat([-halves[1], halves[0]], -1) * _sin[..positions])).MoveToOuterDisposeScope();
+        return (x * _cos[..positions]).Add(cat([-halves[1], halves[0]], -1) * _sin[..positions]).MoveToOuterDisposeScope();
     }
 }
 
@@ -213,7 +213,7 @@ internal sealed class FiniteScalarQuantizer(SpeechTokenizerConfig config, Weight
     public Tensor Forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        var digits = (_project.Forward(x).to(ScalarType.Float32).tanh() * Squeeze).round() + 1;    // 0, 1 or 2
+        var digits = _project.Forward(x).to(ScalarType.Float32).tanh().Mul(Squeeze).round().Add(1);    // 0, 1 or 2
         return (digits * _places).sum(-1).to(ScalarType.Int64).MoveToOuterDisposeScope();
     }
 }

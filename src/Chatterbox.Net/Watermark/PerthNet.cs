@@ -31,7 +31,7 @@ internal sealed class PerthNet(PerthConfig config, WeightScope weights)
         using var scope = NewDisposeScope();
         var low = magnitude.narrow(1, 0, _marked);
         var high = magnitude.narrow(1, _marked, config.Bins - _marked);
-        return cat([low + _encoder.Forward(low) * Mask(magnitude, loudest), high], 1).MoveToOuterDisposeScope();
+        return cat([low.Add(_encoder.Forward(low) * Mask(magnitude, loudest)), high], 1).MoveToOuterDisposeScope();
     }
 
     /// <summary>Looks for the mark at three speeds and lets the network weigh what it found.</summary>
@@ -52,7 +52,7 @@ internal sealed class PerthNet(PerthConfig config, WeightScope weights)
     {
         using var scope = NewDisposeScope();
         var level = magnitude.sum(1, keepdim: true);
-        return (level > (loudest ?? Loudest(magnitude)) * config.MaskFraction).to(ScalarType.Float32).MoveToOuterDisposeScope();
+        return (level > (loudest ?? Loudest(magnitude)).Mul(config.MaskFraction)).to(ScalarType.Float32).MoveToOuterDisposeScope();
     }
 
     /// <summary>Level of the loudest frame, [rows, 1, 1].</summary>
@@ -106,7 +106,7 @@ internal sealed class ConvStack(PerthConfig config, WeightScope weights, int out
         x = _convs[0].Forward(x);
         foreach (var conv in _convs.AsSpan(1))
         {
-            x = conv.Forward(leaky_relu(x, 0.01));
+            x = conv.Forward(x.LeakyRelu(0.01));
         }
 
         return x.MoveToOuterDisposeScope();

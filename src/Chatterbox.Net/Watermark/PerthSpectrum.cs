@@ -38,8 +38,8 @@ internal sealed class PerthSpectrum
     {
         using var scope = NewDisposeScope();
         var spectrum = stft(samples, _config.FftSize, _config.HopSize, _config.FftSize, _analysisWindow, return_complex: true);
-        var db = 20 * spectrum.abs().clamp_min(_config.MinMagnitude).log10();
-        return (((db - _minDb) / _rangeDb).MoveToOuterDisposeScope(), spectrum.angle().MoveToOuterDisposeScope());
+        var db = spectrum.abs().ClampMin(_config.MinMagnitude).log10().Mul(20);
+        return (db.Sub(_minDb).Div(_rangeDb).MoveToOuterDisposeScope(), spectrum.angle().MoveToOuterDisposeScope());
     }
 
     /// <param name="magnitude">Scaled as by <see cref="Analyse"/>, [rows, bins, frames].</param>
@@ -48,8 +48,8 @@ internal sealed class PerthSpectrum
     public Tensor Synthesize(Tensor magnitude, Tensor phase)
     {
         using var scope = NewDisposeScope();
-        var db = magnitude * _rangeDb + _minDb;
-        var linear = tensor(10f).pow((db / 20).clamp_max(MaxExponent));
+        var db = magnitude.Mul(_rangeDb).Add(_minDb);
+        var linear = tensor(10f).pow(db.Div(20).ClampMax(MaxExponent));
         var spectrum = complex(linear * phase.cos(), linear * phase.sin());
         return istft(spectrum, _config.FftSize, _config.HopSize, _config.FftSize, _synthesisWindow).MoveToOuterDisposeScope();
     }

@@ -69,7 +69,7 @@ internal sealed class PerthWatermarker(PerthConfig config, WeightScope weights)
 
         using var scope = NewDisposeScope();
         var (magnitude, _) = _spectrum.Analyse(Row(signal));
-        var confidence = _net.Decode(magnitude).clamp(0, 1).item<float>();
+        var confidence = _net.Decode(magnitude).Clamp(0, 1).item<float>();
         return float.IsNaN(confidence) ? null : confidence;
     }
 

@@ -107,7 +107,7 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
             }
             else
             {
-                place.fill_(0);
+                place.Fill(0);
             }
         }
 
