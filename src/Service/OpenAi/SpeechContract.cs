@@ -22,6 +22,7 @@ namespace Chatterbox.Service.OpenAi;
 /// <param name="RepetitionPenalty">Makes speech tokens that were spoken already less likely; 1 to 10.</param>
 /// <param name="Seed">The same seed gives the same speech; one is drawn if none is given, and the header X-Chatterbox-Seed tells it.</param>
 /// <param name="Language">Code of the language, for models that speak several.</param>
+/// <param name="Chunk">True to send speech while its sentence is still being made; false to make each piece whole first, so that one that went wrong can be spoken again.</param>
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 internal sealed record SpeechBody(
     string Model,
@@ -39,7 +40,8 @@ internal sealed record SpeechBody(
     [property: Range(0, 100_000)] int? TopK = null,
     [property: Range(1.0, 10.0)] double? RepetitionPenalty = null,
     long? Seed = null,
-    string? Language = null);
+    string? Language = null,
+    [property: DefaultValue(true)] bool Chunk = true);
 
 /// <summary>One event of a speech stream.</summary>
 [JsonDerivedType(typeof(SpeechDelta))]

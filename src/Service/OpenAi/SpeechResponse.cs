@@ -25,9 +25,11 @@ internal sealed class SpeechResponse(AudioFormat format, JoinedSpeech speech, IA
         }
 
         speech.Tell(http.Response.Headers);
+        JoinedSpeech.PromiseTrailers(http.Response);
         await (asEvents
             ? new SseResult<SpeechStreamEvent>(Events(blocks, http), Json.Of<SpeechStreamEvent>()).ExecuteAsync(http)
             : SendBytes(blocks, http));
+        speech.TellInTrailers(http.Response);
     }
 
     private static Refusal SpeechFailed => new(500, "The text could not be spoken. Try again, with another seed.", Code: "speech_failed");
