@@ -2,6 +2,7 @@ using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Chatterbox.Service.Streaming;
 
 namespace Chatterbox.Service.OpenAi;
 
@@ -57,7 +58,9 @@ internal sealed record SpeechDelta(string Type, ReadOnlyMemory<byte> Audio) : Sp
 /// <summary>The last event.</summary>
 /// <param name="Type">speech.audio.done.</param>
 /// <param name="Usage">Tokens of the request.</param>
-internal sealed record SpeechDone(string Type, SpeechUsage Usage) : SpeechStreamEvent;
+/// <param name="Repairs">What was done to speech that went wrong; left out if nothing.</param>
+internal sealed record SpeechDone(
+    string Type, SpeechUsage Usage, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyList<string>? Repairs = null) : SpeechStreamEvent;
 
 /// <summary>The speech ends here, incomplete.</summary>
 /// <param name="Type">error.</param>
@@ -68,7 +71,11 @@ internal sealed record SpeechError(string Type, OpenAiError Error) : SpeechStrea
 /// <param name="InputTokens">Text tokens.</param>
 /// <param name="OutputTokens">Speech tokens.</param>
 /// <param name="TotalTokens">Both.</param>
-internal sealed record SpeechUsage(int InputTokens, int OutputTokens, int TotalTokens);
+internal sealed record SpeechUsage(int InputTokens, int OutputTokens, int TotalTokens)
+{
+    /// <summary>Those of some speech.</summary>
+    public static SpeechUsage Of(JoinedSpeech speech) => new(speech.TextTokens, speech.SpeechTokens, speech.TextTokens + speech.SpeechTokens);
+}
 
 /// <summary>The models that there are.</summary>
 internal sealed record ModelList(string Object, IReadOnlyList<ModelEntry> Data);

@@ -20,7 +20,7 @@ internal static class SpeechEndpoints
         + "`stream_format` audio answers the bytes as they are made; a streamed WAV carries 0xFFFFFFFF sizes. `sse` answers data-only events: "
         + "`speech.audio.delta` with bytes in base64, then `speech.audio.done` with the token counts; what fails after the stream has begun is an event "
         + "of type `error`, and the stream ends. In `audio` the answer then breaks off. The header `X-Chatterbox-Seed` tells the seed, "
-        + "`X-Chatterbox-Ignored` the parameters that were ignored. What is known only at the end of the speech follows it in trailers named as the headers are.";
+        + "`X-Chatterbox-Ignored` the parameters that were ignored. Repairs that are known only at the end of the speech are told in `speech.audio.done`, and in the log.";
 
     /// <summary>Registers what they need.</summary>
     public static void AddOpenAi(this WebApplicationBuilder builder)

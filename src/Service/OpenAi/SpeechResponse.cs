@@ -25,11 +25,9 @@ internal sealed class SpeechResponse(AudioFormat format, JoinedSpeech speech, IA
         }
 
         speech.Tell(http.Response.Headers);
-        JoinedSpeech.PromiseTrailers(http.Response);
         await (asEvents
             ? new SseResult<SpeechStreamEvent>(Events(blocks, http), Json.Of<SpeechStreamEvent>()).ExecuteAsync(http)
             : SendBytes(blocks, http));
-        speech.TellInTrailers(http.Response);
     }
 
     private static Refusal SpeechFailed => new(500, "The text could not be spoken. Try again, with another seed.", Code: "speech_failed");
@@ -71,6 +69,6 @@ internal sealed class SpeechResponse(AudioFormat format, JoinedSpeech speech, IA
             yield break;
         }
 
-        yield return new SpeechDone("speech.audio.done", new SpeechUsage(speech.TextTokens, speech.SpeechTokens, speech.TextTokens + speech.SpeechTokens));
+        yield return new SpeechDone("speech.audio.done", SpeechUsage.Of(speech), speech.Repairs.Count > 0 ? speech.Repairs : null);
     }
 }

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using Chatterbox.Engine;
-using Microsoft.AspNetCore.Http.Features;
 
 namespace Chatterbox.Service.Streaming;
 
@@ -11,8 +10,6 @@ internal sealed class PieceFailedException(int piece, Exception inner) : Excepti
 /// nothing clicks, with the plan's pauses between them.</summary>
 internal sealed class JoinedSpeech(TextPlan plan)
 {
-    private const string RepairsHeader = "X-Chatterbox-Repairs";
-    private const string UnknownCharactersHeader = "X-Chatterbox-Unknown-Characters";
     private const int MostCharactersTold = 100; // a header is no place for a text
     private const int FadeSamples = SpeechResult.SampleRate / 200; // 5 ms
 
@@ -91,29 +88,13 @@ internal sealed class JoinedSpeech(TextPlan plan)
     {
         if (Repairs.Count > 0)
         {
-            headers[RepairsHeader] = string.Join(", ", Repairs);
+            headers["X-Chatterbox-Repairs"] = string.Join(", ", Repairs);
         }
 
         if (UnknownCharacters.Count > 0)
         {
             var codes = UnknownCharacters.SelectMany(character => character.EnumerateRunes()).Distinct().Take(MostCharactersTold);
-            headers[UnknownCharactersHeader] = string.Join(", ", codes.Select(rune => $"U+{rune.Value:X4}"));
-        }
-    }
-
-    /// <summary>Says that an answer tells behind its end what is not known when its headers leave.</summary>
-    public static void PromiseTrailers(HttpResponse answer)
-    {
-        answer.DeclareTrailer(RepairsHeader);
-        answer.DeclareTrailer(UnknownCharactersHeader);
-    }
-
-    /// <summary>Tells behind an answer's end what is known by then, in headers of the same names.</summary>
-    public void TellInTrailers(HttpResponse answer)
-    {
-        if (answer.HttpContext.Features.Get<IHttpResponseTrailersFeature>()?.Trailers is { IsReadOnly: false } trailers)
-        {
-            Tell(trailers);
+            headers["X-Chatterbox-Unknown-Characters"] = string.Join(", ", codes.Select(rune => $"U+{rune.Value:X4}"));
         }
     }
 
