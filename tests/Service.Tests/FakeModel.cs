@@ -19,6 +19,12 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
     /// <summary>What was asked of it, in order.</summary>
     public ConcurrentQueue<(string Text, SamplingOptions Sampling, Voice Voice, string? Language)> Calls { get; } = new();
 
+    /// <summary>How each piece was to be cut, in order; null for a whole one.</summary>
+    public ConcurrentQueue<ChunkOptions?> Chunks { get; } = new();
+
+    /// <summary>True while a turn waits for <see cref="LetGo"/>.</summary>
+    public bool IsWaiting => Volatile.Read(ref _waiting) > 0 && _turns.CurrentCount == 0;
+
     /// <summary>What was given up while it was being spoken.</summary>
     public ConcurrentQueue<string> Cancelled { get; } = new();
 
@@ -29,53 +35,67 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
     public int MostAtOnce;
 
     private int _atOnce;
+    private int _waiting;
 
     /// <summary>What goes wrong with the next pieces: endless, stuck, silence, silent end, or nothing.</summary>
     public ConcurrentQueue<string> Faults { get; } = new();
 
-    /// <summary>True to wait before each piece until <see cref="LetGo"/>.</summary>
+    /// <summary>True to wait before each piece or chunk until <see cref="LetGo"/>.</summary>
     public bool Holds { get; set; }
+
+    /// <summary>Samples of each chunk of a piece; null speaks whole pieces only.</summary>
+    public int? ChunkSamples { get; set; }
 
     /// <inheritdoc/>
     public Voice? BuiltInVoice { get; } = MakeVoice(1);
 
-    /// <summary>Lets pieces that wait, or will, be spoken.</summary>
-    public void LetGo(int pieces = 1) => _turns.Release(pieces);
+    /// <summary>Lets pieces or chunks that wait, or will, be spoken.</summary>
+    public void LetGo(int turns = 1) => _turns.Release(turns);
+
+    /// <summary>Takes back what nobody has used of it.</summary>
+    public void HoldAgain()
+    {
+        while (_turns.Wait(0))
+        {
+        }
+    }
 
     /// <inheritdoc/>
     public SpeechResult Synthesize(
         string text, Voice voice, SamplingOptions sampling, string? language = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default)
     {
+        Calls.Enqueue((text, sampling, voice, language));
+        Chunks.Enqueue(null);
+        return TakeTurn(text, () => Say(text, voice, sampling), cancel);
+    }
+
+    /// <inheritdoc/>
+    public IChunkedSpeech OpenStream(string text, Voice voice, SamplingOptions sampling, ChunkOptions chunks, string? language = null)
+    {
+        Calls.Enqueue((text, sampling, voice, language));
+        Chunks.Enqueue(chunks);
+        return new Stream(this, text, () => Say(text, voice, sampling));
+    }
+
+    private T TakeTurn<T>(string text, Func<T> speak, CancellationToken cancel)
+    {
         MostAtOnce = Math.Max(MostAtOnce, Interlocked.Increment(ref _atOnce));
         try
         {
-            Calls.Enqueue((text, sampling, voice, language));
             if (Holds)
             {
-                _turns.Wait(cancel);
+                Interlocked.Increment(ref _waiting);
+                try
+                {
+                    _turns.Wait(cancel);
+                }
+                finally
+                {
+                    Interlocked.Decrement(ref _waiting);
+                }
             }
 
-            if (text.Contains("unspeakable", StringComparison.Ordinal))
-            {
-                throw new InvalidOperationException("A fault of the model.");
-            }
-
-            if (text.Contains("unusable", StringComparison.Ordinal))
-            {
-                throw new RequestException("The model cannot use this.", nameof(SamplingOptions.CfgWeight));
-            }
-
-            var fault = Faults.TryDequeue(out var next) ? next : "";
-            var samples = Tone(text, voice, sampling);
-            float[] spoken = fault switch
-            {
-                "stuck" => [.. Enumerable.Repeat(samples, 20).SelectMany(part => part)],
-                "silence" => [.. samples, .. new float[72_000], .. samples],
-                "silent end" => [.. samples, .. new float[48_000]],
-                _ => samples,
-            };
-            int[] tokens = fault == "stuck" ? [.. Enumerable.Repeat(7, 100)] : [.. Enumerable.Range(0, text.Length * 2)];
-            return new SpeechResult(spoken, text.Length, tokens, ReachedLimit: fault == "endless") { UnknownCharacters = [.. text.Where(c => c >= '\u16A0').Select(c => $"{c}").Distinct()] };
+            return speak();
         }
         catch (OperationCanceledException)
         {
@@ -86,6 +106,31 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
         {
             Interlocked.Decrement(ref _atOnce);
         }
+    }
+
+    private SpeechResult Say(string text, Voice voice, SamplingOptions sampling)
+    {
+        if (text.Contains("unspeakable", StringComparison.Ordinal))
+        {
+            throw new InvalidOperationException("A fault of the model.");
+        }
+
+        if (text.Contains("unusable", StringComparison.Ordinal))
+        {
+            throw new RequestException("The model cannot use this.", nameof(SamplingOptions.CfgWeight));
+        }
+
+        var fault = Faults.TryDequeue(out var next) ? next : "";
+        var samples = Tone(text, voice, sampling);
+        float[] spoken = fault switch
+        {
+            "stuck" => [.. Enumerable.Repeat(samples, 20).SelectMany(part => part)],
+            "silence" => [.. samples, .. new float[72_000], .. samples],
+            "silent end" => [.. samples, .. new float[48_000]],
+            _ => samples,
+        };
+        int[] tokens = fault == "stuck" ? [.. Enumerable.Repeat(7, 100)] : [.. Enumerable.Range(0, text.Length * 2)];
+        return new SpeechResult(spoken, text.Length, tokens, ReachedLimit: fault == "endless") { UnknownCharacters = [.. text.Where(c => c >= '\u16A0').Select(c => $"{c}").Distinct()] };
     }
 
     /// <summary>The samples of a piece: what every answer must agree with.</summary>
@@ -126,6 +171,43 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
 
         public float[] ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default) =>
             model.Synthesize($"second {_next++}", target, new SamplingOptions { Seed = seed }, null, progress, cancel).Samples;
+
+        public void Dispose()
+        {
+        }
+    }
+
+    /// <summary>A piece, chunk by chunk; one that "breaks off" has a fault behind its first chunk.</summary>
+    private sealed class Stream(FakeModel model, string text, Func<SpeechResult> say) : IChunkedSpeech
+    {
+        private SpeechResult? _speech;
+        private int _given;
+
+        public bool IsOver => _given == _speech?.Samples.Length;
+
+        public int TextTokens => _speech!.TextTokens;
+
+        public IReadOnlyList<int> SpeechTokens => _speech!.SpeechTokens;
+
+        public bool ReachedLimit => _speech!.ReachedLimit;
+
+        public IReadOnlyList<string> UnknownCharacters => _speech!.UnknownCharacters;
+
+        public float[] NextChunk(CancellationToken cancel = default) => model.TakeTurn(
+            text,
+            () =>
+            {
+                _speech ??= say();
+                if (_given > 0 && text.Contains("breaks off", StringComparison.Ordinal))
+                {
+                    throw new InvalidOperationException("A fault of the model.");
+                }
+
+                var from = _given;
+                _given = Math.Min(_speech.Samples.Length, from + (model.ChunkSamples ?? int.MaxValue / 2));
+                return _speech.Samples[from.._given];
+            },
+            cancel);
 
         public void Dispose()
         {

@@ -148,7 +148,7 @@ public sealed class OperationsTests
         var schemas = api.GetProperty("components").GetProperty("schemas");
         var speech = schemas.GetProperty("SpeechBody").GetProperty("properties");
         Assert.Equal(
-            ["model", "input", "voice", "response_format", "speed", "stream_format", "instructions", "exaggeration", "cfg_weight", "temperature", "top_p", "min_p", "top_k", "repetition_penalty", "seed", "language"],
+            ["model", "input", "voice", "response_format", "speed", "stream_format", "instructions", "exaggeration", "cfg_weight", "temperature", "top_p", "min_p", "top_k", "repetition_penalty", "seed", "language", "chunk"],
             speech.Names());
         Assert.All(speech.EnumerateObject(), p => Assert.True(p.Value.TryGetProperty("description", out _), p.Name));
         Assert.Equal((0.25, 4.0, 1.0), (speech.GetProperty("speed").GetProperty("minimum").GetDouble(), speech.GetProperty("speed").GetProperty("maximum").GetDouble(), speech.GetProperty("speed").GetProperty("default").GetDouble()));

@@ -52,7 +52,7 @@ internal sealed class Turn(EngineOptions options, ILogger logger, TimeProvider t
         {
             work.Taken += time.GetElapsedTime(started);
             work.Samples += samples.Length;
-            return new AudioChunk(piece, samples, EndsPiece: false, TextTokens: 0, SpeechTokens: 0);
+            return new AudioChunk(piece, samples, EndsPiece: false, TextTokens: 0, SpeechTokens: 0) { UnknownCharacters = stream.UnknownCharacters };
         }
 
         var speech = new SpeechResult(samples, stream.TextTokens, stream.SpeechTokens, stream.ReachedLimit) { UnknownCharacters = stream.UnknownCharacters };

@@ -18,7 +18,7 @@ internal static class ApiDocument
         knows the request. Speech carries `X-Chatterbox-Queue-Position`, `X-Chatterbox-Expected-Wait` (seconds, once known) and
         `X-Chatterbox-Repairs`: what was done to speech that went wrong; and, where a text has characters that the model does not know and speaks as
         noise, `X-Chatterbox-Unknown-Characters` (as U+16A0). A stream's headers tell of what was made when they left (of
-        OpenAI's route the first piece, of `/speak` nothing); the log tells all.
+        OpenAI's route the first chunk, of `/speak` nothing); the log tells all.
 
         A full queue, or more requests than one client may make, answers 429; a service that starts or stops, and a model that cannot be loaded, answer 503,
         both with `Retry-After`. A model that is not in memory is loaded for the request that names it, which waits for it.

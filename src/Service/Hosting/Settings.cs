@@ -3,6 +3,7 @@ using System.Globalization;
 using Chatterbox.Engine;
 using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
+using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
 using Microsoft.Extensions.Options;
 
@@ -33,6 +34,7 @@ internal static class Settings
     {
         builder.Add<ModelsOptions>(ModelsOptions.Section);
         builder.Add<EngineOptions>("Engine");
+        builder.Add<StreamingOptions>(StreamingOptions.Section);
         builder.Add<VoiceOptions>(VoiceOptions.Section);
         builder.Add<OpenAiOptions>(OpenAiOptions.Section);
         builder.Add<SecurityOptions>(SecurityOptions.Section);

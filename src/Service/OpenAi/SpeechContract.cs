@@ -2,6 +2,7 @@ using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Chatterbox.Service.Streaming;
 
 namespace Chatterbox.Service.OpenAi;
 
@@ -22,6 +23,7 @@ namespace Chatterbox.Service.OpenAi;
 /// <param name="RepetitionPenalty">Makes speech tokens that were spoken already less likely; 1 to 10.</param>
 /// <param name="Seed">The same seed gives the same speech; one is drawn if none is given, and the header X-Chatterbox-Seed tells it.</param>
 /// <param name="Language">Code of the language, for models that speak several.</param>
+/// <param name="Chunk">True to send speech while its sentence is still being made; false to make each piece whole first, so that one that went wrong can be spoken again.</param>
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 internal sealed record SpeechBody(
     string Model,
@@ -39,7 +41,8 @@ internal sealed record SpeechBody(
     [property: Range(0, 100_000)] int? TopK = null,
     [property: Range(1.0, 10.0)] double? RepetitionPenalty = null,
     long? Seed = null,
-    string? Language = null);
+    string? Language = null,
+    [property: DefaultValue(true)] bool Chunk = true);
 
 /// <summary>One event of a speech stream.</summary>
 [JsonDerivedType(typeof(SpeechDelta))]
@@ -55,7 +58,9 @@ internal sealed record SpeechDelta(string Type, ReadOnlyMemory<byte> Audio) : Sp
 /// <summary>The last event.</summary>
 /// <param name="Type">speech.audio.done.</param>
 /// <param name="Usage">Tokens of the request.</param>
-internal sealed record SpeechDone(string Type, SpeechUsage Usage) : SpeechStreamEvent;
+/// <param name="Repairs">What was done to speech that went wrong; left out if nothing.</param>
+internal sealed record SpeechDone(
+    string Type, SpeechUsage Usage, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyList<string>? Repairs = null) : SpeechStreamEvent;
 
 /// <summary>The speech ends here, incomplete.</summary>
 /// <param name="Type">error.</param>
@@ -66,7 +71,11 @@ internal sealed record SpeechError(string Type, OpenAiError Error) : SpeechStrea
 /// <param name="InputTokens">Text tokens.</param>
 /// <param name="OutputTokens">Speech tokens.</param>
 /// <param name="TotalTokens">Both.</param>
-internal sealed record SpeechUsage(int InputTokens, int OutputTokens, int TotalTokens);
+internal sealed record SpeechUsage(int InputTokens, int OutputTokens, int TotalTokens)
+{
+    /// <summary>Those of some speech.</summary>
+    public static SpeechUsage Of(JoinedSpeech speech) => new(speech.TextTokens, speech.SpeechTokens, speech.TextTokens + speech.SpeechTokens);
+}
 
 /// <summary>The models that there are.</summary>
 internal sealed record ModelList(string Object, IReadOnlyList<ModelEntry> Data);

@@ -6,6 +6,7 @@ using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
+using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.OpenAi;
 
@@ -15,10 +16,11 @@ internal static class SpeechEndpoints
     private const int LongestInput = 4096;
 
     private const string SpeechDescription =
-        "`stream_format` audio answers the bytes as they are made; a streamed WAV carries 0xFFFFFFFF sizes. `sse` answers data-only events: "
+        "Speech is sent chunk by chunk while the rest is still being made; `chunk` false makes each piece of the text whole first. "
+        + "`stream_format` audio answers the bytes as they are made; a streamed WAV carries 0xFFFFFFFF sizes. `sse` answers data-only events: "
         + "`speech.audio.delta` with bytes in base64, then `speech.audio.done` with the token counts; what fails after the stream has begun is an event "
         + "of type `error`, and the stream ends. In `audio` the answer then breaks off. The header `X-Chatterbox-Seed` tells the seed, "
-        + "`X-Chatterbox-Ignored` the parameters that were ignored.";
+        + "`X-Chatterbox-Ignored` the parameters that were ignored. Repairs that are known only at the end of the speech are told in `speech.audio.done`, and in the log.";
 
     /// <summary>Registers what they need.</summary>
     public static void AddOpenAi(this WebApplicationBuilder builder)
@@ -61,7 +63,7 @@ internal static class SpeechEndpoints
     }
 
     private static async Task<IResult> Speak(
-        SpeechBody body, ModelFleet fleet, ModelNames models, SpeechDesk desk, VoiceNames voices, FfmpegEncoder ffmpeg, HttpContext http, ILogger<SpeechResponse> logger, CancellationToken cancel)
+        SpeechBody body, ModelFleet fleet, ModelNames models, SpeechDesk desk, VoiceNames voices, FfmpegEncoder ffmpeg, IOptions<StreamingOptions> streaming, HttpContext http, ILogger<SpeechResponse> logger, CancellationToken cancel)
     {
         var model = models.Find(body.Model);
         Check(body, model.Served);
@@ -69,7 +71,14 @@ internal static class SpeechEndpoints
         var plan = TextPlan.Of(body.Input, "input");
         fleet.ThrowIfStarting();
         var seed = body.Seed ?? Random.Shared.NextInt64(1L << 53); // a number that every JSON reader can hold
-        var request = new SpeechRequest { Pieces = plan.Pieces, Voice = await voices.Find(body.Voice, model, cancel), Sampling = Sampling(body, seed), Language = body.Language };
+        var request = new SpeechRequest
+        {
+            Pieces = plan.Pieces,
+            Voice = await voices.Find(body.Voice, model, cancel),
+            Sampling = Sampling(body, seed),
+            Language = body.Language,
+            Chunks = body.Chunk ? streaming.Value.For(model.Served, body.Seed is not null) : null,
+        };
         var job = desk.Submit(http, "/v1/audio/speech", model, request);
         http.Response.Headers["X-Chatterbox-Seed"] = seed.ToString(CultureInfo.InvariantCulture);
         if (body.Instructions is not null)
@@ -77,8 +86,8 @@ internal static class SpeechEndpoints
             http.Response.Headers["X-Chatterbox-Ignored"] = "instructions";
         }
 
-        var speech = new JoinedSpeech(plan, job.Events);
-        var bytes = format.Encode(speech.Blocks(cancel), body.Speed, ffmpeg, cancel);
+        var speech = new JoinedSpeech(plan);
+        var bytes = format.Encode(speech.Blocks(job.Events, cancel), job.Begun, body.Speed, ffmpeg, cancel);
         return new SpeechResponse(format, speech, bytes, asEvents, logger);
     }
 

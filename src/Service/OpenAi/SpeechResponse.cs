@@ -69,6 +69,6 @@ internal sealed class SpeechResponse(AudioFormat format, JoinedSpeech speech, IA
             yield break;
         }
 
-        yield return new SpeechDone("speech.audio.done", new SpeechUsage(speech.TextTokens, speech.SpeechTokens, speech.TextTokens + speech.SpeechTokens));
+        yield return new SpeechDone("speech.audio.done", SpeechUsage.Of(speech), speech.Repairs.Count > 0 ? speech.Repairs : null);
     }
 }

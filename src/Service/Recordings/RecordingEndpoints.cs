@@ -68,8 +68,8 @@ internal static class RecordingEndpoints
         var request = new ConversionRequest { Recording = recording, Voice = await FindVoice(form, model, voices, cancel), Seed = seed };
         var job = desk.Submit(http, ConversionRoute, model, request);
         http.Response.Headers["X-Chatterbox-Seed"] = seed.ToString(CultureInfo.InvariantCulture);
-        var speech = new JoinedSpeech(TextPlan.Wordless, job.Events);
-        return new SpeechResponse(format, speech, format.Encode(speech.Blocks(cancel), speed: 1, ffmpeg, cancel), asEvents, logger);
+        var speech = new JoinedSpeech(TextPlan.Wordless);
+        return new SpeechResponse(format, speech, format.Encode(speech.Blocks(job.Events, cancel), job.Begun, speed: 1, ffmpeg, cancel), asEvents, logger);
     }
 
     private static async Task<WatermarkReport> Detect(ModelFleet fleet, IOptions<VoiceOptions> limits, HttpContext http)

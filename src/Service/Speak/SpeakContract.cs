@@ -11,12 +11,14 @@ namespace Chatterbox.Service.Speak;
 /// <param name="Exaggeration">How lively the speech is, 0 to 2.</param>
 /// <param name="CfgWeight">Strength of guidance by the text, 0 to 2.</param>
 /// <param name="Stream">True for events sentence by sentence, false for a file.</param>
+/// <param name="Chunk">True for events that come chunk by chunk, while the sentence is still being made; only with <c>stream</c>.</param>
 internal sealed record SpeakRequest( // positional: generated JSON code drops the defaults of init-only properties
     string Text,
     [property: DefaultValue("default")] string Voice = "default",
     [property: DefaultValue(0.5), Range(0.0, 2.0)] double Exaggeration = 0.5,
     [property: DefaultValue(0.5), Range(0.0, 2.0)] double CfgWeight = 0.5,
-    bool Stream = false);
+    bool Stream = false,
+    bool Chunk = false);
 
 /// <summary>One event of a <c>/speak</c> stream.</summary>
 [JsonDerivedType(typeof(SpeakChunk))]
@@ -25,28 +27,44 @@ internal sealed record SpeakRequest( // positional: generated JSON code drops th
 [JsonDerivedType(typeof(SpeakComplete))]
 internal abstract record SpeakEvent;
 
-/// <summary>A sentence has been made; its audio is the next event.</summary>
-/// <param name="ChunkIndex">Index of the sentence, from 0.</param>
-/// <param name="TotalChunks">Number of sentences.</param>
-/// <param name="Text">The sentence.</param>
+/// <summary>A sentence, or a chunk of one, has been made; its audio is the next event.</summary>
+/// <param name="ChunkIndex">Index of the sentence, from 0; with <c>chunk</c> that of the chunk, running over all sentences.</param>
+/// <param name="TotalChunks">Number of sentences; with <c>chunk</c> how many chunks there are at least: those so far, and one for each sentence that follows.</param>
+/// <param name="Text">The sentence, for each of its chunks.</param>
 /// <param name="AudioSize">Bytes of its WAV file.</param>
 /// <param name="Status">success.</param>
-internal sealed record SpeakChunk(int ChunkIndex, int TotalChunks, string Text, int AudioSize, string Status = "success") : SpeakEvent;
+/// <param name="SentenceIndex">Index of the sentence, from 0; only with <c>chunk</c>.</param>
+/// <param name="TotalSentences">Number of sentences; only with <c>chunk</c>.</param>
+internal sealed record SpeakChunk(
+    int ChunkIndex,
+    int TotalChunks,
+    string Text,
+    int AudioSize,
+    string Status = "success",
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? SentenceIndex = null,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? TotalSentences = null) : SpeakEvent;
 
-/// <summary>The audio of a sentence.</summary>
-/// <param name="AudioData">A complete WAV file, in base64.</param>
-/// <param name="ChunkIndex">Index of the sentence, from 0.</param>
-internal sealed record SpeakAudio(byte[] AudioData, int ChunkIndex) : SpeakEvent;
+/// <summary>The audio of a sentence, or of a chunk of one.</summary>
+/// <param name="AudioData">A complete WAV file, in base64. The samples of chunks follow each other without a gap.</param>
+/// <param name="ChunkIndex">As in the event before it.</param>
+/// <param name="SentenceIndex">Index of the sentence, from 0; only with <c>chunk</c>.</param>
+internal sealed record SpeakAudio(
+    byte[] AudioData, int ChunkIndex, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? SentenceIndex = null) : SpeakEvent;
 
-/// <summary>A sentence could not be made.</summary>
-/// <param name="ChunkIndex">Index of the sentence, from 0.</param>
+/// <summary>A sentence could not be made; with <c>chunk</c>, or not to its end.</summary>
+/// <param name="ChunkIndex">Index of the sentence, from 0; with <c>chunk</c> that of the chunk that is missing.</param>
 /// <param name="Status">error.</param>
 /// <param name="Message">What happened.</param>
-internal sealed record SpeakFailure(int ChunkIndex, string Status = "error", string Message = "Failed to generate audio") : SpeakEvent;
+/// <param name="SentenceIndex">Index of the sentence, from 0; only with <c>chunk</c>.</param>
+internal sealed record SpeakFailure(
+    int ChunkIndex,
+    string Status = "error",
+    string Message = "Failed to generate audio",
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? SentenceIndex = null) : SpeakEvent;
 
 /// <summary>The last event.</summary>
 /// <param name="Status">complete.</param>
-/// <param name="TotalChunks">Number of sentences.</param>
+/// <param name="TotalChunks">Number of sentences; with <c>chunk</c> of chunks, those that failed too.</param>
 internal sealed record SpeakComplete(string Status, int TotalChunks) : SpeakEvent;
 
 /// <summary>Where the finished file is, and how it was made.</summary>

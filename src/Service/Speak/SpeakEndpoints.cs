@@ -15,7 +15,10 @@ internal static class SpeakEndpoints
 {
     private const string EventsDescription =
         "For each sentence two data-only events, in order: one with chunk_index, total_chunks, text, audio_size and status, then one with audio_data, "
-        + "a complete WAV file in base64. A sentence that failed has one, with status error, and the stream goes on. The last event has status complete.";
+        + "a complete WAV file in base64. A sentence that failed has one, with status error, and the stream goes on. The last event has status complete. "
+        + "With `chunk` each sentence comes as several such pairs, sent while the rest of it is still being made: `chunk_index` runs over all sentences, each index is told once, "
+        + "`sentence_index` (in every event but the last) tells the sentence and `total_sentences` (beside `total_chunks`, which then is the least there will be) how many there are. "
+        + "The samples of the WAV files follow each other without a gap. A sentence that fails after some of its chunks has one event more, with status error.";
 
     /// <summary>Registers what they need.</summary>
     public static void AddSpeak(this WebApplicationBuilder builder)
@@ -56,7 +59,8 @@ internal static class SpeakEndpoints
         [Description("What to say")] string text,
         [Description("Name of a recording, without extension")] string voice = "default",
         [Description("How lively the speech is"), Range(0.0, 2.0)] double exaggeration = 0.5,
-        [Description("Strength of guidance by the text"), Range(0.0, 2.0), FromQuery(Name = "cfg_weight")] double cfgWeight = 0.5)
+        [Description("Strength of guidance by the text"), Range(0.0, 2.0), FromQuery(Name = "cfg_weight")] double cfgWeight = 0.5,
+        [Description("Whether events come chunk by chunk, while the sentence is still being made")] bool chunk = false)
     {
         var query = Encoding.UTF8.GetBytes(http.Request.QueryString.Value!); // not empty: it has the text
         if (!Utf8.IsValid(WebUtility.UrlDecodeToBytes(query, 0, query.Length)))
@@ -64,7 +68,7 @@ internal static class SpeakEndpoints
             throw new RequestException("The query is not UTF-8. Escape the bytes of UTF-8 text.", "text");
         }
 
-        return new SseResult<SpeakEvent>(await speaker.Stream(new SpeakRequest(text, voice, exaggeration, cfgWeight, true), http), Json.Of<SpeakEvent>());
+        return new SseResult<SpeakEvent>(await speaker.Stream(new SpeakRequest(text, voice, exaggeration, cfgWeight, Stream: true, chunk), http), Json.Of<SpeakEvent>());
     }
 
     private static IResult Audio(string id, FinishedFiles files) => files.Open(id) is { } file

@@ -4,12 +4,13 @@ using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
+using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.Speak;
 
-/// <summary>Speaks as <c>/speak</c> promises: sentence by sentence as events, or into a file.</summary>
+/// <summary>Speaks as <c>/speak</c> promises: sentence by sentence, or chunk by chunk, as events, or into a file.</summary>
 internal sealed class Speaker(
-    SpeechDesk desk, ModelFleet fleet, VoiceFolder folder, VoiceCache voices, FinishedFiles files, ILogger<Speaker> logger)
+    SpeechDesk desk, ModelFleet fleet, VoiceFolder folder, VoiceCache voices, FinishedFiles files, IOptions<StreamingOptions> streaming, ILogger<Speaker> logger)
 {
     private const string Route = "/speak";
 
@@ -22,7 +23,7 @@ internal sealed class Speaker(
         var plans = sentences.Select(sentence => TextPlan.OfSentence(sentence, "text")).ToList();
         var voice = await FindVoice(body, http.RequestAborted);
         var job = desk.Submit(http, Route, fleet.Default, Request(body, [.. plans.SelectMany(plan => plan.Pieces)], voice.Voice));
-        return Tell(job, sentences, plans, http.TraceIdentifier, http.RequestAborted);
+        return Tell(job, body.Chunk, sentences, plans, http.TraceIdentifier, http.RequestAborted);
     }
 
     /// <summary>Speaks a text into a file.</summary>
@@ -36,8 +37,8 @@ internal sealed class Speaker(
         var samples = new List<float>();
         try
         {
-            var speech = new JoinedSpeech(plan, job.Events);
-            await foreach (var block in speech.Blocks(cancel))
+            var speech = new JoinedSpeech(plan);
+            await foreach (var block in speech.Blocks(job.Events, cancel))
             {
                 samples.AddRange(block);
             }
@@ -61,6 +62,11 @@ internal sealed class Speaker(
     {
         CheckRange(body.Exaggeration, "exaggeration");
         CheckRange(body.CfgWeight, "cfg_weight");
+        if (body is { Chunk: true, Stream: false })
+        {
+            throw new RequestException("'chunk' is for streams. Send 'stream': true with it, or leave it out.", "chunk");
+        }
+
         var text = TextCleaner.Clean(body.Text);
         return text.Length == 0 ? throw SpeakErrors.EmptyText : TextCleaner.Cut(text);
     }
@@ -83,6 +89,7 @@ internal sealed class Speaker(
             Exaggeration = fleet.Default.Served.Lacks.Contains("exaggeration") ? null : body.Exaggeration,
             CfgWeight = fleet.Default.Served.Lacks.Contains("cfg_weight") ? null : body.CfgWeight,
         },
+        Chunks = body.Chunk ? streaming.Value.For(fleet.Default.Served, isSeeded: false) : null,
     };
 
     /// <summary>A name that is not there speaks with the default voice: these clients rely on it.</summary>
@@ -90,61 +97,52 @@ internal sealed class Speaker(
         body.Voice != "default" && folder.FindForSpeak(body.Voice) is { } entry ? (entry.Id, await voices.GetAsync(entry, fleet.Default, cancel)) : (null, null);
 
     private async IAsyncEnumerable<SpeakEvent> Tell(
-        SpeechJob job, IReadOnlyList<string> sentences, IReadOnlyList<TextPlan> plans, string requestId, [EnumeratorCancellation] CancellationToken cancel)
+        SpeechJob job, bool byChunk, IReadOnlyList<string> sentences, IReadOnlyList<TextPlan> plans, string requestId, [EnumeratorCancellation] CancellationToken cancel)
     {
         await using var events = job.Events.GetAsyncEnumerator(CancellationToken.None);
-        foreach (var (i, sentence) in sentences.Index())
+        var index = 0;
+        foreach (var (i, plan) in plans.Index())
         {
-            if (await Hear(plans[i], events, requestId, cancel) is { } wav)
+            var (speech, left, failed, told) = (new JoinedSpeech(plan), plan.Pieces.Count, false, false);
+            List<float> heard = [.. left == 0 ? JoinedSpeech.Silence(plan.PausesSeconds[0]) : []];
+            while (true)
             {
-                yield return new SpeakChunk(i, sentences.Count, sentence, wav.Length);
-                yield return new SpeakAudio(wav, i);
+                if (heard.Count > 0 && !failed && (byChunk || left == 0))
+                {
+                    var wav = WavFormat.File([.. heard]);
+                    var follow = sentences.Count - i - 1;
+                    yield return byChunk
+                        ? new SpeakChunk(index, index + 1 + follow, sentences[i], wav.Length, SentenceIndex: i, TotalSentences: sentences.Count)
+                        : new SpeakChunk(index, sentences.Count, sentences[i], wav.Length);
+                    yield return new SpeakAudio(wav, index, byChunk ? i : null);
+                    heard.Clear();
+                    told = true;
+                    index++;
+                }
+
+                if (left == 0 || !await MoveNext(events, requestId, cancel))
+                {
+                    break;
+                }
+
+                if (events.Current is AudioChunk chunk && !failed)
+                {
+                    heard.AddRange(speech.Join(chunk with { Piece = plan.Pieces.Count - left }));
+                }
+
+                failed |= events.Current is PieceFailed; // the engine has logged why
+                left -= events.Current is AudioChunk { EndsPiece: false } ? 0 : 1;
             }
-            else
+
+            if (failed || left > 0 || !told)
             {
-                yield return new SpeakFailure(i);
+                yield return new SpeakFailure(index, SentenceIndex: byChunk ? i : null);
+                index++;
             }
         }
 
         await MoveNext(events, requestId, cancel); // the request is over once its last event is read
-        yield return new SpeakComplete("complete", sentences.Count);
-    }
-
-    /// <summary>Waits for the pieces of one sentence.</summary>
-    /// <returns>Its WAV file; null if one of them failed, or the request was ended early.</returns>
-    private async Task<byte[]?> Hear(TextPlan plan, IAsyncEnumerator<SpeechEvent> events, string requestId, CancellationToken cancel)
-    {
-        var happened = new List<SpeechEvent>();
-        for (var piece = 0; piece < plan.Pieces.Count;)
-        {
-            if (!await MoveNext(events, requestId, cancel))
-            {
-                return null;
-            }
-
-            happened.Add(events.Current switch
-            {
-                AudioChunk chunk => chunk with { Piece = piece },
-                PieceFailed failed => failed with { Piece = piece },
-                var other => other,
-            });
-            piece += events.Current is AudioChunk { EndsPiece: false } ? 0 : 1;
-        }
-
-        try
-        {
-            var samples = new List<float>();
-            await foreach (var block in new JoinedSpeech(plan, happened.ToAsyncEnumerable()).Blocks(cancel))
-            {
-                samples.AddRange(block);
-            }
-
-            return samples.Count > 0 ? WavFormat.File([.. samples]) : null;
-        }
-        catch (PieceFailedException)
-        {
-            return null; // the engine has logged why
-        }
+        yield return new SpeakComplete("complete", index);
     }
 
     private async Task<bool> MoveNext(IAsyncEnumerator<SpeechEvent> events, string requestId, CancellationToken cancel)

@@ -11,10 +11,10 @@ internal sealed record AudioFormat(string Name, string ContentType, IReadOnlyLis
     /// <summary>Every format.</summary>
     public static readonly IReadOnlyList<AudioFormat> All =
     [
-        new("mp3", "audio/mpeg", ["-c:a", "libmp3lame", "-b:a", "128k", "-write_xing", "0", "-id3v2_version", "0", "-f", "mp3"]),
-        new("opus", "audio/opus", ["-c:a", "libopus", "-b:a", "64k", "-page_duration", "200000", "-f", "ogg"]),
+        new("mp3", "audio/mpeg", ["-c:a", "libmp3lame", "-b:a", "128k", "-reservoir", "0", "-write_xing", "0", "-id3v2_version", "0", "-f", "mp3"]),
+        new("opus", "audio/opus", ["-c:a", "libopus", "-b:a", "64k", "-frame_duration", "20", "-page_duration", "20000", "-f", "ogg"]),
         new("aac", "audio/aac", ["-c:a", "aac", "-b:a", "128k", "-f", "adts"]),
-        new("flac", "audio/flac", ["-c:a", "flac", "-sample_fmt", "s16", "-f", "flac"]),
+        new("flac", "audio/flac", ["-c:a", "flac", "-sample_fmt", "s16", "-frame_size", "1152", "-f", "flac"]),
         new("wav", "audio/wav", null),
         new("pcm", "audio/pcm", null),
     ];
@@ -23,14 +23,19 @@ internal sealed record AudioFormat(string Name, string ContentType, IReadOnlyLis
     public bool NeedsFfmpeg(double speed) => Encoding is not null || speed != 1;
 
     /// <summary>Encodes speech while it is made. A block of bytes is good until the next is asked for.</summary>
-    public IAsyncEnumerable<ReadOnlyMemory<byte>> Encode(IAsyncEnumerable<float[]> speech, double speed, FfmpegEncoder ffmpeg, CancellationToken cancel)
+    /// <param name="speech">Blocks of samples.</param>
+    /// <param name="begun">Completes when the first of them is near.</param>
+    /// <param name="speed">Tempo; the pitch stays.</param>
+    /// <param name="ffmpeg">Encodes.</param>
+    /// <param name="cancel">Ends it.</param>
+    public IAsyncEnumerable<ReadOnlyMemory<byte>> Encode(IAsyncEnumerable<float[]> speech, Task begun, double speed, FfmpegEncoder ffmpeg, CancellationToken cancel)
     {
         if (Encoding is not null)
         {
-            return ffmpeg.Encode(speech, speed, Encoding, cancel);
+            return ffmpeg.Encode(speech, begun, speed, Encoding, cancel);
         }
 
-        var pcm = speed == 1 ? speech.Select(block => (ReadOnlyMemory<byte>)Pcm16.Encode(block)) : ffmpeg.Encode(speech, speed, ["-f", "s16le"], cancel);
+        var pcm = speed == 1 ? speech.Select(block => (ReadOnlyMemory<byte>)Pcm16.Encode(block)) : ffmpeg.Encode(speech, begun, speed, ["-f", "s16le"], cancel);
         return Name == "wav" ? WithHeader(pcm) : pcm;
     }
 

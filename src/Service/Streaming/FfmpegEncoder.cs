@@ -23,22 +23,26 @@ internal sealed class FfmpegEncoder(IOptions<ServiceOptions> options)
 
     /// <summary>Encodes 24 kHz mono speech.</summary>
     /// <param name="speech">Blocks of samples.</param>
+    /// <param name="begun">Completes when the first of them is near, or none will come: the process takes as long to start as
+    /// a model to say the first word, and there is none while a request waits for its turn.</param>
     /// <param name="speed">Tempo; the pitch stays.</param>
     /// <param name="encoding">Arguments that choose codec and container.</param>
     /// <param name="cancel">Kills the process.</param>
     public async IAsyncEnumerable<ReadOnlyMemory<byte>> Encode(
-        IAsyncEnumerable<float[]> speech, double speed, IReadOnlyList<string> encoding, [EnumeratorCancellation] CancellationToken cancel)
+        IAsyncEnumerable<float[]> speech, Task begun, double speed, IReadOnlyList<string> encoding, [EnumeratorCancellation] CancellationToken cancel)
     {
         await using var blocks = speech.GetAsyncEnumerator(cancel);
-        if (!await blocks.MoveNextAsync()) // no process while a request waits for its turn
+        var first = blocks.MoveNextAsync().AsTask();
+        await Task.WhenAny(begun, first);
+        if (first.IsCompleted)
         {
-            yield break;
+            await first; // what ended the request before its turn needs no process
         }
 
         using var process = Start(speed, encoding);
         using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         var complaint = ReadComplaint(process);
-        var feeding = Feed(process, blocks, stopping.Token);
+        var feeding = Feed(process, first, blocks, stopping.Token);
         try
         {
             var buffer = new byte[BufferBytes];
@@ -72,11 +76,16 @@ internal sealed class FfmpegEncoder(IOptions<ServiceOptions> options)
         return string.Join(',', Enumerable.Repeat($"atempo={each}", filters));
     }
 
-    private static async Task Feed(Process process, IAsyncEnumerator<float[]> blocks, CancellationToken cancel)
+    private static async Task Feed(Process process, Task<bool> first, IAsyncEnumerator<float[]> blocks, CancellationToken cancel)
     {
         try
         {
             var input = process.StandardInput.BaseStream;
+            if (!await first)
+            {
+                throw new EncoderException("There is nothing to encode.");
+            }
+
             do
             {
                 await input.WriteAsync(MemoryMarshal.AsBytes(blocks.Current.AsSpan()).ToArray(), cancel);

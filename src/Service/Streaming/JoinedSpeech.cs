@@ -6,12 +6,16 @@ namespace Chatterbox.Service.Streaming;
 /// <summary>A piece of a request could not be spoken, so the rest is of no use.</summary>
 internal sealed class PieceFailedException(int piece, Exception inner) : Exception($"Piece {piece + 1} could not be spoken: {inner.Message}", inner);
 
-/// <summary>The pieces of a text joined into one stretch of speech: faded at their ends, so that nothing clicks, with the
-/// plan's pauses between them.</summary>
-internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> events)
+/// <summary>The pieces of a text, whole or chunk by chunk, joined into one stretch of speech: faded at their ends, so that
+/// nothing clicks, with the plan's pauses between them.</summary>
+internal sealed class JoinedSpeech(TextPlan plan)
 {
     private const int MostCharactersTold = 100; // a header is no place for a text
     private const int FadeSamples = SpeechResult.SampleRate / 200; // 5 ms
+
+    private float[] _pause = Silence(plan.PausesSeconds[0]); // before the first samples
+    private float[] _held = []; // the last samples of a piece are faded once it is known that they are
+    private bool _begins = true;
 
     /// <summary>Text tokens spoken so far.</summary>
     public int TextTokens { get; private set; }
@@ -25,17 +29,10 @@ internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> 
     /// <summary>Characters that the model does not know, so far.</summary>
     public IReadOnlyList<string> UnknownCharacters { get; private set; } = [];
 
-    /// <summary>The speech, block by block, once.</summary>
+    /// <summary>The speech, one block for each chunk that is heard, once.</summary>
     /// <exception cref="PieceFailedException">A piece could not be spoken.</exception>
-    public async IAsyncEnumerable<float[]> Blocks([EnumeratorCancellation] CancellationToken cancel = default)
+    public async IAsyncEnumerable<float[]> Blocks(IAsyncEnumerable<SpeechEvent> events, [EnumeratorCancellation] CancellationToken cancel = default)
     {
-        if (plan.PausesSeconds[0] > 0)
-        {
-            yield return Silence(plan.PausesSeconds[0]);
-        }
-
-        float[] held = []; // the last samples of a piece are faded once it is known that they are
-        var begins = true;
         await foreach (var happened in events.WithCancellation(cancel))
         {
             if (happened is PieceFailed failed)
@@ -43,43 +40,47 @@ internal sealed class JoinedSpeech(TextPlan plan, IAsyncEnumerable<SpeechEvent> 
                 throw new PieceFailedException(failed.Piece, failed.Error);
             }
 
-            var chunk = (AudioChunk)happened;
-            TextTokens += chunk.TextTokens;
-            SpeechTokens += chunk.SpeechTokens;
-            if (chunk.Repair is { } repair)
+            if (Join((AudioChunk)happened) is { Length: > 0 } block)
             {
-                Repairs = [.. Repairs, $"piece {chunk.Piece + 1}: {repair}"];
-            }
-
-            if (chunk.UnknownCharacters.Count > 0)
-            {
-                UnknownCharacters = [.. UnknownCharacters.Union(chunk.UnknownCharacters)];
-            }
-
-            float[] samples = [.. held, .. chunk.Samples];
-            if (begins)
-            {
-                FadeIn(samples);
-            }
-
-            begins = chunk.EndsPiece;
-            if (chunk.EndsPiece)
-            {
-                held = [];
-                FadeOut(samples);
-                yield return samples;
-                if (plan.PausesSeconds[chunk.Piece + 1] > 0)
-                {
-                    yield return Silence(plan.PausesSeconds[chunk.Piece + 1]);
-                }
-            }
-            else
-            {
-                var keep = Math.Min(FadeSamples, samples.Length);
-                held = samples[^keep..];
-                yield return samples[..^keep];
+                yield return block;
             }
         }
+    }
+
+    /// <summary>What is heard once another chunk is there.</summary>
+    /// <param name="chunk">The chunk; its piece is one of the plan's.</param>
+    /// <returns>The chunk but for its last samples, which wait for the next; with the pause behind it where it ends a piece.</returns>
+    public float[] Join(AudioChunk chunk)
+    {
+        TextTokens += chunk.TextTokens;
+        SpeechTokens += chunk.SpeechTokens;
+        if (chunk.Repair is { } repair)
+        {
+            Repairs = [.. Repairs, $"piece {chunk.Piece + 1}: {repair}"];
+        }
+
+        if (chunk.UnknownCharacters.Count > 0)
+        {
+            UnknownCharacters = [.. UnknownCharacters.Union(chunk.UnknownCharacters)];
+        }
+
+        float[] samples = [.. _held, .. chunk.Samples];
+        if (_begins)
+        {
+            FadeIn(samples);
+        }
+
+        _begins = chunk.EndsPiece || (_begins && samples.Length == 0);
+        var pause = Silence(chunk.EndsPiece ? plan.PausesSeconds[chunk.Piece + 1] : 0);
+        if (chunk.EndsPiece)
+        {
+            FadeOut(samples);
+        }
+
+        var kept = chunk.EndsPiece ? 0 : Math.Min(FadeSamples, samples.Length);
+        float[] block = [.. _pause, .. samples[..^kept], .. pause];
+        (_pause, _held) = ([], samples[^kept..]);
+        return block;
     }
 
     /// <summary>Tells in an answer's headers what is known so far.</summary>
