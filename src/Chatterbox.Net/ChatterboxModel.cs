@@ -27,8 +27,9 @@ public sealed class ChatterboxModel : ISpeechModel
     private readonly SpeechTokenizer _tokenizer;
     private readonly PerthWatermarker _watermarker;
     private readonly VoiceBuilder _voices;
-    private readonly ChunkPace _pace = new();
-    private readonly bool _overlaps;
+    private readonly Rehearsal _rehearsal;
+    private readonly bool _isOnGpu;
+    private ChunkPace? _pace;
 
     private ChatterboxModel(Checkpoint checkpoint, Device device, ModelOptions options)
     {
@@ -71,7 +72,8 @@ public sealed class ChatterboxModel : ISpeechModel
         _voices = new VoiceBuilder(_config.Voices, speakerEncoder.Result, s3gen.Result.Reference);
         _watermarker = watermark.Result;
         _tokenizer = s3gen.Result.Reference.SpeechTokenizer;
-        _overlaps = device.type != DeviceType.CPU;    // the CPU's cores are busy with one thing as it is
+        _rehearsal = new(_config, _t3, _vocalist, _watermarker);
+        _isOnGpu = device.type != DeviceType.CPU;
     }
 
     /// <summary>Name of the variant, such as english, turbo, or tiny.</summary>
@@ -85,6 +87,9 @@ public sealed class ChatterboxModel : ISpeechModel
 
     /// <inheritdoc/>
     public Voice? BuiltInVoice { get; }
+
+    /// <summary>How fast the model is; measured when it is first asked for, and the same from then on.</summary>
+    internal ChunkPace Pace => _pace ??= _rehearsal.MeasurePace();
 
     /// <summary>Says what a folder holds, from its files' names alone.</summary>
     /// <param name="folder">Folder with a model's files.</param>
@@ -131,6 +136,27 @@ public sealed class ChatterboxModel : ISpeechModel
         return new ChatterboxModel(checkpoint, Devices.Find(options.Device), options);
     }
 
+    /// <summary>Makes ready what would otherwise be made for the first requests: measures how fast the model is, by which streams
+    /// cut speech into chunks, and on a GPU loads kernels, records graphs and takes memory by speaking for some seconds.</summary>
+    /// <remarks>Without it the first stream measures. Best done while nobody else uses the device.</remarks>
+    public void WarmUp()
+    {
+        if (_isOnGpu)
+        {
+            _rehearsal.SpeakAllLengths();
+        }
+
+        _ = Pace;
+        if (_isOnGpu)
+        {
+            using var stream = OpenStream("One, two, three.", _rehearsal.Voice, new() { Seed = 1 });
+            while (!stream.IsOver)
+            {
+                stream.NextChunk();
+            }
+        }
+    }
+
     /// <inheritdoc/>
     public SpeechResult Synthesize(
         string text, Voice voice, SamplingOptions? sampling = null, string? language = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default)
@@ -160,7 +186,7 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <exception cref="RequestException">The text or a setting cannot be used.</exception>
     /// <exception cref="VoiceException">The voice is not of the sizes that the model was made for.</exception>
     public IChunkedSpeech OpenStream(string text, Voice voice, SamplingOptions? sampling = null, ChunkOptions? chunks = null, string? language = null) =>
-        OpenStream(text, voice, sampling ?? new(), chunks ?? new(), language, _overlaps);
+        OpenStream(text, voice, sampling ?? new(), chunks ?? new(), language, overlaps: _isOnGpu);    // the CPU's cores are busy with one thing as it is
 
     /// <summary>The same, and <paramref name="overlaps"/> says whether T3 goes on, on a thread of its own, while a chunk is made.</summary>
     internal IChunkedSpeech OpenStream(string text, Voice voice, SamplingOptions sampling, ChunkOptions chunks, string? language, bool overlaps)
@@ -172,12 +198,15 @@ public sealed class ChatterboxModel : ISpeechModel
         var seed = sampling.Seed ?? Random.Shared.NextInt64();
         var noise = new NoiseSource(seed);
         TokenStream? tokens = null;
+        ChunkAssembler? assembler = null;
         try
         {
-            tokens = new TokenStream(_t3, encoded.Tokens, voice.T3, sampling, noise, chunks.EndsWhenStuck, _pace);
-            var assembler = new ChunkAssembler(_config, _vocalist, _watermarker, voice.S3Gen, seed, chunks.LeftContext);
-            var plan = ChunkPlan.For(chunks, _pace, assembler.Lag, voice.S3Gen.SpeechTokens.Count);
-            return new SpeechStream(tokens, assembler, Whole, plan, _pace, overlaps, noise)
+            tokens = new TokenStream(_t3, encoded.Tokens, voice.T3, sampling, noise, chunks.EndsWhenStuck);
+            assembler = new ChunkAssembler(_config, _vocalist, _watermarker, voice.S3Gen, seed, chunks.LeftContext);
+            var plan = chunks.FirstTokens is { } first
+                ? ChunkPlan.Doubling(first, chunks.MostTokens, assembler.Lag)
+                : ChunkPlan.Following(chunks, Pace, assembler.Lag, voice.S3Gen.SpeechTokens.Count);
+            return new SpeechStream(tokens, assembler, Whole, plan, overlaps, noise)
             {
                 TextTokens = encoded.Tokens.Length,
                 UnknownCharacters = encoded.UnknownCharacters,
@@ -186,6 +215,7 @@ public sealed class ChatterboxModel : ISpeechModel
         catch
         {
             tokens?.Dispose();
+            assembler?.Dispose();
             noise.Dispose();
             throw;
         }

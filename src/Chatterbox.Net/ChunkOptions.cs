@@ -4,20 +4,23 @@ namespace Chatterbox;
 public sealed record ChunkOptions
 {
     /// <summary>Speech tokens in the first chunk, 25 a second, 1 to 1000; each chunk behind it has twice as many, up to
-    /// <see cref="MostTokens"/>. Null lets the sizes follow from how fast the model has been: the smallest first chunk with
-    /// which playback does not starve, and the largest behind it that come in time; all in one where the model is slower
-    /// than speech. Then a seed gives the same words and timing each time, but details of their sound follow the sizes.</summary>
+    /// <see cref="MostTokens"/>. Null lets the sizes follow from how fast the model is, measured once, when it is warmed up or
+    /// first streams: the smallest first chunk with which playback does not starve, and few and large ones behind it that come
+    /// in time; all in one where the model is slower than speech. A seed gives the same words and timing whatever the sizes,
+    /// but details of their sound follow the sizes, which may be others on another machine.</summary>
     public int? FirstTokens { get; init; }
 
-    /// <summary>Most speech tokens in a chunk, 1 to 1000.</summary>
-    public int MostTokens { get; init; } = 128;
+    /// <summary>Most speech tokens in a chunk, 1 to 1000. The larger, the fewer passes over the voice's prompt, and the longer
+    /// another stream waits for its turn.</summary>
+    public int MostTokens { get; init; } = 256;
 
     /// <summary>Speech tokens of the past that S3Gen sees beside the voice's prompt, 0 to 4096. More come closer to speech
     /// that is made in one piece, fewer are faster; no chunk takes longer for what lies before them.</summary>
     public int LeftContext { get; init; } = 100;
 
-    /// <summary>Streams that take turns on the model, this one included: the sizes leave them their time.</summary>
-    public int Sharers { get; init; } = 1;
+    /// <summary>Streams that may take turns on the model, this one included, 1 or more: the sizes leave them their time, or as
+    /// many of them as do not keep the first sound waiting. Sizes never follow from who is there.</summary>
+    public int Sharers { get; init; } = 4;
 
     /// <summary>Whether speech ends that says the same few tokens over and over, for longer than anybody speaks.</summary>
     public bool EndsWhenStuck { get; init; }

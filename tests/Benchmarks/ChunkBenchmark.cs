@@ -1,7 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
 using Chatterbox.Engine;
+using Chatterbox.Models;
 using Microsoft.Extensions.Logging.Abstractions;
+using static Chatterbox.Benchmarks.Report;
 
 namespace Chatterbox.Benchmarks;
 
@@ -11,21 +13,55 @@ internal static class ChunkBenchmark
 {
     private const string Text = "The quick brown fox jumps over the lazy dog, and the lazy dog, who has seen many foxes jump, does not even lift his head.";
     private const int PromptTokens = 250;
-    private const int Repetitions = 3;
+    private const int Repetitions = 5;
 
-    /// <param name="folder">A checkpoint.</param>
+    /// <param name="name">A name that <see cref="ModelLocator"/> knows, such as synthetic or synthetic-turbo, or a folder.</param>
     /// <param name="device">Where; null for the best there is.</param>
     /// <param name="tokens">Speech tokens, 25 a second: synthetic weights hardly ever say stop.</param>
-    public static async Task Run(string folder, string? device, int tokens)
+    public static async Task Run(string name, string? device, int tokens)
     {
         device ??= ModelOptions.BestDevice();
+        using var hub = new ModelHub(ModelHubOptions.FromEnvironment());
+        var located = await new ModelLocator(hub, ModelLocator.DefaultCacheFolder, NullLogger<ModelLocator>.Instance).LocateAsync(name);
         ChatterboxModel? model = null;
-        await using var engine = new SpeechEngine(
-            [() => model = ChatterboxModel.Load(folder, new ModelOptions { Device = device })],
-            new EngineOptions { GuardQuality = false }, NullLogger<SpeechEngine>.Instance);
+        var warmUp = TimeSpan.Zero;
+        await using var engine = new SpeechEngine([Load], new EngineOptions { GuardQuality = false }, NullLogger<SpeechEngine>.Instance);
         await engine.Ready;
         var voice = Lengthen(model!.BuiltInVoice!);
-        Print($"{model.Name} on {model.Device}, prompt of {PromptTokens / 25} s, {tokens} speech tokens");
+        var pace = model.Pace;
+        Print($"{model.Name} on {model.Device}, prompt of {PromptTokens / 25} s, {tokens} speech tokens; warm-up {warmUp.TotalSeconds:0.0} s");
+        Print($"pace: T3 {pace.SecondsPerStep * 1000:0.000} ms a token; a pass {pace.SecondsPerPass * 1000:0.0} ms and {pace.SecondsPerPassToken * 1000:0.000} ms a token");
+        var unheard = await Speak(engine, Request(0, null) with { Sampling = new() { Seed = 1, MaxSpeechTokens = tokens + 3 } });
+        Print($"in one piece, the first of its length: {unheard.Seconds:0.000} s");
+        await Speak(engine, Request(0, null));
+        var whole = (await Repeat(_ => Speak(engine, Request(1, null)))).OrderBy(speech => speech.Seconds).ElementAt(Repetitions / 2);
+        Print($"in one piece: {whole.Seconds:0.000} s for {whole.Audio:0.00} s of speech");
+        foreach (var overlaps in new[] { false, true })
+        {
+            var speech = (await Repeat(_ => Task.FromResult(Stream(overlaps)))).OrderBy(speech => speech.Seconds).ElementAt(Repetitions / 2);
+            Print($"the model alone, T3 {(overlaps ? "beside" : "before")} each pass: {speech.Seconds:0.000} s; {string.Join("; ", speech.Chunks.Select(Describe))}");
+        }
+
+        foreach (var requests in new[] { 1, 8 })
+        {
+            var watch = Stopwatch.StartNew();
+            var speeches = (await Repeat(_ => Task.WhenAll(Enumerable.Range(1, requests).Select(seed => Speak(engine, Request(seed, new())))))).SelectMany(all => all).ToList();
+            var each = watch.Elapsed.TotalSeconds / Repetitions / requests;
+            var firsts = speeches.Select(speech => speech.Chunks[0].At).Order().ToList();
+            Print($"{requests} at once: first audio after {Median(firsts) * 1000:0} ms (last {firsts[^1] * 1000:0} ms); least left to hear when a chunk came {speeches.Min(speech => speech.Left):0.000} s; {each:0.000} s each, {each / whole.Seconds:0.00} of one piece");
+            Print($"  {string.Join("; ", speeches[^1].Chunks.Select(Describe))}");
+        }
+
+        Print($"peak resident memory {Process.GetCurrentProcess().PeakWorkingSet64 / 1e9:0.00} GB");
+
+        ChatterboxModel Load()
+        {
+            model = ChatterboxModel.Load(located.Folder, new ModelOptions { Device = device, Variant = located.Variant, WatermarkFile = located.WatermarkFile });
+            var started = Stopwatch.GetTimestamp();
+            model.WarmUp();
+            warmUp = Stopwatch.GetElapsedTime(started);
+            return model;
+        }
 
         SpeechRequest Request(int seed, ChunkOptions? chunks) => new()
         {
@@ -35,30 +71,21 @@ internal static class ChunkBenchmark
             Chunks = chunks,
             Client = $"{seed}",
         };
-        await Speak(engine, Request(0, null));
-        await Speak(engine, Request(0, new()));
-        var whole = await Median(Repetitions, seed => Speak(engine, Request(seed, null)), speech => speech.Seconds);
-        Print($"in one piece: {whole.Seconds:0.000} s for {whole.Audio:0.00} s of speech");
-        foreach (var requests in new[] { 1, 8 })
+
+        // While the engine has nothing to do, its model may be used.
+        Speech Stream(bool overlaps)
         {
-            var speeches = new List<Speech>();
             var watch = Stopwatch.StartNew();
-            for (var repetition = 0; repetition < Repetitions; repetition++)
+            using var stream = model.OpenStream(Text, voice, new() { Seed = 1, MaxSpeechTokens = tokens }, new(), language: null, overlaps);
+            var speech = new Speech([]);
+            while (!stream.IsOver)
             {
-                speeches.AddRange(await Task.WhenAll(Enumerable.Range(1, requests).Select(seed => Speak(engine, Request(seed, new())))));
+                var samples = stream.NextChunk();
+                speech.Chunks.Add((watch.Elapsed.TotalSeconds, samples.Length / (double)SpeechResult.SampleRate));
             }
 
-            var each = watch.Elapsed.TotalSeconds / Repetitions / requests;
-            var firsts = speeches.Select(speech => speech.Chunks[0].At).Order().ToList();
-            var left = speeches.Min(speech => speech.Left);
-            Print($"{requests} at once: first audio after {firsts[firsts.Count / 2] * 1000:0} ms (last {firsts[^1] * 1000:0} ms); least left to hear when a chunk came {left:0.000} s; {each:0.000} s each, {each / whole.Seconds:0.00} of one piece");
-            if (requests == 1)
-            {
-                Print($"  {string.Join("; ", speeches[^1].Chunks.Select(chunk => string.Create(CultureInfo.InvariantCulture, $"{chunk.At:0.000} s: {chunk.Audio:0.00} s")))}");
-            }
+            return speech;
         }
-
-        Print($"peak resident memory {Process.GetCurrentProcess().PeakWorkingSet64 / 1e9:0.00} GB");
     }
 
     private static async Task<Speech> Speak(SpeechEngine engine, SpeechRequest request)
@@ -74,16 +101,18 @@ internal static class ChunkBenchmark
         return new(chunks);
     }
 
-    private static async Task<Speech> Median(int count, Func<int, Task<Speech>> speak, Func<Speech, double> by)
+    private static async Task<List<T>> Repeat<T>(Func<int, Task<T>> work)
     {
-        var speeches = new List<Speech>();
-        for (var seed = 1; seed <= count; seed++)
+        var results = new List<T>();
+        for (var repetition = 0; repetition < Repetitions; repetition++)
         {
-            speeches.Add(await speak(seed));
+            results.Add(await work(repetition));
         }
 
-        return speeches.OrderBy(by).ElementAt(count / 2);
+        return results;
     }
+
+    private static string Describe((double At, double Audio) chunk) => string.Create(CultureInfo.InvariantCulture, $"{chunk.At:0.000} s: {chunk.Audio:0.00} s");
 
     /// <summary>The voice with a prompt of 10 s, as that of most recordings is.</summary>
     private static Voice Lengthen(Voice voice)
@@ -98,8 +127,6 @@ internal static class ChunkBenchmark
             },
         };
     }
-
-    private static void Print(FormattableString line) => Console.WriteLine(line.ToString(CultureInfo.InvariantCulture));
 
     /// <param name="Chunks">When each came, and how long it sounds.</param>
     private sealed record Speech(List<(double At, double Audio)> Chunks)

@@ -1,62 +1,76 @@
 using System.Diagnostics;
 using System.Globalization;
+using Chatterbox.HiFT;
+using Chatterbox.Models;
 using Chatterbox.Ops;
+using Chatterbox.S3Gen;
 using Chatterbox.Weights;
 using TorchSharp;
+using static Chatterbox.Benchmarks.Report;
 using static TorchSharp.torch;
 
 namespace Chatterbox.Benchmarks;
 
-/// <summary>What the left context of S3Gen's passes costs: the mel of speech in chunks against the whole's, and the time of a pass.</summary>
+/// <summary>What the left context of S3Gen's passes costs at full size with synthetic weights: the mel of speech in chunks
+/// against the whole's, and the time of a pass.</summary>
 internal static class ContextBenchmark
 {
-    private const int Chunk = 50;
+    private const int PromptTokens = 250;
 
-    /// <param name="folder">A checkpoint.</param>
+    /// <param name="variant">standard or meanflow.</param>
     /// <param name="device">Where; null for the best there is.</param>
     /// <param name="tokens">Speech tokens of the speech.</param>
-    public static void Run(string folder, string? device, int tokens)
+    public static void Run(string variant, string? device, int tokens)
     {
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
-        var place = new torch.Device(device ?? ModelOptions.BestDevice());
-        var checkpoint = Checkpoint.Open(folder);
-        using var store = new WeightStore(Checkpoint.OpenFile(checkpoint.S3GenPath), place);
-        var networks = new S3GenNetworks(checkpoint.Config, store.Root, TorchOps.Plain, new ModelOptions().PrecisionOn(place));
-        var voice = checkpoint.ReadVoice()!.S3Gen;
+        var place = Devices.Find(device);
+        var (file, config) = variant == "meanflow" ? ("s3gen_meanflow", S3GenConfig.MeanFlow) : ("s3gen", S3GenConfig.Standard);
+        using var store = new WeightStore(SyntheticTensors.FullSize(file), place);
+        var precision = new ModelOptions().PrecisionOn(place);
+        var s3gen = new S3GenModel(config, store.Root["flow"], TorchOps.Plain, precision);
+        var lookahead = new HiFTGenerator(new(), store.Root["mel2wav"], TorchOps.Plain, precision).Lookahead;
         var random = new Random(1);
-        int[] speech = [.. Enumerable.Range(0, tokens).Select(_ => random.Next(checkpoint.Config.S3Gen.SpeechTokens))];
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{checkpoint.Config.Name} on {place}: {tokens} tokens, prompt of {voice.SpeechTokens.Count}, chunks of {Chunk}"));
-        Console.WriteLine("| left context, tokens | mel error | worst frame | a pass, s |");
-        Console.WriteLine("| ---: | ---: | ---: | ---: |");
+        int[] Tokens(int count) => [.. Enumerable.Range(0, count).Select(_ => random.Next(config.SpeechTokens))];
+        var voice = new S3GenPrompt(
+            Tokens(PromptTokens), [.. Enumerable.Range(0, 2 * PromptTokens * 80).Select(_ => (float)(-6 + (3 * random.NextDouble())))],
+            [.. Enumerable.Range(0, 192).Select(i => MathF.Cos(i))]);
+        var speech = Tokens(tokens);
+        Print($"{variant} on {place}: {tokens} tokens, prompt of {PromptTokens}");
         var (whole, _) = Speak(leftContext: tokens, chunk: tokens);
-        foreach (var leftContext in new[] { 0, 25, 50, 100, 200, tokens })
+        foreach (var chunk in new[] { 50, 128, 256 })
         {
-            var (mel, seconds) = Speak(leftContext, Chunk);
-            var error = ((mel - whole).norm() / whole.norm()).item<float>();
-            var worst = ((mel - whole).norm(1) / whole.norm(1)).max().item<float>();
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"| {(leftContext == tokens ? "all" : leftContext)} | {error:0.000} | {worst:0.00} | {seconds:0.000} |"));
+            Print($"\n| chunks of {chunk}, left context, tokens | relative error | log-spectral distance, dB | worst frame, dB | a pass, ms |\n| ---: | ---: | ---: | ---: | ---: |");
+            foreach (var leftContext in new[] { 0, 25, 50, 100, 200, 400, tokens })
+            {
+                var (mel, seconds) = Speak(leftContext, chunk);
+                var error = ((mel - whole).norm() / whole.norm()).item<float>();
+
+                // The mel is the natural logarithm of magnitudes.
+                var distances = 20 / Math.Log(10) * (mel - whole).square().mean([1]).sqrt();
+                Print($"| {(leftContext == tokens ? "all" : leftContext)} | {error:0.0000} | {distances.mean().item<float>():0.00} | {distances.max().item<float>():0.00} | {seconds * 1000:0.0} |");
+            }
         }
 
-        // The mel as it becomes sound, [1, bands, frames], and the time of the longest pass but the first.
+        // The mel as it becomes sound, [1, bands, frames], and the median time of passes but the first and the last.
         (Tensor Mel, double Seconds) Speak(int leftContext, int chunk)
         {
             using var inner = NewDisposeScope();
             using var noise = new NoiseSource(1);
-            using var stream = networks.S3Gen.OpenStream(voice, noise, leftContext);
-            var (sound, from, longest) = (new List<Tensor>(), 0L, 0.0);
+            using var stream = s3gen.OpenStream(voice, noise, leftContext);
+            var (sound, from, times) = (new List<Tensor>(), 0L, new List<double>());
             for (var known = chunk; from < 2 * tokens; known = Math.Min(known + chunk, tokens))
             {
                 var watch = Stopwatch.StartNew();
-                var mel = stream.Next(speech[..known], from, last: known == tokens);
+                var mel = stream.Next(speech[..Math.Min(known, tokens)], from, last: known >= tokens);
                 _ = mel.sum().item<float>();
-                longest = from == 0 ? longest : Math.Max(longest, watch.Elapsed.TotalSeconds);
-                var made = known == tokens ? mel.shape[2] : Math.Max(0, mel.shape[2] - networks.HiFT.Lookahead);
+                times.Add(watch.Elapsed.TotalSeconds);
+                var made = known >= tokens ? mel.shape[2] : Math.Max(0, mel.shape[2] - lookahead);
                 sound.Add(mel.narrow(2, 0, made));
                 from += made;
             }
 
-            return (cat([.. sound], 2).MoveToOuterDisposeScope(), longest);
+            return (cat([.. sound], 2).MoveToOuterDisposeScope(), Median(times.Count > 2 ? times[1..^1] : times));
         }
     }
 }

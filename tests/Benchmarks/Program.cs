@@ -16,11 +16,11 @@ switch (args)
     case ["voice", var flow, .. var where]:
         VoiceBenchmark.Run(flow, where.FirstOrDefault());
         return 0;
-    case ["chunks", var folder, .. var rest]:
-        await ChunkBenchmark.Run(folder, rest.FirstOrDefault(), Tokens(rest.Skip(1), 250));
+    case ["chunks", var name, .. var rest]:
+        await ChunkBenchmark.Run(name, rest.FirstOrDefault(), Tokens(rest.Skip(1), 250));
         return 0;
-    case ["context", var folder, .. var rest]:
-        ContextBenchmark.Run(folder, rest.FirstOrDefault(), Tokens(rest.Skip(1), 500));
+    case ["context", var flow, .. var rest]:
+        ContextBenchmark.Run(flow, rest.FirstOrDefault(), Tokens(rest.Skip(1), 500));
         return 0;
     case ["service"]:
         return await ServiceBenchmark.Run();
@@ -31,7 +31,7 @@ switch (args)
     case ["fleet-host", var models]:
         return await FleetBenchmark.Serve(models);
     case { Length: < 1 or > 3 }:
-        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks t3 VARIANT [DEVICE], or: Benchmarks voice VARIANT [DEVICE], or: Benchmarks chunks FOLDER [DEVICE] [SPEECH_TOKENS], or: Benchmarks context FOLDER [DEVICE] [SPEECH_TOKENS], or: Benchmarks service, or: Benchmarks fleet MODELS");
+        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks t3 VARIANT [DEVICE], or: Benchmarks voice VARIANT [DEVICE], or: Benchmarks chunks MODEL [DEVICE] [SPEECH_TOKENS], or: Benchmarks context VARIANT [DEVICE] [SPEECH_TOKENS], or: Benchmarks service, or: Benchmarks fleet MODELS");
         return 2;
 }
 

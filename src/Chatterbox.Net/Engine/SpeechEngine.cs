@@ -231,9 +231,7 @@ public sealed class SpeechEngine : ISpeechEngine
                 if (_queue.Take(sequence => RankFor(model, sequence)) is { } sequence)
                 {
                     _speaking.Add(sequence);
-                    var streams = _queue.All.Concat(_speaking).Count(s => s.IsStream || s == sequence);
-                    var sharers = (streams + _workers - 1) / _workers;
-                    return () => Speak(model, sequence, sharers);
+                    return () => Speak(model, sequence);
                 }
 
                 if (_state == EngineState.Stopping)
@@ -253,7 +251,7 @@ public sealed class SpeechEngine : ISpeechEngine
         : sequence.Ended.IsCancellationRequested ? double.NegativeInfinity
         : TurnOrder.Rank(sequence.PlaybackLeft, _longestTurn);
 
-    private void Speak(ISpeechModel model, SpeechSequence sequence, int sharers)
+    private void Speak(ISpeechModel model, SpeechSequence sequence)
     {
         if (!sequence.HasBegun)
         {
@@ -266,7 +264,7 @@ public sealed class SpeechEngine : ISpeechEngine
         try
         {
             sequence.Ended.ThrowIfCancellationRequested();
-            happened = _turn.Take(model, sequence, sharers);
+            happened = _turn.Take(model, sequence);
         }
         catch (OperationCanceledException) when (sequence.Ended.IsCancellationRequested)
         {

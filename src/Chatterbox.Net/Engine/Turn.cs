@@ -13,15 +13,14 @@ internal sealed class Turn(EngineOptions options, ILogger logger, TimeProvider t
     /// <summary>Takes the turn, on the model's thread.</summary>
     /// <param name="model">The model.</param>
     /// <param name="sequence">The request.</param>
-    /// <param name="sharers">Streams that take turns on the model, this one included where it is one.</param>
     /// <exception cref="OperationCanceledException">The request has ended.</exception>
-    public AudioChunk Take(ISpeechModel model, SpeechSequence sequence, int sharers)
+    public AudioChunk Take(ISpeechModel model, SpeechSequence sequence)
     {
         var voice = sequence.Request.Voice ?? model.BuiltInVoice
             ?? throw new VoiceException("The model has no voice of its own. Send a request with a voice made from a recording.");
         return sequence.Request switch
         {
-            SpeechRequest { Chunks: { } chunks } request => SpeakChunk(model, request, chunks with { Sharers = sharers }, voice, sequence),
+            SpeechRequest { Chunks: { } chunks } request => SpeakChunk(model, request, chunks, voice, sequence),
             SpeechRequest request => SpeakPiece(model, request, voice, sequence),
             ConversionRequest request => Convert(model, request, voice, sequence),
             _ => throw new NotSupportedException($"The engine does not know requests of type {sequence.Request.GetType()}."),

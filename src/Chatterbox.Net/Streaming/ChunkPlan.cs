@@ -8,6 +8,9 @@ internal sealed class ChunkPlan
 
     private const int LongestSpeech = 1000;
     private const double Reserve = 1.5;          // everything may take this much longer than measured
+    private const double MostDelay = 1.25;       // of the first sound, for room for others
+    private const int UsualSpeech = 250;
+    private const int FewChunks = 4;             // of the usual speech: each costs a pass over the prompt
 
     private readonly int _lag;
 
@@ -20,13 +23,44 @@ internal sealed class ChunkPlan
     /// <summary>Sizes of the first chunks in speech tokens; the last one is also that of all behind it.</summary>
     public IReadOnlyList<int> Sizes { get; }
 
-    /// <summary>Makes a plan.</summary>
+    /// <summary>Makes a plan of sizes that were asked for: each chunk has twice as many tokens as the one before.</summary>
+    /// <param name="first">Tokens of the first chunk.</param>
+    /// <param name="most">Most tokens of a chunk.</param>
+    /// <param name="lag">Tokens that have to follow one before it can be heard.</param>
+    public static ChunkPlan Doubling(int first, int most, int lag)
+    {
+        List<int> sizes = [Math.Min(first, most)];
+        while (sizes[^1] < most)
+        {
+            sizes.Add(Math.Min(2 * sizes[^1], most));
+        }
+
+        return new(sizes, lag);
+    }
+
+    /// <summary>Makes a plan that follows from a model's speed: chunks come in time though others take turns with them, as many
+    /// as <see cref="ChunkOptions.Sharers"/> says or, where that would keep the first sound waiting, fewer. Where the model is
+    /// slower than speech there is none: playback would starve at every chunk, and each costs a pass over the prompt, so all
+    /// comes in one.</summary>
     /// <param name="options">What was asked for.</param>
     /// <param name="pace">How fast the model is.</param>
     /// <param name="lag">Tokens that have to follow one before it can be heard.</param>
     /// <param name="promptTokens">Tokens of the voice's prompt, which every pass goes over.</param>
-    public static ChunkPlan For(ChunkOptions options, ChunkPace pace, int lag, int promptTokens) => new(
-        options.FirstTokens is { } first ? Double(first, options.MostTokens) : Follow(options, pace, lag, promptTokens), lag);
+    public static ChunkPlan Following(ChunkOptions options, ChunkPace pace, int lag, int promptTokens)
+    {
+        var alone = InTime(options, pace, lag, promptTokens, sharers: 1);
+        for (var sharers = options.Sharers; alone is not null && sharers > 1; sharers /= 2)
+        {
+            if (InTime(options, pace, lag, promptTokens, sharers) is { } shared && FirstSound(shared) <= MostDelay * FirstSound(alone))
+            {
+                return new(shared, lag);
+            }
+        }
+
+        return new(alone ?? [LongestSpeech], lag);
+
+        double FirstSound(List<int> sizes) => ((lag + sizes[0]) * pace.SecondsPerStep) + pace.PassOver(promptTokens + lag + sizes[0]);
+    }
 
     /// <summary>Speech tokens that must be known before a chunk can be made, unless the speech ends before.</summary>
     /// <param name="chunk">Its index.</param>
@@ -41,23 +75,13 @@ internal sealed class ChunkPlan
         return tokens;
     }
 
-    private static List<int> Double(int first, int most)
-    {
-        List<int> sizes = [Math.Min(first, most)];
-        while (sizes[^1] < most)
-        {
-            sizes.Add(Math.Min(2 * sizes[^1], most));
-        }
-
-        return sizes;
-    }
-
-    /// <summary>The smallest first chunk behind which others come in time. Where the model is slower than speech there is none:
-    /// playback would starve at every chunk, and each costs a pass over the prompt, so all comes in one.</summary>
-    private static List<int> Follow(ChunkOptions options, ChunkPace pace, int lag, int promptTokens)
+    /// <summary>The sizes with the smallest first chunk behind which others come in time, if possible with few chunks; null
+    /// where there are none.</summary>
+    private static List<int>? InTime(ChunkOptions options, ChunkPace pace, int lag, int promptTokens, int sharers)
     {
         int[] ladder = [.. Ladder.Where(size => size < options.MostTokens), options.MostTokens];
-        return ladder.Select(Behind).FirstOrDefault(sizes => sizes is not null) ?? [LongestSpeech];
+        var plans = ladder.Select(Behind).OfType<List<int>>().ToList();
+        return plans.Find(sizes => sizes.Take(FewChunks).Sum() + lag >= UsualSpeech) ?? plans.FirstOrDefault();
 
         // Each chunk is the largest that comes before playback has used up those before it.
         List<int>? Behind(int first)
@@ -80,8 +104,8 @@ internal sealed class ChunkPlan
             return sizes;
         }
 
-        double TimeFor(int size, int spoken) => Reserve * options.Sharers
-            * ((size * pace.SecondsPerStep) + ((promptTokens + Math.Min(spoken, options.LeftContext) + lag + size) * pace.SecondsPerPassToken));
+        double TimeFor(int size, int spoken) => Reserve * sharers
+            * ((size * pace.SecondsPerStep) + pace.PassOver(promptTokens + Math.Min(spoken, options.LeftContext) + lag + size));
     }
 
     private static double Duration(int tokens) => tokens / (double)SpeechResult.TokensPerSecond;

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Chatterbox.Engine;
 
 namespace Chatterbox.Streaming;
@@ -13,12 +12,11 @@ namespace Chatterbox.Streaming;
 /// <param name="assembler">Tokens to samples.</param>
 /// <param name="whole">All tokens to samples at once.</param>
 /// <param name="plan">How many tokens each chunk has.</param>
-/// <param name="pace">Told how fast it goes.</param>
 /// <param name="overlaps">Whether T3 goes on, on another thread, while a chunk is made.</param>
 /// <param name="noise">The request's random numbers, which go with the stream.</param>
 internal sealed class SpeechStream(
     TokenStream tokens, ChunkAssembler assembler, Func<IReadOnlyList<int>, CancellationToken, float[]> whole,
-    ChunkPlan plan, ChunkPace pace, bool overlaps, NoiseSource noise) : IChunkedSpeech
+    ChunkPlan plan, bool overlaps, NoiseSource noise) : IChunkedSpeech
 {
     private int _chunks;
 
@@ -56,9 +54,7 @@ internal sealed class SpeechStream(
             tokens.Dispose();    // T3's memory is free, and the random numbers stand where it left them
         }
 
-        var (pass, started) = (assembler.PassTokens(spoken.Length), Stopwatch.GetTimestamp());
         var samples = last && _chunks == 0 ? whole(spoken, cancel) : Assemble(spoken, last, cancel);
-        pace.Passed(pass, Stopwatch.GetElapsedTime(started));
         _chunks++;
         IsOver = last;
         return samples;
@@ -74,17 +70,17 @@ internal sealed class SpeechStream(
 
     private float[] Assemble(int[] spoken, bool last, CancellationToken cancel)
     {
-        using var ahead = last || !overlaps ? null : new RunAhead(tokens, plan.TokensFor(_chunks + 1));
+        using var ahead = last || !overlaps ? null : new RunAhead(tokens);
         return assembler.Next(spoken, last, cancel);
     }
 
-    /// <summary>T3 going on to the next chunk's tokens on a thread of its own, until it has them or is disposed.</summary>
+    /// <summary>T3 going on with the next chunks' tokens on a thread of its own, as far as it comes before it is disposed.</summary>
     private sealed class RunAhead : IDisposable
     {
         private readonly CancellationTokenSource _stop = new();
         private readonly Task _task;
 
-        public RunAhead(TokenStream tokens, int count) => _task = Task.Run(() => tokens.Generate(count, _stop.Token));
+        public RunAhead(TokenStream tokens) => _task = Task.Run(() => tokens.Generate(int.MaxValue, _stop.Token));
 
         public void Dispose()
         {

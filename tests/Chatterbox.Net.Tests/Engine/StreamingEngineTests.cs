@@ -200,17 +200,6 @@ public sealed class StreamingEngineTests
     }
 
     [Fact]
-    public async Task Plans_know_how_many_streams_share_the_model()
-    {
-        var model = new ChunkModel { Seconds = 100 };
-        await using var engine = Engine(model);
-        var streams = Enumerable.Range(1, 3).Select(i => engine.StreamAsync(new() { Pieces = ["ab"], Client = $"{i}" }, Cancel).ToListAsync(Cancel).AsTask()).ToList();
-        model.Allow(6);
-        await Task.WhenAll(streams);
-        Assert.Equal([1, 2, 3], model.Sharers);
-    }
-
-    [Fact]
     public async Task A_model_without_chunks_of_its_own_makes_each_piece_one()
     {
         await using var engine = new SpeechEngine([() => new PlainModel()], new EngineOptions { GuardQuality = false }, NullLogger<SpeechEngine>.Instance);
@@ -244,8 +233,6 @@ public sealed class StreamingEngineTests
 
         public string Made { get; private set; } = "";
 
-        public List<int> Sharers { get; } = [];
-
         public SamplingOptions? LastSampling { get; private set; }
 
         public ChunkOptions? LastChunks { get; private set; }
@@ -263,7 +250,6 @@ public sealed class StreamingEngineTests
         public IChunkedSpeech OpenStream(string text, Voice voice, SamplingOptions sampling, ChunkOptions chunks, string? language)
         {
             (LastSampling, LastChunks) = (sampling, chunks);
-            Sharers.Add(chunks.Sharers);
             return new Stream(this, text, sampling.Seed!.Value);
         }
 

@@ -8,29 +8,24 @@ public class ChunkPlanTests
     private const int Prompt = 250;
 
     [Fact]
-    public void Sizes_that_were_asked_for_double_whatever_the_speed()
+    public void Sizes_that_were_asked_for_double()
     {
-        var options = new ChunkOptions { FirstTokens = 5, MostTokens = 30 };
-        foreach (var pace in new[] { Pace(0.001, 0.0001), Pace(1, 1) })
-        {
-            var plan = ChunkPlan.For(options, pace, Lag, Prompt);
-            Assert.Equal([5, 10, 20, 30], plan.Sizes);
-            Assert.Equal([24, 34, 54, 84, 114, 144], Enumerable.Range(0, 6).Select(plan.TokensFor));
-        }
-
-        Assert.Equal([30], ChunkPlan.For(options with { FirstTokens = 100 }, Pace(1, 1), Lag, Prompt).Sizes);
+        var plan = ChunkPlan.Doubling(5, 30, Lag);
+        Assert.Equal([5, 10, 20, 30], plan.Sizes);
+        Assert.Equal([24, 34, 54, 84, 114, 144], Enumerable.Range(0, 6).Select(plan.TokensFor));
+        Assert.Equal([30], ChunkPlan.Doubling(100, 30, Lag).Sizes);
     }
 
     [Theory]
-    [InlineData(0.0005, 0.00003)]    // a fast GPU
-    [InlineData(0.003, 0.0002)]
-    [InlineData(0.010, 0.0005)]
-    [InlineData(0.015, 0.0001)]
-    [InlineData(0.001, 0.003)]
-    public void Playback_never_starves_though_all_takes_half_again_as_long(double step, double pass)
+    [InlineData(0.0005, 0.010, 0.00003)]    // a fast GPU
+    [InlineData(0.003, 0.020, 0.0002)]
+    [InlineData(0.010, 0.050, 0.0005)]
+    [InlineData(0.015, 0.010, 0.0001)]
+    [InlineData(0.001, 0, 0.003)]
+    public void Playback_never_starves_though_all_takes_half_again_as_long(double step, double pass, double token)
     {
-        var options = new ChunkOptions();
-        var sizes = ChunkPlan.For(options, Pace(step, pass), Lag, Prompt).Sizes;
+        var (options, pace) = (new ChunkOptions(), new ChunkPace(step, pass, token));
+        var sizes = Sizes(pace);
         Assert.True(sizes.Sum() >= 1000);
         Assert.All(sizes, size => Assert.InRange(size, 1, options.MostTokens));
 
@@ -39,7 +34,7 @@ public class ChunkPlanTests
         foreach (var (i, size) in sizes.Index())
         {
             var tokens = Prompt + Math.Min(spoken, options.LeftContext) + Lag + size;
-            now += 1.5 * (((i == 0 ? Lag + size : size) * step) + (tokens * pass));
+            now += 1.5 * (((i == 0 ? Lag + size : size) * step) + pace.PassOver(tokens));
             Assert.True(i == 0 || now <= dry + 1e-9, $"chunk {i} of {string.Join(", ", sizes)} comes {now - dry:0.000} s late");
             dry = (i == 0 ? now : dry) + (size / 25.0);
             spoken += size;
@@ -49,43 +44,38 @@ public class ChunkPlanTests
     [Fact]
     public void Faster_models_begin_with_less_and_go_on_with_more()
     {
-        int[] First(params double[] steps) => [.. steps.Select(step => ChunkPlan.For(new(), Pace(step, 0.0003), Lag, Prompt).Sizes[0])];
-        var firsts = First(0.0005, 0.002, 0.006, 0.012, 0.018);
+        int[] firsts = [.. new[] { 0.0005, 0.002, 0.006, 0.012, 0.018 }.Select(step => Sizes(new(step, 0.02, 0.0003), sharers: 1)[0])];
         Assert.Equal(firsts.Order(), firsts);
         Assert.True(firsts[0] < firsts[^1]);
-
-        var fast = ChunkPlan.For(new(), Pace(0.0005, 0.00003), Lag, Prompt).Sizes;
-        Assert.Equal(4, fast[0]);
-        Assert.True(fast[1] >= 32);
-        Assert.Equal(128, fast[2]);
+        Assert.Equal([4, 24, 256], Sizes(new(0.0005, 0.008, 0.00003)).Take(3));
     }
 
     [Fact]
-    public void Streams_that_share_a_model_leave_each_other_time()
+    public void The_usual_speech_is_in_few_chunks_where_that_can_be()
     {
-        int First(int sharers) => ChunkPlan.For(new() { Sharers = sharers }, Pace(0.001, 0.0001), Lag, Prompt).Sizes[0];
-        Assert.True(First(1) < First(8));
+        foreach (var pace in new ChunkPace[] { new(0.0008, 0.018, 0.00009), new(0.003, 0.03, 0.0003), new(0.010, 0.05, 0.0005) })
+        {
+            Assert.InRange(Sizes(pace).Take(4).Sum() + Lag, 250, 1000);
+        }
     }
 
     [Fact]
-    public void A_model_slower_than_speech_makes_one_chunk() =>
-        Assert.Equal([1000], ChunkPlan.For(new(), Pace(0.05, 0.001), Lag, Prompt).Sizes);
+    public void There_is_room_for_others_unless_the_first_sound_would_wait_for_it()
+    {
+        var (fast, slow) = (new ChunkPace(0.0008, 0.018, 0.00009), new ChunkPace(0.005, 0.03, 0.0003));
+        Assert.True(Sizes(fast, sharers: 1)[0] < Sizes(fast, sharers: 4)[0]);
+        Assert.Equal(Sizes(slow, sharers: 1), Sizes(slow, sharers: 4));
+    }
+
+    [Theory, InlineData(0.05, 0.01, 0.001), InlineData(0.04, 0, 0), InlineData(0.01, 30, 0)]
+    public void A_model_slower_than_speech_makes_one_chunk(double step, double pass, double token) =>
+        Assert.Equal([1000], Sizes(new(step, pass, token)));
 
     [Fact]
     public void A_little_faster_or_slower_is_mostly_the_same_plan()
     {
-        var plans = Enumerable.Range(0, 20).Select(i => string.Join(' ', ChunkPlan.For(new(), Pace(0.001 * (1 + (i / 400.0)), 0.0001), Lag, Prompt).Sizes)).Distinct();
+        var plans = Enumerable.Range(0, 20).Select(i => string.Join(' ', Sizes(new(0.001 * (1 + (i / 400.0)), 0.02, 0.0001)))).Distinct();
         Assert.InRange(plans.Count(), 1, 3);
-    }
-
-    [Fact]
-    public void Pace_follows_what_is_measured()
-    {
-        var pace = Pace(0.002, 0.0003);
-        Assert.Equal(0.002, pace.SecondsPerStep, 1e-5);
-        Assert.Equal(0.0003, pace.SecondsPerPassToken, 1e-6);
-        pace.Stepped(0, TimeSpan.FromSeconds(9));
-        Assert.Equal(0.002, pace.SecondsPerStep, 1e-5);
     }
 
     [Theory]
@@ -99,15 +89,6 @@ public class ChunkPlanTests
         Assert.StartsWith(error.Parameter!, message, StringComparison.Ordinal);
     }
 
-    private static ChunkPace Pace(double step, double pass)
-    {
-        var pace = new ChunkPace();
-        for (var i = 0; i < 60; i++)
-        {
-            pace.Stepped(1000, TimeSpan.FromSeconds(1000 * step));
-            pace.Passed(1000, TimeSpan.FromSeconds(1000 * pass));
-        }
-
-        return pace;
-    }
+    private static IReadOnlyList<int> Sizes(ChunkPace pace, int sharers = 4) =>
+        ChunkPlan.Following(new() { Sharers = sharers }, pace, Lag, Prompt).Sizes;
 }

@@ -47,7 +47,7 @@ public sealed class TokenStreamTests : IDisposable
         SamplingOptions likeliest = new() { Temperature = 0, RepetitionPenalty = 1, MaxSpeechTokens = 200 };
         foreach (var (endsWhenStuck, tokens) in new[] { (true, 76), (false, 200) })
         {
-            using var stream = new TokenStream(tiny.Model, TinyT3.Text, TinyT3.Voice, likeliest, _noise, endsWhenStuck, new ChunkPace());
+            using var stream = new TokenStream(tiny.Model, TinyT3.Text, TinyT3.Voice, likeliest, _noise, endsWhenStuck);
             stream.Generate(int.MaxValue, CancellationToken.None);
             Assert.Equal(tokens, stream.Spoken.Count);
             Assert.Single(stream.Spoken.Distinct());
@@ -62,5 +62,5 @@ public sealed class TokenStreamTests : IDisposable
         _tiny.Dispose();
     }
 
-    private TokenStream Open() => new(_tiny.T3, Text, _tiny.Voice.T3, new(), _noise, endsWhenStuck: false, new ChunkPace());
+    private TokenStream Open() => new(_tiny.T3, Text, _tiny.Voice.T3, new(), _noise, endsWhenStuck: false);
 }
