@@ -55,6 +55,9 @@ internal sealed class SpeechSequence : IDisposable
     /// <summary>What a model has begun of the request and goes on with in its next turn; null between pieces.</summary>
     public OpenWork? Work { get; set; }
 
+    /// <summary>How long its last turn took.</summary>
+    public TimeSpan LastTurn { get; set; }
+
     /// <summary>True where the listener hears chunks while others are being made.</summary>
     public bool IsStream => HasBegun && Request is SpeechRequest { Chunks: not null };
 

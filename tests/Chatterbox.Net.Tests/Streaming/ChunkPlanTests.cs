@@ -47,7 +47,7 @@ public class ChunkPlanTests
         int[] firsts = [.. new[] { 0.0005, 0.002, 0.006, 0.012, 0.018 }.Select(step => Sizes(new(step, 0.02, 0.0003), sharers: 1)[0])];
         Assert.Equal(firsts.Order(), firsts);
         Assert.True(firsts[0] < firsts[^1]);
-        Assert.Equal([4, 24, 256], Sizes(new(0.0005, 0.008, 0.00003)).Take(3));
+        Assert.Equal([4, 16, 128, 256], Sizes(new(0.0005, 0.008, 0.00003)).Take(4));
     }
 
     [Fact]
