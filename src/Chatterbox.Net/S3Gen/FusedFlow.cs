@@ -14,6 +14,7 @@ internal sealed class FusedFlow : IDisposable
     private const int MostGraphs = 16;
     private const int EulerThreads = 256;
 
+    private readonly Lock _gate = new();                  // models on several threads share one S3Gen
     private readonly S3GenConfig _config;
     private readonly FusedEstimator _estimator;
     private readonly Device _device;
@@ -36,6 +37,7 @@ internal sealed class FusedFlow : IDisposable
     /// <inheritdoc cref="FlowMatching.Integrate"/>
     public Tensor Integrate(Tensor noise, FlowConditions conditions, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
+        using var turn = _gate.EnterScope();
         using var scope = NewDisposeScope();
         using var context = CudaContext.Use(_device.index);
         var torch = CudaStream.OfTorch;

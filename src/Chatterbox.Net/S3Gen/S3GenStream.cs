@@ -19,6 +19,8 @@ internal sealed class S3GenStream : IDisposable
     private readonly int _promptFrames;           // of the prompt's tokens
     private readonly Tensor _promptNoise;         // [frames, bands]
     private readonly FrameNoise _noise;           // of the frames of new tokens
+    private Tensor? _speaker;                     // [1, bands]
+    private Tensor? _promptMel;                   // [1, frames, bands]
     private Tensor _pending;                      // mel that has been made and is no sound yet, [1, bands, frames]
     private long _pendingFrom;                    // its first frame
 
@@ -41,6 +43,9 @@ internal sealed class S3GenStream : IDisposable
 
     /// <summary>Frames that the prompt's mel has beyond its tokens; the first new tokens have as many fewer.</summary>
     public int ExtraFrames { get; }
+
+    /// <summary>Frames that the last pass went over: the prompt's, some of the past, and the new ones.</summary>
+    public int PassFrames { get; private set; }
 
     /// <summary>Makes a pass.</summary>
     /// <param name="speechTokens">All speech tokens so far.</param>
@@ -65,13 +70,15 @@ internal sealed class S3GenStream : IDisposable
             return zeros([1, _config.MelBands, 0], device: _pending.device).MoveToOuterDisposeScope();
         }
 
-        var frames = _promptFrames + newFrames;
+        PassFrames = _promptFrames + newFrames;
         var hidden = _model.Encode([.. _voice.SpeechTokens, .. speechTokens.Skip(firstToken)], complete: last);
         var mu = _model.Project(hidden);                                                           // [1, frames, bands]
         var promptFrames = firstToken == 0 ? _promptFrames + ExtraFrames : _promptFrames;
-        var prompt = _model.PadPrompt([.. _voice.Mel.Take(promptFrames * _config.MelBands)], frames);
+        _speaker ??= _model.ProjectSpeaker(_voice.XVector).DetachFromDisposeScope();
+        _promptMel ??= _model.PadPrompt(_voice.Mel, _promptFrames + ExtraFrames).DetachFromDisposeScope();
+        var prompt = nn.functional.pad(_promptMel.narrow(1, 0, promptFrames), (0, 0, 0, PassFrames - promptFrames));
         var noise = cat([_promptNoise, _noise.From(firstToken * _upsampling, newFrames)]).unsqueeze(0);
-        var conditions = new FlowConditions(mu, _model.ProjectSpeaker(_voice.XVector), prompt);
+        var conditions = new FlowConditions(mu, _speaker, prompt);
         var mel = _model.Flow.Integrate(noise.to(mu.dtype), conditions, progress: null, cancel);
         mel = GoOver(mel.narrow(1, _promptFrames + past, newFrames - past).transpose(1, 2), from);
         _pending.Dispose();
@@ -85,6 +92,8 @@ internal sealed class S3GenStream : IDisposable
     {
         _promptNoise.Dispose();
         _noise.Dispose();
+        _speaker?.Dispose();
+        _promptMel?.Dispose();
         _pending.Dispose();
     }
 

@@ -15,8 +15,6 @@ internal sealed class ChunkAssembler : IDisposable
 
     private readonly ChatterboxConfig _config;
     private readonly Vocalist _vocalist;
-    private readonly S3GenPrompt _voice;
-    private readonly int _leftContext;
     private readonly NoiseSource _melNoise;
     private readonly NoiseSource _sourceNoise;
     private readonly S3GenStream _mel;
@@ -33,8 +31,6 @@ internal sealed class ChunkAssembler : IDisposable
     {
         _config = config;
         _vocalist = vocalist;
-        _voice = voice;
-        _leftContext = leftContext;
         _melNoise = new(seed ^ MelSeed);
         _sourceNoise = new(seed ^ SourceSeed);
         _mel = vocalist.S3Gen.OpenStream(voice, _melNoise, leftContext);
@@ -52,6 +48,9 @@ internal sealed class ChunkAssembler : IDisposable
         }
     }
 
+    /// <summary>Tokens that the last pass of S3Gen went over: the prompt's, some of the past, and what had been no sound yet.</summary>
+    public int PassTokens => _mel.PassFrames / _config.S3Gen.Encoder.Upsampling;
+
     /// <summary>Makes the next piece.</summary>
     /// <param name="speechTokens">All tokens of the text so far.</param>
     /// <param name="last">True where no token follows.</param>
@@ -66,14 +65,6 @@ internal sealed class ChunkAssembler : IDisposable
         var samples = Vocalist.Samples(_vocalist.HiFT.FadeIn(_waveform.Next(mel, last), made));
         var kept = last ? Math.Min(samples.Length, _vocalist.LengthOf(speechTokens.Count) - made) : samples.Length;
         return _marked.Next(samples.AsSpan(0, (int)kept), last);
-    }
-
-    /// <summary>Tokens that the next pass goes over: the prompt's, some of the past, and what is no sound yet.</summary>
-    /// <param name="speechTokens">How many tokens there are so far.</param>
-    public int PassTokens(int speechTokens)
-    {
-        var past = (int)_waveform.Frames / _config.S3Gen.Encoder.Upsampling;
-        return _voice.SpeechTokens.Count + Math.Min(past, _leftContext) + speechTokens - past;
     }
 
     /// <inheritdoc/>

@@ -81,9 +81,9 @@ internal sealed class Rehearsal(ChatterboxConfig config, T3Model t3, Vocalist vo
 
         (int Tokens, double Seconds) Measure(int spoken)
         {
-            var (tokens, started) = (assembler.PassTokens(spoken), Stopwatch.GetTimestamp());
+            var started = Stopwatch.GetTimestamp();
             assembler.Next(Sounds(config, spoken), last: false, CancellationToken.None);
-            return (tokens, Stopwatch.GetElapsedTime(started).TotalSeconds);
+            return (assembler.PassTokens, Stopwatch.GetElapsedTime(started).TotalSeconds);
         }
     }
 

@@ -96,8 +96,9 @@ public sealed class S3GenStreamTests : IDisposable
         using var noise = new NoiseSource(Seed);
         var before = LiveTensors.Settled();
         var stream = _model.OpenStream(TinyS3Gen.Voice(5, 11), noise, leftContext: 2);
+        stream.Next(Tokens(10), 0, last: false).Dispose();
         var open = Tensor.TotalCount;
-        for (var tokens = 10; tokens < 40; tokens += 10)
+        for (var tokens = 20; tokens <= 40; tokens += 10)
         {
             stream.Next(Tokens(tokens), Math.Max(0, (2 * tokens) - 20), last: false).Dispose();
             Assert.Equal(open, Tensor.TotalCount);
