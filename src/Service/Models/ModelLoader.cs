@@ -34,11 +34,27 @@ internal static class ModelLoader
             logger.CreateLogger(typeof(ModelLoader)).LogInformation("Model {Model} speaks Japanese in kana only: MeCab, which reads kanji, is not installed (apt install mecab mecab-ipadic-utf8)", located.Name);
         }
 
-        return new ServedModel(located.Name, options.Device.Split(':')[0], located.IsStandIn, () => ChatterboxModel.Load(located.Folder, options))
+        return new ServedModel(located.Name, options.Device.Split(':')[0], located.IsStandIn, () => Load(located.Folder, options))
         {
             Languages = description.Languages.Count > 1 ? description.Languages : [],
             Lacks = [.. description.LacksSettings.Select(JsonNamingPolicy.SnakeCaseLower.ConvertName)],
             Weights = ChatterboxModel.MeasureWeights(located.Folder, options),
         };
+    }
+
+    /// <summary>Loads a model and makes it ready, so that the first request is served as fast as the others.</summary>
+    private static ChatterboxModel Load(string folder, ModelOptions options)
+    {
+        var model = ChatterboxModel.Load(folder, options);
+        try
+        {
+            model.WarmUp();
+            return model;
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
     }
 }

@@ -167,7 +167,7 @@ public sealed class StreamingEngineTests
         Assert.Equal(SpeechResult.SampleRate / 5, chunks[1].Samples.Length);
         Assert.Equal("silent end trimmed", chunks[1].Repair);
         Assert.Equal(62, model.LastSampling!.MaxSpeechTokens);
-        Assert.True(model.LastChunks!.EndsWhenStuck);
+        Assert.True(model.Chunks[^1].EndsWhenStuck);
 
         model.Limited = true;
         chunks = await engine.StreamAsync(new() { Pieces = ["ab"] }, Cancel).ToListAsync(Cancel);
@@ -197,6 +197,35 @@ public sealed class StreamingEngineTests
         await leaving.CancelAsync();
         await second.Begun.WaitAsync(Cancel);
         model.Allow(1);
+    }
+
+    [Fact]
+    public async Task Chunks_are_asked_for_alike_whoever_shares_the_model()
+    {
+        var model = new ChunkModel { Seconds = 100 };
+        await using var engine = Engine(model);
+        var chunks = new ChunkOptions { MostTokens = 99 };
+        var streams = Enumerable.Range(1, 3).Select(i => engine.StreamAsync(new() { Pieces = ["ab"], Chunks = chunks, Client = $"{i}" }, Cancel).ToListAsync(Cancel).AsTask()).ToList();
+        model.Allow(6);
+        await Task.WhenAll(streams);
+        Assert.Equal(Enumerable.Repeat(chunks with { EndsWhenStuck = true }, 3), model.Chunks);
+    }
+
+    [Fact]
+    public async Task Sound_depends_on_the_request_and_its_seed_whoever_shares_the_model()
+    {
+        await using var engine = new SpeechEngine(
+            [() => ChatterboxModel.Load(TinyCheckpoint.Folder, new ModelOptions { Device = "cpu" })], new EngineOptions { GuardQuality = false }, NullLogger<SpeechEngine>.Instance);
+        var alone = new List<float[][]>();
+        for (var seed = 0; seed < 3; seed++)
+        {
+            alone.Add(await Speak(seed));
+        }
+
+        Assert.Equal(alone, await Task.WhenAll(Enumerable.Range(0, 3).Select(Speak)));
+
+        async Task<float[][]> Speak(int seed) =>
+            [.. (await engine.StreamAsync(new() { Pieces = ["The quick brown fox."], Sampling = new() { Seed = seed }, Client = $"{seed}" }, Cancel).ToListAsync(Cancel)).Select(chunk => chunk.Samples)];
     }
 
     [Fact]
@@ -235,7 +264,7 @@ public sealed class StreamingEngineTests
 
         public SamplingOptions? LastSampling { get; private set; }
 
-        public ChunkOptions? LastChunks { get; private set; }
+        public List<ChunkOptions> Chunks { get; } = [];
 
         public Voice? BuiltInVoice { get; } = new(new T3Prompt([], []), new S3GenPrompt([], [], []));
 
@@ -249,7 +278,8 @@ public sealed class StreamingEngineTests
 
         public IChunkedSpeech OpenStream(string text, Voice voice, SamplingOptions sampling, ChunkOptions chunks, string? language)
         {
-            (LastSampling, LastChunks) = (sampling, chunks);
+            LastSampling = sampling;
+            Chunks.Add(chunks);
             return new Stream(this, text, sampling.Seed!.Value);
         }
 
