@@ -265,7 +265,6 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <inheritdoc/>
     public void Dispose()
     {
-        _t3?.Dispose();
         _parts.ForEach(part => part.Dispose());
         _parts.Clear();
         NativeHeap.Trim();

@@ -98,15 +98,22 @@ internal sealed class Gpt2Mlp(Gpt2Config config, WeightScope weights)
 /// <summary>y = x·W + b over the last dimension. Weights: weight [inputs, outputs], bias [outputs].</summary>
 /// <remarks>Ports Conv1D of transformers pytorch_utils.py, which keeps its weight the other way round than a Linear. A GPU
 /// gets it turned, which its kernels for a few rows need and all others are as fast with.</remarks>
-internal sealed class TransposedLinear(WeightScope weights, long inputs, long outputs)
+internal sealed class TransposedLinear
 {
-    private readonly Tensor _weight = Turned(weights, weights.Get("weight", inputs, outputs));   // [inputs, outputs]
+    private readonly Tensor _weight;   // [inputs, outputs]
+
+    public TransposedLinear(WeightScope weights, long inputs, long outputs)
+    {
+        _weight = Turned(weights, weights.Get("weight", inputs, outputs));
+        Weight = weights.Own(_weight.t());
+        Bias = weights.Get("bias", outputs);
+    }
 
     /// <summary>[outputs, inputs].</summary>
-    public Tensor Weight => _weight.t();
+    public Tensor Weight { get; }
 
     /// <summary>[outputs].</summary>
-    public Tensor Bias { get; } = weights.Get("bias", outputs);
+    public Tensor Bias { get; }
 
     /// <param name="x">[rows, time, inputs].</param>
     /// <returns>[rows, time, outputs].</returns>
