@@ -1,84 +1,133 @@
-using System.Diagnostics;
-using System.Globalization;
-using Chatterbox;
-using Chatterbox.Audio;
+using System.CommandLine;
 using Chatterbox.Benchmarks;
-using static Chatterbox.Benchmarks.Report;
 
-// Loads a checkpoint, makes a voice and speaks once, in a fresh process; prints what each took and the peak of memory.
-// Or measures T3 alone, speech by the chunk, what the left context of chunks costs, what the service adds to a model's own
-// time, or the memory of several models in one service.
-switch (args)
+// Everything that can be measured, a command each. Each command measures in the process that it runs in: a fresh one.
+var device = new Argument<string?>("device") { Description = "cpu, cuda or cuda:1; the first GPU if there is one.", Arity = ArgumentArity.ZeroOrOne };
+var folder = new Argument<string>("folder") { Description = "A checkpoint." };
+var models = new Argument<string>("models") { Description = "Names of models, separated by commas." };
+
+var root = new RootCommand("What Chatterbox.Net costs in time and memory. Synthetic weights do: they hardly ever say stop, so that as many tokens are made as are asked for.");
+root.Add(Table());
+root.Add(T3());
+root.Add(Voice());
+root.Add(Speech());
+root.Add(Start());
+root.Add(Chunks());
+root.Add(Context());
+root.Add(Synthesis());
+root.Add(Service());
+root.Add(Fleet());
+root.Add(Cpu());
+Hosts().ForEach(root.Add);
+return await root.Parse(args).InvokeAsync();
+
+Command Table()
 {
-    case ["t3", var variant, .. var rest]:
-        T3Benchmark.Run(variant, rest.FirstOrDefault());
-        return 0;
-    case ["voice", var flow, .. var where]:
-        VoiceBenchmark.Run(flow, where.FirstOrDefault());
-        return 0;
-    case ["chunks", var name, .. var rest]:
-        await ChunkBenchmark.Run(name, rest.FirstOrDefault(), Tokens(rest.Skip(1), 250));
-        return 0;
-    case ["context", var flow, .. var rest]:
-        ContextBenchmark.Run(flow, rest.FirstOrDefault(), Tokens(rest.Skip(1), 500));
-        return 0;
-    case ["service"]:
-        return await ServiceBenchmark.Run();
-    case ["service-host"]:
-        return await ServiceBenchmark.Serve();
-    case ["fleet", var models]:
-        return await FleetBenchmark.Run(models);
-    case ["fleet-host", var models]:
-        return await FleetBenchmark.Serve(models);
-    case { Length: < 1 or > 3 }:
-        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks t3 VARIANT [DEVICE], or: Benchmarks voice VARIANT [DEVICE], or: Benchmarks chunks MODEL [DEVICE] [SPEECH_TOKENS], or: Benchmarks context VARIANT [DEVICE] [SPEECH_TOKENS], or: Benchmarks service, or: Benchmarks fleet MODELS");
-        return 2;
+    var reference = new Option<bool>("--no-reference") { Description = "Leave out the Python reference, which takes most of the time." };
+    var command = new Command("table", "The whole table: each part at full size in a process of its own, with the Python reference beside it if `python3 -c 'import chatterbox'` works.") { device, reference };
+    command.SetAction(parsed => TableBenchmark.Run(parsed.GetValue(device), !parsed.GetValue(reference)));
+    return command;
 }
 
-var bytes = Directory.GetFiles(args[0]).Sum(file => new FileInfo(file).Length);
-var watch = Stopwatch.StartNew();
-using var model = ChatterboxModel.Load(args[0], new ModelOptions { Device = Environment.GetEnvironmentVariable("DEVICE") });
-Print($"load: {watch.Elapsed.TotalSeconds:0.00} s for {bytes / 1e9:0.00} GB, peak resident memory {PeakBytes() / 1e9:0.00} GB, {PeakBytes() / (double)bytes:0.00} of the checkpoint");
-
-var voice = model.BuiltInVoice!;
-if (args.Length > 1)
+Command T3()
 {
-    var recording = AudioFile.Load(args[1]);
-    watch.Restart();
-    voice = model.CreateVoice(recording);
-    Print($"voice: {watch.Elapsed.TotalSeconds:0.00} s for {recording.Duration.TotalSeconds:0.0} s of recording");
+    var variant = OneOf("variant", "english", "multilingual", "turbo", "nano");
+    var command = new Command("t3", "T3 at full size: the first token, a token with everything that belongs to it, 250 tokens.") { variant, device };
+    command.SetAction(parsed => T3Benchmark.Run(parsed.GetRequiredValue(variant), parsed.GetValue(device)));
+    return command;
 }
 
-var tokens = args.Length > 2 ? int.Parse(args[2], CultureInfo.InvariantCulture) : 25;
-var stages = new Stages();
-var speech = model.Synthesize("The quick brown fox jumps over the lazy dog.", voice, new SamplingOptions { Seed = 1, MaxSpeechTokens = tokens }, progress: stages);
-Print($"speech: {speech.SpeechTokens.Count} tokens, {speech.Duration.TotalSeconds:0.00} s of speech");
-foreach (var (stage, seconds) in stages.Seconds)
+Command Voice()
 {
-    Print($"  {stage}: {seconds:0.00} s");
+    var flow = OneOf("flow", "standard", "meanflow");
+    var command = new Command("voice", "What comes behind T3, at full size: 10 s of speech for a prompt of 10 s; and making that voice.") { flow, device };
+    command.SetAction(parsed => VoiceBenchmark.Run(parsed.GetRequiredValue(flow), parsed.GetValue(device)));
+    return command;
 }
 
-Print($"peak resident memory at the end: {PeakBytes() / 1e9:0.00} GB");
-return 0;
-
-static int Tokens(IEnumerable<string> rest, int otherwise) => rest.FirstOrDefault() is { } tokens ? int.Parse(tokens, CultureInfo.InvariantCulture) : otherwise;
-
-static long PeakBytes() => Process.GetCurrentProcess().PeakWorkingSet64;
-
-/// <summary>Times the stages by the reports between them.</summary>
-internal sealed class Stages : IProgress<SynthesisProgress>
+Command Speech()
 {
-    private readonly Stopwatch _watch = Stopwatch.StartNew();
-    private SynthesisStage _current = SynthesisStage.T3;
+    var variant = OneOf("variant", "english", "turbo", "nano");
+    var command = new Command("speech", "Text in, 10 s of audio out, through the library's door; and what a GPU's memory holds before and after.") { variant, device };
+    command.SetAction(parsed => SpeechBenchmark.Run(parsed.GetRequiredValue(variant), parsed.GetValue(device)));
+    return command;
+}
 
-    public Dictionary<SynthesisStage, double> Seconds { get; } = [];
+Command Start()
+{
+    var variant = OneOf("variant", "english", "turbo", "nano");
+    var command = new Command("start", "From the start of a process until the model is ready, a converted checkpoint in the page cache; and until its first and second speech.") { variant, device };
+    command.SetAction(parsed => StartBenchmark.Run(parsed.GetRequiredValue(variant), parsed.GetValue(device)));
+    return command;
+}
 
-    public void Report(SynthesisProgress value)
-    {
-        // A stage reports while it works or, the short ones, as they begin.
-        var finished = value.Stage is SynthesisStage.T3 or SynthesisStage.S3Gen ? value.Stage : _current;
-        Seconds[finished] = Seconds.GetValueOrDefault(finished) + _watch.Elapsed.TotalSeconds;
-        _watch.Restart();
-        _current = value.Stage;
-    }
+Command Chunks()
+{
+    var model = new Argument<string>("model") { Description = "A model's name, such as synthetic or synthetic-turbo, or a folder." };
+    var tokens = Tokens(250);
+    var command = new Command("chunks", "Speech by the chunk against the same speech in one piece: the first chunk, what is left to hear when the next ones come, the whole.") { model, device, tokens };
+    command.SetAction(parsed => ChunkBenchmark.Run(parsed.GetRequiredValue(model), parsed.GetValue(device), parsed.GetValue(tokens)));
+    return command;
+}
+
+Command Context()
+{
+    var flow = OneOf("flow", "standard", "meanflow");
+    var tokens = Tokens(500);
+    var command = new Command("context", "What the left context of chunks costs, at full size: mel error and time.") { flow, device, tokens };
+    command.SetAction(parsed => ContextBenchmark.Run(parsed.GetRequiredValue(flow), parsed.GetValue(device), parsed.GetValue(tokens)));
+    return command;
+}
+
+Command Synthesis()
+{
+    var recording = new Argument<string?>("recording") { Description = "Of whom the voice is made; the checkpoint's own if there is none.", Arity = ArgumentArity.ZeroOrOne };
+    var tokens = Tokens(25);
+    var command = new Command("synthesis", "Loads a checkpoint, makes a voice, speaks once: each stage, and the peak of resident memory. DEVICE in the environment names the device.") { folder, recording, tokens };
+    command.SetAction(parsed => SynthesisBenchmark.Run(parsed.GetRequiredValue(folder), parsed.GetValue(recording), parsed.GetValue(tokens)));
+    return command;
+}
+
+Command Service()
+{
+    var command = new Command("service", "What the service adds to a model that answers at once: the first byte, processor time of a stream.");
+    command.SetAction(_ => ServiceBenchmark.Run());
+    return command;
+}
+
+Command Fleet()
+{
+    var command = new Command("fleet", "Memory of one service with several models: before, at the peak, after they are unloaded.") { models };
+    command.SetAction(parsed => FleetBenchmark.Run(parsed.GetRequiredValue(models)));
+    return command;
+}
+
+Command Cpu()
+{
+    var command = new Command("cpu", "What runs on the CPU whatever the device: tokenising, resampling, reading weights, events. With BenchmarkDotNet.");
+    command.SetAction(_ => CpuBenchmarks.Run());
+    return command;
+}
+
+// The processes that others measure.
+List<Command> Hosts()
+{
+    var service = new Command("service-host") { Hidden = true };
+    service.SetAction(_ => ServiceBenchmark.Serve());
+    var fleet = new Command("fleet-host") { models };
+    fleet.Hidden = true;
+    fleet.SetAction(parsed => FleetBenchmark.Serve(parsed.GetRequiredValue(models)));
+    var start = new Command("start-host") { folder, device };
+    start.Hidden = true;
+    start.SetAction(parsed => StartBenchmark.Begin(parsed.GetRequiredValue(folder), parsed.GetValue(device)));
+    return [service, fleet, start];
+}
+
+static Argument<int> Tokens(int usually) => new("tokens") { Description = "Speech tokens, 25 a second.", DefaultValueFactory = _ => usually };
+
+static Argument<string> OneOf(string name, params string[] values)
+{
+    var argument = new Argument<string>(name) { Description = string.Join(", ", values) };
+    argument.AcceptOnlyFromAmong(values);
+    return argument;
 }

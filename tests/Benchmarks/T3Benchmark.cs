@@ -57,6 +57,8 @@ internal static class T3Benchmark
             }
         }
 
+        Record($"t3 {variant} token", Median(tokens));
+        Record($"t3 {variant} token with prefill", Median(totals) / Tokens);
         Print($"  to the first token {Median(prefills):0.00} ms, a token {Median(tokens):0.000} ms, {Tokens} tokens {Median(totals):0.0} ms");
     }
 }

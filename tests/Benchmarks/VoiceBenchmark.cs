@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Chatterbox.Audio;
 using Chatterbox.HiFT;
 using Chatterbox.Models;
 using Chatterbox.Ops;
@@ -44,7 +43,7 @@ internal static class VoiceBenchmark
         var mel = s3gen.Generate(spoken, voice, noise);
         var samples = hift.Generate(mel, noise);
         var marked = samples.cpu().data<float>().ToArray();
-        var recording = new AudioClip([.. Enumerable.Range(0, 480000).Select(i => 0.3f * MathF.Sin(i * (0.01f + (0.002f * MathF.Sin(i / 9000f)))) * MathF.Sin(i / 3000f))], 48000);
+        var recording = FullSize.Recording();
         Time("encoder", () => s3gen.Project(s3gen.Encode([.. voice.SpeechTokens, .. spoken])));
         Time("tokens to mel", () => s3gen.Generate(spoken, voice, noise));
         var f0 = Time("pitch", () => hift.PredictF0(mel));
@@ -71,6 +70,7 @@ internal static class VoiceBenchmark
                 }
             }
 
+            Record($"{variant} {what}", Median(times));
             Print($"  {what} {Median(times):0.00} ms");
             return result;
         }

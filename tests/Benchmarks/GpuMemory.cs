@@ -1,0 +1,33 @@
+using System.Runtime.InteropServices;
+using Chatterbox.Ops.Cuda;
+using TorchSharp;
+
+namespace Chatterbox.Benchmarks;
+
+/// <summary>What the driver says of a GPU's memory: all of it, the allocator's reserve, CUDA's own and other programs' too.</summary>
+internal static partial class GpuMemory
+{
+    /// <summary>Bytes in use once CUDA is there and nothing else, or 0 where the device is no GPU.</summary>
+    public static long Begin(torch.Device device)
+    {
+        torch.zeros(1, device: device).Dispose();
+        return Used(device);
+    }
+
+    /// <summary>Bytes in use, or 0 where the device is no GPU.</summary>
+    public static long Used(torch.Device device)
+    {
+        if (device.type != DeviceType.CUDA)
+        {
+            return 0;
+        }
+
+        torch.cuda.synchronize(device);
+        using var context = CudaContext.Use(device.index);
+        CudaDriver.Check(MemGetInfo(out var free, out var total), nameof(MemGetInfo));
+        return (long)(total - free);
+    }
+
+    [LibraryImport("libcuda.so.1", EntryPoint = "cuMemGetInfo_v2")]
+    private static partial int MemGetInfo(out nuint free, out nuint total);
+}
