@@ -3,7 +3,7 @@
 usage: python3 reference.py english|turbo cuda|cpu
 
 What it measures goes, as `name<TAB>value` in ms or GiB, to the file that CHATTERBOX_BENCHMARK_RECORD names; the names are
-those of the measurements beside it. tests/fixtures/README.md says what the package needs.
+those of the measurements beside it. It needs the package chatterbox-tts, 0.1.7, and what that asks for.
 """
 import json, os, sys, time
 from pathlib import Path
