@@ -23,15 +23,22 @@ switch (args)
         ContextBenchmark.Run(folder, rest.FirstOrDefault(), Tokens(rest.Skip(1), 500));
         return 0;
     case ["service"]:
-        return await ServiceBenchmark.Run();
+        await ServiceBenchmark.Run();
+        return 0;
     case ["service-host"]:
         return await ServiceBenchmark.Serve();
+    case ["stream", var served, .. var rest]:
+        await StreamBenchmark.Run(served, rest.FirstOrDefault());
+        return 0;
+    case ["stream-host", var served, var device, var voices]:
+        return await StreamBenchmark.Serve(served, device, voices);
     case ["fleet", var models]:
-        return await FleetBenchmark.Run(models);
+        await FleetBenchmark.Run(models);
+        return 0;
     case ["fleet-host", var models]:
         return await FleetBenchmark.Serve(models);
     case { Length: < 1 or > 3 }:
-        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks t3 VARIANT [DEVICE], or: Benchmarks voice VARIANT [DEVICE], or: Benchmarks chunks FOLDER [DEVICE] [SPEECH_TOKENS], or: Benchmarks context FOLDER [DEVICE] [SPEECH_TOKENS], or: Benchmarks service, or: Benchmarks fleet MODELS");
+        Console.Error.WriteLine("usage: Benchmarks FOLDER [RECORDING] [SPEECH_TOKENS], or: Benchmarks t3 VARIANT [DEVICE], or: Benchmarks voice VARIANT [DEVICE], or: Benchmarks chunks FOLDER [DEVICE] [SPEECH_TOKENS], or: Benchmarks context FOLDER [DEVICE] [SPEECH_TOKENS], or: Benchmarks service, or: Benchmarks stream MODEL [DEVICE], or: Benchmarks fleet MODELS");
         return 2;
 }
 
