@@ -9,30 +9,27 @@ namespace Chatterbox.Benchmarks;
 /// request with each, one after the other, and then is left alone until it has unloaded them.</summary>
 internal static class FleetBenchmark
 {
-    private const string Listening = "Now listening on: ";
     private const string UnloadAfterSeconds = "60";
 
     /// <summary>Serves until its input ends.</summary>
     public static async Task<int> Serve(string models)
     {
         var folder = Directory.CreateTempSubdirectory("chatterbox-benchmark-");
-        var service = Service.Program.Main(
+        var ended = await ServiceProcess.Serve(Service.Program.Main(
         [
             "--model", models, "--device", "cpu", "--voices", folder.FullName, "--audio", folder.FullName,
             "--Service:Address", "127.0.0.1", "--port", "0", "--Models:UnloadAfterSeconds", UnloadAfterSeconds,
-        ]);
-        await Task.WhenAny(service, Console.In.ReadToEndAsync());
+        ]));
         folder.Delete(recursive: true);
-        return service.IsCompleted ? await service : 0;
+        return ended;
     }
 
     /// <summary>Prints the service's memory at each step.</summary>
-    public static async Task<int> Run(string models)
+    public static async Task Run(string models)
     {
-        var start = new ProcessStartInfo(Environment.ProcessPath!) { ArgumentList = { "fleet-host", models }, RedirectStandardInput = true, RedirectStandardOutput = true };
-        using var service = Process.Start(start)!;
-        using var http = new HttpClient { BaseAddress = await AddressOf(service), Timeout = Timeout.InfiniteTimeSpan };
-        var log = service.StandardOutput.ReadToEndAsync();
+        await using var running = await ServiceProcess.Start("fleet-host", models);
+        var service = running.Process;
+        using var http = new HttpClient { BaseAddress = running.Address, Timeout = Timeout.InfiniteTimeSpan };
         await Until(async () => (await http.GetAsync(new Uri("/health/ready", UriKind.Relative))).IsSuccessStatusCode);
         Print("started, the default model loaded", service);
         foreach (var model in await States(http))
@@ -47,23 +44,6 @@ internal static class FleetBenchmark
         await Until(async () => (await States(http)).All(model => model.State == "unloaded"));
         await Task.Delay(TimeSpan.FromSeconds(1));
         Print($"all unloaded, {UnloadAfterSeconds} s after their last use", service);
-        service.StandardInput.Close();
-        await log;
-        await service.WaitForExitAsync();
-        return service.ExitCode;
-    }
-
-    private static async Task<Uri> AddressOf(Process service)
-    {
-        while (await service.StandardOutput.ReadLineAsync() is { } line)
-        {
-            if (line.IndexOf(Listening, StringComparison.Ordinal) is var at and >= 0)
-            {
-                return new Uri(line[(at + Listening.Length)..]);
-            }
-        }
-
-        throw new InvalidOperationException("The service did not start.");
     }
 
     private static async Task<List<(string Name, string State)>> States(HttpClient http)

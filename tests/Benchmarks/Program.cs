@@ -16,6 +16,7 @@ root.Add(Chunks());
 root.Add(Context());
 root.Add(Synthesis());
 root.Add(Service());
+root.Add(Streams());
 root.Add(Fleet());
 root.Add(Cpu());
 Hosts().ForEach(root.Add);
@@ -95,6 +96,14 @@ Command Service()
     return command;
 }
 
+Command Streams()
+{
+    var model = new Argument<string>("model") { Description = "A model's name, such as synthetic or synthetic-turbo, or a folder." };
+    var command = new Command("stream", "Speech by the chunk over HTTP, a real model in the service's own process: the first byte, what is left to hear when others come, the whole.") { model, device };
+    command.SetAction(parsed => StreamBenchmark.Run(parsed.GetRequiredValue(model), parsed.GetValue(device)));
+    return command;
+}
+
 Command Fleet()
 {
     var command = new Command("fleet", "Memory of one service with several models: before, at the peak, after they are unloaded.") { models };
@@ -114,13 +123,17 @@ List<Command> Hosts()
 {
     var service = new Command("service-host") { Hidden = true };
     service.SetAction(_ => ServiceBenchmark.Serve());
+    var (served, where, voices) = (new Argument<string>("model"), new Argument<string>("device"), new Argument<string>("voices"));
+    var stream = new Command("stream-host") { served, where, voices };
+    stream.Hidden = true;
+    stream.SetAction(parsed => StreamBenchmark.Serve(parsed.GetRequiredValue(served), parsed.GetRequiredValue(where), parsed.GetRequiredValue(voices)));
     var fleet = new Command("fleet-host") { models };
     fleet.Hidden = true;
     fleet.SetAction(parsed => FleetBenchmark.Serve(parsed.GetRequiredValue(models)));
     var start = new Command("start-host") { folder, device };
     start.Hidden = true;
     start.SetAction(parsed => StartBenchmark.Begin(parsed.GetRequiredValue(folder), parsed.GetValue(device)));
-    return [service, fleet, start];
+    return [service, stream, fleet, start];
 }
 
 static Argument<int> Tokens(int usually) => new("tokens") { Description = "Speech tokens, 25 a second.", DefaultValueFactory = _ => usually };

@@ -12,7 +12,6 @@ namespace Chatterbox.Benchmarks;
 /// <summary>What the service itself costs: the real one in a process of its own, over loopback, with a model that answers at once.</summary>
 internal static class ServiceBenchmark
 {
-    private const string Listening = "Now listening on: ";
     private const int WarmUp = 1500;
     private const int Requests = 1000;
     private const int Sentences = 4;
@@ -52,12 +51,11 @@ internal static class ServiceBenchmark
     }
 
     /// <summary>Prints, for each way to ask, the time to the first byte of audio and the processor time of a stream.</summary>
-    public static async Task<int> Run()
+    public static async Task Run()
     {
-        var start = new ProcessStartInfo(Environment.ProcessPath!, "service-host") { RedirectStandardInput = true, RedirectStandardOutput = true };
-        using var service = Process.Start(start)!;
-        using var http = new HttpClient { BaseAddress = await AddressOf(service) };
-        var log = service.StandardOutput.ReadToEndAsync();
+        await using var running = await ServiceProcess.Start("service-host");
+        var service = running.Process;
+        using var http = new HttpClient { BaseAddress = running.Address };
         foreach (var (name, route, body) in Ways)
         {
             for (var i = 0; i < WarmUp; i++)
@@ -81,27 +79,9 @@ internal static class ServiceBenchmark
             var share = processor.TotalSeconds / (Requests * Sentences * InstantModel.Speech.Duration.TotalSeconds);
             Console.WriteLine(body is null ? line : string.Create(CultureInfo.InvariantCulture, $"{line}, {100 * share:0.000} % of a core a real-time stream"));
         }
-
-        service.StandardInput.Close();
-        await log;
-        await service.WaitForExitAsync();
-        return service.ExitCode;
     }
 
     private static string OpenAi(string settings) => $$"""{"model":"instant","input":"{{Text}}","voice":"default",{{settings}}}""";
-
-    private static async Task<Uri> AddressOf(Process service)
-    {
-        while (await service.StandardOutput.ReadLineAsync() is { } line)
-        {
-            if (line.IndexOf(Listening, StringComparison.Ordinal) is var at and >= 0)
-            {
-                return new Uri(line[(at + Listening.Length)..]);
-            }
-        }
-
-        throw new InvalidOperationException("The service did not start.");
-    }
 
     /// <summary>Sends a request and reads all of the answer.</summary>
     /// <returns>The time to the first byte of its body.</returns>

@@ -1,8 +1,8 @@
 namespace Chatterbox.Engine;
 
 /// <summary>
-/// Who is served next: clients take turns, a client's requests follow each other, a turn is one piece or chunk. No threads,
-/// no clock, no models.
+/// Who is served next: clients take turns, a client's requests follow each other where they stand at the same place in line,
+/// a turn is one piece or chunk. No threads, no clock, no models.
 /// </summary>
 /// <typeparam name="TRequest">A request.</typeparam>
 internal sealed class RequestQueue<TRequest>
@@ -30,34 +30,38 @@ internal sealed class RequestQueue<TRequest>
     }
 
     /// <summary>Takes out the request whose turn it is, or null. Its client's turn is over: the client goes to the end of the round.</summary>
-    /// <param name="rank">How far down the line a client's next request stands; equals keep the order of the round. Null
-    /// where it is not to be taken now.</param>
+    /// <param name="rank">How far down the line a request stands; equals keep the order of the round, and within a client that
+    /// of their coming. Null where it is not to be taken now.</param>
     public TRequest? Take(Func<TRequest, double?> rank)
     {
-        LinkedListNode<(string Client, Queue<TRequest> Requests)>? next = null;
+        LinkedListNode<(string Client, Queue<TRequest> Requests)>? its = null;
+        TRequest? next = null;
         double best = double.PositiveInfinity;
         for (var node = _clients.First; node is not null; node = node.Next)
         {
-            if (rank(node.Value.Requests.Peek()) is { } at && at < best)
+            foreach (var request in node.Value.Requests)
             {
-                (next, best) = (node, at);
+                if (rank(request) is { } at && at < best)
+                {
+                    (its, next, best) = (node, request, at);
+                }
             }
         }
 
-        if (next is null)
+        if (its is null)
         {
             return null;
         }
 
-        _clients.Remove(next);
-        var request = next.Value.Requests.Dequeue();
+        _clients.Remove(its);
         Count--;
-        if (next.Value.Requests.Count > 0)
+        var (client, requests) = its.Value;
+        if (requests.Count > 1)
         {
-            _clients.AddLast(next.Value);
+            _clients.AddLast((client, new Queue<TRequest>(requests.Where(request => request != next))));
         }
 
-        return request;
+        return next;
     }
 
     /// <summary>Puts a request that was taken and has more pieces back in front of its client's others.</summary>

@@ -17,6 +17,8 @@ internal static partial class SentenceSplitter
     /// <summary>Shortest allowed limit: room for the longest tag.</summary>
     public const int LeastLength = 40;
 
+    private const int LongestTag = 32; // its brackets too
+
     /// <summary>A sentence or clause shorter than this part of the limit does not stand alone while a later end is as good.</summary>
     private const int ShortPart = 5;
 
@@ -59,18 +61,48 @@ internal static partial class SentenceSplitter
         var cost = Costs(text); // [i] = cost of text[..i]
         for (var start = 0; start < text.Length;)
         {
-            var fits = start + 1;
-            while (fits < text.Length && cost[fits + 1] - cost[start] <= maxLength)
-            {
-                fits++;
-            }
-
+            var fits = Fits(cost, start, maxLength);
             var cut = fits == text.Length ? fits : BestBreak(breaks, cost, start, fits, maxLength);
             pieces.Add(PythonText.Strip(text[start..cut]));
             start = SkipSpace(text, cut);
         }
 
         return pieces;
+    }
+
+    /// <summary>Finds what can be spoken already of a text that is still being written: its first sentence, once what comes
+    /// behind it has begun; or the first part of one that has to be cut whatever comes.</summary>
+    /// <param name="text">The text so far, from where it has not been spoken yet.</param>
+    /// <param name="maxLength">As of <see cref="Split"/>.</param>
+    /// <returns>Its length, which follows from the text alone and not from where the writing stands; 0 if more must come first.</returns>
+    public static int FirstSpeakable(string text, int maxLength = DefaultLength)
+    {
+        var (breaks, cost) = (Breaks(text), Costs(text));
+        var fits = Fits(cost, 0, maxLength);
+        var end = Array.IndexOf(breaks, Break.Sentence);
+        var isSentence = end > 0 && end <= fits;
+        if (!isSentence && fits >= text.Length)
+        {
+            return 0;
+        }
+
+        // Whether a stop ends a sentence depends on what follows it, and on whether the tag that it may be in is one.
+        var isKnown = SkipSpace(text, isSentence ? end : fits) < text.Length && !MayBeTag(text, text.LastIndexOf('[', (isSentence ? end : fits) - 1));
+        return !isKnown ? 0 : isSentence ? end : BestBreak(breaks, cost, 0, fits, maxLength);
+    }
+
+    private static bool MayBeTag(string text, int open) => open >= 0 && text.Length - open <= LongestTag && text.IndexOf(']', open) < 0;
+
+    /// <summary>The index up to which a piece may go.</summary>
+    private static int Fits(int[] cost, int start, int maxLength)
+    {
+        var fits = start + 1;
+        while (fits < cost.Length - 1 && cost[fits + 1] - cost[start] <= maxLength)
+        {
+            fits++;
+        }
+
+        return fits;
     }
 
     private static int BestBreak(Break[] breaks, int[] cost, int start, int fits, int maxLength)

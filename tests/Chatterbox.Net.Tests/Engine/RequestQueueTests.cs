@@ -22,6 +22,24 @@ public class RequestQueueTests
     }
 
     [Fact]
+    public void A_client_need_not_wait_for_a_request_of_its_own_that_stands_further_down_the_line()
+    {
+        var queue = new RequestQueue<string>();
+        queue.Add("a", "later");
+        queue.Add("a", "never");
+        queue.Add("a", "now");
+        queue.Add("b", "b1");
+        double? Rank(string request) => request == "later" ? 1 : request == "never" ? null : 0;
+
+        Assert.Equal("now", queue.Take(Rank));
+        Assert.Equal("b1", queue.Take(Rank));
+        Assert.Equal("later", queue.Take(Rank));
+        Assert.Null(queue.Take(Rank));
+        Assert.Equal(1, queue.Count);
+        Assert.Equal("never", queue.Take(_ => 0));
+    }
+
+    [Fact]
     public void Every_request_is_served_to_its_end_and_none_waits_more_than_a_round() => Gen.Int[0, 4].Select(Gen.Int[1, 6]).List[1, 30].Sample(requests =>
     {
         var queue = new RequestQueue<Request>();

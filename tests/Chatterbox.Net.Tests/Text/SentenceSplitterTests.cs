@@ -49,6 +49,50 @@ public class SentenceSplitterTests
     });
 
     [Fact]
+    public void What_is_spoken_of_a_text_does_not_depend_on_how_it_comes() => Gen.Select(AnyText, Gen.Int[40, 400], Gen.Int[1, 20]).Sample((text, most, step) =>
+    {
+        var whole = Write(text, text.Length + 1, most);
+        Assert.Equal(whole, Write(text, 1, most));
+        Assert.Equal(whole, Write(text, step, most));
+        Assert.Equal(WithoutSpace(text), whole.SelectMany(WithoutSpace));
+    });
+
+    [Theory]
+    [InlineData("Hello there", 0)]
+    [InlineData("Hello there.", 0)]
+    [InlineData("Hello there. ", 0)]
+    [InlineData("Hello there. H", 12)]
+    [InlineData("Hello there! 5", 12)]
+    [InlineData("It is 3.", 0)]
+    [InlineData("It is 3.5 m", 0)]
+    [InlineData("I saw Dr. Smith", 0)]
+    [InlineData("I saw Dr. Smith. H", 16)]
+    [InlineData("“Why?” he", 0)]
+    [InlineData("“Why?” He", 6)]
+    [InlineData("A title\n\nA", 7)]
+    [InlineData("Say [x. y", 0)]
+    [InlineData("世界。", 0)]
+    [InlineData("世界。你", 3)]
+    [InlineData("", 0)]
+    public void A_sentence_is_spoken_once_what_follows_has_begun(string text, int length) => Assert.Equal(length, SentenceSplitter.FirstSpeakable(text));
+
+    private static List<string> Write(string text, int step, int most)
+    {
+        var (pieces, rest) = (new List<string>(), "");
+        for (var i = 0; i < text.Length; i += step)
+        {
+            rest = (rest + text[i..Math.Min(text.Length, i + step)]).TrimStart();
+            while (SentenceSplitter.FirstSpeakable(rest, most) is > 0 and var cut)
+            {
+                pieces.Add(rest[..cut]);
+                rest = rest[cut..].TrimStart();
+            }
+        }
+
+        return [.. pieces.Append(rest).Where(piece => piece.Length > 0)];
+    }
+
+    [Fact]
     public void Blank_text_has_no_pieces() => Assert.Empty(SentenceSplitter.Split(" \n\u3000\u001C"));
 
     [Fact]

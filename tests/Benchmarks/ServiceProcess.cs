@@ -1,0 +1,55 @@
+using System.Diagnostics;
+
+namespace Chatterbox.Benchmarks;
+
+/// <summary>The real service in a process of its own: this program, told to serve until its input ends.</summary>
+internal sealed class ServiceProcess : IAsyncDisposable
+{
+    private const string Listening = "Now listening on: ";
+
+    private readonly Task _log;
+
+    private ServiceProcess(Process process, Uri address)
+    {
+        (Process, Address) = (process, address);
+        _log = process.StandardOutput.ReadToEndAsync(); // or it would stand still once its output is full
+    }
+
+    /// <summary>The process.</summary>
+    public Process Process { get; }
+
+    /// <summary>Where it listens.</summary>
+    public Uri Address { get; }
+
+    /// <summary>Starts it.</summary>
+    /// <param name="arguments">What this program is told, so that it serves.</param>
+    public static async Task<ServiceProcess> Start(params string[] arguments)
+    {
+        var process = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true })!;
+        while (await process.StandardOutput.ReadLineAsync() is { } line)
+        {
+            if (line.IndexOf(Listening, StringComparison.Ordinal) is var at and >= 0)
+            {
+                return new(process, new Uri(line[(at + Listening.Length)..]));
+            }
+        }
+
+        throw new InvalidOperationException("The service did not start.");
+    }
+
+    /// <summary>Serves what <paramref name="service"/> serves until the input ends.</summary>
+    public static async Task<int> Serve(Task<int> service)
+    {
+        await Task.WhenAny(service, Console.In.ReadToEndAsync());
+        return service.IsCompleted ? await service : 0;
+    }
+
+    /// <summary>Ends it.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        Process.StandardInput.Close();
+        await _log;
+        await Process.WaitForExitAsync();
+        Process.Dispose();
+    }
+}
