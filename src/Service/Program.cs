@@ -4,6 +4,7 @@ using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Recordings;
+using Chatterbox.Service.Sessions;
 using Chatterbox.Service.Speak;
 using Chatterbox.Service.Voices;
 
@@ -59,10 +60,12 @@ internal static class Program
         app.UseCors();
         app.UseStaticFiles();
         app.UseSecurity();
+        app.UseSessions();
         app.MapHealth();
         app.MapHome();
         app.MapSpeak();
         app.MapOpenAi();
+        app.MapSessions();
         app.MapRecordings();
         app.MapApiDocument();
         app.MapTelemetry();

@@ -4,6 +4,7 @@ using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Recordings;
+using Chatterbox.Service.Sessions;
 using Chatterbox.Service.Speak;
 using Microsoft.AspNetCore.Mvc;
 
@@ -22,6 +23,10 @@ namespace Chatterbox.Service.Hosting;
 [JsonSerializable(typeof(OpenAiVoiceList))]
 [JsonSerializable(typeof(OpenAiVoice))]
 [JsonSerializable(typeof(WatermarkReport))]
+[JsonSerializable(typeof(SessionSettings))]
+[JsonSerializable(typeof(SessionText))]
+[JsonSerializable(typeof(SessionOrder))]
+[JsonSerializable(typeof(SessionEvent))]
 [JsonSerializable(typeof(HealthReport))]
 [JsonSerializable(typeof(ServiceInformation))]
 [JsonSerializable(typeof(ProblemDetails))]

@@ -8,16 +8,20 @@ namespace Chatterbox.Service.Hosting;
 internal static class RequestBody
 {
     /// <summary>Describes why a body could not be read as what the route accepts.</summary>
-    public static Refusal Describe(JsonException error, HttpContext http)
+    public static Refusal Describe(JsonException error, HttpContext http) => Describe(error, http.GetEndpoint()?.Metadata.GetMetadata<IAcceptsMetadata>()?.RequestType);
+
+    /// <summary>Describes why some JSON could not be read as a type.</summary>
+    public static Refusal Describe(JsonException error, Type? type)
     {
+        IList<JsonPropertyInfo> properties = type is not null && Json.Options.TryGetTypeInfo(type, out var info) ? info.Properties : [];
         var field = error.Path is { Length: > 2 } path && path.StartsWith("$.", StringComparison.Ordinal) ? path[2..].Split('.', '[')[0] : null;
-        var property = PropertiesOf(http).FirstOrDefault(p => p.Name == field);
+        var property = properties.FirstOrDefault(p => p.Name == field);
         if (property is not null)
         {
             return new Refusal(400, $"'{property.Name}' must be {Name(property.PropertyType)}.", property.Name, "invalid_type");
         }
 
-        if (PropertiesOf(http).FirstOrDefault(p => p.IsRequired && error.Message.Contains($"'{p.Name}'", StringComparison.Ordinal)) is { } missing
+        if (properties.FirstOrDefault(p => p.IsRequired && error.Message.Contains($"'{p.Name}'", StringComparison.Ordinal)) is { } missing
             && error.Message.Contains("required", StringComparison.Ordinal))
         {
             return new Refusal(400, $"'{missing.Name}' is missing. Send {Name(missing.PropertyType)}.", missing.Name, "missing_required_parameter");
@@ -25,7 +29,7 @@ internal static class RequestBody
 
         if (error.Message.Contains("could not be mapped", StringComparison.Ordinal))
         {
-            var known = string.Join(", ", PropertiesOf(http).Select(p => p.Name));
+            var known = string.Join(", ", properties.Select(p => p.Name));
             return new Refusal(400, $"The body has a field that this route does not know: {Shorten(field)}. It knows: {known}.", Shorten(field), "unknown_parameter");
         }
 
@@ -35,12 +39,6 @@ internal static class RequestBody
 
     /// <summary>The name that a parameter of the library has in requests.</summary>
     public static string? NameOf(string? parameter) => parameter is null ? null : JsonNamingPolicy.SnakeCaseLower.ConvertName(parameter);
-
-    private static IEnumerable<JsonPropertyInfo> PropertiesOf(HttpContext http)
-    {
-        var type = http.GetEndpoint()?.Metadata.GetMetadata<IAcceptsMetadata>()?.RequestType;
-        return type is not null && Json.Options.TryGetTypeInfo(type, out var info) ? info.Properties : [];
-    }
 
     private static string Name(Type type) => Type.GetTypeCode(Nullable.GetUnderlyingType(type) ?? type) switch
     {

@@ -9,18 +9,23 @@ namespace Chatterbox.Service.Hosting;
 /// <summary>Where every route hands in its requests for speech: they are counted, measured, and told in the log.</summary>
 internal sealed class SpeechDesk(ServiceMetrics metrics, IOptions<ServiceOptions> options, ILogger<SpeechDesk> logger)
 {
-    /// <summary>Puts a request into a model's queue for as long as its client stays, and tells the client its place.</summary>
-    public SpeechJob Submit(HttpContext http, string route, FleetModel model, EngineRequest request)
+    /// <summary>Puts a request into a model's queue for as long as its client stays, and tells the client its place where
+    /// the answer has not begun.</summary>
+    /// <param name="http">Who asks.</param>
+    /// <param name="route">The route's name in the log and in measurements.</param>
+    /// <param name="model">Who is to speak.</param>
+    /// <param name="request">What is to be said.</param>
+    /// <param name="cancel">Gives it up while its client stays.</param>
+    public SpeechJob Submit(HttpContext http, string route, FleetModel model, EngineRequest request, CancellationToken? cancel = null)
     {
         var arrived = Stopwatch.GetTimestamp();
         http.Features.Set(model);
         try
         {
-            var job = model.Submit(request with { Client = Clients.Of(http), Name = http.TraceIdentifier }, http.RequestAborted);
-            http.Response.Headers["X-Chatterbox-Queue-Position"] = job.Position.ToString(CultureInfo.InvariantCulture);
-            if (job.ExpectedWait is { } wait)
+            var job = model.Submit(request with { Client = Clients.Of(http), Name = http.TraceIdentifier }, cancel ?? http.RequestAborted);
+            if (!http.Response.HasStarted)
             {
-                http.Response.Headers["X-Chatterbox-Expected-Wait"] = wait.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture);
+                TellPlace(job, http.Response.Headers);
             }
 
             return job with { Events = Watch(job.Events, new Visit(http.TraceIdentifier, route, model.Name, arrived, request is SpeechRequest { Pieces: var pieces } ? pieces : [])) };
@@ -30,6 +35,15 @@ internal sealed class SpeechDesk(ServiceMetrics metrics, IOptions<ServiceOptions
             metrics.Ended(route, model.Name, "refused");
             logger.LogWarning("{Route} {RequestId}: refused: {Reason}", route, http.TraceIdentifier, e.Message);
             throw;
+        }
+    }
+
+    private static void TellPlace(SpeechJob job, IHeaderDictionary headers)
+    {
+        headers["X-Chatterbox-Queue-Position"] = job.Position.ToString(CultureInfo.InvariantCulture);
+        if (job.ExpectedWait is { } wait)
+        {
+            headers["X-Chatterbox-Expected-Wait"] = wait.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture);
         }
     }
 

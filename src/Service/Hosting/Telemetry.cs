@@ -55,6 +55,7 @@ internal sealed class ServiceMetrics
     private readonly Counter<long> _requests;
     private readonly Histogram<double> _firstAudio;
     private readonly Counter<long> _voices;
+    private readonly UpDownCounter<int> _sessions;
 
     public ServiceMetrics(IMeterFactory meters)
     {
@@ -66,6 +67,7 @@ internal sealed class ServiceMetrics
             "Time from a request to its first audio.",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 120] });
         _voices = meter.CreateCounter<long>("chatterbox.voices", "{voice}", "Voices asked for, by where they were found.");
+        _sessions = meter.CreateUpDownCounter<int>("chatterbox.sessions", "{session}", "WebSocket sessions that are open.");
     }
 
     /// <summary>A request is over.</summary>
@@ -73,6 +75,9 @@ internal sealed class ServiceMetrics
 
     /// <summary>A request's first audio is there.</summary>
     public void FirstAudio(string route, string model, TimeSpan after) => _firstAudio.Record(after.TotalSeconds, new TagList { { "route", route }, { "model", model } });
+
+    /// <summary>A session has been opened, or closed.</summary>
+    public void SessionsChanged(int by) => _sessions.Add(by);
 
     /// <summary>A voice was found in memory or on disk, or had to be made.</summary>
     public void VoiceFound(string where) => _voices.Add(1, new TagList { { "found", where } });

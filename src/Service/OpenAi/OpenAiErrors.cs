@@ -35,6 +35,9 @@ internal static class OpenAiErrors
     public static RefusedException NoVoice() =>
         new(new Refusal(404, "There is no voice of the name that was asked for. GET /v1/audio/voices lists those there are.", "voice", "voice_not_found"));
 
+    /// <summary>The model failed.</summary>
+    public static Refusal SpeechFailed => new(500, "The text could not be spoken. Try again, with another seed.", Code: "speech_failed");
+
     private static string TypeOf(int status) => status switch
     {
         StatusCodes.Status401Unauthorized => "authentication_error",

@@ -1,6 +1,4 @@
-using System.ComponentModel.DataAnnotations;
 using System.Globalization;
-using System.Reflection;
 using Chatterbox.Engine;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
@@ -13,8 +11,6 @@ namespace Chatterbox.Service.OpenAi;
 /// <summary>OpenAI's speech route and what its clients ask beside it.</summary>
 internal static class SpeechEndpoints
 {
-    private const int LongestInput = 4096;
-
     private const string SpeechDescription =
         "Speech is sent chunk by chunk while the rest is still being made; `chunk` false makes each piece of the text whole first. "
         + "`stream_format` audio answers the bytes as they are made; a streamed WAV carries 0xFFFFFFFF sizes. `sse` answers data-only events: "
@@ -66,16 +62,16 @@ internal static class SpeechEndpoints
         SpeechBody body, ModelFleet fleet, ModelNames models, SpeechDesk desk, VoiceNames voices, FfmpegEncoder ffmpeg, IOptions<StreamingOptions> streaming, HttpContext http, ILogger<SpeechResponse> logger, CancellationToken cancel)
     {
         var model = models.Find(body.Model);
-        Check(body, model.Served);
+        SpeechParameters.Check(body, model.Served);
         var (format, asEvents) = SpeechFormat.Of(body.ResponseFormat, body.StreamFormat, body.Speed, ffmpeg);
         var plan = TextPlan.Of(body.Input, "input");
         fleet.ThrowIfStarting();
-        var seed = body.Seed ?? Random.Shared.NextInt64(1L << 53); // a number that every JSON reader can hold
+        var seed = body.Seed ?? SpeechParameters.DrawSeed();
         var request = new SpeechRequest
         {
             Pieces = plan.Pieces,
             Voice = await voices.Find(body.Voice, model, cancel),
-            Sampling = Sampling(body, seed),
+            Sampling = SpeechParameters.Sampling(body, seed),
             Language = body.Language,
             Chunks = body.Chunk ? streaming.Value.For(model.Served, body.Seed is not null) : null,
         };
@@ -90,57 +86,4 @@ internal static class SpeechEndpoints
         var bytes = format.Encode(speech.Blocks(job.Events, cancel), job.Begun, body.Speed, ffmpeg, cancel);
         return new SpeechResponse(format, speech, bytes, asEvents, logger);
     }
-
-    private static void Check(SpeechBody body, ServedModel model)
-    {
-        var characters = body.Input.EnumerateRunes().Count();
-        if (characters > LongestInput)
-        {
-            throw OpenAiErrors.Invalid("input", $"'input' has {characters} characters; it can have {LongestInput}. Send the rest in another request.", "string_above_max_length");
-        }
-
-        foreach (var property in typeof(SpeechBody).GetProperties())
-        {
-            if (property.GetCustomAttribute<RangeAttribute>() is { } range && property.GetValue(body) is { } value && !range.IsValid(value))
-            {
-                var name = RequestBody.NameOf(property.Name)!;
-                var from = range.MinimumIsExclusive ? "above " : "from ";
-                throw OpenAiErrors.Invalid(name, string.Create(CultureInfo.InvariantCulture, $"'{name}' is {value}; it must be {from}{range.Minimum} to {range.Maximum}."));
-            }
-        }
-
-        foreach (var name in model.Lacks.Where(name => IsGiven(body, name)))
-        {
-            throw OpenAiErrors.Invalid(name, $"Model '{model.Name}' does not have '{name}'. Leave it out.", "unsupported_parameter");
-        }
-
-        CheckLanguage(body.Language, model);
-    }
-
-    private static bool IsGiven(SpeechBody body, string parameter) =>
-        typeof(SpeechBody).GetProperties().FirstOrDefault(p => RequestBody.NameOf(p.Name) == parameter)?.GetValue(body) is not null;
-
-    private static void CheckLanguage(string? language, ServedModel model)
-    {
-        if (language is null || model.Languages.Contains(language))
-        {
-            return;
-        }
-
-        throw model.Languages.Count == 0
-            ? OpenAiErrors.Invalid("language", $"Model '{model.Name}' speaks one language. Leave 'language' out.", "unsupported_parameter")
-            : OpenAiErrors.Invalid("language", $"Model '{model.Name}' does not speak that language. It speaks {string.Join(", ", model.Languages)}.");
-    }
-
-    private static SamplingOptions Sampling(SpeechBody body, long seed) => new()
-    {
-        Seed = seed,
-        Exaggeration = body.Exaggeration,
-        CfgWeight = body.CfgWeight,
-        Temperature = body.Temperature,
-        TopP = body.TopP,
-        MinP = body.MinP,
-        TopK = body.TopK,
-        RepetitionPenalty = body.RepetitionPenalty,
-    };
 }

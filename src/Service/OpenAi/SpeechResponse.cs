@@ -21,7 +21,7 @@ internal sealed class SpeechResponse(AudioFormat format, JoinedSpeech speech, IA
         }
         catch (PieceFailedException e)
         {
-            throw e.InnerException is ChatterboxException known ? known : new RefusedException(SpeechFailed);
+            throw e.InnerException is ChatterboxException known ? known : new RefusedException(OpenAiErrors.SpeechFailed);
         }
 
         speech.Tell(http.Response.Headers);
@@ -29,8 +29,6 @@ internal sealed class SpeechResponse(AudioFormat format, JoinedSpeech speech, IA
             ? new SseResult<SpeechStreamEvent>(Events(blocks, http), Json.Of<SpeechStreamEvent>()).ExecuteAsync(http)
             : SendBytes(blocks, http));
     }
-
-    private static Refusal SpeechFailed => new(500, "The text could not be spoken. Try again, with another seed.", Code: "speech_failed");
 
     private async Task SendBytes(IAsyncEnumerator<ReadOnlyMemory<byte>> blocks, HttpContext http)
     {
@@ -64,7 +62,7 @@ internal sealed class SpeechResponse(AudioFormat format, JoinedSpeech speech, IA
         if (failure is not null)
         {
             logger.LogWarning(failure, "The stream of request {RequestId} ended early", http.TraceIdentifier);
-            var refusal = failure is PieceFailedException ? SpeechFailed : Refusal.From(failure, http);
+            var refusal = failure is PieceFailedException ? OpenAiErrors.SpeechFailed : Refusal.From(failure, http);
             yield return new SpeechError("error", OpenAiErrors.From(refusal));
             yield break;
         }

@@ -107,7 +107,7 @@ internal static class RecordingEndpoints
         }
     }
 
-    private static long Seed(string? text) => text is null ? Random.Shared.NextInt64(1L << 53)
+    private static long Seed(string? text) => text is null ? SpeechParameters.DrawSeed()
         : long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var seed) ? seed
         : throw OpenAiErrors.Invalid("seed", "'seed' must be a whole number.", "invalid_type");
 }

@@ -34,9 +34,9 @@ internal sealed class FfmpegEncoder(IOptions<ServiceOptions> options)
         await using var blocks = speech.GetAsyncEnumerator(cancel);
         var first = blocks.MoveNextAsync().AsTask();
         await Task.WhenAny(begun, first);
-        if (first.IsCompleted)
+        if (first.IsCompleted && !await first) // what ends before its turn needs no process
         {
-            await first; // what ended the request before its turn needs no process
+            yield break;
         }
 
         using var process = Start(speed, encoding);
@@ -81,17 +81,12 @@ internal sealed class FfmpegEncoder(IOptions<ServiceOptions> options)
         try
         {
             var input = process.StandardInput.BaseStream;
-            if (!await first)
-            {
-                throw new EncoderException("There is nothing to encode.");
-            }
-
-            do
+            for (var more = await first; more; more = await blocks.MoveNextAsync())
             {
                 await input.WriteAsync(MemoryMarshal.AsBytes(blocks.Current.AsSpan()).ToArray(), cancel);
                 await input.FlushAsync(cancel);
             }
-            while (await blocks.MoveNextAsync());
+
             process.StandardInput.Close();
         }
         catch (IOException e)

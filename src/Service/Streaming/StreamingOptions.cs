@@ -3,7 +3,8 @@ using Chatterbox.Service.Models;
 
 namespace Chatterbox.Service.Streaming;
 
-/// <summary>How speech is cut into chunks that are sent while the rest is still being made; section <c>Streaming</c>.</summary>
+/// <summary>How speech is cut into chunks that are sent while the rest is still being made, and what a session over a WebSocket
+/// may ask for; section <c>Streaming</c>.</summary>
 internal sealed class StreamingOptions
 {
     /// <summary>Name of the section in the settings.</summary>
@@ -25,6 +26,18 @@ internal sealed class StreamingOptions
     /// <inheritdoc cref="ChunkOptions.LeftContext"/>
     [Range(0, 4096)]
     public int LeftContext { get; set; } = new ChunkOptions().LeftContext;
+
+    /// <summary>Most characters of text that a session may have sent and not heard yet.</summary>
+    [Range(100, 10_000_000)]
+    public int MaxWaitingCharacters { get; set; } = 20_000;
+
+    /// <summary>Longest message of a session's client, bytes.</summary>
+    [Range(1024, 1 << 24)]
+    public int MaxMessageBytes { get; set; } = 1 << 16;
+
+    /// <summary>Seconds after which a session is closed in which nothing comes and nothing is spoken.</summary>
+    [Range(0.1, 86_400)]
+    public double IdleSeconds { get; set; } = 300;
 
     /// <summary>How a request's pieces are cut.</summary>
     /// <param name="model">Who speaks.</param>

@@ -31,6 +31,11 @@ internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyL
     /// <inheritdoc cref="Of"/>
     public static TextPlan OfSentence(string text, string parameter) => Split(text, parameter, SentenceSplitter.DefaultLength);
 
+    /// <summary>The same plan behind other words, with the silence that belongs between them.</summary>
+    public TextPlan Behind(string words) => PausesSeconds[0] > 0 ? this : this with { PausesSeconds = [PauseBehind(words), .. PausesSeconds.Skip(1)] };
+
+    private static double PauseBehind(string words) => SentenceEnd().IsMatch(words) ? SentencePauseSeconds : ClausePauseSeconds;
+
     private static TextPlan Split(string text, string parameter, int firstPieceLength)
     {
         var pieces = new List<string>();
@@ -59,7 +64,7 @@ internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyL
         {
             if (pieces.Count > 0 && pauses[^1] == 0)
             {
-                pauses[^1] = SentenceEnd().IsMatch(pieces[^1]) ? SentencePauseSeconds : ClausePauseSeconds;
+                pauses[^1] = PauseBehind(pieces[^1]);
             }
 
             pieces.Add(piece);

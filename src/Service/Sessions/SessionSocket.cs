@@ -1,0 +1,128 @@
+using System.Buffers;
+using System.Net.WebSockets;
+using System.Text.Json;
+using Chatterbox.Service.Hosting;
+
+namespace Chatterbox.Service.Sessions;
+
+/// <summary>A message that is longer than messages may be.</summary>
+internal sealed class MessageTooLongException : Exception;
+
+/// <summary>A WebSocket as a session uses it: whole messages in, events and frames of audio out, one at a time whoever sends.</summary>
+/// <param name="socket">The connection.</param>
+/// <param name="mostBytes">Longest message that is taken.</param>
+/// <param name="gone">Set when the client has left.</param>
+internal sealed class SessionSocket(WebSocket socket, int mostBytes, CancellationToken gone) : IDisposable
+{
+    private const int MostFrameBytes = 64 * 1024;     // clients have limits of their own
+
+    private static readonly TimeSpan ClosingTime = TimeSpan.FromSeconds(5);
+
+    private readonly SemaphoreSlim _sending = new(1);
+    private readonly byte[] _received = new byte[mostBytes];
+
+    /// <summary>Waits for the next message.</summary>
+    /// <returns>Its bytes, good until the next is asked for, and whether they are text; null once the client closes or is gone.</returns>
+    /// <exception cref="MessageTooLongException">It is longer than messages may be.</exception>
+    public async Task<(ReadOnlyMemory<byte> Bytes, bool IsText)?> ReceiveAsync()
+    {
+        var length = 0;
+        try
+        {
+            while (true)
+            {
+                var part = await socket.ReceiveAsync(_received.AsMemory(length), gone);
+                length += part.Count;
+                if (part.MessageType == WebSocketMessageType.Close)
+                {
+                    return null;
+                }
+
+                if (part.EndOfMessage)
+                {
+                    return (_received.AsMemory(0, length), part.MessageType == WebSocketMessageType.Text);
+                }
+
+                if (length == mostBytes)
+                {
+                    throw new MessageTooLongException();
+                }
+            }
+        }
+        catch (Exception e) when (e is WebSocketException or OperationCanceledException)
+        {
+            return null; // it left without a word
+        }
+    }
+
+    /// <summary>Sends an event.</summary>
+    /// <param name="tell">Makes it when its turn has come; null where there is nothing to tell by then.</param>
+    public Task SendAsync(Func<SessionEvent?> tell) => InTurn(async () =>
+    {
+        if (tell() is { } told)
+        {
+            var json = JsonSerializer.SerializeToUtf8Bytes(told, Json.Of<SessionEvent>());
+            await socket.SendAsync(json, WebSocketMessageType.Text, endOfMessage: true, gone);
+        }
+    });
+
+    /// <summary>Sends audio, in frames that every client takes.</summary>
+    /// <param name="audio">The bytes.</param>
+    /// <param name="asEvents">Whether they go as events, in base64.</param>
+    /// <param name="isWanted">Looked at when the turn of each frame has come.</param>
+    public async Task SendAudioAsync(ReadOnlyMemory<byte> audio, bool asEvents, Func<bool> isWanted)
+    {
+        for (; audio.Length > 0; audio = audio[Math.Min(MostFrameBytes, audio.Length)..])
+        {
+            var frame = audio[..Math.Min(MostFrameBytes, audio.Length)];
+            if (asEvents)
+            {
+                await SendAsync(() => isWanted() ? new SessionAudio(frame) : null);
+            }
+            else
+            {
+                await InTurn(async () =>
+                {
+                    if (isWanted())
+                    {
+                        await socket.SendAsync(frame, WebSocketMessageType.Binary, endOfMessage: true, gone);
+                    }
+                });
+            }
+        }
+    }
+
+    /// <summary>Says that nothing more comes, and waits a while for the client to agree.</summary>
+    public async Task CloseAsync(WebSocketCloseStatus status, string reason, Task heardAll)
+    {
+        await InTurn(async () =>
+        {
+            if (socket.State is WebSocketState.Open or WebSocketState.CloseReceived)
+            {
+                await socket.CloseOutputAsync(status, reason, gone);
+            }
+        });
+        await Task.WhenAny(heardAll, Task.Delay(ClosingTime, gone));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => socket.Dispose();
+
+    /// <summary>Sends when nobody else does. To a client that is gone nothing is sent, and nobody needs to know.</summary>
+    private async Task InTurn(Func<Task> send)
+    {
+        await _sending.WaitAsync(CancellationToken.None);
+        try
+        {
+            await send();
+        }
+        catch (Exception e) when (e is WebSocketException or OperationCanceledException or ObjectDisposedException)
+        {
+            // ReceiveAsync tells that the client has left.
+        }
+        finally
+        {
+            _sending.Release();
+        }
+    }
+}
