@@ -90,7 +90,7 @@ public sealed class ChunkTests
     [InlineData("wav")]
     public async Task Chunks_joined_are_the_whole_with_its_pauses(string format)
     {
-        await using var service = await TestService.Start(new() { ["Streaming:FirstTokens"] = "10" });
+        await using var service = await TestService.Start();
         service.Model.ChunkSamples = ChunkSamples;
         object Body(bool chunk) => new { model = "fake", input = "[pause:0.5s]" + FakeModel.TwoPieces, voice = "default", response_format = format, seed = 3, chunk };
         using var whole = await service.Post(Route, Body(false));
@@ -109,7 +109,7 @@ public sealed class ChunkTests
     public async Task Speed_changes_over_chunks_as_over_the_whole()
     {
         FfmpegTool.SkipIfMissing();
-        await using var service = await TestService.Start(new() { ["Streaming:FirstTokens"] = "10" });
+        await using var service = await TestService.Start();
         service.Model.ChunkSamples = ChunkSamples;
         object Body(bool chunk) => new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "pcm", speed = 1.5, seed = 3, chunk };
         using var whole = await service.Post(Route, Body(false));
@@ -118,22 +118,17 @@ public sealed class ChunkTests
     }
 
     [Fact]
-    public async Task A_request_with_a_seed_gets_sizes_that_nothing_else_decides()
+    public async Task Sizes_are_settable_and_chunks_are_left_out_where_nobody_wants_them()
     {
         await using var service = await TestService.Start();
         var body = new { model = "fake", input = "Hello.", voice = "default", response_format = "pcm" };
-        using var drawn = await service.Post(Route, body);
-        using var seeded = await service.Post(Route, new { body.model, body.input, body.voice, body.response_format, seed = 1 });
-        Assert.Equal([new ChunkOptions(), null], service.Model.Chunks.Select(chunks => chunks is null ? null : chunks with { Sharers = 1, EndsWhenStuck = false }));
+        using var answer = await service.Post(Route, body);
+        Assert.Equal(new ChunkOptions(), Assert.Single(service.Model.Chunks)! with { EndsWhenStuck = false });
 
-        await using var gpu = await TestService.Start(describe: model => model with { Device = "cuda" });
-        using var onGpu = await gpu.Post(Route, new { body.model, body.input, body.voice, body.response_format, seed = 1 });
-        Assert.NotNull(Assert.Single(gpu.Model.Chunks)!.FirstTokens);
-
-        await using var set = await TestService.Start(new() { ["Streaming:FirstTokens"] = "20", ["Streaming:MostTokens"] = "50", ["Streaming:LeftContext"] = "75" });
+        await using var set = await TestService.Start(new() { ["Streaming:FirstTokens"] = "20", ["Streaming:MostTokens"] = "50", ["Streaming:LeftContext"] = "75", ["Streaming:Sharers"] = "2" });
         using var asSet = await set.Post(Route, body);
         var chunks = Assert.Single(set.Model.Chunks)!;
-        Assert.Equal((20, 50, 75), (chunks.FirstTokens, chunks.MostTokens, chunks.LeftContext));
+        Assert.Equal((20, 50, 75, 2), (chunks.FirstTokens, chunks.MostTokens, chunks.LeftContext, chunks.Sharers));
         using var whole = await set.Post(Route, new { body.model, body.input, body.voice, body.response_format, chunk = false });
         using var sentences = await set.Post("/speak", new { text = "Hello.", stream = true });
         Assert.Equal([null, null], set.Model.Chunks.Skip(1));

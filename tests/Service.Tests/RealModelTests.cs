@@ -23,7 +23,7 @@ public sealed class RealModelTests
         using var file = await service.Post("/speak", new { text = "Ask not.", voice = "Kennedy" });
         Assert.Equal("Kennedy", (await file.Json()).GetProperty("voice_used").GetString());
 
-        var spoken = await Speak(service, new { model = "tiny", input = Input, voice = "Kennedy", response_format = "pcm", seed = 5 });
+        var spoken = await Speak(service, new { model = "tiny", input = Input, voice = "Kennedy", response_format = "pcm", seed = 5, chunk = false });
         Assert.NotEqual(spoken, await Speak(service, new { model = "tiny", input = Input, voice = "default", response_format = "pcm", seed = 5 }));
 
         // The same speech as the engine makes with a voice of that recording.
@@ -40,6 +40,23 @@ public sealed class RealModelTests
         Assert.Equal(samples.Count, heard.Length);
         Assert.Equal(samples.Select(s => Math.Clamp(s, -1, 1)).ToArray()[200..^200], heard[200..^200], Wav.Close);
         Assert.Single(Directory.GetFiles(Path.Combine(service.AudioFolder, ".voices"))); // kept for the next start
+    }
+
+    [Fact]
+    public async Task Chunks_are_the_speech_in_another_cut()
+    {
+        await using var service = await TestService.StartReal("tiny", new() { ["Streaming:FirstTokens"] = "2", ["Streaming:MostTokens"] = "2" });
+        var body = new { model = "tiny", input = Input, voice = "default", response_format = "pcm", seed = 5, stream_format = "sse", chunk = true };
+        using var chunks = await service.Post(Route, body);
+        using var whole = await service.Post(Route, body with { chunk = false });
+        var (many, one) = (await chunks.Events(), await whole.Events());
+        Assert.True(many.Count > 3);
+        Assert.Equal(2, one.Count);
+        Assert.Equal(one[^1].GetRawText(), many[^1].GetRawText()); // the same tokens
+        static int Bytes(List<System.Text.Json.JsonElement> events) => events.SkipLast(1).Sum(e => e.GetProperty("audio").GetBytesFromBase64().Length);
+        Assert.Equal(Bytes(one), Bytes(many));
+        using var again = await service.Post(Route, body);
+        Assert.Equal(many.Select(e => e.GetRawText()), (await again.Events()).Select(e => e.GetRawText()));
     }
 
     [Theory]

@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.WebSockets;
 using System.Text;
-using System.Text.Json;
 
 namespace Chatterbox.Service.Tests;
 
@@ -14,7 +13,8 @@ public sealed class SessionTests
     [Fact]
     public async Task Text_by_tokens_is_spoken_sentence_by_sentence()
     {
-        await using var service = await Start();
+        await using var service = await TestService.Start();
+        service.Model.ChunkSamples = ChunkSamples;
         await using var client = await SessionClient.Open(service);
         foreach (var token in (string[])["Dr", ".", " Smith", " paid", " 3", ".", "14", " dollars", ".", " He", " was", " glad"])
         {
@@ -52,7 +52,8 @@ public sealed class SessionTests
     [Fact]
     public async Task The_same_text_and_seed_are_the_same_speech_however_the_text_comes()
     {
-        await using var service = await Start();
+        await using var service = await TestService.Start();
+        service.Model.ChunkSamples = ChunkSamples;
         async Task<byte[]> Speak(IEnumerable<string> parts, string audio)
         {
             await using var client = await SessionClient.Open(service, new { type = "session", seed = 9, audio, response_format = "wav" });
@@ -79,7 +80,8 @@ public sealed class SessionTests
     [InlineData(3)]
     public async Task Cancel_between_two_chunks_drops_the_rest_and_the_session_goes_on(int heard)
     {
-        await using var service = await Start();
+        await using var service = await TestService.Start();
+        service.Model.ChunkSamples = ChunkSamples;
         service.Model.Holds = true;
         await using var client = await SessionClient.Open(service);
         await client.Write("This is the one that is being spoken. This one waits. And this is not comp");
@@ -134,7 +136,8 @@ public sealed class SessionTests
     public async Task Text_up_to_a_flush_is_one_stream_of_the_format(string format, string begins)
     {
         FfmpegTool.SkipIfMissing();
-        await using var service = await Start();
+        await using var service = await TestService.Start();
+        service.Model.ChunkSamples = ChunkSamples;
         await using var client = await SessionClient.Open(service, new { type = "session", seed = 5, response_format = format });
         for (var utterance = 0; utterance < 2; utterance++)
         {
@@ -195,7 +198,8 @@ public sealed class SessionTests
     [Fact]
     public async Task A_sentence_that_cannot_be_spoken_is_told_and_the_session_goes_on()
     {
-        await using var service = await Start();
+        await using var service = await TestService.Start();
+        service.Model.ChunkSamples = ChunkSamples;
         await using var client = await SessionClient.Open(service);
         await client.Write("This is unspeakable. This one breaks off. A pause of [pause:99s] is too long. Fine.");
         await client.Send(new { type = "flush" });
@@ -283,7 +287,8 @@ public sealed class SessionTests
     [InlineData(false)]
     public async Task A_client_that_leaves_frees_its_place(bool politely)
     {
-        await using var service = await Start();
+        await using var service = await TestService.Start();
+        service.Model.ChunkSamples = ChunkSamples;
         service.Model.Holds = true;
         var client = await SessionClient.Open(service);
         await client.Write("Nobody hears the end of this. Nor this. ");
@@ -379,14 +384,6 @@ public sealed class SessionTests
         service.Http.DefaultRequestHeaders.Authorization = new("Bearer", key);
         using var plain = await service.Http.GetAsync(new Uri(Route, UriKind.Relative));
         await plain.AssertOpenAiError(HttpStatusCode.UpgradeRequired, null, "upgrade_required");
-    }
-
-    /// <summary>Starts a service that speaks chunk by chunk, seed or not.</summary>
-    private static async Task<TestService> Start()
-    {
-        var service = await TestService.Start(new() { ["Streaming:FirstTokens"] = "10" });
-        service.Model.ChunkSamples = ChunkSamples;
-        return service;
     }
 
     private static async Task<int> Sessions(TestService service)

@@ -73,7 +73,7 @@ internal static class SpeechEndpoints
             Voice = await voices.Find(body.Voice, model, cancel),
             Sampling = SpeechParameters.Sampling(body, seed),
             Language = body.Language,
-            Chunks = body.Chunk ? streaming.Value.For(model.Served, body.Seed is not null) : null,
+            Chunks = body.Chunk ? streaming.Value.Chunks() : null,
         };
         var job = desk.Submit(http, "/v1/audio/speech", model, request);
         http.Response.Headers["X-Chatterbox-Seed"] = seed.ToString(CultureInfo.InvariantCulture);

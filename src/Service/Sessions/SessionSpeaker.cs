@@ -242,7 +242,7 @@ internal sealed class SessionSpeaker : IAsyncDisposable
             Voice = setup.Voice,
             Sampling = SpeechParameters.Sampling(setup.Settings, unchecked(setup.Seed + _pieces)),
             Language = setup.Settings.Language,
-            Chunks = setup.Settings.Chunk ? _options.For(setup.Model.Served, setup.Settings.Seed is not null) : null,
+            Chunks = setup.Settings.Chunk ? _options.Chunks() : null,
         };
         _pieces += plan.Pieces.Count;
         var job = _desk.Submit(_http, SessionEndpoints.Route, setup.Model, request, cancel);

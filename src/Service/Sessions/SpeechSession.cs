@@ -4,7 +4,6 @@ using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Streaming;
-using Chatterbox.Service.Voices;
 using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.Sessions;

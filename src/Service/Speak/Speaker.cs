@@ -89,7 +89,7 @@ internal sealed class Speaker(
             Exaggeration = fleet.Default.Served.Lacks.Contains("exaggeration") ? null : body.Exaggeration,
             CfgWeight = fleet.Default.Served.Lacks.Contains("cfg_weight") ? null : body.CfgWeight,
         },
-        Chunks = body.Chunk ? streaming.Value.For(fleet.Default.Served, isSeeded: false) : null,
+        Chunks = body.Chunk ? streaming.Value.Chunks() : null,
     };
 
     /// <summary>A name that is not there speaks with the default voice: these clients rely on it.</summary>

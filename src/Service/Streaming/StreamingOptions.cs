@@ -1,5 +1,4 @@
 using System.ComponentModel.DataAnnotations;
-using Chatterbox.Service.Models;
 
 namespace Chatterbox.Service.Streaming;
 
@@ -10,12 +9,8 @@ internal sealed class StreamingOptions
     /// <summary>Name of the section in the settings.</summary>
     public const string Section = "Streaming";
 
-    // A second of speech with what the models look ahead. The chunks behind it double, which a GPU that is shared by many keeps up with.
-    private const int SeededFirstTokens = 16;
-
     /// <inheritdoc cref="ChunkOptions.FirstTokens"/>
-    /// <remarks>0 lets the sizes follow from how fast the model has been. A request that names a seed gets the same speech
-    /// each time, so for it they follow from nothing: <see cref="SeededFirstTokens"/> on a GPU, the whole piece on a CPU.</remarks>
+    /// <remarks>0 lets the sizes follow from how fast the model is.</remarks>
     [Range(0, 1000)]
     public int FirstTokens { get; set; }
 
@@ -26,6 +21,10 @@ internal sealed class StreamingOptions
     /// <inheritdoc cref="ChunkOptions.LeftContext"/>
     [Range(0, 4096)]
     public int LeftContext { get; set; } = new ChunkOptions().LeftContext;
+
+    /// <inheritdoc cref="ChunkOptions.Sharers"/>
+    [Range(1, 1000)]
+    public int Sharers { get; set; } = new ChunkOptions().Sharers;
 
     /// <summary>Most characters of text that a session may have sent and not heard yet.</summary>
     [Range(100, 10_000_000)]
@@ -40,13 +39,5 @@ internal sealed class StreamingOptions
     public double IdleSeconds { get; set; } = 300;
 
     /// <summary>How a request's pieces are cut.</summary>
-    /// <param name="model">Who speaks.</param>
-    /// <param name="isSeeded">Whether the request names its seed.</param>
-    /// <returns>Null where they come whole.</returns>
-    public ChunkOptions? For(ServedModel model, bool isSeeded)
-    {
-        var first = FirstTokens > 0 ? FirstTokens : isSeeded ? SeededFirstTokens : (int?)null;
-        return FirstTokens == 0 && isSeeded && model.Device == "cpu" ? null
-            : new ChunkOptions { FirstTokens = first, MostTokens = MostTokens, LeftContext = LeftContext };
-    }
+    public ChunkOptions Chunks() => new() { FirstTokens = FirstTokens > 0 ? FirstTokens : null, MostTokens = MostTokens, LeftContext = LeftContext, Sharers = Sharers };
 }
