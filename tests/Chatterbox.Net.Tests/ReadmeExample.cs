@@ -1,7 +1,9 @@
 using Chatterbox.Audio;
+using Chatterbox.Engine;
 using Chatterbox.Tests.Models;
 using Chatterbox.Tests.Parity;
 using Chatterbox.Voices;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Chatterbox.Tests;
 
@@ -26,6 +28,25 @@ public class ReadmeExample
         Assert.True(new FileInfo(output).Length > 2 * speech.Samples.Length);
         Assert.Equal(speech.Samples, model.Synthesize("Hello there.", VoiceFile.Load(voiceFile).Voice, new SamplingOptions { Seed = 1, Exaggeration = 0.7 }).Samples);
         Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // README begins\n", "        // README ends"), Block(File.ReadAllText(Path.Combine(Fixtures.Root, "..", "..", "README.md")), "```csharp\n", "```"));
+    }
+
+    [Fact]
+    public async Task The_readmes_example_of_chunks_is_this_code_and_works()
+    {
+        var modelFolder = TinyCheckpoint.Folder;
+        using var player = new MemoryStream();
+
+        // README goes on
+        await using var engine = new SpeechEngine([() => ChatterboxModel.Load(modelFolder)], new EngineOptions(), NullLogger<SpeechEngine>.Instance);
+        await foreach (var chunk in engine.StreamAsync(new SpeechRequest { Pieces = ["Hello there.", "How are you?"], Sampling = new() { Seed = 1 } }))
+        {
+            player.Write(Pcm16.Encode(chunk.Samples));                             // follow each other without a gap
+        }
+
+        // README ends here
+        Assert.NotEqual(0, player.Length);
+        var readme = File.ReadAllText(Path.Combine(Fixtures.Root, "..", "..", "README.md"));
+        Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // README goes on\n", "        // README ends here"), Block(readme[(readme.IndexOf("```csharp", StringComparison.Ordinal) + 1)..], "```csharp\n", "```"));
     }
 
     private static string Block(string text, string from, string to)
