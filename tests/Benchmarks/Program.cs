@@ -17,6 +17,7 @@ root.Add(Context());
 root.Add(Synthesis());
 root.Add(Service());
 root.Add(Streams());
+root.Add(Encoders());
 root.Add(Fleet());
 root.Add(Cpu());
 Hosts().ForEach(root.Add);
@@ -101,6 +102,13 @@ Command Streams()
     var model = new Argument<string>("model") { Description = "A model's name, such as synthetic or synthetic-turbo, or a folder." };
     var command = new Command("stream", "Speech by the chunk over HTTP, a real model in the service's own process: the first byte, what is left to hear when others come, the whole.") { model, device };
     command.SetAction(parsed => StreamBenchmark.Run(parsed.GetRequiredValue(model), parsed.GetValue(device)));
+    return command;
+}
+
+Command Encoders()
+{
+    var command = new Command("encoders", "What mp3, opus, aac and flac cost the first chunk of a stream: its first byte, and what of it stays in the encoder.");
+    command.SetAction(_ => EncoderBenchmark.Run());
     return command;
 }
 

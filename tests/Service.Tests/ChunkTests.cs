@@ -117,6 +117,34 @@ public sealed class ChunkTests
         Assert.Equal(await whole.Content.ReadAsByteArrayAsync(), await chunks.Content.ReadAsByteArrayAsync());
     }
 
+    [Theory]
+    [InlineData("mp3")]
+    [InlineData("opus")]
+    [InlineData("aac")]
+    [InlineData("flac")]
+    public async Task Most_of_the_first_chunk_is_heard_before_the_second_is_made(string format)
+    {
+        FfmpegTool.SkipIfMissing();
+        await using var service = await TestService.Start();
+        const int chunkSamples = 12_000;
+        service.Model.ChunkSamples = chunkSamples;
+        service.Model.Holds = true;
+        service.Model.LetGo();
+        using var answer = await service.Post(
+            Route, new { model = "fake", input = "A text that has several chunks, each of half a second.", voice = "default", response_format = format }, HttpCompletionOption.ResponseHeadersRead);
+        await using var body = await answer.Content.ReadAsStreamAsync();
+        using var heard = new MemoryStream();
+        var buffer = new byte[4096];
+        do
+        {
+            heard.Write(buffer, 0, await body.ReadAsync(buffer)); // the second chunk is not made before this has come
+        }
+        while ((await FfmpegTool.Decode(heard.ToArray())).Length < chunkSamples * 4 / 5);
+        service.Model.LetGo(100);
+        await body.CopyToAsync(heard);
+        Assert.InRange((await FfmpegTool.Decode(heard.ToArray())).Length, 14 * 1200, (14 * 1200) + 4000);
+    }
+
     [Fact]
     public async Task Sizes_are_settable_and_chunks_are_left_out_where_nobody_wants_them()
     {

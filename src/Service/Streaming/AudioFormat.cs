@@ -8,13 +8,14 @@ namespace Chatterbox.Service.Streaming;
 /// <param name="Encoding">ffmpeg's arguments for it; null for what needs no encoder.</param>
 internal sealed record AudioFormat(string Name, string ContentType, IReadOnlyList<string>? Encoding)
 {
-    /// <summary>Every format.</summary>
+    /// <summary>Every format. What comes of the first samples is not to wait for others: MP3 keeps no reservoir of bits, an Ogg page
+    /// holds one packet and FLAC's frames are short, without the room for tags that is usual behind its header.</summary>
     public static readonly IReadOnlyList<AudioFormat> All =
     [
         new("mp3", "audio/mpeg", ["-c:a", "libmp3lame", "-b:a", "128k", "-reservoir", "0", "-write_xing", "0", "-id3v2_version", "0", "-f", "mp3"]),
         new("opus", "audio/opus", ["-c:a", "libopus", "-b:a", "64k", "-frame_duration", "20", "-page_duration", "20000", "-f", "ogg"]),
         new("aac", "audio/aac", ["-c:a", "aac", "-b:a", "128k", "-f", "adts"]),
-        new("flac", "audio/flac", ["-c:a", "flac", "-sample_fmt", "s16", "-frame_size", "1152", "-f", "flac"]),
+        new("flac", "audio/flac", ["-c:a", "flac", "-sample_fmt", "s16", "-frame_size", "1152", "-metadata_header_padding", "0", "-f", "flac"]),
         new("wav", "audio/wav", null),
         new("pcm", "audio/pcm", null),
     ];
