@@ -23,7 +23,7 @@ public sealed class PageTests
         await page.Locator("#voice").SelectOptionAsync("Ann");
         await page.Locator("#exaggeration").FillAsync("0.8");
         await page.Locator("#speak").ClickAsync();
-        await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("1 of 3 sentences made.");
+        await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("Sentence 1 of 3…");
         await Assertions.Expect(page.Locator("#sentences li")).ToHaveTextAsync(["This is the first."]);
         service.Model.LetGo(2);
         await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("Done.");
@@ -37,6 +37,26 @@ public sealed class PageTests
 
         var download = await page.RunAndWaitForDownloadAsync(() => page.Locator("#download").ClickAsync());
         Assert.Equal(samples, Wav.Read(await File.ReadAllBytesAsync(await download.PathAsync())).Length);
+    }
+
+    [Fact]
+    public async Task Chunks_follow_each_other_at_the_very_sample()
+    {
+        await using var service = await TestService.Start();
+        service.Model.ChunkSamples = 3000;
+        await using var browser = await Open(service);
+        var page = browser.Page;
+        await page.Locator("#text").FillAsync("This is the first sentence. And this is the second.");
+        await page.Locator("#speak").ClickAsync();
+        await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("Done.");
+        await Assertions.Expect(page.Locator("#sentences li.played")).ToHaveTextAsync(["This is the first sentence.", "And this is the second."]);
+        Assert.True(await page.EvaluateAsync<int>("chatterbox.pieces.length") > 4);
+        Assert.True(await page.EvaluateAsync<bool>("chatterbox.pieces.every((p, i, all) => Number.isInteger(p.start) && p.end === p.start + p.node.buffer.length && (i === 0 || p.start === all[i - 1].end))"));
+        var download = await page.RunAndWaitForDownloadAsync(() => page.Locator("#download").ClickAsync());
+        var heard = Wav.Read(await File.ReadAllBytesAsync(await download.PathAsync()));
+        var tones = service.Model.Calls.SelectMany(c => FakeModel.Tone(c.Text, c.Voice, c.Sampling)).ToArray();
+        Assert.Equal(tones.Length, heard.Length);
+        Assert.Equal(tones[200..6200], heard[200..6200], Wav.Close); // over the first join
     }
 
     [Fact]
@@ -81,6 +101,29 @@ public sealed class PageTests
         await browser.Page.Locator("#stop").PressAsync("Escape");
         await Assertions.Expect(browser.Page.Locator("#status")).ToHaveTextAsync("Stopped.");
         await TestService.Until(() => service.Model.Cancelled.Count == 1);
+    }
+
+    [Fact]
+    public async Task Stop_between_two_chunks_is_silence_and_the_next_text_is_heard()
+    {
+        await using var service = await TestService.Start();
+        service.Model.ChunkSamples = 6000;
+        service.Model.Holds = true;
+        service.Model.LetGo(2);
+        await using var browser = await Open(service);
+        var page = browser.Page;
+        await page.Locator("#text").FillAsync("The end of this is never made, whoever waits for it.");
+        await page.Locator("#speak").ClickAsync();
+        await page.WaitForFunctionAsync("chatterbox.length === 2");
+        await page.Locator("#stop").ClickAsync();
+        await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("Stopped.");
+        Assert.Equal(0, await page.EvaluateAsync<int>("chatterbox.length"));
+        await TestService.Until(() => service.Model.Cancelled.Count == 1);
+        service.Model.LetGo(10);
+        await page.Locator("#text").FillAsync("But this is.");
+        await page.Locator("#speak").ClickAsync();
+        await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("Done.");
+        await Assertions.Expect(page.Locator("#sentences li.played")).ToHaveTextAsync(["But this is."]);
     }
 
     [Fact]

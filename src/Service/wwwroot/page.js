@@ -1,4 +1,4 @@
-// The page: asks for a stream of sentences, plays them without gaps, and shows what happens. The default model is asked by
+// The page: asks for a stream of chunks, plays them without gaps, and shows what happens. The default model is asked by
 // /speak, which tells the sentences; another one, or one that is to speak a certain language, by OpenAI's route.
 import { Player, toWav } from './player.js';
 import { draw } from './wave.js';
@@ -12,7 +12,7 @@ let models = [];
 function mark(state) {
   return index => {
     const item = at('sentences').children[index];
-    if (item) item.className = state;
+    if (item && item.className !== 'failed') item.className = state;
   };
 }
 
@@ -54,27 +54,34 @@ function onEvent(e) {
       setBusy(false);
       at('status').textContent = 'Nothing could be spoken.';
     } else {
-      at('status').textContent = `${e.total_chunks} of ${e.total_chunks} sentences made.`;
+      at('status').textContent = `${total} of ${total} sentences made.`;
       showDownload();
       player.finish();
     }
   } else if (e.status === 'error') {
-    at('sentences').append(Object.assign(document.createElement('li'), { className: 'failed', textContent: `Sentence ${e.chunk_index + 1}: ${e.message}` }));
-    fail(`Sentence ${e.chunk_index + 1} could not be spoken.`);
-    progress(e.chunk_index + 1);
+    Object.assign(sentence(e.sentence_index), { className: 'failed', textContent: `Sentence ${e.sentence_index + 1}: ${e.message}` });
+    fail(`Sentence ${e.sentence_index + 1} could not be spoken.`);
+    progress(e.sentence_index + 1);
   } else if (e.status === 'success') {
-    total = e.total_chunks;
-    at('sentences').append(Object.assign(document.createElement('li'), { textContent: e.text }));
-    progress(e.chunk_index + 1);
+    total = e.total_sentences;
+    sentence(e.sentence_index).textContent = e.text;
+    progress(e.sentence_index + 1);
   } else if (e.audio_data) {
-    player.add(e.chunk_index, Uint8Array.from(atob(e.audio_data), c => c.charCodeAt(0)));
+    player.add(e.sentence_index, Uint8Array.from(atob(e.audio_data), c => c.charCodeAt(0)));
   }
 }
 
-function progress(made) {
-  at('progress').max = Math.max(total, made);
-  at('progress').value = made;
-  at('status').textContent = `${made} of ${Math.max(total, made)} sentences made.`;
+function sentence(index) {
+  const list = at('sentences');
+  while (list.children.length <= index) list.append(document.createElement('li'));
+  return list.children[index];
+}
+
+function progress(begun) {
+  total = Math.max(total, begun);
+  at('progress').max = total;
+  at('progress').value = begun;
+  at('status').textContent = `Sentence ${begun} of ${total}…`;
 }
 
 function showDownload() {
@@ -86,7 +93,7 @@ function showDownload() {
 // EventSource cannot send a key, nor can it tell why a request was refused: with a key, and to ask for the reason, fetch does.
 function listen(request) {
   if (!model().is_default || at('language').value) return fetchEvents('v1/audio/speech', speechBody(request), onSpeech);
-  const query = new URLSearchParams(request);
+  const query = new URLSearchParams({ ...request, chunk: true });
   if (at('key').value) return fetchEvents('speak', speakBody(request), onEvent);
   const events = new EventSource(`speak?${query}`);
   let opened = false;
@@ -112,7 +119,7 @@ async function explain(request) {
 }
 
 function speakBody(request) {
-  return { ...request, exaggeration: +request.exaggeration, cfg_weight: +request.cfg_weight, stream: true };
+  return { ...request, exaggeration: +request.exaggeration, cfg_weight: +request.cfg_weight, stream: true, chunk: true };
 }
 
 function speechBody({ text, voice, ...settings }) {

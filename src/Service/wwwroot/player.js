@@ -1,5 +1,5 @@
-// Sentences into one AudioContext, each begun where the one before it ends.
-const LEAD_SECONDS = 0.08;
+// Chunks into one AudioContext of their own rate, each begun at the very sample at which the one before it ends.
+const LEAD_SECONDS = 0.05;
 const RATE = 24000;
 
 /** 16-bit mono samples as a complete WAV file. */
@@ -42,32 +42,34 @@ export class Player {
     this.#clear();
   }
 
-  /** Queues a sentence: a complete WAV file of 16-bit mono samples. */
+  /** Queues a chunk of a sentence: a complete WAV file of 16-bit mono samples at 24 kHz. */
   add(index, wav) {
     const view = new DataView(wav.buffer, wav.byteOffset, wav.byteLength);
-    const buffer = this.context.createBuffer(1, Math.max(1, (wav.byteLength - 44) >> 1), view.getUint32(24, true));
+    const buffer = this.context.createBuffer(1, Math.max(1, (wav.byteLength - 44) >> 1), RATE);
     const samples = buffer.getChannelData(0);
     for (let i = 0, byte = 44; byte + 1 < wav.byteLength; i++, byte += 2) samples[i] = view.getInt16(byte, true) / 32768;
 
     const node = this.context.createBufferSource();
     node.buffer = buffer;
     node.connect(this.analyser);
-    const start = Math.max(this.end, this.context.currentTime + LEAD_SECONDS);
-    node.start(start);
-    this.end = start + buffer.duration;
-    const piece = { index, wav, node, start, end: this.end };
+    const soon = Math.ceil((this.context.currentTime + LEAD_SECONDS) * RATE);
+    const start = this.length > 0 && this.end >= this.context.currentTime * RATE ? this.end : soon; // late: a gap is heard
+    node.start(start / RATE);
+    this.end = start + buffer.length;
+    const piece = { index, wav, node, start, end: this.end, isOver: false };
     node.onended = () => {
+      piece.isOver = true;
       if (!this.pieces.includes(piece)) return;
-      this.onPlayed(index);
+      if (this.pieces.every(p => p.index !== index || p.isOver)) this.onPlayed(index);
       this.playing--;
       if (this.playing === 0 && this.finished) this.onEnd();
     };
-    setTimeout(() => this.pieces.includes(piece) && this.onPlaying(index), (start - this.context.currentTime) * 1000);
+    setTimeout(() => this.pieces.includes(piece) && this.onPlaying(index), (start / RATE - this.context.currentTime) * 1000);
     this.playing++;
     this.pieces.push(piece);
   }
 
-  /** No more sentences come. */
+  /** No more chunks come. */
   finish() {
     this.finished = true;
     if (this.playing === 0 && this.length > 0) this.onEnd();
@@ -95,7 +97,7 @@ export class Player {
   #clear() {
     this.pieces = [];
     this.playing = 0;
-    this.end = 0;
+    this.end = 0; // on the context's clock, in samples
     this.finished = false;
   }
 }
