@@ -122,13 +122,14 @@ public sealed class OperationsTests
     {
         await using var service = await TestService.Start();
         service.AddVoice("Ann.wav");
+        service.Model.ChunkSamples = 1500;
         using var speech = await service.Post("/v1/audio/speech", new { model = "fake", input = "Count me.", voice = "Ann", response_format = "pcm" });
         using var failed = await service.Post("/speak", new { text = "This is unspeakable.", stream = true });
         await failed.Content.ReadAsStringAsync();
         using var answer = await service.Http.GetAsync(new Uri("/metrics", UriKind.Relative));
         var metrics = await answer.Content.ReadAsStringAsync();
         foreach (var line in (string[])["outcome=\"spoken\",route=\"/v1/audio/speech\"} 1", "outcome=\"failed\",route=\"/speak\"} 1", "chatterbox_first_audio_seconds_bucket", "chatterbox_real_time_factor",
-            "chatterbox_queue_wait_seconds", "chatterbox_queue_waiting", "chatterbox_speech_token_rate", "chatterbox_audio_seconds_total", "found=\"made\"} 1", "dotnet_process_memory_working_set_bytes"])
+            "chatterbox_queue_wait_seconds", "chatterbox_queue_waiting", "chatterbox_speech_token_rate", "chatterbox_audio_seconds_total", "chatterbox_chunks_total", "chatterbox_chunk_lateness_seconds_count", "found=\"made\"} 1", "dotnet_process_memory_working_set_bytes"])
         {
             Assert.Contains(line, metrics);
         }
@@ -140,7 +141,7 @@ public sealed class OperationsTests
         await using var service = await TestService.Start();
         var api = await (await service.Http.GetAsync(new Uri("/openapi/v1.json", UriKind.Relative))).Json();
         var paths = api.GetProperty("paths");
-        foreach (var path in (string[])["/", "/speak", "/voices", "/audio/{id}", "/health", "/health/live", "/health/ready", "/v1/audio/speech", "/v1/audio/voices", "/v1/audio/voices/{name}", "/v1/models", "/v1/models/{id}"])
+        foreach (var path in (string[])["/", "/speak", "/voices", "/audio/{id}", "/health", "/health/live", "/health/ready", "/v1/audio/speech", "/v1/audio/speech/stream", "/v1/audio/voices", "/v1/audio/voices/{name}", "/v1/models", "/v1/models/{id}"])
         {
             Assert.True(paths.TryGetProperty(path, out _), path);
         }

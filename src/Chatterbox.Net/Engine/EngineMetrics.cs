@@ -14,6 +14,8 @@ public sealed class EngineMetrics
     private readonly Histogram<double> _wait;
     private readonly Histogram<double> _realTimeFactor;
     private readonly Histogram<double> _tokenRate;
+    private readonly Histogram<double> _lateness;
+    private readonly Counter<long> _chunks;
     private readonly Counter<double> _audio;
     private readonly Counter<long> _speechTokens;
     private readonly Counter<long> _textTokens;
@@ -41,6 +43,12 @@ public sealed class EngineMetrics
             "{token}/s",
             "Speech tokens made a second, all stages together.",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [1, 2.5, 5, 10, 25, 50, 75, 100, 150, 200, 300, 500, 1000] });
+        _lateness = meter.CreateHistogram(
+            "chatterbox.chunk.lateness",
+            "s",
+            "Time that a listener of a stream had to wait for a chunk behind the first; 0 where it came in time.",
+            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10] });
+        _chunks = meter.CreateCounter<long>("chatterbox.chunks", "{chunk}", "Chunks of streams made.");
         _audio = meter.CreateCounter<double>("chatterbox.audio", "s", "Audio made.");
         _speechTokens = meter.CreateCounter<long>("chatterbox.speech_tokens", "{token}", "Speech tokens made.");
         _textTokens = meter.CreateCounter<long>("chatterbox.text_tokens", "{token}", "Text tokens spoken.");
@@ -52,6 +60,17 @@ public sealed class EngineMetrics
 
     /// <summary>A request's turn has come.</summary>
     internal void Began(TimeSpan waited) => _wait.Record(waited.TotalSeconds, _tags);
+
+    /// <summary>A chunk of a stream has been made.</summary>
+    /// <param name="left">Time for which the listener still has something to hear; negative where they are waiting, null for the first chunk.</param>
+    internal void Chunk(TimeSpan? left)
+    {
+        _chunks.Add(1, _tags);
+        if (left is { } time)
+        {
+            _lateness.Record(Math.Max(0, -time.TotalSeconds), _tags);
+        }
+    }
 
     /// <summary>A piece has been spoken.</summary>
     internal void Spoke(int samples, int textTokens, int speechTokens, TimeSpan taken)

@@ -278,6 +278,11 @@ public sealed class SpeechEngine : ISpeechEngine
             happened = new PieceFailed(piece, e);
         }
 
+        if (sequence.IsStream && happened is AudioChunk)
+        {
+            _metrics?.Chunk(sequence.PlaybackLeft);
+        }
+
         if (!sequence.Advance(happened))
         {
             End(sequence, _ => { });

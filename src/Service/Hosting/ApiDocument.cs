@@ -12,7 +12,7 @@ namespace Chatterbox.Service.Hosting;
 internal static class ApiDocument
 {
     private const string Description = """
-        Text to speech, three ways: `/speak` for its older clients, OpenAI's `/v1/audio/speech`, and plain files.
+        Text to speech, four ways: `/speak` for its older clients, OpenAI's `/v1/audio/speech`, a WebSocket for text that is still being written, and plain files.
 
         Every answer carries `X-Chatterbox-Model` (the model that speaks, and whether it is only a stand-in) and `X-Request-Id`, by which the log
         knows the request. Speech carries `X-Chatterbox-Queue-Position`, `X-Chatterbox-Expected-Wait` (seconds, once known) and
