@@ -103,46 +103,61 @@ internal sealed class Speaker(
         var index = 0;
         foreach (var (i, plan) in plans.Index())
         {
-            var (speech, left, failed, told) = (new JoinedSpeech(plan), plan.Pieces.Count, false, false);
-            List<float> heard = [.. left == 0 ? JoinedSpeech.Silence(plan.PausesSeconds[0]) : []];
-            while (true)
+            await foreach (var wav in Files(plan, byChunk, events, requestId, cancel))
             {
-                if (heard.Count > 0 && !failed && (byChunk || left == 0))
+                if (wav is null)
                 {
-                    var wav = WavFormat.File([.. heard]);
+                    yield return new SpeakFailure(index, SentenceIndex: byChunk ? i : null);
+                }
+                else
+                {
                     var follow = sentences.Count - i - 1;
                     yield return byChunk
                         ? new SpeakChunk(index, index + 1 + follow, sentences[i], wav.Length, SentenceIndex: i, TotalSentences: sentences.Count)
                         : new SpeakChunk(index, sentences.Count, sentences[i], wav.Length);
                     yield return new SpeakAudio(wav, index, byChunk ? i : null);
-                    heard.Clear();
-                    told = true;
-                    index++;
                 }
 
-                if (left == 0 || !await MoveNext(events, requestId, cancel))
-                {
-                    break;
-                }
-
-                if (events.Current is AudioChunk chunk && !failed)
-                {
-                    heard.AddRange(speech.Join(chunk with { Piece = plan.Pieces.Count - left }));
-                }
-
-                failed |= events.Current is PieceFailed; // the engine has logged why
-                left -= events.Current is AudioChunk { EndsPiece: false } ? 0 : 1;
-            }
-
-            if (failed || left > 0 || !told)
-            {
-                yield return new SpeakFailure(index, SentenceIndex: byChunk ? i : null);
                 index++;
             }
         }
 
         await MoveNext(events, requestId, cancel); // the request is over once its last event is read
         yield return new SpeakComplete("complete", index);
+    }
+
+    /// <summary>The WAV files of one sentence: one for all of it, or one for each chunk. Null where a piece of it failed, or the
+    /// request was ended early.</summary>
+    private async IAsyncEnumerable<byte[]?> Files(
+        TextPlan plan, bool byChunk, IAsyncEnumerator<SpeechEvent> events, string requestId, [EnumeratorCancellation] CancellationToken cancel)
+    {
+        var (speech, left, failed, some) = (new JoinedSpeech(plan), plan.Pieces.Count, false, false);
+        List<float> heard = [.. left == 0 ? JoinedSpeech.Silence(plan.PausesSeconds[0]) : []];
+        while (left > 0 && await MoveNext(events, requestId, cancel))
+        {
+            if (events.Current is AudioChunk chunk && !failed)
+            {
+                heard.AddRange(speech.Join(chunk with { Piece = plan.Pieces.Count - left }));
+            }
+
+            failed |= events.Current is PieceFailed; // the engine has logged why
+            left -= events.Current is AudioChunk { EndsPiece: false } ? 0 : 1;
+            if (byChunk && heard.Count > 0 && !failed)
+            {
+                yield return WavFormat.File([.. heard]);
+                heard.Clear();
+                some = true;
+            }
+        }
+
+        if (failed || left > 0 || (heard.Count == 0 && !some))
+        {
+            yield return null;
+        }
+        else if (heard.Count > 0)
+        {
+            yield return WavFormat.File([.. heard]);
+        }
     }
 
     private async Task<bool> MoveNext(IAsyncEnumerator<SpeechEvent> events, string requestId, CancellationToken cancel)
