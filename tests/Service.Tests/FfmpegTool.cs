@@ -10,9 +10,11 @@ internal static class FfmpegTool
     public static void SkipIfMissing() => Assert.SkipUnless(IsInstalled, "ffmpeg is not installed");
 
     /// <summary>Any format to 24 kHz mono samples.</summary>
-    public static async Task<float[]> Decode(byte[] file)
+    /// <param name="file">The file.</param>
+    /// <param name="isWhole">False where more of it is to come: then there may be nothing to hear yet.</param>
+    public static async Task<float[]> Decode(byte[] file, bool isWhole = true)
     {
-        using var process = Process.Start(new ProcessStartInfo("ffmpeg", "-hide_banner -loglevel error -i pipe:0 -f s16le -ar 24000 -ac 1 pipe:1")
+        using var process = Process.Start(new ProcessStartInfo("ffmpeg", "-hide_banner -loglevel fatal -i pipe:0 -f s16le -ar 24000 -ac 1 pipe:1")
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
@@ -23,7 +25,7 @@ internal static class FfmpegTool
         process.StandardInput.Close();
         await reading;
         await process.WaitForExitAsync();
-        Assert.Equal(0, process.ExitCode);
+        Assert.True(process.ExitCode == 0 || !isWhole);
         return Wav.Pcm(output.ToArray());
     }
 }
