@@ -5,12 +5,10 @@ using Chatterbox.Tests.Parity;
 namespace Chatterbox.Tests;
 
 /// <summary>Whole models of full size on a GPU, everything fused: what they hold on to, and what they have to do with each other.</summary>
-public sealed class ModelOnGpuTests : IDisposable
+public class ModelOnGpuTests(ModelOnGpuTests.Checkpoints checkpoints) : IClassFixture<ModelOnGpuTests.Checkpoints>
 {
     private const string Text = "The quick brown fox jumps over the lazy dog.";
     private const long Slack = 16 << 20;       // the driver counts in pieces of 2 MiB
-
-    private readonly Dictionary<string, string> _folders = [];
 
     [Theory]
     [InlineData("nano", 500)]
@@ -56,23 +54,34 @@ public sealed class ModelOnGpuTests : IDisposable
             [.. Enumerable.Range(0, 8).Select(seed => model.Synthesize(Text, model.BuiltInVoice!, new() { Seed = seed, MaxSpeechTokens = 40 + (9 * seed) }))];
     }
 
-    public void Dispose()
-    {
-        foreach (var folder in _folders.Values)
-        {
-            Directory.Delete(folder, recursive: true);
-        }
-    }
-
     private ChatterboxModel Load(string variant, SharedParts? parts = null)
     {
         Gpu.Required();
-        if (!_folders.TryGetValue(variant, out var folder))
+        return ChatterboxModel.Load(checkpoints.FolderOf(variant), new ModelOptions { Device = "cuda", SharedParts = parts });
+    }
+
+    /// <summary>Synthetic checkpoints, written when they are first asked for.</summary>
+    public sealed class Checkpoints : IDisposable
+    {
+        private readonly Dictionary<string, string> _folders = [];
+
+        public string FolderOf(string variant)
         {
-            folder = _folders[variant] = Directory.CreateTempSubdirectory("chatterbox-gpu-").FullName;
-            SyntheticCheckpoint.Write(variant, folder);
+            if (!_folders.TryGetValue(variant, out var folder))
+            {
+                folder = _folders[variant] = Directory.CreateTempSubdirectory("chatterbox-gpu-").FullName;
+                SyntheticCheckpoint.Write(variant, folder);
+            }
+
+            return folder;
         }
 
-        return ChatterboxModel.Load(folder, new ModelOptions { Device = "cuda", SharedParts = parts });
+        public void Dispose()
+        {
+            foreach (var folder in _folders.Values)
+            {
+                Directory.Delete(folder, recursive: true);
+            }
+        }
     }
 }
