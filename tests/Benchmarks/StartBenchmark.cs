@@ -17,7 +17,7 @@ internal static class StartBenchmark
         foreach (var file in Directory.GetFiles(folder))
         {
             using var stream = File.OpenRead(file);
-            stream.CopyTo(System.IO.Stream.Null);
+            stream.CopyTo(Stream.Null);
         }
 
         var starts = Enumerable.Range(0, Repetitions).Select(_ => Start(folder, device)).ToList();
