@@ -120,7 +120,7 @@ internal static class Commands
 
     private static Command Cpu()
     {
-        var command = new Command("cpu", "What runs on the CPU whatever the device: tokenising, resampling, reading weights, events. With BenchmarkDotNet.");
+        var command = new Command("cpu", "What runs on the CPU whatever the device: tokenising, resampling, reading weights, writing WAV. With BenchmarkDotNet.");
         command.SetAction(_ => CpuBenchmarks.Run());
         return command;
     }
