@@ -1,11 +1,9 @@
 using System.Diagnostics;
-using System.Globalization;
 using Chatterbox.HiFT;
 using Chatterbox.Models;
 using Chatterbox.Ops;
 using Chatterbox.S3Gen;
 using Chatterbox.Weights;
-using TorchSharp;
 using static Chatterbox.Benchmarks.Report;
 using static TorchSharp.torch;
 

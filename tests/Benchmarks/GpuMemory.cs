@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Chatterbox.Ops.Cuda;
-using TorchSharp;
 
 namespace Chatterbox.Benchmarks;
 
@@ -8,21 +7,21 @@ namespace Chatterbox.Benchmarks;
 internal static partial class GpuMemory
 {
     /// <summary>Bytes in use once CUDA is there and nothing else, or 0 where the device is no GPU.</summary>
-    public static long Begin(torch.Device device)
+    public static long Begin(TorchSharp.torch.Device device)
     {
-        torch.zeros(1, device: device).Dispose();
+        TorchSharp.torch.zeros(1, device: device).Dispose();
         return Used(device);
     }
 
     /// <summary>Bytes in use, or 0 where the device is no GPU.</summary>
-    public static long Used(torch.Device device)
+    public static long Used(TorchSharp.torch.Device device)
     {
-        if (device.type != DeviceType.CUDA)
+        if (device.type != TorchSharp.DeviceType.CUDA)
         {
             return 0;
         }
 
-        torch.cuda.synchronize(device);
+        TorchSharp.torch.cuda.synchronize(device);
         using var context = CudaContext.Use(device.index);
         CudaDriver.Check(MemGetInfo(out var free, out var total), nameof(MemGetInfo));
         return (long)(total - free);

@@ -15,21 +15,24 @@ internal static class SpeechBenchmark
         var place = Devices.Find(device);
         var empty = GpuMemory.Begin(place);
         using var model = ChatterboxModel.Load(folder, new ModelOptions { Device = place.ToString() });
+        var loaded = GpuMemory.Used(place);
+        model.WarmUp();
+        var warm = GpuMemory.Used(place);
         var voice = model.CreateVoice(FullSize.Recording());
         Print($"{variant} on {place}, prompt of {voice.S3Gen.SpeechTokens.Count / 25.0:0.0} s");
+        var voiced = GpuMemory.Used(place);
         Speak(0);
-        var ready = GpuMemory.Used(place);
         var times = Enumerable.Range(1, Repetitions).Select(Speak).ToList();
         var after = GpuMemory.Used(place);
         Record($"speech {variant}", Median(times));
         Print($"  text in, 10 s of audio out: {Median(times):0.0} ms, from {times.Min():0.0} to {times.Max():0.0}");
         if (place.type == DeviceType.CUDA)
         {
-            const double GiB = 1 << 30;
-            Record($"memory {variant} empty", empty / GiB);
-            Record($"memory {variant} ready", (ready - empty) / GiB);
-            Record($"memory {variant} after", (after - empty) / GiB);
-            Print($"  GPU memory, by the driver: {(ready - empty) / GiB:0.00} GiB ready, {(after - empty) / GiB:0.00} GiB after, beside the {empty / GiB:0.00} GiB of CUDA's empty context");
+            double Own(long used) => (used - empty) / (double)(1 << 30);
+            Record($"memory {variant} empty", empty / (double)(1 << 30));
+            Record($"memory {variant} ready", Own(warm));
+            Record($"memory {variant} after", Own(after));
+            Print($"  GPU memory beside CUDA's empty context of {empty / (double)(1 << 30):0.00} GiB, by the driver: {Own(loaded):0.00} GiB loaded, {Own(warm):0.00} warm, {Own(voiced):0.00} with a voice made, {Own(after):0.00} after {Repetitions + 1} speeches");
         }
 
         double Speak(int seed)
