@@ -13,7 +13,7 @@ internal sealed class StreamingOptions
     private const int SeededFirstTokens = 16;
 
     /// <inheritdoc cref="ChunkOptions.FirstTokens"/>
-    /// <remarks>0 lets the sizes follow from how fast the model has been. A request that names a seed gets the same speech
+    /// <remarks>0 lets the sizes follow from how fast the model is. A request that names a seed gets the same speech
     /// each time, so for it they follow from nothing: <see cref="SeededFirstTokens"/> on a GPU, the whole piece on a CPU.</remarks>
     [Range(0, 1000)]
     public int FirstTokens { get; set; }
