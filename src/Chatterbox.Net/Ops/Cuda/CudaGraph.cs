@@ -9,9 +9,10 @@ internal sealed class CudaGraph : IDisposable
 
     /// <summary>Records kernels instead of running them.</summary>
     /// <param name="record">Launches the kernels into the stream it is given, and does nothing else with the GPU.</param>
-    public static CudaGraph Record(Action<CudaStream> record)
+    /// <param name="goesFirst">As for <see cref="CudaStream(bool)"/>, whatever stream the graph is launched into.</param>
+    public static CudaGraph Record(Action<CudaStream> record, bool goesFirst = false)
     {
-        using var stream = new CudaStream();
+        using var stream = new CudaStream(goesFirst);
         CudaDriver.Check(CudaDriver.StreamBeginCapture(stream.Handle, CudaDriver.ThreadLocalCapture), nameof(CudaDriver.StreamBeginCapture));
         try
         {
@@ -27,7 +28,7 @@ internal sealed class CudaGraph : IDisposable
 
         try
         {
-            CudaDriver.Check(CudaDriver.GraphInstantiate(out var executable, graph, 0), nameof(CudaDriver.GraphInstantiate));
+            CudaDriver.Check(CudaDriver.GraphInstantiate(out var executable, graph, CudaDriver.NodePriority), nameof(CudaDriver.GraphInstantiate));
             return new(executable);
         }
         finally
