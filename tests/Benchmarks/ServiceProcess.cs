@@ -26,21 +26,23 @@ internal sealed class ServiceProcess : IAsyncDisposable
     public static async Task<ServiceProcess> Start(params string[] arguments)
     {
         var process = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true })!;
+        var log = "";
         while (await process.StandardOutput.ReadLineAsync() is { } line)
         {
+            log += $"{line}\n";
             if (line.IndexOf(Listening, StringComparison.Ordinal) is var at and >= 0)
             {
                 return new(process, new Uri(line[(at + Listening.Length)..]));
             }
         }
 
-        throw new InvalidOperationException("The service did not start.");
+        throw new InvalidOperationException($"The service did not start. Its log:\n{log}");
     }
 
     /// <summary>Serves what <paramref name="service"/> serves until the input ends.</summary>
     public static async Task<int> Serve(Task<int> service)
     {
-        await Task.WhenAny(service, Console.In.ReadToEndAsync());
+        await Task.WhenAny(service, Task.Run(Console.In.ReadToEnd)); // its ReadToEndAsync would not return before the end
         return service.IsCompleted ? await service : 0;
     }
 
