@@ -19,6 +19,8 @@ public sealed class ChatterboxModel : ISpeechModel
     private const double T3Share = 0.6, S3GenEnd = 0.9;
     private const double TokensPerTextToken = 3;
 
+    private const int WarmUpTokens = 3 * SpeechResult.TokensPerSecond;
+
     private readonly List<IDisposable> _parts = [];
     private readonly ChatterboxConfig _config;
     private readonly TextFrontEnd _text;
@@ -148,7 +150,7 @@ public sealed class ChatterboxModel : ISpeechModel
         _ = Pace;
         if (_isOnGpu)
         {
-            using var stream = OpenStream("One, two, three.", _rehearsal.Voice, new() { Seed = 1 });
+            using var stream = OpenStream("One, two, three.", _rehearsal.Voice, new() { Seed = 1, MaxSpeechTokens = WarmUpTokens });
             while (!stream.IsOver)
             {
                 stream.NextChunk();

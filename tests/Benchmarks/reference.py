@@ -5,8 +5,11 @@ usage: python3 reference.py english|turbo cuda|cpu
 What it measures goes, as `name<TAB>value` in ms or GiB, to the file that CHATTERBOX_BENCHMARK_RECORD names; the names are
 those of the measurements beside it. It needs the package chatterbox-tts, 0.1.7, and what that asks for.
 """
-import json, os, sys, time
+import contextlib, io, json, os, sys, time, warnings
 from pathlib import Path
+
+os.environ["TQDM_DISABLE"] = "1"
+warnings.simplefilter("ignore")
 import numpy as np, torch
 import torch.nn.functional as F
 
@@ -46,18 +49,24 @@ def load(network, file):
     return network.to(device).eval()
 
 
-def timed(name, work, per=1):
-    """The median of a few, after one that warms up; in milliseconds."""
+def timed(name, work, tokens=None, per=1):
+    """The median of a few, after one that warms up; in milliseconds. With a number of tokens, runs that said stop before
+    do not count: synthetic weights do so now and then."""
     times = []
-    for repetition in range(REPETITIONS + 1):
+    for seed in range(20):
+        torch.manual_seed(seed)
         if on_gpu:
             torch.cuda.synchronize()
         begin = time.perf_counter()
-        result = work()
+        with contextlib.redirect_stdout(io.StringIO()):
+            result, made = work()
         if on_gpu:
             torch.cuda.synchronize()
-        times.append(1000 * (time.perf_counter() - begin))
-    record(name, sorted(times[1:])[REPETITIONS // 2] / per)
+        if tokens is None or made >= tokens:
+            times.append(1000 * (time.perf_counter() - begin))
+        if len(times) > REPETITIONS:
+            break
+    record(name, sorted(times[1:])[len(times[1:]) // 2] / per)
     return result
 
 
@@ -97,7 +106,7 @@ def make_voice():
     seconds, most = (6, 150) if english else (15, 375)
     tokens, _ = s3gen.tokenizer.forward([wav16[:seconds * 16000]], max_len=most)
     speaker = torch.from_numpy(speaker_encoder.embeds_from_wavs([wav16], sample_rate=16000)).mean(0, keepdim=True).to(device)
-    return reference, torch.atleast_2d(tokens).to(device), speaker
+    return (reference, torch.atleast_2d(tokens).to(device), speaker), None
 
 
 reference, prompt, speaker = timed(f"{flow} voice", make_voice)
@@ -112,32 +121,34 @@ def speak_tokens():
     if english:
         text = torch.tensor([[(7 * k) % 600 + 20 for k in range(40)]] * 2, device=device)
         text = F.pad(F.pad(text, (1, 0), value=255), (0, 1), value=0)
-        return t3.inference(t3_cond=condition, text_tokens=text, max_new_tokens=TOKENS, temperature=0.8, cfg_weight=0.5, top_p=1.0)[:1]
-    text = torch.tensor([[(997 * k + 31) % 50000 for k in range(21)]], device=device)
-    return t3.inference_turbo(condition, text, max_gen_len=TOKENS)
+        made = t3.inference(t3_cond=condition, text_tokens=text, max_new_tokens=TOKENS, temperature=0.8, cfg_weight=0.5, top_p=1.0)[:1]
+    else:
+        text = torch.tensor([[(997 * k + 31) % 50000 for k in range(21)]], device=device)
+        made = t3.inference_turbo(condition, text, max_gen_len=TOKENS)
+    return made, made.shape[-1]
 
 
 def make_mel(tokens):
-    return s3gen.flow_inference(tokens, ref_dict=copied(), n_cfm_timesteps=10 if english else 2, finalize=True)
+    return s3gen.flow_inference(tokens, ref_dict=copied(), n_cfm_timesteps=10 if english else 2, finalize=True), None
 
 
 def mark(wav):
-    return watermarker.apply_watermark(wav.squeeze().cpu().numpy(), sample_rate=24000)
+    return watermarker.apply_watermark(wav.squeeze().cpu().numpy(), sample_rate=24000), None
 
 
 def whole():
-    tokens = speak_tokens()
-    tokens = tokens[tokens < 6561][None]
-    wav, _ = s3gen.hift_inference(make_mel(tokens), None)
-    return mark(wav)
+    tokens, made = speak_tokens()
+    mel, _ = make_mel(tokens[tokens < 6561][None])
+    wav, _ = s3gen.hift_inference(mel, None)
+    return mark(wav)[0], made
 
 
 tokens = torch.tensor([[(61 * k * k + 17 * k) % 6561 for k in range(TOKENS)]], device=device)
 mel = timed(f"{flow} tokens to mel", lambda: make_mel(tokens))
-wav, _ = timed(f"{flow} vocoder", lambda: s3gen.hift_inference(mel, None))
+wav = timed(f"{flow} vocoder", lambda: s3gen.hift_inference(mel, None))
 timed(f"{flow} watermark", lambda: mark(wav))
-timed(f"t3 {model} token with prefill", speak_tokens, per=TOKENS)
-timed(f"speech {model}", whole)
+timed(f"t3 {model} token with prefill", speak_tokens, TOKENS, per=TOKENS)
+timed(f"speech {model}", whole, TOKENS)
 if on_gpu:
     record(f"memory {model} empty", empty / GIB)
     record(f"memory {model} after", (used() - empty) / GIB)
