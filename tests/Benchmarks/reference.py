@@ -49,24 +49,19 @@ def load(network, file):
     return network.to(device).eval()
 
 
-def timed(name, work, tokens=None, per=1):
-    """The median of a few, after one that warms up; in milliseconds. With a number of tokens, runs that said stop before
-    do not count: synthetic weights do so now and then."""
+def timed(name, work, per=1):
+    """The median of a few, after one that warms up; in milliseconds."""
     times = []
-    for seed in range(20):
-        torch.manual_seed(seed)
+    for repetition in range(REPETITIONS + 1):
         if on_gpu:
             torch.cuda.synchronize()
         begin = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
-            result, made = work()
+            result = work()
         if on_gpu:
             torch.cuda.synchronize()
-        if tokens is None or made >= tokens:
-            times.append(1000 * (time.perf_counter() - begin))
-        if len(times) > REPETITIONS:
-            break
-    record(name, sorted(times[1:])[len(times[1:]) // 2] / per)
+        times.append(1000 * (time.perf_counter() - begin))
+    record(name, sorted(times[1:])[REPETITIONS // 2] / per)
     return result
 
 
@@ -95,6 +90,8 @@ else:
     config.speech_cond_prompt_len, config.use_perceiver_resampler, config.emotion_adv = 375, False, False
     t3 = load(T3(config), "t3_turbo_v1")
 
+t3.hp.stop_speech_token = -1   # synthetic weights say stop now and then, and it is 10 s that are timed
+
 i = np.arange(480000)
 recording = (0.3 * np.sin(i * (0.01 + 0.002 * np.sin(i / 9000))) * np.sin(i / 3000)).astype(np.float32)   # 10 s at 48 kHz
 
@@ -106,7 +103,7 @@ def make_voice():
     seconds, most = (6, 150) if english else (15, 375)
     tokens, _ = s3gen.tokenizer.forward([wav16[:seconds * 16000]], max_len=most)
     speaker = torch.from_numpy(speaker_encoder.embeds_from_wavs([wav16], sample_rate=16000)).mean(0, keepdim=True).to(device)
-    return (reference, torch.atleast_2d(tokens).to(device), speaker), None
+    return reference, torch.atleast_2d(tokens).to(device), speaker
 
 
 reference, prompt, speaker = timed(f"{flow} voice", make_voice)
@@ -121,34 +118,31 @@ def speak_tokens():
     if english:
         text = torch.tensor([[(7 * k) % 600 + 20 for k in range(40)]] * 2, device=device)
         text = F.pad(F.pad(text, (1, 0), value=255), (0, 1), value=0)
-        made = t3.inference(t3_cond=condition, text_tokens=text, max_new_tokens=TOKENS, temperature=0.8, cfg_weight=0.5, top_p=1.0)[:1]
-    else:
-        text = torch.tensor([[(997 * k + 31) % 50000 for k in range(21)]], device=device)
-        made = t3.inference_turbo(condition, text, max_gen_len=TOKENS)
-    return made, made.shape[-1]
+        return t3.inference(t3_cond=condition, text_tokens=text, max_new_tokens=TOKENS, temperature=0.8, cfg_weight=0.5, top_p=1.0)[:1]
+    text = torch.tensor([[(997 * k + 31) % 50000 for k in range(21)]], device=device)
+    return t3.inference_turbo(condition, text, max_gen_len=TOKENS)
 
 
 def make_mel(tokens):
-    return s3gen.flow_inference(tokens, ref_dict=copied(), n_cfm_timesteps=10 if english else 2, finalize=True), None
+    return s3gen.flow_inference(tokens, ref_dict=copied(), n_cfm_timesteps=10 if english else 2, finalize=True)
 
 
 def mark(wav):
-    return watermarker.apply_watermark(wav.squeeze().cpu().numpy(), sample_rate=24000), None
+    return watermarker.apply_watermark(wav.squeeze().cpu().numpy(), sample_rate=24000)
 
 
 def whole():
-    tokens, made = speak_tokens()
-    mel, _ = make_mel(tokens[tokens < 6561][None])
-    wav, _ = s3gen.hift_inference(mel, None)
-    return mark(wav)[0], made
+    tokens = speak_tokens()
+    wav, _ = s3gen.hift_inference(make_mel(tokens[tokens < 6561][None]), None)
+    return mark(wav)
 
 
 tokens = torch.tensor([[(61 * k * k + 17 * k) % 6561 for k in range(TOKENS)]], device=device)
 mel = timed(f"{flow} tokens to mel", lambda: make_mel(tokens))
-wav = timed(f"{flow} vocoder", lambda: s3gen.hift_inference(mel, None))
+wav, _ = timed(f"{flow} vocoder", lambda: s3gen.hift_inference(mel, None))
 timed(f"{flow} watermark", lambda: mark(wav))
-timed(f"t3 {model} token with prefill", speak_tokens, TOKENS, per=TOKENS)
-timed(f"speech {model}", whole, TOKENS)
+timed(f"t3 {model} token with prefill", speak_tokens, per=TOKENS)
+timed(f"speech {model}", whole)
 if on_gpu:
     record(f"memory {model} empty", empty / GIB)
     record(f"memory {model} after", (used() - empty) / GIB)
