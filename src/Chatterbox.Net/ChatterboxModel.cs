@@ -19,14 +19,16 @@ public sealed class ChatterboxModel : ISpeechModel
     private const double T3Share = 0.6, S3GenEnd = 0.9;
     private const double TokensPerTextToken = 3;
 
+    private const int WarmUpTokens = 3 * SpeechResult.TokensPerSecond;
+
     private readonly List<IDisposable> _parts = [];
     private readonly ChatterboxConfig _config;
     private readonly TextFrontEnd _text;
     private readonly T3Model _t3;
     private readonly Vocalist _vocalist;
-    private readonly SpeechTokenizer _tokenizer;
+    private readonly S3GenNetworks _s3gen;
+    private readonly SpeakerEncoder _speakerEncoder;
     private readonly PerthWatermarker _watermarker;
-    private readonly VoiceBuilder _voices;
     private readonly Rehearsal _rehearsal;
     private readonly bool _isOnGpu;
     private ChunkPace? _pace;
@@ -69,9 +71,8 @@ public sealed class ChatterboxModel : ISpeechModel
         _text = text.Result;
         _t3 = t3.Result;
         _vocalist = new Vocalist(_config, s3gen.Result.S3Gen, s3gen.Result.HiFT);
-        _voices = new VoiceBuilder(_config.Voices, speakerEncoder.Result, s3gen.Result.Reference);
+        (_s3gen, _speakerEncoder) = (s3gen.Result, speakerEncoder.Result);
         _watermarker = watermark.Result;
-        _tokenizer = s3gen.Result.Reference.SpeechTokenizer;
         _rehearsal = new(_config, _t3, _vocalist, _watermarker);
         _isOnGpu = device.type != DeviceType.CPU;
     }
@@ -149,7 +150,7 @@ public sealed class ChatterboxModel : ISpeechModel
         _ = Pace;
         if (_isOnGpu)
         {
-            using var stream = OpenStream("One, two, three.", _rehearsal.Voice, new() { Seed = 1 });
+            using var stream = OpenStream("One, two, three.", _rehearsal.Voice, new() { Seed = 1, MaxSpeechTokens = WarmUpTokens });
             while (!stream.IsOver)
             {
                 stream.NextChunk();
@@ -246,13 +247,13 @@ public sealed class ChatterboxModel : ISpeechModel
 
     /// <inheritdoc/>
     public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null) =>
-        new VoiceConversion(_vocalist, _tokenizer, _watermarker, source, target, seed);
+        new VoiceConversion(_vocalist, _s3gen.Reference.SpeechTokenizer, _watermarker, source, target, seed);
 
     /// <inheritdoc/>
     public Voice CreateVoice(AudioClip recording)
     {
         using var mode = inference_mode();
-        return _voices.Build(recording);
+        return new VoiceBuilder(_config.Voices, _speakerEncoder, _s3gen.Reference).Build(recording);
     }
 
     /// <inheritdoc/>

@@ -5,21 +5,51 @@ using Chatterbox.Voices;
 namespace Chatterbox;
 
 /// <summary>All that S3Gen's file holds: what hears a recording, and what speaks like it.</summary>
-/// <param name="config">The variant.</param>
-/// <param name="weights">The whole file.</param>
-/// <param name="ops">Operations of the device.</param>
-/// <param name="precision">How exactly they compute.</param>
-internal sealed class S3GenNetworks(ChatterboxConfig config, WeightScope weights, TorchOps ops, Precision precision = Precision.Full)
+internal sealed class S3GenNetworks
 {
+    private readonly Lock _gate = new();
+    private readonly Func<WeightScope, ReferenceEncoder> _buildReference;
+    private readonly WeightScope _weights;
+    private ReferenceEncoder? _reference;
+
+    /// <param name="config">The variant.</param>
+    /// <param name="weights">The whole file.</param>
+    /// <param name="ops">Operations of the device.</param>
+    /// <param name="precision">How exactly they compute.</param>
+    public S3GenNetworks(ChatterboxConfig config, WeightScope weights, TorchOps ops, Precision precision = Precision.Full)
+    {
+        S3Gen = new(config.S3Gen, weights["flow"], ops, precision);
+        HiFT = new(config.HiFT, weights["mel2wav"], ops, precision);
+        _weights = weights;
+        _buildReference = scope => new(config.Voices.Reference, scope, ops);
+        _buildReference(weights.Unread);
+    }
+
     /// <summary>Speech tokens to mel.</summary>
-    public S3GenModel S3Gen { get; } = new(config.S3Gen, weights["flow"], ops, precision);
+    public S3GenModel S3Gen { get; }
 
     /// <summary>Mel to samples.</summary>
-    public HiFTGenerator HiFT { get; } = new(config.HiFT, weights["mel2wav"], ops, precision);
+    public HiFTGenerator HiFT { get; }
 
-    /// <summary>Recording to what S3Gen continues.</summary>
-    public ReferenceEncoder Reference { get; } = new(config.Voices.Reference, weights, ops);
+    /// <summary>Recording to what S3Gen continues. It is half of the file, and who speaks with ready voices never needs it: it is
+    /// read when it is first asked for. Its faults are known before.</summary>
+    public ReferenceEncoder Reference
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _reference ??= Task.Run(Build).GetAwaiter().GetResult();   // on a thread where no scope takes its tensors
+            }
+        }
+    }
 
     /// <summary>What of a variant's config the networks are built by: variants that agree in it can share them.</summary>
     public static object[] SizesOf(ChatterboxConfig config) => [config.S3Gen, config.HiFT, config.Voices.Reference];
+
+    private ReferenceEncoder Build()
+    {
+        using var mode = inference_mode();
+        return _buildReference(_weights);
+    }
 }

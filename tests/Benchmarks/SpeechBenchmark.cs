@@ -7,7 +7,7 @@ namespace Chatterbox.Benchmarks;
 /// <summary>Text in, 10 s of audio out, through the library's door, and the GPU memory that a model takes.</summary>
 internal static class SpeechBenchmark
 {
-    private const int Repetitions = 11;
+    private const int Repetitions = 11, MostSeeds = 100;
 
     public static void Run(string variant, string? device)
     {
@@ -21,8 +21,8 @@ internal static class SpeechBenchmark
         var voice = model.CreateVoice(FullSize.Recording());
         Print($"{variant} on {place}, prompt of {voice.S3Gen.SpeechTokens.Count / 25.0:0.0} s");
         var voiced = GpuMemory.Used(place);
-        Speak(0);
-        var times = Enumerable.Range(1, Repetitions).Select(Speak).ToList();
+        var speeches = Enumerable.Range(0, MostSeeds).Select(Speak).Where(speech => speech.ReachedLimit).Take(Repetitions + 1).ToList();   // some seeds say stop
+        var times = speeches.Skip(1).Select(speech => speech.Milliseconds).ToList();
         var after = GpuMemory.Used(place);
         Record($"speech {variant}", Median(times));
         Print($"  text in, 10 s of audio out: {Median(times):0.0} ms, from {times.Min():0.0} to {times.Max():0.0}");
@@ -35,14 +35,11 @@ internal static class SpeechBenchmark
             Print($"  GPU memory beside CUDA's empty context of {empty / (double)(1 << 30):0.00} GiB, by the driver: {Own(loaded):0.00} GiB loaded, {Own(warm):0.00} warm, {Own(voiced):0.00} with a voice made, {Own(after):0.00} after {Repetitions + 1} speeches");
         }
 
-        double Speak(int seed)
+        (double Milliseconds, bool ReachedLimit) Speak(int seed)
         {
             var watch = Stopwatch.StartNew();
             var speech = model.Synthesize(FullSize.Text, voice, new SamplingOptions { Seed = seed, MaxSpeechTokens = FullSize.Tokens });
-            var milliseconds = watch.Elapsed.TotalMilliseconds;
-            return speech.SpeechTokens.Count > FullSize.Tokens - 10
-                ? milliseconds
-                : throw new InvalidOperationException($"Seed {seed} said stop after {speech.SpeechTokens.Count} tokens: no 10 s of speech.");
+            return (watch.Elapsed.TotalMilliseconds, speech.ReachedLimit);
         }
     }
 }

@@ -35,9 +35,9 @@ internal static class T3Benchmark
         var voice = new T3Prompt([.. Enumerable.Range(0, 256).Select(i => (float)Math.Sin(i) / 16)], [.. Enumerable.Range(0, config.PromptTokens).Select(i => i * 37 % 6561)]);
         int[] text = [.. Enumerable.Range(0, textTokens).Select(k => ((7 * k) % 600) + 20)];
         var (prefills, tokens, totals) = (new List<double>(), new List<double>(), new List<double>());
-        for (var repetition = 0; repetition <= Repetitions; repetition++)
+        for (var seed = 0; totals.Count <= Repetitions; seed++)
         {
-            using var noise = new NoiseSource(repetition);
+            using var noise = new NoiseSource(seed);
             using var decoder = new T3Decoder(model);
             watch.Restart();
             using var sequence = decoder.Start(text, voice, new SamplingOptions { MaxSpeechTokens = Tokens }, noise);
@@ -49,12 +49,17 @@ internal static class T3Benchmark
             }
 
             var total = watch.Elapsed.TotalMilliseconds;
-            if (repetition > 0)
+            if (sequence.ReachedLimit)    // some seeds say stop before
             {
                 prefills.Add(prefill);
                 tokens.Add((total - prefill) / (sequence.SpeechTokens.Count - 1));
                 totals.Add(total);
             }
+        }
+
+        foreach (var times in new[] { prefills, tokens, totals })
+        {
+            times.RemoveAt(0);    // warmed up
         }
 
         Record($"t3 {variant} token", Median(tokens));

@@ -89,7 +89,11 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
 
         var stored = source.Tensors[name].DType;
         var tensor = Own(empty(shape, FloatConversion.Knows(stored) ? dtype : stored, device));
-        source.ReadTo(name, tensor);
+        if (device.type != DeviceType.META)
+        {
+            source.ReadTo(name, tensor);
+        }
+
         return tensor;
     }
 
@@ -172,6 +176,10 @@ internal readonly struct WeightScope(WeightStore store, string prefix, ScalarTyp
 
     /// <summary>The same place with its weights in the host's memory: for parts whose kernels have a copy of their own.</summary>
     public WeightScope InHost => new(store, prefix, dtype, CPU);
+
+    /// <summary>The same place with weights that have shapes but no numbers: for a network that is only to be checked against the
+    /// file, and built when it is needed.</summary>
+    public WeightScope Unread => new(store, prefix, dtype, META);
 
     /// <summary>The device that the weights are on.</summary>
     public Device Device => device;
