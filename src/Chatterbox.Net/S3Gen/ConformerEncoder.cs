@@ -4,8 +4,8 @@ namespace Chatterbox.S3Gen;
 
 /// <summary>Turns token embeddings into hidden states at the mel's frame rate: a look ahead, conformer blocks, upsampling,
 /// more blocks. Every token sees every other, but only <see cref="ConformerConfig.Lookahead"/> ahead before the first block.</summary>
-/// <remarks>Ports UpsampleConformerEncoder of chatterbox models/s3gen/transformer/upsample_encoder.py. Masks are left out:
-/// rows are of equal length.</remarks>
+/// <remarks>Ports UpsampleConformerEncoder of chatterbox models/s3gen/transformer/upsample_encoder.py. Rows are of equal length;
+/// masks are for graphs, which are longer than what they are given.</remarks>
 internal sealed class ConformerEncoder(ConformerConfig config, WeightScope weights, TorchOps ops)
 {
     private readonly RelativePositions _positions = new(config, weights);
@@ -20,25 +20,50 @@ internal sealed class ConformerEncoder(ConformerConfig config, WeightScope weigh
     /// <param name="x">Token embeddings, [rows, tokens, input size].</param>
     /// <param name="complete">False where more tokens are to come: then the last <see cref="ConformerConfig.Lookahead"/> of
     /// these are only looked ahead to.</param>
+    /// <param name="live">How many of the tokens count, where not all do; what is made of the others is no number to use.</param>
     /// <returns>Hidden states, [rows, tokens·upsampling, size]; of fewer tokens where not complete.</returns>
-    public Tensor Forward(Tensor x, bool complete = true)
+    public Tensor Forward(Tensor x, bool complete = true, LiveTokens? live = null)
     {
         using var scope = NewDisposeScope();
-        x = _lookahead.Forward(_input.Forward(x), complete);   // [rows, tokens, size]
-        x = Run(_blocks, x);
+        x = _input.Forward(x);                                 // [rows, tokens, size]
+        x = _lookahead.Forward(live is null ? x : x * live.Heard(x.shape[1]), complete);
+        x = Run(_blocks, x, live?.Unseen(x.shape[1]));
         x = _upInput.Forward(_upsampling.Forward(x));          // [rows, frames, size]
-        x = Run(_upBlocks, x);
+        x = Run(_upBlocks, x, live?.Unseen(x.shape[1], config.Upsampling));
         return _norm.Forward(x).MoveToOuterDisposeScope();
     }
 
     private static ConformerBlock[] Blocks(int count, ConformerConfig config, WeightScope weights, TorchOps ops) =>
         [.. Enumerable.Range(0, count).Select(i => new ConformerBlock(config, weights[i], ops))];
 
-    private Tensor Run(ConformerBlock[] blocks, Tensor x)
+    private Tensor Run(ConformerBlock[] blocks, Tensor x, Tensor? unseen)
     {
         using var scope = NewDisposeScope();
         var positions = _positions.Of(x.shape[1]);
-        return blocks.Aggregate(x, (hidden, block) => block.Forward(hidden, positions)).MoveToOuterDisposeScope();
+        return blocks.Aggregate(x, (hidden, block) => block.Forward(hidden, positions, unseen)).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>How many of an encoder's tokens count, told on the device where they are.</summary>
+/// <param name="Given">Tokens that are given, those that are only looked ahead to as well: [1], int64.</param>
+/// <param name="Encoded">Tokens that become frames, [1], int64.</param>
+internal sealed record LiveTokens(Tensor Given, Tensor Encoded)
+{
+    /// <summary>1 for what is given and 0 behind it, [1, length, 1].</summary>
+    public Tensor Heard(long length)
+    {
+        using var scope = NewDisposeScope();
+        return (arange(length, device: Given.device) < Given).to(ScalarType.Float32).reshape(1, length, 1).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>What keeps attention from keys that do not count: 0 for those that do, minus infinity behind them, [length].</summary>
+    /// <param name="length">Keys.</param>
+    /// <param name="upsampling">Keys of a token.</param>
+    public Tensor Unseen(long length, int upsampling = 1)
+    {
+        using var scope = NewDisposeScope();
+        var behind = arange(length, device: Encoded.device) >= Encoded * upsampling;
+        return zeros([length], ScalarType.Float32, Encoded.device).masked_fill(behind, double.NegativeInfinity).MoveToOuterDisposeScope();
     }
 }
 
@@ -145,11 +170,12 @@ internal sealed class ConformerBlock(ConformerConfig config, WeightScope weights
 
     /// <param name="x">Hidden states, [rows, time, size].</param>
     /// <param name="positions">Relative positions, [1, 2·time − 1, size].</param>
+    /// <param name="unseen">Added to the scores of each key, [time]; null for nothing.</param>
     /// <returns>Hidden states of the same shape.</returns>
-    public Tensor Forward(Tensor x, Tensor positions)
+    public Tensor Forward(Tensor x, Tensor positions, Tensor? unseen = null)
     {
         using var scope = NewDisposeScope();
-        x = x.Add(_attention.Forward(_attentionNorm.Forward(x), positions));
+        x = x.Add(_attention.Forward(_attentionNorm.Forward(x), positions, unseen));
         x = x.Add(_down.Forward(silu(_up.Forward(_mlpNorm.Forward(x)))));
         return x.MoveToOuterDisposeScope();
     }
@@ -171,8 +197,9 @@ internal sealed class RelativeAttention(ConformerConfig config, WeightScope weig
 
     /// <param name="x">Normed hidden states, [rows, time, size].</param>
     /// <param name="positions">Relative positions, [1, 2·time − 1, size].</param>
+    /// <param name="unseen">Added to the scores of each key, [time]; null for nothing.</param>
     /// <returns>[rows, time, size].</returns>
-    public Tensor Forward(Tensor x, Tensor positions)
+    public Tensor Forward(Tensor x, Tensor positions, Tensor? unseen = null)
     {
         using var scope = NewDisposeScope();
         var q = Split(_query.Forward(x));                                                          // [rows, time, heads, headSize]
@@ -183,7 +210,7 @@ internal sealed class RelativeAttention(ConformerConfig config, WeightScope weig
         var byContent = q.Add(_contentBias).transpose(1, 2);
         var byPosition = q.Add(_positionBias).Div(Math.Sqrt(config.HeadSize)).transpose(1, 2);
         var bias = Align(matmul(byPosition, p.transpose(2, 3)));                                   // [rows, heads, time, time]
-        var y = ops.Attention(byContent, k, v, bias);                                              // [rows, heads, time, headSize]
+        var y = ops.Attention(byContent, k, v, unseen is null ? bias : bias + unseen);             // [rows, heads, time, headSize]
         return _out.Forward(y.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();
     }
 

@@ -97,6 +97,24 @@ public class ConformerEncoderTests
         AssertClose(encoder.Forward(x[1].unsqueeze(0)), encoder.Forward(x)[1].unsqueeze(0));
     }
 
+    [Theory]
+    [InlineData(1, true)]
+    [InlineData(4, true)]
+    [InlineData(5, true)]
+    [InlineData(4, false)]
+    [InlineData(5, false)]
+    public void Tokens_that_do_not_count_are_neither_seen_nor_heard(int given, bool complete)
+    {
+        using var scope = NewDisposeScope();
+        using var store = TinyS3Gen.Weights(TinyS3Gen.Standard);
+        var encoder = new ConformerEncoder(Config, store.Root["flow"]["encoder"], TorchOps.Plain);
+        var x = Faint(1);                                                                    // 5 tokens
+        var expected = encoder.Forward(x.narrow(1, 0, given), complete);
+        var live = new LiveTokens(tensor([(long)given]), tensor([given - (complete ? 0L : Config.Lookahead)]));
+        var filled = cat([x.narrow(1, 0, given), 100 * Faint(1), zeros(2, 3, Config.Size)], 1);
+        AssertClose(expected, encoder.Forward(filled, live: live).narrow(1, 0, expected.shape[1]));
+    }
+
     [Fact]
     public void Scores_by_distance_reach_the_right_keys()
     {

@@ -1,0 +1,58 @@
+namespace Chatterbox.Ops.Cuda;
+
+/// <summary>One piece of torch's work as graphs, one for each shape that it is asked for.</summary>
+/// <typeparam name="TShape">What tells one graph from another.</typeparam>
+/// <param name="device">A GPU that <see cref="LibTorch.WhyNot"/> has nothing against.</param>
+/// <param name="most">Graphs kept; then all are forgotten.</param>
+/// <param name="work">Does the work at a shape, as <see cref="TorchGraph.Record"/> wants it done.</param>
+internal sealed class TorchGraphs<TShape>(Device device, int most, Func<TShape, Tensor> work) : IDisposable
+    where TShape : notnull
+{
+    private readonly Dictionary<TShape, TorchGraph> _graphs = [];
+
+    /// <summary>Does the work.</summary>
+    /// <param name="shape">At this shape.</param>
+    /// <param name="fill">Writes what goes in into the tensors that the work reads; nobody else does meanwhile.</param>
+    /// <returns>A copy of the result.</returns>
+    /// <exception cref="CudaException">The GPU does not do it.</exception>
+    public Tensor Run(TShape shape, Action fill)
+    {
+        using var context = CudaContext.Use(device.index);
+        lock (TorchGraph.Gate)
+        {
+            fill();
+            if (!_graphs.TryGetValue(shape, out var graph))
+            {
+                if (_graphs.Count == most)
+                {
+                    Forget();
+                }
+
+                using var scope = NewDisposeScope();
+                _graphs[shape] = graph = TorchGraph.Record(device, () => work(shape));
+            }
+
+            graph.Launch();
+            return graph.Result.clone();
+        }
+    }
+
+    /// <summary>Drops all graphs: their work is another, or over tensors that go.</summary>
+    public void Forget()
+    {
+        using var context = CudaContext.Use(device.index);
+        lock (TorchGraph.Gate)
+        {
+            CudaStream.OfTorch.Synchronize();
+            foreach (var graph in _graphs.Values)
+            {
+                graph.Dispose();
+            }
+
+            _graphs.Clear();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Forget();
+}
