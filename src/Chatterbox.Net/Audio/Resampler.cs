@@ -66,7 +66,7 @@ internal static class Resampler
         using var scope = NewDisposeScope();
         var length = OutputLength((int)samples.shape[0], from, to);
         var made = Math.Min((long)(samples.shape[0] / ((double)from / to) + 0.5), length);
-        var resampled = filter.Apply(samples, filter.Kernels().to(samples.device), made);
+        var resampled = filter.Apply(samples, made);
         return nn.functional.pad(resampled, (0, length - made)).MoveToOuterDisposeScope();
     }
 
