@@ -62,10 +62,10 @@ internal static class VoiceBenchmark
         var back = Time("  samples", () => spectrum.Synthesize(bins));
         Time("  back, at 24 kHz", () => Resampler.Resample(back[0], 32000, 24000).cpu().data<float>().ToArray());
         Time("voice", () => voices.Build(recording));
-        var samples24 = Time("  48 to 24 kHz", () => Resampler.Resample(recording.Samples, 48000, 24000, place));
-        var samples16 = Time("  24 to 16 kHz", () => Resampler.Resample(samples24, 24000, 16000, place));
-        Time("  silence", () => SilenceTrimmer.Bounds(samples16));
-        var heard = Time("  upload", () => tensor(samples16, device: place));
+        var given = Time("  upload", () => tensor(recording.Samples, device: place));
+        var samples24 = Time("  48 to 24 kHz", () => Resampler.Resample(given, 48000, 24000));
+        var heard = Time("  24 to 16 kHz", () => Resampler.Resample(samples24, 24000, 16000));
+        Time("  silence", () => SilenceTrimmer.Bounds(heard.cpu().data<float>().ToArray()));
         Time("  voice encoder", () => speakerEncoder.Forward(heard));
         Time("  speech tokens, T3", () => reference.SpeechTokenizer.Forward(heard, 150));
         Time("  speech tokens, S3Gen", () => reference.SpeechTokenizer.Forward(heard));

@@ -70,19 +70,6 @@ internal static class Resampler
         return nn.functional.pad(resampled, (0, length - made)).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Resamples a whole signal on a device.</summary>
-    /// <inheritdoc cref="Resample(ReadOnlySpan{float}, int, int)"/>
-    public static float[] Resample(float[] samples, int from, int to, Device device)
-    {
-        if (device.type == DeviceType.CPU)
-        {
-            return Resample(samples, from, to);
-        }
-
-        using var scope = NewDisposeScope();
-        return Resample(tensor(samples, device: device), from, to).cpu().data<float>().ToArray();
-    }
-
     /// <summary>How many samples librosa makes of <paramref name="count"/>: the next whole number, in its own floating-point arithmetic.</summary>
     public static int OutputLength(int count, int from, int to) => checked((int)Math.Ceiling(count * ((double)to / from)));
 
