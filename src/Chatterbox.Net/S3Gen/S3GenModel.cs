@@ -25,9 +25,9 @@ internal sealed class S3GenModel
         _embedding = new(flowWeights["input_embedding"], config.SpeechTokens, config.Encoder.InputSize);
         _speakerProjection = new(flowWeights["spk_embed_affine_layer"], config.XVectorSize, config.MelBands);
         _melProjection = new(flowWeights["encoder_proj"], config.Encoder.Size, config.MelBands);
-        Encoder = new(config.Encoder, flowWeights["encoder"], ops);
-        Flow = new(config, flowWeights["decoder"], ops, precision);
         WhyNoEncoderGraphs = precision == Precision.Full ? "full precision is wanted" : LibTorch.WhyNot(_device);
+        Encoder = new(config.Encoder, flowWeights["encoder"], ops, WhyNoEncoderGraphs is null ? ScalarType.Float16 : _dtype);
+        Flow = new(config, flowWeights["decoder"], ops, precision);
         _encoderGraphs = WhyNoEncoderGraphs is null
             ? flowWeights.Own(new EncoderGraphs(config.Encoder, _device, (ids, live) => Project(Encoder.Forward(_embedding.Forward(ids), live: live))))
             : null;
@@ -36,7 +36,8 @@ internal sealed class S3GenModel
     /// <summary>The token encoder.</summary>
     public ConformerEncoder Encoder { get; }
 
-    /// <summary>Why the encoder's operations are launched one by one; null where they are as one graph.</summary>
+    /// <summary>Why the encoder's operations are in full precision and launched one by one; null where their operands are in
+    /// fp16, and one graph launches them.</summary>
     public string? WhyNoEncoderGraphs { get; }
 
     /// <summary>The flow from noise to mel.</summary>

@@ -56,7 +56,7 @@ internal sealed class PrefillGraphs : IDisposable
         {
             using var scope = NewDisposeScope();
             Prefix(steps).narrow(1, 0, length).copy_(prefix);
-            _last.fill_(length - 1);
+            _last.Fill(length - 1);
         });
     }
 

@@ -8,6 +8,7 @@ namespace Chatterbox.Ops.Cuda;
 internal sealed class TorchGraphs<TShape>(Device device, int most, Func<TShape, Tensor> work) : IDisposable
     where TShape : notnull
 {
+    private readonly GraphMemory _memory = GraphMemory.Of(device.index);
     private readonly Dictionary<TShape, TorchGraph> _graphs = [];
 
     /// <summary>Does the work.</summary>
@@ -18,7 +19,7 @@ internal sealed class TorchGraphs<TShape>(Device device, int most, Func<TShape, 
     public Tensor Run(TShape shape, Action fill)
     {
         using var context = CudaContext.Use(device.index);
-        lock (TorchGraph.Gate)
+        lock (_memory.Gate)
         {
             fill();
             if (!_graphs.TryGetValue(shape, out var graph))
@@ -29,7 +30,7 @@ internal sealed class TorchGraphs<TShape>(Device device, int most, Func<TShape, 
                 }
 
                 using var scope = NewDisposeScope();
-                _graphs[shape] = graph = TorchGraph.Record(device, () => work(shape));
+                _graphs[shape] = graph = TorchGraph.Record(_memory, () => work(shape));
             }
 
             graph.Launch();
@@ -41,7 +42,7 @@ internal sealed class TorchGraphs<TShape>(Device device, int most, Func<TShape, 
     public void Forget()
     {
         using var context = CudaContext.Use(device.index);
-        lock (TorchGraph.Gate)
+        lock (_memory.Gate)
         {
             CudaStream.OfTorch.Synchronize();
             foreach (var graph in _graphs.Values)
