@@ -1,4 +1,5 @@
 using Chatterbox.Audio;
+using Chatterbox.Ops.Cuda;
 using static TorchSharp.torch.nn.functional;
 
 namespace Chatterbox.Voices;
@@ -34,12 +35,15 @@ internal sealed record SpeakerEncoderConfig(
 internal sealed class SpeakerEncoder
 {
     private const int PartialsAtOnce = 32;
+    private const int Bucket = 8;            // partials: graphs are for whole multiples of so many
 
     private readonly SpeakerEncoderConfig _config;
     private readonly ScalarType _dtype;
     private readonly PowerMel _mel;
     private readonly Lstm _lstm;
     private readonly Linear _projection;
+    private readonly Tensor? _partials;      // of graphs, [most partials, partialFrames, bands]
+    private readonly TorchGraphs<int>? _graphs;
 
     public SpeakerEncoder(SpeakerEncoderConfig config, WeightScope weights)
     {
@@ -49,6 +53,11 @@ internal sealed class SpeakerEncoder
         _lstm = new(weights["lstm"], config.Mel.Bands, config.HiddenSize, config.Layers);
         _projection = new(weights["proj"], config.HiddenSize, config.EmbeddingSize);
         weights.Skip("similarity_weight", "similarity_bias");   // of the training loss
+        if (LibTorch.WhyNot(weights.Device) is null)
+        {
+            _partials = weights.Own(zeros([PartialsAtOnce, config.PartialFrames, config.Mel.Bands], _dtype, weights.Device));
+            _graphs = weights.Own(new TorchGraphs<int>(weights.Device, PartialsAtOnce / Bucket, count => Run(_partials.narrow(0, 0, count))));
+        }
     }
 
     /// <param name="samples">Speech without silence at its ends, [samples] at 16 kHz.</param>
@@ -75,6 +84,19 @@ internal sealed class SpeakerEncoder
     /// <param name="partials">[partials, partialFrames, bands].</param>
     /// <returns>[partials, embedding], each of unit length.</returns>
     private Tensor EmbedPartials(Tensor partials)
+    {
+        if (_graphs is null)
+        {
+            return Run(partials);
+        }
+
+        using var scope = NewDisposeScope();
+        var count = (int)partials.shape[0];
+        var embeddings = _graphs.Run((count + Bucket - 1) / Bucket * Bucket, () => _partials!.narrow(0, 0, count).copy_(partials));
+        return embeddings.narrow(0, 0, count).MoveToOuterDisposeScope();
+    }
+
+    private Tensor Run(Tensor partials)
     {
         using var scope = NewDisposeScope();
         var (_, hidden) = _lstm.Forward(partials);                    // [layers, partials, hidden]
