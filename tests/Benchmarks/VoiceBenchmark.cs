@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Chatterbox.Audio;
 using Chatterbox.HiFT;
 using Chatterbox.Models;
 using Chatterbox.Ops;
