@@ -73,10 +73,20 @@ internal sealed class CamPlus
     }
 
     /// <param name="fbank">Kaldi filter bank less its mean, [frames, bands]; at least three frames.</param>
+    /// <param name="beside">Other work on the GPU that does not need the x-vector.</param>
     /// <returns>The x-vector, [embedding], float32.</returns>
-    public Tensor Forward(Tensor fbank) => _graphs is not null && fbank.shape[0] <= LongestGraph
-        ? _graphs.Run((int)fbank.shape[0], () => Input((int)fbank.shape[0]).copy_(fbank))
-        : Run(fbank);
+    public Tensor Forward(Tensor fbank, Action? beside = null)
+    {
+        var frames = (int)fbank.shape[0];
+        if (_graphs is not null && frames <= LongestGraph)
+        {
+            return _graphs.Run(frames, () => Input(frames).copy_(fbank), beside);
+        }
+
+        var xVector = Run(fbank);
+        beside?.Invoke();
+        return xVector;
+    }
 
     private Tensor Input(int frames)
     {

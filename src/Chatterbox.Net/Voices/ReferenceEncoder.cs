@@ -48,8 +48,9 @@ internal sealed class ReferenceEncoder(ReferenceConfig config, WeightScope weigh
         var beginning24 = First(samples, config.PromptSeconds * SampleRate);
         var beginning16 = _to16Again.Forward(beginning24);
         var mel = _mel.Forward(beginning24).transpose(0, 1);                          // [frames, bands]
-        var xVector = _camPlus.Forward(_fbank.Forward(beginning16));
-        var tokens = Tokens(SpeechTokenizer.Forward(beginning16));
+        Tensor? heard = null;
+        var xVector = _camPlus.Forward(_fbank.Forward(beginning16), beside: () => heard = SpeechTokenizer.Forward(beginning16));
+        var tokens = Tokens(heard!);
         var whole = (int)Math.Min(tokens.Length, mel.shape[0] / 2);                   // two mel frames a token
         return new S3GenPrompt(tokens[..whole], Numbers(mel, "mel spectrogram"), Numbers(xVector, "x-vector network"));
     }

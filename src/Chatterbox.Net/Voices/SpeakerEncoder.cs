@@ -61,12 +61,13 @@ internal sealed class SpeakerEncoder
     }
 
     /// <param name="samples">Speech without silence at its ends, [samples] at 16 kHz.</param>
+    /// <param name="beside">Other work on the GPU that does not need the embedding.</param>
     /// <returns>[embedding], float32, of unit length; NaN where the network finds nothing in any partial.</returns>
-    public Tensor Forward(Tensor samples)
+    public Tensor Forward(Tensor samples, Action? beside = null)
     {
         using var scope = NewDisposeScope();
         var mel = _mel.Forward(samples).transpose(0, 1);                                          // [frames, bands]
-        var embeddings = Partials(mel).to(_dtype).split(PartialsAtOnce).Select(EmbedPartials).ToArray();
+        var embeddings = Partials(mel).to(_dtype).split(PartialsAtOnce).Select((partials, i) => EmbedPartials(partials, i == 0 ? beside : null)).ToArray();
         return Normalize(cat(embeddings, 0).to(ScalarType.Float32).mean([0])).MoveToOuterDisposeScope();
     }
 
@@ -82,17 +83,19 @@ internal sealed class SpeakerEncoder
     }
 
     /// <param name="partials">[partials, partialFrames, bands].</param>
+    /// <param name="beside">Other work on the GPU.</param>
     /// <returns>[partials, embedding], each of unit length.</returns>
-    private Tensor EmbedPartials(Tensor partials)
+    private Tensor EmbedPartials(Tensor partials, Action? beside)
     {
         if (_graphs is null)
         {
+            beside?.Invoke();
             return Run(partials);
         }
 
         using var scope = NewDisposeScope();
         var count = (int)partials.shape[0];
-        var embeddings = _graphs.Run((count + Bucket - 1) / Bucket * Bucket, () => _partials!.narrow(0, 0, count).copy_(partials));
+        var embeddings = _graphs.Run((count + Bucket - 1) / Bucket * Bucket, () => _partials!.narrow(0, 0, count).copy_(partials), beside);
         return embeddings.narrow(0, 0, count).MoveToOuterDisposeScope();
     }
 

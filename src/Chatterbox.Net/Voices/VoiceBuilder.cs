@@ -31,10 +31,12 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
     internal T3Prompt PromptT3(Tensor samples16)
     {
         using var scope = NewDisposeScope();
-        var embedding = speakerEncoder.Forward(Speech(samples16));
         var beginning = ReferenceEncoder.First(samples16, config.T3PromptSeconds * reference.SpeechRate);
-        var tokens = reference.SpeechTokenizer.Forward(beginning, config.MaxT3PromptTokens);
-        return new T3Prompt(ReferenceEncoder.Numbers(embedding, "voice encoder"), ReferenceEncoder.Tokens(tokens));
+        Tensor? tokens = null;
+        var embedding = speakerEncoder.Forward(
+            Speech(samples16), beside: () => tokens = reference.SpeechTokenizer.Forward(beginning, config.MaxT3PromptTokens).DetachFromDisposeScope());
+        using var heard = tokens!;
+        return new T3Prompt(ReferenceEncoder.Numbers(embedding, "voice encoder"), ReferenceEncoder.Tokens(heard));
     }
 
     private void Inspect(AudioClip recording)

@@ -53,6 +53,25 @@ public class TorchGraphTests
     }
 
     [Fact]
+    public void Other_work_beside_a_graph_changes_neither()
+    {
+        var device = Gpu.Required();
+        using var mode = inference_mode();
+        using var scope = NewDisposeScope();
+        var weights = Draw(device, 64, 64, 3);
+        var input = Draw(device, 1, 64, 512);
+        using var graphs = new TorchGraphs<int>(device, most: 1, _ => Work(input, weights));
+        for (var i = 0; i < 20; i++)
+        {
+            var (given, others) = (Draw(device, 1, 64, 512), Draw(device, 1, 64, 512));
+            Tensor? beside = null;
+            var ours = graphs.Run(1, () => input.copy_(given), () => beside = Work(others, weights));
+            Assert.Equal(Work(given, weights), ours);
+            Assert.Equal(Work(others, weights), beside);
+        }
+    }
+
+    [Fact]
     public void Work_that_waits_for_the_GPU_is_refused_and_harms_nobody()
     {
         var device = Gpu.Required();
@@ -62,11 +81,17 @@ public class TorchGraphTests
         var weights = Draw(device, 64, 64, 3);
         var calls = 0;
         using var failing = new TorchGraphs<int>(device, most: 1, _ => calls++ == 0 ? input + 1 : input + input.sum().item<float>());
+        failing.Run(1, () => { });
         Assert.ThrowsAny<Exception>(() => failing.Run(1, () => { }));
-        using var faulty = new TorchGraphs<int>(device, most: 1, _ => calls++ == 2 ? input + 1 : throw new InvalidOperationException());
+        calls = 0;
+        using var faulty = new TorchGraphs<int>(device, most: 1, _ => calls++ < 2 ? input + 1 : throw new InvalidOperationException());
+        faulty.Run(1, () => { });
         Assert.Throws<InvalidOperationException>(() => faulty.Run(1, () => { }));
         using var graphs = new TorchGraphs<int>(device, most: 1, _ => Work(input, weights));
-        Assert.Equal(Work(input, weights), graphs.Run(1, () => { }));
+        for (var i = 0; i < 3; i++)
+        {
+            Assert.Equal(Work(input, weights), graphs.Run(1, () => { }));
+        }
     }
 
     [Fact]
@@ -88,7 +113,7 @@ public class TorchGraphTests
             }
         }
 
-        graphs.Run(64 * 2, () => { }).Dispose();   // the eleventh's shape, and as many graphs as then
+        graphs.Run(64 * 2, () => { }).Dispose();   // the eleventh's shape: as many graphs as then
         Assert.Equal(before, Tensor.TotalCount);
     }
 

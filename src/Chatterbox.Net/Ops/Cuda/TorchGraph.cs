@@ -24,7 +24,7 @@ internal sealed unsafe class TorchGraph : IDisposable
     /// <exception cref="CudaException">The work cannot be recorded.</exception>
     public static TorchGraph Record(GraphMemory memory, Func<Tensor> work)
     {
-        // The libraries load kernels and make plans when they are first asked: not in a recording.
+        // The libraries load kernels and make plans when they are first asked, for each thread: not in a recording.
         work().Dispose();
         CudaStream.OfTorch.Synchronize();
 
@@ -82,8 +82,8 @@ internal sealed unsafe class TorchGraph : IDisposable
         }
     }
 
-    /// <summary>Puts the work into torch's stream.</summary>
-    public void Launch() => _graph.Launch(CudaStream.OfTorch);
+    /// <summary>Puts the work into a stream.</summary>
+    public void Launch(CudaStream stream) => _graph.Launch(stream);
 
     /// <summary>Frees the graph; nothing of it may be under way.</summary>
     public void Dispose()
@@ -130,6 +130,9 @@ internal sealed class GraphMemory
 
     /// <summary>The driver's handle of it.</summary>
     public nint StreamHandle { get; private set; }
+
+    /// <summary>Where a graph runs beside what torch does.</summary>
+    public CudaStream Beside { get; } = new();
 
     /// <summary>Graphs that there are.</summary>
     public int Graphs { get; set; }
