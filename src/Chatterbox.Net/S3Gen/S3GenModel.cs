@@ -25,7 +25,7 @@ internal sealed class S3GenModel
         _embedding = new(flowWeights["input_embedding"], config.SpeechTokens, config.Encoder.InputSize);
         _speakerProjection = new(flowWeights["spk_embed_affine_layer"], config.XVectorSize, config.MelBands);
         _melProjection = new(flowWeights["encoder_proj"], config.Encoder.Size, config.MelBands);
-        WhyNoEncoderGraphs = precision == Precision.Full ? "full precision is wanted" : LibTorch.WhyNot(_device);
+        WhyNoEncoderGraphs = precision == Precision.Full ? "full precision is wanted" : TorchGraph.WhyNot(_device);
         Encoder = new(config.Encoder, flowWeights["encoder"], ops, WhyNoEncoderGraphs is null ? ScalarType.Float16 : _dtype);
         Flow = new(config, flowWeights["decoder"], ops, precision);
         _encoderGraphs = WhyNoEncoderGraphs is null

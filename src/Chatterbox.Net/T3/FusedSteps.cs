@@ -51,7 +51,7 @@ internal sealed class FusedSteps : IDisposable
     /// <summary>The prefill into <see cref="Cache"/> as graphs; null where the plain operations do it.</summary>
     /// <param name="model">The model that the steps are of.</param>
     public PrefillGraphs? PrefillOf(T3Model model) =>
-        _prefill ??= LibTorch.WhyNot(model.Device) is null ? new(model, Cache, Rows) : null;
+        _prefill ??= TorchGraph.WhyNot(model.Device) is null ? new(model, Cache, Rows) : null;
 
     /// <summary>Begins behind a prefill.</summary>
     /// <param name="logits">Of the first token, float32, [rows, vocabulary].</param>

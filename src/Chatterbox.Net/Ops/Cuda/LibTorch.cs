@@ -55,12 +55,8 @@ internal static unsafe class LibTorch
     public static readonly delegate* unmanaged<TorchStream*, nint> HandleOf =
         (delegate* unmanaged<TorchStream*, nint>)Find(Core, "_ZNK3c104cuda10CUDAStream6streamEv");
 
-    /// <summary>Why torch's operations cannot be recorded on a device, or null. Ask once the device has been used.</summary>
-    public static string? WhyNot(Device device) =>
-        device.type != DeviceType.CUDA ? "the model is not on a GPU"
-        : RuntimeInformation.ProcessArchitecture != Architecture.X64 ? "the processor passes arguments in another way"
-        : Missing.Count > 0 ? $"this libtorch lacks {string.Join(", ", Missing)}"
-        : null;
+    /// <summary>What of all this cannot be found; null where nothing is missing. Ask once torch has used a GPU.</summary>
+    public static string? Lacks => Missing.Count > 0 ? string.Join(", ", Missing) : null;
 
     private static nint Library(string name)
     {

@@ -8,14 +8,22 @@ namespace Chatterbox.Ops.Cuda;
 internal sealed unsafe class TorchGraph : IDisposable
 {
     private readonly GraphMemory _memory;
+    private readonly LibTorch.MemoryPool _pool;
     private readonly nint _recording;        // libtorch's object, which keeps the memory
     private readonly CudaGraph _graph;
 
     private TorchGraph(GraphMemory memory, nint recording, CudaGraph graph, Tensor result) =>
-        (_memory, _recording, _graph, Result) = (memory, recording, graph, result);
+        (_memory, _pool, _recording, _graph, Result) = (memory, memory.Take(), recording, graph, result);
 
     /// <summary>What the work returned; overwritten by each launch.</summary>
     public Tensor Result { get; }
+
+    /// <summary>Why torch's operations cannot be recorded on a device, or null.</summary>
+    public static string? WhyNot(Device device) =>
+        device.type != DeviceType.CUDA ? "the model is not on a GPU"
+        : RuntimeInformation.ProcessArchitecture != Architecture.X64 ? "graphs of torch's operations have not been tried on this kind of processor"
+        : LibTorch.Lacks is { } names ? $"this libtorch lacks {names}"
+        : null;
 
     /// <summary>Records some work.</summary>
     /// <param name="memory">Where its temporaries lie, of the GPU that is current on this thread; its gate is held.</param>
@@ -35,9 +43,12 @@ internal sealed unsafe class TorchGraph : IDisposable
         try
         {
             result = Capture().DetachFromDisposeScope();
-            var graph = CudaGraph.Of(LibTorch.RawGraph(recording));
-            memory.Graphs++;
-            return new(memory, recording, graph, result);
+            if (!ended)
+            {
+                throw new CudaException("Operations that wait for the GPU cannot be recorded.");
+            }
+
+            return new(memory, recording, CudaGraph.Of(LibTorch.RawGraph(recording)), result);
         }
         catch
         {
@@ -64,21 +75,25 @@ internal sealed unsafe class TorchGraph : IDisposable
                 }
                 finally
                 {
-                    CudaDriver.Check(CudaDriver.StreamIsCapturing(memory.StreamHandle, out var status), nameof(CudaDriver.StreamIsCapturing));
-                    if (status != CudaDriver.CaptureActive)
-                    {
-                        _ = CudaDriver.StreamEndCapture(memory.StreamHandle, out _);   // libtorch's own function would end the process
-                        throw new CudaException("Operations that wait for the GPU cannot be recorded.");
-                    }
-
-                    LibTorch.EndCapture(recording);
-                    ended = true;
+                    ended = End();
                 }
             }
             finally
             {
                 LibTorch.SetCurrentStream(usual);
             }
+        }
+
+        bool End()
+        {
+            if (CudaDriver.StreamIsCapturing(memory.StreamHandle, out var status) == 0 && status == CudaDriver.CaptureActive)
+            {
+                LibTorch.EndCapture(recording);
+                return true;
+            }
+
+            _ = CudaDriver.StreamEndCapture(memory.StreamHandle, out _);   // libtorch's own function would end the process
+            return false;
         }
     }
 
@@ -91,10 +106,7 @@ internal sealed unsafe class TorchGraph : IDisposable
         _graph.Dispose();
         Result.Dispose();
         Delete(_recording);
-        if (--_memory.Graphs == 0)
-        {
-            _memory.Renew();
-        }
+        _memory.GiveBack(_pool);
     }
 
     private static void Delete(nint recording)
@@ -110,9 +122,13 @@ internal sealed class GraphMemory
 {
     private static readonly ConcurrentDictionary<int, GraphMemory> Shared = new();
 
+    private int _graphs;     // in the present memory
+
     private GraphMemory(int device)
     {
         Device = device;
+        using var context = CudaContext.Use(device);
+        Beside = new();
         Renew();
     }
 
@@ -132,18 +148,33 @@ internal sealed class GraphMemory
     public nint StreamHandle { get; private set; }
 
     /// <summary>Where a graph runs beside what torch does.</summary>
-    public CudaStream Beside { get; } = new();
-
-    /// <summary>Graphs that there are.</summary>
-    public int Graphs { get; set; }
+    public CudaStream Beside { get; }
 
     /// <summary>The memory of a GPU, for all graphs on it.</summary>
     /// <param name="device">Index of the GPU.</param>
     public static GraphMemory Of(int device) => Shared.GetOrAdd(device, _ => new(device));
 
-    /// <summary>Takes other memory for the graphs to come: torch does not take up again what its last graph has left.</summary>
+    /// <summary>Counts a graph more in the memory.</summary>
+    public LibTorch.MemoryPool Take()
+    {
+        _graphs++;
+        return Pool;
+    }
+
+    /// <summary>Counts a graph less.</summary>
+    /// <param name="pool">What it was in.</param>
+    public void GiveBack(LibTorch.MemoryPool pool)
+    {
+        if (pool == Pool && --_graphs == 0)
+        {
+            Renew();   // torch does not take up again what the last graph has left
+        }
+    }
+
+    /// <summary>Takes other memory for the graphs to come.</summary>
     public unsafe void Renew()
     {
+        _graphs = 0;
         var stream = LibTorch.StreamFromPool(0, (sbyte)Device);
         (Pool, Stream, StreamHandle) = (LibTorch.NewPool(), stream, LibTorch.HandleOf(&stream));
     }
