@@ -26,7 +26,7 @@ public class TorchGraphTests
     }
 
     [Fact]
-    public void Two_threads_with_graphs_of_their_own_and_one_without_do_not_disturb_each_other()
+    public async Task Two_threads_with_graphs_of_their_own_and_one_without_do_not_disturb_each_other()
     {
         var device = Gpu.Required();
         var threads = Enumerable.Range(0, 3).Select(seed => Task.Factory.StartNew(
@@ -48,8 +48,8 @@ public class TorchGraphTests
             },
             TestContext.Current.CancellationToken,
             TaskCreationOptions.LongRunning,
-            TaskScheduler.Default)).ToArray();
-        Task.WaitAll(threads, TestContext.Current.CancellationToken);
+            TaskScheduler.Default));
+        await Task.WhenAll(threads);
     }
 
     [Fact]
