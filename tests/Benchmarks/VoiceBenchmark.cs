@@ -47,7 +47,7 @@ internal static class VoiceBenchmark
         var samples = hift.Generate(mel, noise);
         var marked = samples.cpu().data<float>().ToArray();
         var recording = FullSize.Recording();
-        Time("encoder", () => s3gen.EncodeToMu([.. voice.SpeechTokens, .. spoken]));
+        Time("encoder", () => s3gen.Project(s3gen.Encode([.. voice.SpeechTokens, .. spoken])));
         Time("tokens to mel", () => s3gen.Generate(spoken, voice, noise));
         var f0 = Time("pitch", () => hift.PredictF0(mel));
         var drawn = Time("vocoder's noise", () => hift.DrawNoise(noise, 1, Frames));

@@ -29,7 +29,7 @@ internal sealed class S3GenModel
         Encoder = new(config.Encoder, flowWeights["encoder"], ops, WhyNoEncoderGraphs is null ? ScalarType.Float16 : _dtype);
         Flow = new(config, flowWeights["decoder"], ops, precision);
         _encoderGraphs = WhyNoEncoderGraphs is null
-            ? flowWeights.Own(new EncoderGraphs(config.Encoder, _device, (ids, live) => Project(Encoder.Forward(_embedding.Forward(ids), live: live))))
+            ? flowWeights.Own(new EncoderGraphs(config.Encoder, _device, (ids, live) => Encoder.Forward(_embedding.Forward(ids), live: live)))
             : null;
     }
 
@@ -60,7 +60,7 @@ internal sealed class S3GenModel
         Check(speechTokens, voice);
         using var scope = NewDisposeScope();
         cancel.ThrowIfCancellationRequested();
-        var mu = EncodeToMu([.. voice.SpeechTokens, .. speechTokens]);                             // [1, frames, bands]
+        var mu = Project(Encode([.. voice.SpeechTokens, .. speechTokens]));                        // [1, frames, bands]
         var (frames, promptFrames) = (mu.shape[1], voice.Mel.Count / _config.MelBands);
         var conditions = new FlowConditions(mu, ProjectSpeaker(voice.XVector), PadPrompt(voice.Mel, frames));
         var start = Flow.Draw(noise, frames, newFrames: (long)speechTokens.Count * _config.Encoder.Upsampling);
@@ -74,27 +74,17 @@ internal sealed class S3GenModel
     /// <param name="leftContext">Tokens of the past that a pass sees beside the prompt.</param>
     public S3GenStream OpenStream(S3GenPrompt voice, NoiseSource noise, int leftContext) => new(_config, this, voice, noise, leftContext);
 
-    /// <summary>Mu, the encoder's guess at the mel, as fast as it can be had.</summary>
-    /// <param name="speechTokens">The prompt's tokens and those to be spoken.</param>
-    /// <param name="complete">False where more tokens are to come, so that the last ones are only looked ahead to.</param>
-    /// <returns>[1, frames, bands].</returns>
-    public Tensor EncodeToMu(IReadOnlyList<int> speechTokens, bool complete = true)
-    {
-        if (_encoderGraphs?.Holds(speechTokens.Count) == true)
-        {
-            return _encoderGraphs.Forward(speechTokens, complete);
-        }
-
-        using var scope = NewDisposeScope();
-        return Project(Encode(speechTokens, complete)).MoveToOuterDisposeScope();
-    }
-
     /// <summary>The encoder's hidden states.</summary>
     /// <param name="speechTokens">The prompt's tokens and those to be spoken.</param>
     /// <param name="complete">False where more tokens are to come, so that the last ones are only looked ahead to.</param>
     /// <returns>[1, frames, hidden size].</returns>
     public Tensor Encode(IReadOnlyList<int> speechTokens, bool complete = true)
     {
+        if (_encoderGraphs is not null)
+        {
+            return _encoderGraphs.Forward(speechTokens, complete);
+        }
+
         using var scope = NewDisposeScope();
         var ids = tensor(speechTokens.Select(id => (long)id).ToArray(), device: _device).unsqueeze(0);
         return Encoder.Forward(_embedding.Forward(ids), complete).MoveToOuterDisposeScope();

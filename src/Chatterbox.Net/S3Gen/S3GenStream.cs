@@ -71,7 +71,8 @@ internal sealed class S3GenStream : IDisposable
         }
 
         PassFrames = _promptFrames + newFrames;
-        var mu = _model.EncodeToMu([.. _voice.SpeechTokens, .. speechTokens.Skip(firstToken)], complete: last);   // [1, frames, bands]
+        var hidden = _model.Encode([.. _voice.SpeechTokens, .. speechTokens.Skip(firstToken)], complete: last);
+        var mu = _model.Project(hidden);                                                           // [1, frames, bands]
         var promptFrames = firstToken == 0 ? _promptFrames + ExtraFrames : _promptFrames;
         _speaker ??= _model.ProjectSpeaker(_voice.XVector).DetachFromDisposeScope();
         _promptMel ??= _model.PadPrompt(_voice.Mel, _promptFrames + ExtraFrames).DetachFromDisposeScope();

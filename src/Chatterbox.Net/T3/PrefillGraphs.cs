@@ -29,7 +29,7 @@ internal sealed class PrefillGraphs : IDisposable
         var dtype = cache.Keys.dtype;
         _prefix = zeros([rows * Longest * model.Config.Backbone.HiddenSize], dtype, model.Device).DetachFromDisposeScope();
         _last = zeros([1], ScalarType.Int64, model.Device).DetachFromDisposeScope();
-        _graphs = new(model.Device, MostGraphs, steps => model.Forward(Prefix(steps), cache, _rows, _last));
+        _graphs = new(_prefix.device, MostGraphs, steps => model.Forward(Prefix(steps), cache, _rows, _last));
     }
 
     /// <summary>Runs the transformer over a prefix.</summary>

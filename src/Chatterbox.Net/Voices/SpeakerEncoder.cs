@@ -56,7 +56,7 @@ internal sealed class SpeakerEncoder
         if (TorchGraph.WhyNot(weights.Device) is null)
         {
             _partials = weights.Own(zeros([PartialsAtOnce, config.PartialFrames, config.Mel.Bands], _dtype, weights.Device));
-            _graphs = weights.Own(new TorchGraphs<int>(weights.Device, PartialsAtOnce / Bucket, count => Run(_partials.narrow(0, 0, count))));
+            _graphs = weights.Own(new TorchGraphs<int>(_partials.device, PartialsAtOnce / Bucket, count => Run(_partials.narrow(0, 0, count))));
         }
     }
 

@@ -2,7 +2,7 @@ namespace Chatterbox.Ops.Cuda;
 
 /// <summary>One piece of torch's work as graphs, one for each shape that comes again: what comes once is not worth recording.</summary>
 /// <typeparam name="TShape">What tells one graph from another.</typeparam>
-/// <param name="device">A GPU that <see cref="TorchGraph.WhyNot"/> has nothing against.</param>
+/// <param name="device">A GPU that <see cref="TorchGraph.WhyNot"/> has nothing against, as a tensor there names it: with its index.</param>
 /// <param name="most">Graphs kept; then all are forgotten.</param>
 /// <param name="work">Does the work at a shape, as <see cref="TorchGraph.Record"/> wants it done.</param>
 internal sealed class TorchGraphs<TShape>(Device device, int most, Func<TShape, Tensor> work) : IDisposable
