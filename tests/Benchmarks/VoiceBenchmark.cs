@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Chatterbox.Audio;
 using Chatterbox.HiFT;
 using Chatterbox.Models;
 using Chatterbox.Ops;
@@ -31,7 +32,9 @@ internal static class VoiceBenchmark
         using var perth = new WeightStore(SyntheticTensors.FullSize("perth_net"), place);
         var s3gen = new S3GenModel(config, store.Root["flow"], TorchOps.Plain, precision);
         var hift = new HiFTGenerator(new(), store.Root["mel2wav"], TorchOps.Plain, precision);
-        var voices = new VoiceBuilder(VoiceConfig.Llama, new(new(), ve.Root), new(new(), store.Root, TorchOps.Plain));
+        var speakerEncoder = new SpeakerEncoder(new(), ve.Root);
+        var reference = new ReferenceEncoder(new(), store.Root, TorchOps.Plain);
+        var voices = new VoiceBuilder(VoiceConfig.Llama, speakerEncoder, reference);
         var watermarker = new PerthWatermarker(new(), perth.Root);
         Print($"{variant} on {place}: flow on {s3gen.Flow.WhyNotFused ?? "fused kernels"}, vocoder on {hift.WhyNotFused ?? "fused kernels"}");
 
@@ -52,7 +55,26 @@ internal static class VoiceBenchmark
         Time("decoder", () => hift.Decode(mel, source));
         Time("vocoder", () => hift.Generate(mel, noise));
         Time("watermark", () => watermarker.Mark(marked, 24000));
+        var signal = Time("  there, at 32 kHz", () => Resampler.Resample(tensor(marked, device: place), 24000, 32000));
+        var (spectrum, net) = (new PerthSpectrum(new(), perth.Root["ap"]), new PerthNet(new(), perth.Root));
+        var bins = Time("  spectrum", () => spectrum.Analyse(signal.unsqueeze(0)));
+        var magnitude = Time("  magnitude", () => spectrum.Magnitude(bins));
+        Time("  network", () => net.Encode(magnitude));
+        var back = Time("  samples", () => spectrum.Synthesize(bins));
+        Time("  back, at 24 kHz", () => Resampler.Resample(back[0], 32000, 24000).cpu().data<float>().ToArray());
         Time("voice", () => voices.Build(recording));
+        var given = Time("  upload", () => tensor(recording.Samples, device: place));
+        var samples24 = Time("  48 to 24 kHz", () => Resampler.Resample(given, 48000, 24000));
+        var heard = Time("  24 to 16 kHz", () => Resampler.Resample(samples24, 24000, 16000));
+        Time("  silence", () => SilenceTrimmer.Bounds(heard.cpu().data<float>().ToArray()));
+        Time("  voice encoder", () => speakerEncoder.Forward(heard));
+        Time("  speech tokens, T3", () => reference.SpeechTokenizer.Forward(heard, 150));
+        Time("  speech tokens, S3Gen", () => reference.SpeechTokenizer.Forward(heard));
+        Time("  filter bank", () => new KaldiFbank(80, store.Root).Forward(heard));
+        var camPlus = new CamPlus(new(), store.Root["speaker_encoder"]);
+        var fbank = new KaldiFbank(80, store.Root).Forward(heard);
+        Time("  x-vector", () => camPlus.Forward(fbank));
+        Time("  S3Gen's side", () => reference.Forward(samples24));
 
         T Time<T>(string what, Func<T> work)
         {

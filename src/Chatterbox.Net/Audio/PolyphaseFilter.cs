@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Numerics;
 using System.Runtime.InteropServices;
 
@@ -12,6 +13,9 @@ internal sealed class PolyphaseFilter
     // 4 MB. Ratios that need more (44101:24000) share a table of fixed size, read with linear interpolation.
     private const int MostExactTaps = 1 << 20;
 
+    // Output samples that share a row of inputs on a device: fewer would have each input read for few products.
+    private const int OutputsARow = 128;
+
     // Interpolation error of a sinc at the input's Nyquist rate: π²/(8·2048²) = 3e-7.
     private const int InterpolatedPhases = 2048;
 
@@ -20,6 +24,8 @@ internal sealed class PolyphaseFilter
     private readonly int _phases;
     private readonly bool _exact;
     private readonly float[] _rows;
+    private readonly int _steps;                                           // of `up` output samples, in a row on a device
+    private readonly ConcurrentDictionary<string, Tensor> _kernels = new();   // by device
 
     /// <param name="up">Output rate over the greatest common divisor of both rates.</param>
     /// <param name="down">Input rate over the same divisor.</param>
@@ -29,6 +35,7 @@ internal sealed class PolyphaseFilter
     {
         _up = up;
         _down = down;
+        _steps = Math.Max(1, OutputsARow / up);
         Reach = (int)Math.Floor(halfWidth) + 1;
         _exact = (long)up * Taps <= MostExactTaps;
 
@@ -61,36 +68,37 @@ internal sealed class PolyphaseFilter
         }
     }
 
-    /// <summary>True if the filter has a row for each position, as <see cref="Kernels"/> takes.</summary>
+    /// <summary>True if the filter has a row for each position, as a device needs it.</summary>
     public bool IsExact => _exact;
 
-    /// <summary>Makes the first output samples on the device where the input is.</summary>
+    /// <summary>Makes the first output samples on the device where the input is, as one matrix product.</summary>
     /// <param name="samples">Input at the old rate, [samples].</param>
-    /// <param name="kernels">From <see cref="Kernels"/>, on that device.</param>
     /// <param name="count">Output samples wanted.</param>
     /// <returns>[count].</returns>
-    public Tensor Apply(Tensor samples, Tensor kernels, long count)
+    public Tensor Apply(Tensor samples, long count)
     {
         using var scope = NewDisposeScope();
-        var (steps, length) = ((count + _up - 1) / _up, kernels.shape[0]);
-        var needed = ((steps - 1) * _down) + length;
+        var kernels = _kernels.GetOrAdd(samples.device.ToString(), _ => Kernels().to(samples.device).DetachFromDisposeScope());
+        var (length, step, outputs) = (kernels.shape[0], (long)_steps * _down, kernels.shape[1]);
+        var needed = (((count + outputs - 1) / outputs) - 1) * step + length;
         var padded = nn.functional.pad(samples, (Reach - 1, Math.Max(0, needed - samples.shape[0] - Reach + 1)));
-        var windows = padded.narrow(0, 0, needed).unfold(0, length, _down);                        // [steps, length]
+        var windows = padded.narrow(0, 0, needed).unfold(0, length, step);                         // [rows, length]
         return matmul(windows, kernels).flatten().narrow(0, 0, count).MoveToOuterDisposeScope();
     }
 
-    /// <summary>The rows as the columns of a matrix, each as far down as its output sample lies behind the first of a step.</summary>
-    /// <returns>[taps that a step sees, up].</returns>
-    public Tensor Kernels()
+    /// <summary>Taps as the columns of a matrix, each as far down as its output sample lies behind the first.</summary>
+    /// <returns>[input samples that the outputs depend on, outputs].</returns>
+    private Tensor Kernels()
     {
-        int ShiftOf(int place) => (int)((long)place * _down / _up);
-        var kernels = new float[Taps + ShiftOf(_up - 1), _up];
-        for (var place = 0; place < _up; place++)
+        int ShiftOf(int output) => (int)((long)output * _down / _up);
+        var outputs = _steps * _up;
+        var kernels = new float[Taps + ShiftOf(outputs - 1), outputs];
+        for (var output = 0; output < outputs; output++)
         {
-            var row = Row((int)((long)place * _down % _up));
+            var row = Row((int)((long)output * _down % _up));
             for (var tap = 0; tap < row.Length; tap++)
             {
-                kernels[ShiftOf(place) + tap, place] = row[tap];
+                kernels[ShiftOf(output) + tap, output] = row[tap];
             }
         }
 

@@ -66,21 +66,8 @@ internal static class Resampler
         using var scope = NewDisposeScope();
         var length = OutputLength((int)samples.shape[0], from, to);
         var made = Math.Min((long)(samples.shape[0] / ((double)from / to) + 0.5), length);
-        var resampled = filter.Apply(samples, filter.Kernels().to(samples.device), made);
+        var resampled = filter.Apply(samples, made);
         return nn.functional.pad(resampled, (0, length - made)).MoveToOuterDisposeScope();
-    }
-
-    /// <summary>Resamples a whole signal on a device.</summary>
-    /// <inheritdoc cref="Resample(ReadOnlySpan{float}, int, int)"/>
-    public static float[] Resample(float[] samples, int from, int to, Device device)
-    {
-        if (device.type == DeviceType.CPU)
-        {
-            return Resample(samples, from, to);
-        }
-
-        using var scope = NewDisposeScope();
-        return Resample(tensor(samples, device: device), from, to).cpu().data<float>().ToArray();
     }
 
     /// <summary>How many samples librosa makes of <paramref name="count"/>: the next whole number, in its own floating-point arithmetic.</summary>

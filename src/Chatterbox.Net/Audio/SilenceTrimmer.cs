@@ -34,20 +34,32 @@ internal static class SilenceTrimmer
 
     private static float Decibel(float power) => 10f * MathF.Log10(Math.Max(LeastPower, power));
 
-    // Frames are centred: frame i covers 1024 samples on both sides of sample 512·i, zero beyond the ends.
+    // Frames are centred: frame i covers 1024 samples on both sides of sample 512·i, zero beyond the ends, in all four hops.
     private static float[] FrameRms(ReadOnlySpan<float> samples)
     {
-        var rms = new float[1 + samples.Length / HopLength];
-        for (var frame = 0; frame < rms.Length; frame++)
+        const int HopsOfFrame = FrameLength / HopLength;
+        var energies = new double[HopsOfFrame + (samples.Length / HopLength)];     // of hop i − 2
+        for (var start = 0; start < samples.Length; start += HopLength)
         {
-            var start = frame * HopLength - FrameLength / 2;
-            var power = 0.0;
-            foreach (var x in samples[Math.Max(0, start)..Math.Min(samples.Length, start + FrameLength)])
+            var energy = 0.0;
+            foreach (var x in samples[start..Math.Min(samples.Length, start + HopLength)])
             {
-                power += x * x;
+                energy += x * x;
             }
 
-            rms[frame] = MathF.Sqrt((float)(power / FrameLength));
+            energies[(HopsOfFrame / 2) + (start / HopLength)] = energy;
+        }
+
+        var rms = new float[1 + (samples.Length / HopLength)];
+        for (var frame = 0; frame < rms.Length; frame++)
+        {
+            var energy = 0.0;
+            foreach (var hop in energies.AsSpan(frame, HopsOfFrame))
+            {
+                energy += hop;
+            }
+
+            rms[frame] = MathF.Sqrt((float)(energy / FrameLength));
         }
 
         return rms;

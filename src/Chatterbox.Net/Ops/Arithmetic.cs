@@ -13,6 +13,9 @@ internal static class Arithmetic
         /// <summary>x + y.</summary>
         public Tensor Add(Tensor y) => x.add(y, One);
 
+        /// <summary>x becomes x + y.</summary>
+        public Tensor AddInPlace(Tensor y) => x.add_(y, One);
+
         /// <summary>x + number.</summary>
         public Tensor Add(double number)
         {

@@ -4,41 +4,72 @@ namespace Chatterbox.S3Gen;
 
 /// <summary>Turns token embeddings into hidden states at the mel's frame rate: a look ahead, conformer blocks, upsampling,
 /// more blocks. Every token sees every other, but only <see cref="ConformerConfig.Lookahead"/> ahead before the first block.</summary>
-/// <remarks>Ports UpsampleConformerEncoder of chatterbox models/s3gen/transformer/upsample_encoder.py. Masks are left out:
-/// rows are of equal length.</remarks>
-internal sealed class ConformerEncoder(ConformerConfig config, WeightScope weights, TorchOps ops)
+/// <remarks>Ports UpsampleConformerEncoder of chatterbox models/s3gen/transformer/upsample_encoder.py. Rows are of equal length;
+/// masks are for graphs, which are longer than what they are given.</remarks>
+/// <param name="config">Sizes.</param>
+/// <param name="weights">Scope of the encoder.</param>
+/// <param name="ops">Operations to use.</param>
+/// <param name="products">Element type of the operands of products and convolutions; what is added up along the blocks is in the
+/// weights' own.</param>
+internal sealed class ConformerEncoder(ConformerConfig config, WeightScope weights, TorchOps ops, ScalarType products)
 {
-    private readonly RelativePositions _positions = new(config, weights);
+    private readonly RelativePositions _positions = new(config, weights.In(products));
     private readonly ConformerInput _input = new(config, weights["embed"]["out"], config.InputSize);
-    private readonly ConformerLookahead _lookahead = new(config, weights["pre_lookahead_layer"]);
-    private readonly ConformerBlock[] _blocks = Blocks(config.Blocks, config, weights["encoders"], ops);
-    private readonly ConformerUpsampling _upsampling = new(config, weights["up_layer"]);
+    private readonly ConformerLookahead _lookahead = new(config, weights["pre_lookahead_layer"].In(products));
+    private readonly ConformerBlock[] _blocks = Blocks(config.Blocks, config, weights["encoders"], ops, products);
+    private readonly ConformerUpsampling _upsampling = new(config, weights["up_layer"].In(products));
     private readonly ConformerInput _upInput = new(config, weights["up_embed"]["out"], config.Size);
-    private readonly ConformerBlock[] _upBlocks = Blocks(config.UpBlocks, config, weights["up_encoders"], ops);
+    private readonly ConformerBlock[] _upBlocks = Blocks(config.UpBlocks, config, weights["up_encoders"], ops, products);
     private readonly LayerNorm _norm = new(weights["after_norm"], config.Size);
 
     /// <param name="x">Token embeddings, [rows, tokens, input size].</param>
     /// <param name="complete">False where more tokens are to come: then the last <see cref="ConformerConfig.Lookahead"/> of
     /// these are only looked ahead to.</param>
+    /// <param name="live">How many of the tokens count, where not all do; what is made of the others is no number to use.</param>
     /// <returns>Hidden states, [rows, tokens·upsampling, size]; of fewer tokens where not complete.</returns>
-    public Tensor Forward(Tensor x, bool complete = true)
+    public Tensor Forward(Tensor x, bool complete = true, LiveTokens? live = null)
     {
         using var scope = NewDisposeScope();
-        x = _lookahead.Forward(_input.Forward(x), complete);   // [rows, tokens, size]
-        x = Run(_blocks, x);
-        x = _upInput.Forward(_upsampling.Forward(x));          // [rows, frames, size]
-        x = Run(_upBlocks, x);
+        x = _input.Forward(x);                                 // [rows, tokens, size]
+        x = _lookahead.Forward(live is null ? x : x * live.Heard(x.shape[1]), complete);
+        x = Run(_blocks, x, live?.Unseen(x.shape[1], products));
+        x = _upInput.Forward(_upsampling.Forward(x).to(x.dtype));   // [rows, frames, size]
+        x = Run(_upBlocks, x, live?.Unseen(x.shape[1], products, config.Upsampling));
         return _norm.Forward(x).MoveToOuterDisposeScope();
     }
 
-    private static ConformerBlock[] Blocks(int count, ConformerConfig config, WeightScope weights, TorchOps ops) =>
-        [.. Enumerable.Range(0, count).Select(i => new ConformerBlock(config, weights[i], ops))];
+    private static ConformerBlock[] Blocks(int count, ConformerConfig config, WeightScope weights, TorchOps ops, ScalarType products) =>
+        [.. Enumerable.Range(0, count).Select(i => new ConformerBlock(config, weights[i], ops, products))];
 
-    private Tensor Run(ConformerBlock[] blocks, Tensor x)
+    private Tensor Run(ConformerBlock[] blocks, Tensor x, Tensor? unseen)
     {
         using var scope = NewDisposeScope();
         var positions = _positions.Of(x.shape[1]);
-        return blocks.Aggregate(x, (hidden, block) => block.Forward(hidden, positions)).MoveToOuterDisposeScope();
+        return blocks.Aggregate(x, (hidden, block) => block.Forward(hidden, positions, unseen)).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>How many of an encoder's tokens count, told on the device where they are.</summary>
+/// <param name="Given">Tokens that are given, those that are only looked ahead to as well: [1], int64.</param>
+/// <param name="Encoded">Tokens that become frames, [1], int64.</param>
+internal sealed record LiveTokens(Tensor Given, Tensor Encoded)
+{
+    /// <summary>1 for what is given and 0 behind it, [1, length, 1].</summary>
+    public Tensor Heard(long length)
+    {
+        using var scope = NewDisposeScope();
+        return (Arithmetic.Range(0, length, device: Given.device) < Given).to(ScalarType.Float32).reshape(1, length, 1).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>What keeps attention from keys that do not count: 0 for those that do, minus infinity behind them, [length].</summary>
+    /// <param name="length">Keys.</param>
+    /// <param name="dtype">Of the scores.</param>
+    /// <param name="upsampling">Keys of a token.</param>
+    public Tensor Unseen(long length, ScalarType dtype, int upsampling = 1)
+    {
+        using var scope = NewDisposeScope();
+        var behind = Arithmetic.Range(0, length, device: Encoded.device) >= Encoded.Mul(upsampling);
+        return zeros([length], dtype, Encoded.device).MaskedFill(behind, double.NegativeInfinity).MoveToOuterDisposeScope();
     }
 }
 
@@ -108,7 +139,8 @@ internal sealed class ConformerLookahead(ConformerConfig config, WeightScope wei
     public Tensor Forward(Tensor x, bool complete)
     {
         using var scope = NewDisposeScope();
-        var following = complete ? pad(x.transpose(1, 2), (0, config.Lookahead)) : x.transpose(1, 2);
+        var following = x.to(_ahead.Weight.dtype).transpose(1, 2);
+        following = complete ? pad(following, (0, config.Lookahead)) : following;
         var y = _back.Forward(_ahead.Forward(following).LeakyRelu(0.01)).transpose(1, 2);          // [rows, tokens, size]
         return y.Add(x.narrow(1, 0, y.shape[1])).MoveToOuterDisposeScope();
     }
@@ -125,7 +157,7 @@ internal sealed class ConformerUpsampling(ConformerConfig config, WeightScope we
     public Tensor Forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        var frames = x.unsqueeze(2).expand(-1, -1, config.Upsampling, -1).flatten(1, 2);           // [rows, frames, size]
+        var frames = x.to(_conv.Weight.dtype).unsqueeze(2).expand(-1, -1, config.Upsampling, -1).flatten(1, 2);           // [rows, frames, size]
         return _conv.Forward(frames.transpose(1, 2)).transpose(1, 2).MoveToOuterDisposeScope();
     }
 }
@@ -133,24 +165,25 @@ internal sealed class ConformerUpsampling(ConformerConfig config, WeightScope we
 /// <summary>One pre-norm block: attention, then a feed-forward layer, each added to the residual.</summary>
 /// <remarks>Ports ConformerEncoderLayer of chatterbox models/s3gen/transformer/encoder_layer.py without its convolution and
 /// its first feed-forward layer, which S3Gen does not have.</remarks>
-internal sealed class ConformerBlock(ConformerConfig config, WeightScope weights, TorchOps ops)
+internal sealed class ConformerBlock(ConformerConfig config, WeightScope weights, TorchOps ops, ScalarType products)
 {
     private const double Eps = 1e-12;   // these norms only; the others have torch's 1e-5
 
     private readonly LayerNorm _attentionNorm = new(weights["norm_mha"], config.Size, Eps);
-    private readonly RelativeAttention _attention = new(config, weights["self_attn"], ops);
+    private readonly RelativeAttention _attention = new(config, weights["self_attn"].In(products), ops);
     private readonly LayerNorm _mlpNorm = new(weights["norm_ff"], config.Size, Eps);
-    private readonly Linear _up = new(weights["feed_forward"]["w_1"], config.Size, config.MlpSize);
-    private readonly Linear _down = new(weights["feed_forward"]["w_2"], config.MlpSize, config.Size);
+    private readonly Linear _up = new(weights["feed_forward"]["w_1"].In(products), config.Size, config.MlpSize);
+    private readonly Linear _down = new(weights["feed_forward"]["w_2"].In(products), config.MlpSize, config.Size);
 
     /// <param name="x">Hidden states, [rows, time, size].</param>
     /// <param name="positions">Relative positions, [1, 2·time − 1, size].</param>
+    /// <param name="unseen">Added to the scores of each key, [time]; null for nothing.</param>
     /// <returns>Hidden states of the same shape.</returns>
-    public Tensor Forward(Tensor x, Tensor positions)
+    public Tensor Forward(Tensor x, Tensor positions, Tensor? unseen = null)
     {
         using var scope = NewDisposeScope();
-        x = x.Add(_attention.Forward(_attentionNorm.Forward(x), positions));
-        x = x.Add(_down.Forward(silu(_up.Forward(_mlpNorm.Forward(x)))));
+        x = x.Add(_attention.Forward(_attentionNorm.Forward(x).to(products), positions, unseen));
+        x = x.Add(_down.Forward(silu(_up.Forward(_mlpNorm.Forward(x).to(products)))));
         return x.MoveToOuterDisposeScope();
     }
 }
@@ -171,8 +204,9 @@ internal sealed class RelativeAttention(ConformerConfig config, WeightScope weig
 
     /// <param name="x">Normed hidden states, [rows, time, size].</param>
     /// <param name="positions">Relative positions, [1, 2·time − 1, size].</param>
+    /// <param name="unseen">Added to the scores of each key, [time]; null for nothing.</param>
     /// <returns>[rows, time, size].</returns>
-    public Tensor Forward(Tensor x, Tensor positions)
+    public Tensor Forward(Tensor x, Tensor positions, Tensor? unseen = null)
     {
         using var scope = NewDisposeScope();
         var q = Split(_query.Forward(x));                                                          // [rows, time, heads, headSize]
@@ -183,7 +217,7 @@ internal sealed class RelativeAttention(ConformerConfig config, WeightScope weig
         var byContent = q.Add(_contentBias).transpose(1, 2);
         var byPosition = q.Add(_positionBias).Div(Math.Sqrt(config.HeadSize)).transpose(1, 2);
         var bias = Align(matmul(byPosition, p.transpose(2, 3)));                                   // [rows, heads, time, time]
-        var y = ops.Attention(byContent, k, v, bias);                                              // [rows, heads, time, headSize]
+        var y = ops.Attention(byContent, k, v, unseen is null ? bias : bias.Add(unseen));             // [rows, heads, time, headSize]
         return _out.Forward(y.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();
     }
 

@@ -1,21 +1,47 @@
+using Chatterbox.Ops.Cuda;
+
 namespace Chatterbox.S3Gen;
 
 /// <summary>Speech tokens and a voice to a mel spectrogram: the mel of the voice's prompt is continued by what the tokens say.</summary>
 /// <remarks>Ports S3Token2Mel of chatterbox models/s3gen/s3gen.py and CausalMaskedDiffWithXvec of flow.py. Left out are its
 /// streaming mode (<c>finalize=False</c>, which does not work there) and batches of different lengths.</remarks>
-internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, TorchOps ops, Precision precision = Precision.Full)
+internal sealed class S3GenModel
 {
-    private readonly ScalarType _dtype = flowWeights.DType;
-    private readonly Device _device = flowWeights.Device;
-    private readonly Embedding _embedding = new(flowWeights["input_embedding"], config.SpeechTokens, config.Encoder.InputSize);
-    private readonly Linear _speakerProjection = new(flowWeights["spk_embed_affine_layer"], config.XVectorSize, config.MelBands);
-    private readonly Linear _melProjection = new(flowWeights["encoder_proj"], config.Encoder.Size, config.MelBands);
+    private readonly S3GenConfig _config;
+    private readonly ScalarType _dtype;
+    private readonly Device _device;
+    private readonly Embedding _embedding;
+    private readonly Linear _speakerProjection;
+    private readonly Linear _melProjection;
+    private readonly EncoderGraphs? _encoderGraphs;
+
+    /// <param name="config">Sizes.</param>
+    /// <param name="flowWeights">Scope of everything before the vocoder.</param>
+    /// <param name="ops">Operations to use.</param>
+    /// <param name="precision">How exactly they compute.</param>
+    public S3GenModel(S3GenConfig config, WeightScope flowWeights, TorchOps ops, Precision precision = Precision.Full)
+    {
+        (_config, _dtype, _device) = (config, flowWeights.DType, flowWeights.Device);
+        _embedding = new(flowWeights["input_embedding"], config.SpeechTokens, config.Encoder.InputSize);
+        _speakerProjection = new(flowWeights["spk_embed_affine_layer"], config.XVectorSize, config.MelBands);
+        _melProjection = new(flowWeights["encoder_proj"], config.Encoder.Size, config.MelBands);
+        WhyNoEncoderGraphs = precision == Precision.Full ? "full precision is wanted" : TorchGraph.WhyNot(_device);
+        Encoder = new(config.Encoder, flowWeights["encoder"], ops, WhyNoEncoderGraphs is null ? ScalarType.Float16 : _dtype);
+        Flow = new(config, flowWeights["decoder"], ops, precision);
+        _encoderGraphs = WhyNoEncoderGraphs is null
+            ? flowWeights.Own(new EncoderGraphs(config.Encoder, _device, (ids, live) => Encoder.Forward(_embedding.Forward(ids), live: live)))
+            : null;
+    }
 
     /// <summary>The token encoder.</summary>
-    public ConformerEncoder Encoder { get; } = new(config.Encoder, flowWeights["encoder"], ops);
+    public ConformerEncoder Encoder { get; }
+
+    /// <summary>Why the encoder's operations are in full precision and launched one by one; null where their operands are in
+    /// fp16, and one graph launches them.</summary>
+    public string? WhyNoEncoderGraphs { get; }
 
     /// <summary>The flow from noise to mel.</summary>
-    public FlowMatching Flow { get; } = new(config, flowWeights["decoder"], ops, precision);
+    public FlowMatching Flow { get; }
 
     /// <summary>Makes the mel spectrogram of some speech.</summary>
     /// <param name="speechTokens">What is said, 25 tokens a second.</param>
@@ -35,9 +61,9 @@ internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, To
         using var scope = NewDisposeScope();
         cancel.ThrowIfCancellationRequested();
         var mu = Project(Encode([.. voice.SpeechTokens, .. speechTokens]));                        // [1, frames, bands]
-        var (frames, promptFrames) = (mu.shape[1], voice.Mel.Count / config.MelBands);
+        var (frames, promptFrames) = (mu.shape[1], voice.Mel.Count / _config.MelBands);
         var conditions = new FlowConditions(mu, ProjectSpeaker(voice.XVector), PadPrompt(voice.Mel, frames));
-        var start = Flow.Draw(noise, frames, newFrames: (long)speechTokens.Count * config.Encoder.Upsampling);
+        var start = Flow.Draw(noise, frames, newFrames: (long)speechTokens.Count * _config.Encoder.Upsampling);
         var mel = Flow.Integrate(start, conditions, progress, cancel);                             // [1, frames, bands]
         return mel.narrow(1, promptFrames, frames - promptFrames).transpose(1, 2).contiguous().MoveToOuterDisposeScope();
     }
@@ -46,7 +72,7 @@ internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, To
     /// <param name="voice">Who says it.</param>
     /// <param name="noise">The randomness of this speech alone; stays the caller's.</param>
     /// <param name="leftContext">Tokens of the past that a pass sees beside the prompt.</param>
-    public S3GenStream OpenStream(S3GenPrompt voice, NoiseSource noise, int leftContext) => new(config, this, voice, noise, leftContext);
+    public S3GenStream OpenStream(S3GenPrompt voice, NoiseSource noise, int leftContext) => new(_config, this, voice, noise, leftContext);
 
     /// <summary>The encoder's hidden states.</summary>
     /// <param name="speechTokens">The prompt's tokens and those to be spoken.</param>
@@ -54,6 +80,11 @@ internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, To
     /// <returns>[1, frames, hidden size].</returns>
     public Tensor Encode(IReadOnlyList<int> speechTokens, bool complete = true)
     {
+        if (_encoderGraphs is not null)
+        {
+            return _encoderGraphs.Forward(speechTokens, complete);
+        }
+
         using var scope = NewDisposeScope();
         var ids = tensor(speechTokens.Select(id => (long)id).ToArray(), device: _device).unsqueeze(0);
         return Encoder.Forward(_embedding.Forward(ids), complete).MoveToOuterDisposeScope();
@@ -70,7 +101,7 @@ internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, To
     public Tensor ProjectSpeaker(IReadOnlyList<float> xVector)
     {
         using var scope = NewDisposeScope();
-        var unit = nn.functional.normalize(Place(xVector, 1, config.XVectorSize));
+        var unit = nn.functional.normalize(Place(xVector, 1, _config.XVectorSize));
         return _speakerProjection.Forward(unit).MoveToOuterDisposeScope();
     }
 
@@ -81,7 +112,7 @@ internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, To
     public Tensor PadPrompt(IReadOnlyList<float> mel, long frames)
     {
         using var scope = NewDisposeScope();
-        var prompt = Place(mel, 1, mel.Count / config.MelBands, config.MelBands);
+        var prompt = Place(mel, 1, mel.Count / _config.MelBands, _config.MelBands);
         return nn.functional.pad(prompt, (0, 0, 0, frames - prompt.shape[1])).MoveToOuterDisposeScope();
     }
 
@@ -107,19 +138,19 @@ internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, To
         if (FirstUnknown(speechTokens) is { } id)
         {
             throw new RequestException(
-                $"Speech token {id} is not one of S3Gen's: ids go from 0 to {config.SpeechTokens - 1}. Drop start, stop and other special tokens first.");
+                $"Speech token {id} is not one of S3Gen's: ids go from 0 to {_config.SpeechTokens - 1}. Drop start, stop and other special tokens first.");
         }
     }
 
     private void Check(S3GenPrompt voice, int newTokens)
     {
-        var melFrames = voice.Mel.Count / config.MelBands;
-        var tokenFrames = voice.SpeechTokens.Count * config.Encoder.Upsampling;
-        var newFrames = newTokens * config.Encoder.Upsampling;
+        var melFrames = voice.Mel.Count / _config.MelBands;
+        var tokenFrames = voice.SpeechTokens.Count * _config.Encoder.Upsampling;
+        var newFrames = newTokens * _config.Encoder.Upsampling;
         var fault =
-            FirstUnknown(voice.SpeechTokens) is { } id ? $"prompt has speech token {id}; ids go from 0 to {config.SpeechTokens - 1}"
-            : voice.XVector.Count != config.XVectorSize ? $"speaker embedding has {voice.XVector.Count} numbers, expected {config.XVectorSize}"
-            : voice.Mel.Count % config.MelBands != 0 ? $"mel has {voice.Mel.Count} numbers, which are no whole frames of {config.MelBands} bands"
+            FirstUnknown(voice.SpeechTokens) is { } id ? $"prompt has speech token {id}; ids go from 0 to {_config.SpeechTokens - 1}"
+            : voice.XVector.Count != _config.XVectorSize ? $"speaker embedding has {voice.XVector.Count} numbers, expected {_config.XVectorSize}"
+            : voice.Mel.Count % _config.MelBands != 0 ? $"mel has {voice.Mel.Count} numbers, which are no whole frames of {_config.MelBands} bands"
             : melFrames < tokenFrames || melFrames >= tokenFrames + newFrames
                 ? $"mel has {melFrames} frames for {voice.SpeechTokens.Count} speech tokens; expected {tokenFrames} or one more"
             : null;
@@ -133,7 +164,7 @@ internal sealed class S3GenModel(S3GenConfig config, WeightScope flowWeights, To
     {
         foreach (var id in speechTokens)
         {
-            if (id < 0 || id >= config.SpeechTokens)
+            if (id < 0 || id >= _config.SpeechTokens)
             {
                 return id;
             }

@@ -14,6 +14,7 @@ internal sealed class FusedSteps : IDisposable
     private readonly Tensor?[] _noiseStates = new Tensor?[StepBuffers.Ring];
     private readonly int _device;
     private CudaGraph? _graph;
+    private PrefillGraphs? _prefill;
     private (nint Keys, nint Values) _recordedFor;
     private NoiseSource? _noise;
     private int _limit;
@@ -46,6 +47,11 @@ internal sealed class FusedSteps : IDisposable
 
     /// <summary>Logits of the last step that was launched, [rows, vocabulary].</summary>
     public Tensor Logits => _buffers.Logits;
+
+    /// <summary>The prefill into <see cref="Cache"/> as graphs; null where the plain operations do it.</summary>
+    /// <param name="model">The model that the steps are of.</param>
+    public PrefillGraphs? PrefillOf(T3Model model) =>
+        _prefill ??= TorchGraph.WhyNot(model.Device) is null ? new(model, Cache, Rows) : null;
 
     /// <summary>Begins behind a prefill.</summary>
     /// <param name="logits">Of the first token, float32, [rows, vocabulary].</param>
@@ -108,6 +114,7 @@ internal sealed class FusedSteps : IDisposable
     {
         using var context = CudaContext.Use(_device);
         _stream.Synchronize();
+        _prefill?.Dispose();
         _graph?.Dispose();
         foreach (var done in _done)
         {

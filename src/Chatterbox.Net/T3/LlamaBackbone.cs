@@ -73,9 +73,10 @@ internal sealed class LlamaAttention(LlamaConfig config, WeightScope weights, To
     public Tensor Forward(Tensor x, Rotation rotation, KvCache cache, CacheRows rows)
     {
         using var scope = NewDisposeScope();
-        var heads = Qkv.Forward(x).unflatten(2, [3, config.Heads, config.HeadDim]).unbind(2);   // q, k, v: [rows, time, heads, headDim]
-        var (keys, values) = cache.Append(layer, rows, rotation.Apply(heads[1]), heads[2]);
-        var queries = rotation.Apply(heads[0]).transpose(1, 2);   // [rows, heads, time, headDim]
+        var heads = Qkv.Forward(x).unflatten(2, 3 * config.Heads, config.HeadDim).split([2 * config.Heads, config.Heads], 2);
+        var turned = rotation.Apply(heads[0]).chunk(2, 2);        // queries and keys, [rows, time, heads, headDim] each
+        var (keys, values) = cache.Append(layer, rows, turned[1], heads[1]);
+        var queries = turned[0].transpose(1, 2);                  // [rows, heads, time, headDim]
         var attended = ops.Attention(queries, keys, values, causal: rows.Start == 0);
         return Out.Forward(attended.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();
     }
@@ -133,9 +134,10 @@ internal sealed class RotaryTable
     {
         using var scope = NewDisposeScope();
         var angles = outer(Arithmetic.Range(0, maxLength), Frequencies(config));   // [time, headDim / 2]
+        var sign = cat([-ones(angles.shape[1]), ones(angles.shape[1])]);
         angles = cat([angles, angles], -1).unsqueeze(1);   // [time, 1, headDim]: the same for each head
         _cos = weights.Own(angles.cos().to(weights.DType, weights.Device));
-        _sin = weights.Own(angles.sin().to(weights.DType, weights.Device));
+        _sin = weights.Own((angles.sin() * sign).to(weights.DType, weights.Device));
     }
 
     /// <summary>The rotation of <paramref name="length"/> positions from <paramref name="start"/> on.</summary>
@@ -159,7 +161,7 @@ internal sealed class RotaryTable
 
 /// <summary>Turns pairs of numbers of queries and keys by their position; number i is paired with i + headDim / 2.</summary>
 /// <param name="Cos">[time, 1, headDim].</param>
-/// <param name="Sin">[time, 1, headDim].</param>
+/// <param name="Sin">What a number takes from its partner: negative for the first half, [time, 1, headDim].</param>
 internal readonly record struct Rotation(Tensor Cos, Tensor Sin)
 {
     /// <param name="x">[rows, time, heads, headDim].</param>
@@ -167,6 +169,6 @@ internal readonly record struct Rotation(Tensor Cos, Tensor Sin)
     {
         using var scope = NewDisposeScope();
         var halves = x.chunk(2, -1);
-        return (x * Cos).Add(cat([-halves[1], halves[0]], -1) * Sin).MoveToOuterDisposeScope();
+        return (x * Cos).Add(cat([halves[1], halves[0]], -1) * Sin).MoveToOuterDisposeScope();
     }
 }

@@ -11,6 +11,7 @@ internal sealed class T3Conditioning
     private readonly Linear _speaker;
     private readonly Perceiver? _perceiver;
     private readonly Linear? _emotion;
+    private (T3Prompt Voice, double Exaggeration, Tensor Rows)? _last;   // whoever speaks mostly goes on speaking
 
     /// <param name="config">Which parts there are.</param>
     /// <param name="weights">Scope of the conditioning.</param>
@@ -29,9 +30,25 @@ internal sealed class T3Conditioning
 
     /// <param name="voice">The speaker; without prompt tokens there are no rows for a prompt.</param>
     /// <param name="exaggeration">How lively to speak, 0.5 is neutral; unused by models without emotion.</param>
-    /// <returns>[1, rows, hidden]: the speaker, the prompt, the emotion.</returns>
+    /// <returns>[1, rows, hidden]: the speaker, the prompt, the emotion. It is kept for the next call.</returns>
     /// <exception cref="VoiceException">The voice is not of the sizes that the model was made for.</exception>
     public Tensor Forward(T3Prompt voice, double exaggeration)
+    {
+        if (_last is not { } last || !ReferenceEquals(last.Voice, voice) || last.Exaggeration != exaggeration)
+        {
+            var rows = _weights.Own(Run(voice, exaggeration));
+            if (_last is not null)
+            {
+                _weights.Release(_last.Value.Rows);
+            }
+
+            _last = last = (voice, exaggeration, rows);
+        }
+
+        return last.Rows.alias();
+    }
+
+    private Tensor Run(T3Prompt voice, double exaggeration)
     {
         Check(voice);
         using var scope = NewDisposeScope();

@@ -40,7 +40,7 @@ internal sealed class T3Decoder(T3Model model, int capacity = 1) : IDisposable
         try
         {
             sequence.Cache.Reserve(length + settings.MaxSpeechTokens);
-            Run(sequence, prefix);
+            Run(sequence, prefix, prefill: true);
             steps?.Begin(sequence.Logits, length, settings, model.Config.StartSpeechToken, noise);
             return sequence;
         }
@@ -95,10 +95,11 @@ internal sealed class T3Decoder(T3Model model, int capacity = 1) : IDisposable
         sequence.Draw();
     }
 
-    private void Run(T3Sequence sequence, Tensor x)
+    private void Run(T3Sequence sequence, Tensor x, bool prefill = false)
     {
         using var scope = NewDisposeScope();
-        sequence.Logits.copy_(model.Forward(x, sequence.Cache, sequence.Rows));
+        var graphs = prefill ? sequence.Steps?.PrefillOf(model) : null;
+        sequence.Logits.copy_(graphs?.Forward(x) ?? model.Forward(x, sequence.Cache, sequence.Rows));
         sequence.Rows = sequence.Rows with { Start = sequence.Rows.Start + (int)x.shape[1] };
     }
 }

@@ -110,11 +110,13 @@ internal sealed class T3Model : IDisposable
     /// <param name="x">[rows, time, hidden]; time is 1 unless <paramref name="rows"/> start at 0.</param>
     /// <param name="cache">Holds what came before, and takes what is new.</param>
     /// <param name="rows">Slots and position of the rows.</param>
+    /// <param name="last">Place of the last time step that counts, [1], int64; null where all do.</param>
     /// <returns>Logits of the speech token that follows, float32, [rows, speech vocabulary].</returns>
-    public Tensor Forward(Tensor x, KvCache cache, CacheRows rows)
+    public Tensor Forward(Tensor x, KvCache cache, CacheRows rows, Tensor? last = null)
     {
         using var scope = NewDisposeScope();
-        var hidden = _backbone.Forward(x, cache, rows).select(1, -1);
+        var all = _backbone.Forward(x, cache, rows);
+        var hidden = last is null ? all.select(1, -1) : all.index_select(1, last).squeeze(1);
         return _speechHead.Forward(hidden).to(ScalarType.Float32).MoveToOuterDisposeScope();
     }
 

@@ -1,3 +1,4 @@
+using Chatterbox.Ops.Cuda;
 using static TorchSharp.torch.nn.functional;
 
 namespace Chatterbox.Voices;
@@ -26,6 +27,9 @@ internal sealed record CamPlusConfig(
 /// <remarks>Ports CAMPPlus of chatterbox models/s3gen/xvector.py. Weights: speaker_encoder.</remarks>
 internal sealed class CamPlus
 {
+    private const int LongestGraph = 1000, MostGraphs = 4;     // frames: ten seconds, of which S3Gen hears no more
+
+    private readonly CamPlusConfig _config;
     private readonly ScalarType _dtype;
     private readonly CamPlusHead _head;
     private readonly Conv1d _tdnn;
@@ -34,10 +38,12 @@ internal sealed class CamPlus
     private readonly BatchNorm _outputNorm;
     private readonly Conv1d _dense;
     private readonly BatchNorm _denseNorm;
+    private readonly Tensor? _input;                           // of graphs, [numbers of the longest]
+    private readonly TorchGraphs<int>? _graphs;
 
     public CamPlus(CamPlusConfig config, WeightScope weights)
     {
-        _dtype = weights.DType;
+        (_config, _dtype) = (config, weights.DType);
         _head = new(config.HeadChannels, weights["head"]);
         weights = weights["xvector"];
         var channels = config.InitChannels;
@@ -59,18 +65,44 @@ internal sealed class CamPlus
         _outputNorm = new(weights["out_nonlinear"]["batchnorm"], channels, 3);
         _dense = new(weights["dense"]["linear"], 2 * channels, config.EmbeddingSize, kernel: 1, bias: false);
         _denseNorm = new(weights["dense"]["nonlinear"]["batchnorm"], config.EmbeddingSize, 3, affine: false);
+        if (TorchGraph.WhyNot(weights.Device) is null)
+        {
+            _input = weights.Own(zeros([LongestGraph * config.Bands], ScalarType.Float32, weights.Device));
+            _graphs = weights.Own(new TorchGraphs<int>(_input.device, MostGraphs, frames => Run(Input(frames))));
+        }
     }
 
     /// <param name="fbank">Kaldi filter bank less its mean, [frames, bands]; at least three frames.</param>
+    /// <param name="beside">Other work on the GPU that does not need the x-vector.</param>
     /// <returns>The x-vector, [embedding], float32.</returns>
-    public Tensor Forward(Tensor fbank)
+    public Tensor Forward(Tensor fbank, Action? beside = null)
+    {
+        var frames = (int)fbank.shape[0];
+        if (_graphs is not null && frames <= LongestGraph)
+        {
+            return _graphs.Run(frames, () => Input(frames).copy_(fbank), beside);
+        }
+
+        var xVector = Run(fbank);
+        beside?.Invoke();
+        return xVector;
+    }
+
+    private Tensor Input(int frames)
+    {
+        using var scope = NewDisposeScope();
+        return _input!.narrow(0, 0, frames * _config.Bands).view(frames, _config.Bands).MoveToOuterDisposeScope();
+    }
+
+    private Tensor Run(Tensor fbank)
     {
         using var scope = NewDisposeScope();
         var x = _head.Forward(fbank.to(_dtype).transpose(0, 1).unsqueeze(0));     // [1, headOutputs, frames]
         x = relu(_tdnnNorm.Forward(_tdnn.Forward(x)));                            // [1, init, frames / 2]
+        var segments = Segments.Of(x.shape[2], _config.ContextFrames, x);
         foreach (var (layers, transit) in _blocks)
         {
-            x = Dense(x, layers, transit);
+            x = Dense(x, segments, layers, transit);
         }
 
         x = relu(_outputNorm.Forward(x));
@@ -78,12 +110,12 @@ internal sealed class CamPlus
         return _denseNorm.Forward(_dense.Forward(x)).reshape(-1).to(ScalarType.Float32).MoveToOuterDisposeScope();
     }
 
-    private static Tensor Dense(Tensor x, CamPlusLayer[] layers, NormedConv transit)
+    private static Tensor Dense(Tensor x, Segments segments, CamPlusLayer[] layers, NormedConv transit)
     {
         using var scope = NewDisposeScope();
         foreach (var layer in layers)
         {
-            x = cat([x, layer.Forward(x)], 1);
+            x = cat([x, layer.Forward(x, segments)], 1);
         }
 
         return transit.Forward(x).MoveToOuterDisposeScope();
@@ -156,22 +188,35 @@ internal sealed class CamPlusLayer(CamPlusConfig config, WeightScope weights, in
     private readonly Conv1d _context2 = new(weights["cam_layer"]["linear2"], config.BottleneckChannels / 2, config.Growth, kernel: 1);
 
     /// <param name="x">[rows, inputs, frames].</param>
+    /// <param name="segments">Those of the frames.</param>
     /// <returns>[rows, growth, frames].</returns>
-    public Tensor Forward(Tensor x)
+    public Tensor Forward(Tensor x, Segments segments)
     {
         using var scope = NewDisposeScope();
         x = relu(_norm.Forward(_bottleneck.Forward(x)));                     // [rows, bottleneck, frames]
-        var context = x.mean([-1], keepdim: true).Add(SegmentMeans(x));
+        var context = matmul(x, segments.Average);                           // [rows, bottleneck, segments]
         var mask = _context2.Forward(relu(_context1.Forward(context))).sigmoid();
-        return (_local.Forward(x) * mask).MoveToOuterDisposeScope();
+        return (_local.Forward(x) * matmul(mask, segments.Spread)).MoveToOuterDisposeScope();
     }
+}
 
-    /// <summary>At each frame the mean of the segment that it lies in; the last segment is as long as frames are left.</summary>
-    private Tensor SegmentMeans(Tensor x)
+/// <summary>Frames that share one context, as matrices.</summary>
+/// <param name="Average">From frames to the sum of the mean of all and the mean of the segment, [frames, segments]. The last
+/// segment is as long as frames are left.</param>
+/// <param name="Spread">From segments to their frames, [segments, frames].</param>
+internal sealed record Segments(Tensor Average, Tensor Spread)
+{
+    /// <param name="frames">Frames in all.</param>
+    /// <param name="length">Frames of a segment.</param>
+    /// <param name="like">A tensor of the device and element type wanted.</param>
+    public static Segments Of(long frames, int length, Tensor like)
     {
         using var scope = NewDisposeScope();
-        var means = avg_pool1d(x, config.ContextFrames, config.ContextFrames, ceil_mode: true);
-        return means.repeat_interleave(config.ContextFrames, -1)[.., .., ..(int)x.shape[^1]].MoveToOuterDisposeScope();
+        var starts = Arithmetic.Range(0, frames, length, like.device).unsqueeze(1);                // [segments, 1]
+        var places = Arithmetic.Range(0, frames, device: like.device);
+        var spread = ((places >= starts) & (places < starts.Add(length))).to(like.dtype);
+        var average = (spread / spread.sum(1, keepdim: true)).Add(1.0 / frames).transpose(0, 1);
+        return new(average.MoveToOuterDisposeScope(), spread.MoveToOuterDisposeScope());
     }
 }
 

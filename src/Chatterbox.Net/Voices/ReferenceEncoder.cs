@@ -40,19 +40,23 @@ internal sealed class ReferenceEncoder(ReferenceConfig config, WeightScope weigh
     public Device Device { get; } = weights.Device;
 
     /// <summary>Hears a recording.</summary>
-    /// <param name="samples">The recording at <see cref="SampleRate"/>, of which the beginning counts.</param>
+    /// <param name="samples">The recording at <see cref="SampleRate"/>, of which the beginning counts, [samples].</param>
     /// <exception cref="VoiceException">There is no voice in it.</exception>
-    public S3GenPrompt Forward(float[] samples)
+    public S3GenPrompt Forward(Tensor samples)
     {
         using var scope = NewDisposeScope();
-        var beginning24 = tensor(samples[..Math.Min(samples.Length, config.PromptSeconds * SampleRate)], device: Device);
+        var beginning24 = First(samples, config.PromptSeconds * SampleRate);
         var beginning16 = _to16Again.Forward(beginning24);
         var mel = _mel.Forward(beginning24).transpose(0, 1);                          // [frames, bands]
-        var xVector = _camPlus.Forward(_fbank.Forward(beginning16));
-        var tokens = Tokens(SpeechTokenizer.Forward(beginning16));
+        Tensor? heard = null;
+        var xVector = _camPlus.Forward(_fbank.Forward(beginning16), beside: () => heard = SpeechTokenizer.Forward(beginning16));
+        var tokens = Tokens(heard!);
         var whole = (int)Math.Min(tokens.Length, mel.shape[0] / 2);                   // two mel frames a token
         return new S3GenPrompt(tokens[..whole], Numbers(mel, "mel spectrogram"), Numbers(xVector, "x-vector network"));
     }
+
+    /// <summary>The beginning of a recording, or all of one that is shorter.</summary>
+    internal static Tensor First(Tensor samples, int count) => samples.narrow(0, 0, Math.Min(samples.shape[0], count));
 
     /// <summary>Speech tokens as numbers.</summary>
     internal static int[] Tokens(Tensor tokens) => tokens.to(ScalarType.Int32).cpu().data<int>().ToArray();

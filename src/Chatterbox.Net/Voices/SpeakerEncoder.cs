@@ -1,4 +1,5 @@
 using Chatterbox.Audio;
+using Chatterbox.Ops.Cuda;
 using static TorchSharp.torch.nn.functional;
 
 namespace Chatterbox.Voices;
@@ -34,12 +35,15 @@ internal sealed record SpeakerEncoderConfig(
 internal sealed class SpeakerEncoder
 {
     private const int PartialsAtOnce = 32;
+    private const int Bucket = 8;            // partials: graphs are for whole multiples of so many
 
     private readonly SpeakerEncoderConfig _config;
     private readonly ScalarType _dtype;
     private readonly PowerMel _mel;
     private readonly Lstm _lstm;
     private readonly Linear _projection;
+    private readonly Tensor? _partials;      // of graphs, [most partials, partialFrames, bands]
+    private readonly TorchGraphs<int>? _graphs;
 
     public SpeakerEncoder(SpeakerEncoderConfig config, WeightScope weights)
     {
@@ -49,15 +53,21 @@ internal sealed class SpeakerEncoder
         _lstm = new(weights["lstm"], config.Mel.Bands, config.HiddenSize, config.Layers);
         _projection = new(weights["proj"], config.HiddenSize, config.EmbeddingSize);
         weights.Skip("similarity_weight", "similarity_bias");   // of the training loss
+        if (TorchGraph.WhyNot(weights.Device) is null)
+        {
+            _partials = weights.Own(zeros([PartialsAtOnce, config.PartialFrames, config.Mel.Bands], _dtype, weights.Device));
+            _graphs = weights.Own(new TorchGraphs<int>(_partials.device, PartialsAtOnce / Bucket, count => Run(_partials.narrow(0, 0, count))));
+        }
     }
 
     /// <param name="samples">Speech without silence at its ends, [samples] at 16 kHz.</param>
+    /// <param name="beside">Other work on the GPU that does not need the embedding.</param>
     /// <returns>[embedding], float32, of unit length; NaN where the network finds nothing in any partial.</returns>
-    public Tensor Forward(Tensor samples)
+    public Tensor Forward(Tensor samples, Action? beside = null)
     {
         using var scope = NewDisposeScope();
         var mel = _mel.Forward(samples).transpose(0, 1);                                          // [frames, bands]
-        var embeddings = Partials(mel).to(_dtype).split(PartialsAtOnce).Select(EmbedPartials).ToArray();
+        var embeddings = Partials(mel).to(_dtype).split(PartialsAtOnce).Select((partials, i) => EmbedPartials(partials, i == 0 ? beside : null)).ToArray();
         return Normalize(cat(embeddings, 0).to(ScalarType.Float32).mean([0])).MoveToOuterDisposeScope();
     }
 
@@ -73,8 +83,23 @@ internal sealed class SpeakerEncoder
     }
 
     /// <param name="partials">[partials, partialFrames, bands].</param>
+    /// <param name="beside">Other work on the GPU.</param>
     /// <returns>[partials, embedding], each of unit length.</returns>
-    private Tensor EmbedPartials(Tensor partials)
+    private Tensor EmbedPartials(Tensor partials, Action? beside)
+    {
+        if (_graphs is null)
+        {
+            beside?.Invoke();
+            return Run(partials);
+        }
+
+        using var scope = NewDisposeScope();
+        var count = (int)partials.shape[0];
+        var embeddings = _graphs.Run((count + Bucket - 1) / Bucket * Bucket, () => _partials!.narrow(0, 0, count).copy_(partials), beside);
+        return embeddings.narrow(0, 0, count).MoveToOuterDisposeScope();
+    }
+
+    private Tensor Run(Tensor partials)
     {
         using var scope = NewDisposeScope();
         var (_, hidden) = _lstm.Forward(partials);                    // [layers, partials, hidden]

@@ -19,21 +19,24 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
     public Voice Build(AudioClip recording)
     {
         using var mode = inference_mode();
+        using var scope = NewDisposeScope();
         Inspect(recording);
-        var samples24 = Level(Resampler.Resample(recording.Samples, recording.SampleRate, reference.SampleRate, reference.Device));
-        var samples16 = Resampler.Resample(samples24, reference.SampleRate, reference.SpeechRate, reference.Device);
+        var samples24 = Level(Resampler.Resample(tensor(recording.Samples, device: reference.Device), recording.SampleRate, reference.SampleRate));
+        var samples16 = Resampler.Resample(samples24, reference.SampleRate, reference.SpeechRate);
         return new Voice(PromptT3(samples16), reference.Forward(samples24));
     }
 
     /// <summary>The speaker as T3 hears them.</summary>
-    /// <param name="samples16">The whole recording at 16 kHz.</param>
-    internal T3Prompt PromptT3(float[] samples16)
+    /// <param name="samples16">The whole recording at 16 kHz, [samples].</param>
+    internal T3Prompt PromptT3(Tensor samples16)
     {
         using var scope = NewDisposeScope();
-        var embedding = speakerEncoder.Forward(OnDevice(Speech(samples16)));
-        var beginning = First(samples16, config.T3PromptSeconds * reference.SpeechRate);
-        var tokens = reference.SpeechTokenizer.Forward(OnDevice(beginning), config.MaxT3PromptTokens);
-        return new T3Prompt(ReferenceEncoder.Numbers(embedding, "voice encoder"), ReferenceEncoder.Tokens(tokens));
+        var beginning = ReferenceEncoder.First(samples16, config.T3PromptSeconds * reference.SpeechRate);
+        Tensor? tokens = null;
+        var embedding = speakerEncoder.Forward(
+            Speech(samples16), beside: () => tokens = reference.SpeechTokenizer.Forward(beginning, config.MaxT3PromptTokens).DetachFromDisposeScope());
+        using var heard = tokens!;
+        return new T3Prompt(ReferenceEncoder.Numbers(embedding, "voice encoder"), ReferenceEncoder.Tokens(heard));
     }
 
     private void Inspect(AudioClip recording)
@@ -64,21 +67,24 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
     }
 
     /// <summary>Brings the recording to the loudness that the model was trained with, if to any.</summary>
-    private float[] Level(float[] samples24) =>
-        config.TargetLoudness is { } target ? Loudness.Normalize(samples24, reference.SampleRate, target) : samples24;
+    private Tensor Level(Tensor samples24) => config.TargetLoudness is { } target
+        ? tensor(Loudness.Normalize(InHost(samples24), reference.SampleRate, target), device: reference.Device)
+        : samples24;
 
     /// <summary>The recording without the silence at its ends.</summary>
-    private float[] Speech(float[] samples16)
+    private Tensor Speech(Tensor samples16)
     {
-        var (start, end) = SilenceTrimmer.Bounds(samples16, config.SilenceDecibels);
+        var (start, end) = SilenceTrimmer.Bounds(InHost(samples16), config.SilenceDecibels);
         var seconds = (double)(end - start) / reference.SpeechRate;
         return seconds >= config.MinSpeechSeconds
-            ? samples16[start..end]
+            ? samples16.narrow(0, start, end - start)
             : throw new VoiceException(string.Create(CultureInfo.InvariantCulture,
                 $"Only {seconds:0.###} s of the recording are within {config.SilenceDecibels:0.#} dB of its loudest moment; {config.MinSpeechSeconds:0.###} s of speech are needed. Cut away knocks and clicks, or use another recording."));
     }
 
-    private static float[] First(float[] samples, int count) => samples[..Math.Min(samples.Length, count)];
-
-    private Tensor OnDevice(float[] samples) => tensor(samples, device: reference.Device);
+    private static float[] InHost(Tensor samples)
+    {
+        using var host = samples.cpu();
+        return host.data<float>().ToArray();
+    }
 }

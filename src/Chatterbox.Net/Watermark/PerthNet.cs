@@ -22,16 +22,14 @@ internal sealed class PerthNet(PerthConfig config, WeightScope weights)
     /// <summary>Frames on either side that a frame's mark depends on.</summary>
     public static int Reach => ConvStack.Reach;
 
-    /// <summary>Adds the mark.</summary>
+    /// <summary>Makes the mark.</summary>
     /// <param name="magnitude">Scaled, [rows, bins, frames].</param>
     /// <param name="loudest">Level of the utterance's loudest frame, [rows, 1, 1]; null where these frames are all of it.</param>
-    /// <returns>Of the same shape.</returns>
+    /// <returns>What is to be added to the lowest bins, [rows, marked bins, frames].</returns>
     public Tensor Encode(Tensor magnitude, Tensor? loudest = null)
     {
         using var scope = NewDisposeScope();
-        var low = magnitude.narrow(1, 0, _marked);
-        var high = magnitude.narrow(1, _marked, config.Bins - _marked);
-        return cat([low.Add(_encoder.Forward(low) * Mask(magnitude, loudest)), high], 1).MoveToOuterDisposeScope();
+        return (_encoder.Forward(magnitude.narrow(1, 0, _marked)) * Mask(magnitude, loudest)).MoveToOuterDisposeScope();
     }
 
     /// <summary>Looks for the mark at three speeds and lets the network weigh what it found.</summary>
@@ -52,7 +50,7 @@ internal sealed class PerthNet(PerthConfig config, WeightScope weights)
     {
         using var scope = NewDisposeScope();
         var level = magnitude.sum(1, keepdim: true);
-        return (level > (loudest ?? Loudest(magnitude)).Mul(config.MaskFraction)).to(ScalarType.Float32).MoveToOuterDisposeScope();
+        return (level > (loudest ?? level.amax([2], keepdim: true)).Mul(config.MaskFraction)).to(ScalarType.Float32).MoveToOuterDisposeScope();
     }
 
     /// <summary>Level of the loudest frame, [rows, 1, 1].</summary>

@@ -45,9 +45,11 @@ internal sealed class PerthWatermarker(PerthConfig config, WeightScope weights)
             return samples.ToArray();
         }
 
-        var (magnitude, phase) = _spectrum.Analyse(signal.unsqueeze(0));
+        var spectrum = _spectrum.Analyse(signal.unsqueeze(0));
+        var magnitude = _spectrum.Magnitude(spectrum);
         loudest?.copy_(maximum(loudest, PerthNet.Loudest(magnitude)));
-        var marked = _spectrum.Synthesize(_net.Encode(magnitude, loudest), phase);
+        _spectrum.Raise(spectrum, magnitude, _net.Encode(magnitude, loudest));
+        var marked = _spectrum.Synthesize(spectrum);
         return Resampler.Resample(marked[0], config.SampleRate, sampleRate).cpu().data<float>().ToArray();
     }
 
@@ -68,8 +70,7 @@ internal sealed class PerthWatermarker(PerthConfig config, WeightScope weights)
         }
 
         using var scope = NewDisposeScope();
-        var (magnitude, _) = _spectrum.Analyse(Row(signal));
-        var confidence = _net.Decode(magnitude).Clamp(0, 1).item<float>();
+        var confidence = _net.Decode(_spectrum.Magnitude(_spectrum.Analyse(Row(signal)))).Clamp(0, 1).item<float>();
         return float.IsNaN(confidence) ? null : confidence;
     }
 

@@ -174,6 +174,9 @@ internal readonly struct WeightScope(WeightStore store, string prefix, ScalarTyp
     /// precision would ruin.</summary>
     public WeightScope InFloat32 => new(store, prefix, ScalarType.Float32, Device);
 
+    /// <summary>The same place with its weights in another element type.</summary>
+    public WeightScope In(ScalarType type) => new(store, prefix, type, Device);
+
     /// <summary>The same place with its weights in the host's memory: for parts whose kernels have a copy of their own.</summary>
     public WeightScope InHost => new(store, prefix, dtype, CPU);
 

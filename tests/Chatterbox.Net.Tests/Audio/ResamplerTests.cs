@@ -159,6 +159,23 @@ public class ResamplerTests
         Parallel.For(0, 200, i => Assert.NotNull(cache.Get(1 + i % 5, 7)));
     }
 
+    [Theory]
+    [InlineData(1, 2, 1000)]
+    [InlineData(2, 3, 1000)]
+    [InlineData(3, 4, 1001)]
+    [InlineData(4, 3, 7)]
+    [InlineData(80, 147, 900)]
+    [InlineData(500, 3, 11)]
+    public void As_a_matrix_product_it_is_the_same(int up, int down, int samples)
+    {
+        using var scope = NewDisposeScope();
+        var filter = new PolyphaseFilter(up, down, 20.5, distance => (float)Math.Exp(-distance * distance / 50));
+        var noise = SignalReference.Noise(samples);
+        var expected = new float[(int)((long)samples * up / down)];
+        filter.Apply(noise, expected);
+        Assert.InRange(Error(expected, filter.Apply(tensor(noise), expected.Length).data<float>().ToArray()), 0, 1e-6);
+    }
+
     [Fact]
     public void Ten_seconds_of_44100_Hz_take_little_time()
     {

@@ -16,7 +16,8 @@ public sealed class VoiceParityTests(VoiceBuilders builders) : IClassFixture<Voi
     {
         using var golden = Fixture.Open(path);
         using var audio = VoiceInputs.AudioOf(path);
-        AssertT3(golden, builders.Llama.PromptT3(Samples(audio["wav16"])), 1e-5);
+        using var scope = NewDisposeScope();
+        AssertT3(golden, builders.Llama.PromptT3(TestDevice.Place(audio["wav16"])), 1e-5);
     }
 
     [Theory, MemberData(nameof(Voices))]
@@ -24,7 +25,8 @@ public sealed class VoiceParityTests(VoiceBuilders builders) : IClassFixture<Voi
     {
         using var golden = Fixture.Open(path);
         using var audio = VoiceInputs.AudioOf(path);
-        AssertS3Gen(golden, builders.Reference.Forward(Samples(audio["wav24"])), 1e-5);
+        using var scope = NewDisposeScope();
+        AssertS3Gen(golden, builders.Reference.Forward(TestDevice.Place(audio["wav24"])), 1e-5);
     }
 
     [Theory, MemberData(nameof(Voices))]

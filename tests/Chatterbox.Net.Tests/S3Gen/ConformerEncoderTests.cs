@@ -24,12 +24,12 @@ public class ConformerEncoderTests
         var positions = new RelativePositions(Config, weights).Of(x.shape[1]);
         var mlp = weights["feed_forward"];
         var hidden = silu(Linear(mlp["w_1"], Norm(weights["norm_ff"], x, BlockEps), Config.MlpSize));
-        AssertClose(Linear(mlp["w_2"], hidden, Config.Size), new ConformerBlock(Config, weights, TorchOps.Plain).Forward(x, positions) - x);
+        AssertClose(Linear(mlp["w_2"], hidden, Config.Size), new ConformerBlock(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(x, positions) - x);
 
         using var attentionOnly = TinyS3Gen.Weights(TinyS3Gen.Standard, "encoder.encoders.0.feed_forward.w_2.weight", "encoder.encoders.0.feed_forward.w_2.bias");
         weights = attentionOnly.Root["flow"]["encoder"]["encoders"][0];
         var attention = new RelativeAttention(Config, weights["self_attn"], TorchOps.Plain);
-        AssertClose(attention.Forward(Norm(weights["norm_mha"], x, BlockEps), positions), new ConformerBlock(Config, weights, TorchOps.Plain).Forward(x, positions) - x);
+        AssertClose(attention.Forward(Norm(weights["norm_mha"], x, BlockEps), positions), new ConformerBlock(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(x, positions) - x);
     }
 
     [Fact]
@@ -54,7 +54,7 @@ public class ConformerEncoderTests
         var weights = store.Root["flow"]["encoder"];
         var faint = weights["up_embed"]["out"][1].Get("bias", Config.Size) * 4;              // all that reaches the last norm
         var expected = Norm(weights["after_norm"], faint, OtherEps).expand(2, 10, -1);
-        AssertClose(expected, new ConformerEncoder(Config, weights, TorchOps.Plain).Forward(Faint(1)));
+        AssertClose(expected, new ConformerEncoder(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(Faint(1)));
     }
 
     [Fact]
@@ -83,8 +83,8 @@ public class ConformerEncoderTests
         using var store = TinyS3Gen.Weights(TinyS3Gen.Standard);
         var weights = store.Root["flow"]["encoder"];
         var x = Faint(1);                                                                    // 5 tokens, 10 frames
-        var expected = new ConformerEncoder(Config with { PositionTable = 100 }, weights, TorchOps.Plain).Forward(x);
-        AssertClose(expected, new ConformerEncoder(Config, weights, TorchOps.Plain).Forward(x));
+        var expected = new ConformerEncoder(Config with { PositionTable = 100 }, weights, TorchOps.Plain, ScalarType.Float32).Forward(x);
+        AssertClose(expected, new ConformerEncoder(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(x));
     }
 
     [Fact]
@@ -92,9 +92,27 @@ public class ConformerEncoderTests
     {
         using var scope = NewDisposeScope();
         using var store = TinyS3Gen.Weights(TinyS3Gen.Standard);
-        var encoder = new ConformerEncoder(Config, store.Root["flow"]["encoder"], TorchOps.Plain);
+        var encoder = new ConformerEncoder(Config, store.Root["flow"]["encoder"], TorchOps.Plain, ScalarType.Float32);
         var x = Faint(1);
         AssertClose(encoder.Forward(x[1].unsqueeze(0)), encoder.Forward(x)[1].unsqueeze(0));
+    }
+
+    [Theory]
+    [InlineData(1, true)]
+    [InlineData(4, true)]
+    [InlineData(5, true)]
+    [InlineData(4, false)]
+    [InlineData(5, false)]
+    public void Tokens_that_do_not_count_are_neither_seen_nor_heard(int given, bool complete)
+    {
+        using var scope = NewDisposeScope();
+        using var store = TinyS3Gen.Weights(TinyS3Gen.Standard);
+        var encoder = new ConformerEncoder(Config, store.Root["flow"]["encoder"], TorchOps.Plain, ScalarType.Float32);
+        var x = Faint(1);                                                                    // 5 tokens
+        var expected = encoder.Forward(x.narrow(1, 0, given), complete);
+        var live = new LiveTokens(tensor([(long)given]), tensor([given - (complete ? 0L : Config.Lookahead)]));
+        var filled = cat([x.narrow(1, 0, given), 100 * Faint(1), zeros(2, 3, Config.Size)], 1);
+        AssertClose(expected, encoder.Forward(filled, live: live).narrow(1, 0, expected.shape[1]));
     }
 
     [Fact]

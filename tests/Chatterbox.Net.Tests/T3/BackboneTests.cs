@@ -31,6 +31,20 @@ public class BackboneTests
     [Theory]
     [InlineData("llama")]
     [InlineData("gpt2")]
+    public void What_lies_behind_the_last_step_that_counts_is_not_seen(string backbone)
+    {
+        using var tiny = TinyT3.Of(backbone);
+        using var scope = NewDisposeScope();
+        using var cache = tiny.Model.CreateCache(2);
+        cache.Reserve(12);
+        var x = Inputs(rows: 2, time: 12);
+        var expected = tiny.Model.Forward(x.narrow(1, 0, 7), cache, new(0, 2, 0));
+        AssertClose(expected, tiny.Model.Forward(x, cache, new(0, 2, 0), last: tensor([6L])));
+    }
+
+    [Theory]
+    [InlineData("llama")]
+    [InlineData("gpt2")]
     public void Rows_of_a_batch_agree_with_each_alone(string backbone)
     {
         using var tiny = TinyT3.Of(backbone);

@@ -169,7 +169,7 @@ public class FusedT3Tests
         Assert.True(error <= bound, $"{what}: relative error {error:E3} exceeds {bound:E0}");
     }
 
-    private static T3Config Config(string backbone, int hidden) => backbone == "llama"
+    internal static T3Config Config(string backbone, int hidden) => backbone == "llama"
         ? Sized(TinyT3.LlamaConfig, new LlamaConfig(Layers: 3, HiddenSize: hidden, Heads: hidden / 64, MlpSize: 4 * hidden))
         : Sized(TinyT3.Gpt2Config, new Gpt2Config(Layers: 3, HiddenSize: hidden, Heads: hidden / 64, MlpSize: 4 * hidden) { Positions = 700 });
 

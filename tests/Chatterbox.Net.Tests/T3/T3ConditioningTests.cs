@@ -31,6 +31,21 @@ public class T3ConditioningTests
     }
 
     [Fact]
+    public void The_last_voice_is_kept_and_another_is_another()
+    {
+        using var llama = TinyT3.Llama();
+        using var fresh = TinyT3.Llama();
+        using var scope = NewDisposeScope();
+        var other = TinyT3.Voice with { SpeechTokens = [1, 2, 3] };
+        var first = llama.Model.Prefix(TinyT3.Text, TinyT3.Voice, Settings(llama));
+        Assert.Equal(first, llama.Model.Prefix(TinyT3.Text, TinyT3.Voice, Settings(llama)));
+        var second = llama.Model.Prefix(TinyT3.Text, other, Settings(llama));
+        Assert.Equal(fresh.Model.Prefix(TinyT3.Text, other, Settings(fresh)), second);
+        Assert.NotEqual(first, second);
+        Assert.Equal(first, llama.Model.Prefix(TinyT3.Text, TinyT3.Voice, Settings(llama)));
+    }
+
+    [Fact]
     public void Exaggeration_scales_the_row_of_emotion_only()
     {
         using var llama = TinyT3.Llama();

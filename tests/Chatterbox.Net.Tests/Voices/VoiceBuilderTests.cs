@@ -39,10 +39,11 @@ public sealed class VoiceBuilderTests(VoiceBuilders builders) : IClassFixture<Vo
     public void T3_hears_six_seconds_of_speech_tokens_and_the_whole_voice()
     {
         var samples = Recording(8, 16000).Samples;
-        var whole = builders.Llama.PromptT3(samples);
+        using var scope = NewDisposeScope();
+        var whole = builders.Llama.PromptT3(TestDevice.Place(tensor(samples)));
         var changed = samples.ToArray();
         Array.Reverse(changed, 6 * 16000, 2 * 16000);
-        var other = builders.Llama.PromptT3(changed);
+        var other = builders.Llama.PromptT3(TestDevice.Place(tensor(changed)));
         Assert.Equal(150, whole.SpeechTokens.Count);
         Assert.Equal(whole.SpeechTokens, other.SpeechTokens);
         Assert.NotEqual(whole.SpeakerEmbedding, other.SpeakerEmbedding);

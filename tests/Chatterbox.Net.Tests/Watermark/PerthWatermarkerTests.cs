@@ -76,7 +76,7 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
     {
         using var scope = NewDisposeScope();
         using var store = new WeightStore(SyntheticTensors.FullSize("perth_net"));
-        var (magnitude, _) = network.Spectrum.Analyse(tensor(Noise(9600)).unsqueeze(0));
+        var magnitude = network.Spectrum.Magnitude(network.Spectrum.Analyse(tensor(Noise(9600)).unsqueeze(0)));
         var low = magnitude.narrow(1, 0, network.Config.MarkedBins);
         var found = new[] { ("slow", 1.25), ("normal", 1), ("fast", 0.75) }
             .Select(b => new DecoderBranch(network.Config, store.Root["decoder"][$"{b.Item1}_layers"], b.Item2).Forward(low, ones(1, 1, low.shape[2])))
@@ -147,36 +147,51 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
 
         Assert.Equal([0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1], network.Net.Mask(magnitude).data<float>().ToArray());
 
-        var change = network.Net.Encode(magnitude) - magnitude;
-        Assert.Equal(128, network.Config.MarkedBins);
-        Assert.Equal(0, change.narrow(1, 128, network.Config.Bins - 128).abs().max().item<float>());
+        var change = network.Net.Encode(magnitude);
+        Assert.Equal([2, 128, 6], change.shape);
         Assert.Equal(0, change.narrow(2, 0, 3).abs().max().item<float>());
-        Assert.True(change.narrow(1, 0, 128).narrow(2, 3, 3).abs().max().item<float>() > 0.01);
+        Assert.True(change.narrow(2, 3, 3).abs().max().item<float>() > 0.01);
+
+        var spectrum = complex(ones_like(magnitude), magnitude);
+        var raised = spectrum.clone();
+        network.Spectrum.Raise(raised, magnitude, change);
+        Assert.Equal(spectrum.narrow(1, 128, network.Config.Bins - 128), raised.narrow(1, 128, network.Config.Bins - 128));
+        Assert.Equal(spectrum.narrow(2, 0, 3), raised.narrow(2, 0, 3));
+        var decibels = 20 * (raised.abs() / spectrum.abs()).log10().narrow(1, 0, 128);
+        Assert.InRange(Close.RelativeError(change[0] * 195, decibels[0]), 0, 1e-4);   // the other row's levels are cut
+        Assert.InRange((raised.angle() - spectrum.angle()).abs().max().item<float>(), 0, 1e-5);
     }
 
     [Fact]
     public void Levels_are_scaled_from_minus_180_to_15_dB()
     {
         using var scope = NewDisposeScope();
-        Assert.Equal(0, network.Spectrum.Analyse(zeros(1, 4000)).Magnitude.abs().max().item<float>());
+        Assert.Equal(0, Magnitude(zeros(1, 4000)).abs().max().item<float>(), 1e-6);
 
         // A constant c has bins of c · 1024 (the window's sum) at 0 Hz: 20 · log10(0.5 · 1024) = 54.19 dB.
-        var (magnitude, phase) = network.Spectrum.Analyse(full([1, 4000], -0.5f));
-        Assert.Equal((54.185 + 180) / 195, magnitude[0, 0, 5].item<float>(), 1e-4);
-        Assert.Equal(Math.PI, Math.Abs(phase[0, 0, 5].item<float>()), 1e-4);
-        var back = network.Spectrum.Synthesize(magnitude, phase);
+        Assert.Equal((54.185 + 180) / 195, Magnitude(full([1, 4000], -0.5f))[0, 0, 5].item<float>(), 1e-4);
+
+        Tensor Magnitude(Tensor samples) => network.Spectrum.Magnitude(network.Spectrum.Analyse(samples));
+    }
+
+    [Fact]
+    public void A_spectrum_goes_back_to_the_samples_that_it_came_from()
+    {
+        using var scope = NewDisposeScope();
+        var samples = tensor(Noise(4000)).unsqueeze(0);
+        var back = network.Spectrum.Synthesize(network.Spectrum.Analyse(samples));
         Assert.Equal([1, 3840], back.shape);
-        Assert.InRange(Close.RelativeError(full([1, 3840], -0.5f), back), 0, 1e-5);
+        Assert.InRange(Close.RelativeError(samples.narrow(1, 0, 3840), back), 0, 1e-6);
     }
 
     [Fact]
     public void Levels_that_would_overflow_are_cut()
     {
         using var scope = NewDisposeScope();
-        using var noise = new NoiseSource(6);
-        var phase = noise.Uniform(0, 2 * Math.PI, [1, network.Config.Bins, 4]);
-        var highest = network.Spectrum.Synthesize(full_like(phase, (200 + 180) / 195.0), phase);   // 10 to the 10th
-        Assert.InRange(Close.RelativeError(highest, network.Spectrum.Synthesize(full_like(phase, 5), phase)), 0, 1e-4);
+        var spectrum = complex(full([1, 4, 3], 0.6f), full([1, 4, 3], -0.8f));
+        network.Spectrum.Raise(spectrum, full([1, 4, 3], 180 / 195.0), full([1, 2, 3], 5f));
+        Assert.InRange(Close.RelativeError(full([1, 2, 3], 1e10), spectrum.abs().narrow(1, 0, 2)), 0, 1e-4);
+        Assert.InRange(Close.RelativeError(full([1, 2, 3], 1), spectrum.abs().narrow(1, 2, 2)), 0, 1e-6);
     }
 
     [Fact]
@@ -192,9 +207,9 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
         var spectrum = new PerthSpectrum(network.Config, store.Root["ap"]);
         store.ThrowIfFaulty();
 
-        var (magnitude, phase) = spectrum.Analyse(ones(1, 4000));
-        Assert.Equal(((20 * Math.Log10(0.25 * 2048)) + 180) / 195, magnitude[0, 0, 5].item<float>(), 1e-4);
-        Assert.Equal(0.25 / 0.5, spectrum.Synthesize(magnitude, phase)[0, 2000].item<float>(), 1e-3);
+        var bins = spectrum.Analyse(ones(1, 4000));
+        Assert.Equal(((20 * Math.Log10(0.25 * 2048)) + 180) / 195, spectrum.Magnitude(bins)[0, 0, 5].item<float>(), 1e-4);
+        Assert.Equal(0.25 / 0.5, spectrum.Synthesize(bins)[0, 2000].item<float>(), 1e-3);
     }
 
     /// <summary>A watermarker whose decoder's branches say the same of all they hear.</summary>

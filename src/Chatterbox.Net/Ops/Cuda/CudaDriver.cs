@@ -20,6 +20,9 @@ internal static partial class CudaDriver
     /// <summary>A graph whose kernels have the priority of the stream in which they were recorded.</summary>
     public const ulong NodePriority = 8;
 
+    /// <summary>The state of a stream that is being captured, and has been without a fault.</summary>
+    public const int CaptureActive = 1;
+
     /// <summary>An event that takes no time stamps.</summary>
     public const uint WithoutTiming = 2;
 
@@ -136,6 +139,9 @@ internal static partial class CudaDriver
 
     [LibraryImport(Library, EntryPoint = "cuStreamBeginCapture_v2")]
     public static partial int StreamBeginCapture(nint stream, int mode);
+
+    [LibraryImport(Library, EntryPoint = "cuStreamIsCapturing")]
+    public static partial int StreamIsCapturing(nint stream, out int status);
 
     [LibraryImport(Library, EntryPoint = "cuStreamEndCapture")]
     public static partial int StreamEndCapture(nint stream, out nint graph);

@@ -28,13 +28,20 @@ internal sealed class CudaGraph : IDisposable
 
         try
         {
-            CudaDriver.Check(CudaDriver.GraphInstantiate(out var executable, graph, CudaDriver.NodePriority), nameof(CudaDriver.GraphInstantiate));
-            return new(executable);
+            return Of(graph);
         }
         finally
         {
             _ = CudaDriver.GraphDestroy(graph);
         }
+    }
+
+    /// <summary>Makes what was recorded elsewhere ready to launch.</summary>
+    /// <param name="graph">The driver's handle of a graph, which stays the caller's.</param>
+    public static CudaGraph Of(nint graph)
+    {
+        CudaDriver.Check(CudaDriver.GraphInstantiate(out var executable, graph, CudaDriver.NodePriority), nameof(CudaDriver.GraphInstantiate));
+        return new(executable);
     }
 
     /// <summary>Puts the kernels into a stream.</summary>
