@@ -57,16 +57,6 @@ struct Rows
     }
 };
 
-// The norm in front of a product is a factor behind it: with scale g, shift b and reciprocal deviation d of a row,
-// W·norm(x) = d · (W·(g∘x) − mean · W·g) + W·b. Of an RMS norm only the first term is there.
-struct Norm
-{
-    const float* gain;          // g, [HIDDEN]
-    const float* mean_factor;   // W·g for each output; unused by an RMS norm
-    const float* shift;         // W·b plus the product's own bias for each output; unused by an RMS norm
-    float eps;
-};
-
 template <int OUTS>
 __device__ void multiply_normed(
     const Rows<OUTS, CHUNKS>& rows, const Norm& norm, const float (&gain)[CHUNKS][VECTOR], const float* x, int lane, const int (&outputs)[OUTS],
@@ -386,10 +376,7 @@ extern "C" __global__ void __launch_bounds__(PRODUCT_WARPS * LANES) mlp_up(const
         {
             if (GPT2)
 #pragma unroll
-                for (int o = 0; o < UP_OUTPUTS; o++)
-                {
-                    a.y[r * MLP + outputs[o]] = gelu(results[o][r]);
-                }
+                for (int o = 0; o < UP_OUTPUTS; o++) a.y[r * MLP + outputs[o]] = gelu(results[o][r]);
             else
 #pragma unroll
                 for (int o = 0; o < UP_PAIRS; o++)

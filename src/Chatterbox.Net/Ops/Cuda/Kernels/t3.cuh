@@ -53,3 +53,13 @@ __device__ inline void merge(float& m, float& l, float (&sum)[VECTOR], float m2,
 
 __device__ inline float silu(float x) { return x / (1 + __expf(-x)); }
 __device__ inline float gelu(float x) { return 0.5f * x * (1 + tanhf(0.7978845608f * (x + 0.044715f * x * x * x))); }
+
+// The norm in front of a product is a factor behind it: with scale g, shift b and reciprocal deviation d of a row,
+// W·norm(x) = d · (W·(g∘x) − mean · W·g) + W·b. Of an RMS norm only the first term is there.
+struct Norm
+{
+    const float* gain;          // g, [HIDDEN]
+    const float* mean_factor;   // W·g for each output; unused by an RMS norm
+    const float* shift;         // W·b plus the product's own bias for each output; unused by an RMS norm
+    float eps;
+};
