@@ -28,7 +28,8 @@ constexpr int WIDER = 4;                                 // the MLP, than the re
 constexpr int UP_TILES = (GPT2 ? 1 : 2) * WIDER, UP_OUTPUTS = UP_TILES * OUTPUTS;
 constexpr int HEAD_TILES = (VOCABULARY + OUTPUTS - 1) / OUTPUTS;          // of all blocks
 constexpr int KEY_LANES = HEAD_DIM / VECTOR, KEYS_AT_ONCE = WARPS * LANES / KEY_LANES;
-constexpr int KEYS = 64, KEY_BYTES = HEAD_DIM * 2, KEY_TILE = 2 * KEYS * KEY_BYTES, KEY_SLOTS = 3;
+constexpr int KEYS = 128, KEY_BYTES = HEAD_DIM * 2, KEY_TILE = 2 * KEYS * KEY_BYTES, KEY_SLOTS = 2;
+constexpr int IN_FLIGHT = 3;                             // tiles that are asked for at once: more are in the way of what blocks exchange
 constexpr float NOTHING = -1e30f;                        // the maximum of nothing: infinity has no room for a tag
 static_assert(HEADS * 8 == BLOCKS && 8 % ROWS == 0 && SHARE % CHUNK == 0 && SHARE <= LANES * 4 && MLP == WIDER * HIDDEN,
     "sizes that the kernel is made for");
@@ -90,7 +91,7 @@ __device__ inline void tell(u32* p, float x, Tag tag) { tell(p, __float_as_uint(
 __device__ inline uint4 look(const u32* p)
 {
     uint4 v;
-    asm volatile("ld.volatile.global.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
+    asm volatile("ld.relaxed.gpu.global.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
     return v;
 }
 
@@ -98,15 +99,10 @@ __device__ inline uint4 look(const u32* p)
 struct Patience
 {
     u32 tries = 0;
-    u64 began = 0;
 
     __device__ void lose_some()
     {
-        if (++tries % 1024 != 0) return;
-        u64 now;                                         // in ns
-        asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
-        if (tries == 1024) began = now;
-        if (now - began > 20000000000ull) asm volatile("trap;");
+        if (++tries == 1u << 26) asm volatile("trap;");
     }
 };
 
@@ -243,7 +239,7 @@ __device__ inline u64 read_once()
 
 constexpr int larger_of(int a, int b) { return a > b ? a : b; }
 constexpr int MOST_SLOTS = 16;
-constexpr int SUMS = larger_of(WARPS * ROWS * (UP_OUTPUTS + 2), WARPS * (HEAD_DIM + 4));
+constexpr int SUMS = larger_of(WARPS * ROWS * (UP_OUTPUTS + 2), WARPS * (HEAD_DIM + 4));   // of the largest stage
 
 struct Shared
 {
@@ -255,7 +251,7 @@ struct Shared
 
 constexpr int KEYS_AT = (sizeof(Shared) + 127) / 128 * 128, TILES_AT = KEYS_AT + KEY_SLOTS * KEY_TILE;
 constexpr int SLOTS = (SHARED_BYTES - TILES_AT) / TILE < MOST_SLOTS ? (SHARED_BYTES - TILES_AT) / TILE : MOST_SLOTS;
-static_assert(SLOTS >= 6, "shared memory that the kernel needs");
+static_assert(SLOTS >= 5, "shared memory that the kernel needs");
 
 typedef Ring<SLOTS, TILE> Tiles;
 typedef Ring<KEY_SLOTS, KEY_TILE> KeyTiles;
@@ -284,23 +280,38 @@ __device__ void bring_weights(const StepArguments& a, Tiles ring, const Layer* l
 {
     const u64 policy = read_once();
     const int output = lane % OUTPUTS, own = block * OUTPUTS + output;
+    Tiles behind = ring;
+    behind.phase = 0;
+    int asked = 0;
     auto bring = [&](const bf16* row)                    // each of OUTPUTS lanes its own
     {
+        if (++asked > IN_FLIGHT)
+        {
+            wait(behind.full(), behind.phase);
+            behind.next();
+        }
+
         ring.expect(OUTPUTS * HIDDEN * sizeof(bf16), lane);
         if (lane < OUTPUTS) ring.bring(output * PITCH, row, HIDDEN * sizeof(bf16), policy);
         ring.next();
     };
 
+#pragma unroll 1
     for (int l = 0; l < LAYERS; l++)
     {
         const Layer& w = layers[l];
-        for (int i = 0; i < 3; i++) bring(w.qkv + (size_t)(i * HIDDEN + own) * HIDDEN);
-        bring(w.out + (size_t)own * HIDDEN);
-        for (int i = 0; i < UP_TILES; i++)
-            bring(w.up + (size_t)(i / WIDER * MLP + (block * WIDER + i % WIDER) * OUTPUTS + output) * HIDDEN);
-        for (int i = 0; i < WIDER; i++) bring(w.down + (size_t)own * MLP + i * HIDDEN);
+#pragma unroll 1
+        for (int i = 0; i < 3 + 1 + UP_TILES + WIDER; i++)
+        {
+            const int up = i - 4, down = up - UP_TILES;
+            bring(i < 3 ? w.qkv + (size_t)(i * HIDDEN + own) * HIDDEN
+                : i == 3 ? w.out + (size_t)own * HIDDEN
+                : down < 0 ? w.up + (size_t)(up / WIDER * MLP + (block * WIDER + up % WIDER) * OUTPUTS + output) * HIDDEN
+                : w.down + (size_t)own * MLP + down * HIDDEN);
+        }
     }
 
+#pragma unroll 1
     for (int tile = block; tile < HEAD_TILES; tile += BLOCKS)
         bring(a.head + (size_t)min(tile * OUTPUTS + output, VOCABULARY - 1) * HIDDEN);
 }
@@ -309,6 +320,7 @@ __device__ void bring_keys(const StepArguments& a, KeyTiles ring, const Place& p
 {
     asm volatile("fence.proxy.async;" ::: "memory");     // the last step wrote keys and values another way
     const u64 policy = read_once();
+#pragma unroll 1
     for (int l = 0; l < LAYERS; l++)
     {
         const bf16 *keys = a.keys + l * a.layer_stride + place.cache, *values = a.values + l * a.layer_stride + place.cache;
@@ -374,11 +386,6 @@ struct Block
 #pragma unroll
         for (int w = 0; w < WARPS; w++) x += sums[(w * ROWS + row) * (outputs + 2) + output];
         return x;
-    }
-
-    __device__ const bf16* columns_of(const unsigned char* tile) const   // this thread's: 8 of each chunk, of one output
-    {
-        return (const bf16*)(tile + lane / 4 * PITCH) + warp * SHARE + lane % 4 * VECTOR;
     }
 
     // ---- operands
@@ -473,35 +480,41 @@ struct Block
 
     // ---- products
 
-    // N tiles times one operand.
+    // This thread's part of N tiles, taken out of the ring before it is known what they are multiplied with.
     template <int N>
-    __device__ void multiply(const Operand& x, float (&d)[N][4])
+    struct Weights
     {
-        const bf16* weights[N];
-        u32 empty[N];
+        uint4 w[N][CHUNKS];
+    };
+
+    template <int N>
+    __device__ void take(Weights<N>& weights, int there = N)
+    {
 #pragma unroll
         for (int i = 0; i < N; i++)
         {
+            if (i >= there) return;
             wait(tiles.full(), tiles.phase);
-            weights[i] = columns_of(tiles.tile());
-            empty[i] = tiles.empty();
+            const unsigned char* p = tiles.tile() + lane / 4 * PITCH + (warp * SHARE + lane % 4 * VECTOR) * sizeof(bf16);
+#pragma unroll
+            for (int c = 0; c < CHUNKS; c++) weights.w[i][c] = *(const uint4*)(p + c * CHUNK * sizeof(bf16));
+            __syncwarp();
+            if (lane == 0) arrive(tiles.empty());
             tiles.next();
         }
+    }
 
+    template <int N>
+    __device__ static void multiply(const Operand& x, const Weights<N>& weights, float (&d)[N][4])
+    {
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++)
 #pragma unroll
             for (int i = 0; i < N; i++)
             {
-                const uint4 w = *(const uint4*)(weights[i] + c * CHUNK);
-                multiply_add(d[i], x[c][0], w.x, w.y);
-                multiply_add(d[i], x[c][1], w.z, w.w);
+                multiply_add(d[i], x[c][0], weights.w[i][c].x, weights.w[i][c].y);
+                multiply_add(d[i], x[c][1], weights.w[i][c].z, weights.w[i][c].w);
             }
-
-        __syncwarp();
-        if (lane == 0)
-#pragma unroll
-            for (int i = 0; i < N; i++) arrive(empty[i]);
     }
 
     template <int N>
@@ -522,12 +535,14 @@ struct Block
         const int row = thread / ALL, i = thread % ALL, output = i / OUTPUTS * HIDDEN + block * OUTPUTS + i % OUTPUTS;
         const bool mine = row < ROWS;
         const Scale scale(w.attention_norm, output, mine);
+        Weights<3> weights;
+        take(weights);
         Operand operand;
         const Statistics statistics = read_normed(x, before, w.attention_norm, operand);
         float d[3][4] = {};
-        multiply(operand, d);
-        note(d, sums, 0, ALL);
+        multiply(operand, weights, d);
         note(statistics, sums, ALL);
+        note(d, sums, 0, ALL);
         meet();
         if (mine) tell(a.qkv + row * 3 * HIDDEN + output, normed(sums, row, i, ALL, scale, w.attention_norm.eps), now);
     }
@@ -565,6 +580,8 @@ struct Block
         const int part = lane % KEY_LANES, other = part ^ KEY_LANES / 2;
         const bool newest = place.split == 0 && warp == 0;          // takes the new key and value
         const u32* qkv = a.qkv + place.row * 3 * HIDDEN + place.head * HEAD_DIM;
+        KeysAndValues older;
+        if (place.begin < place.end) take(older, place.end - place.begin);
         uint4 words[10];                                 // a query, its other half, a key, its other half, a value: two each
         constexpr u32 QUERY = GPT2 ? 0x3 : 0xf, KEY_AND_VALUE = GPT2 ? 0x330 : 0x3f0;
         wait_for(words, now, newest ? QUERY | KEY_AND_VALUE : QUERY, [&](int i)
@@ -597,7 +614,13 @@ struct Block
             }
         }
 
-        for (int at = place.begin; at < place.end; at += KEYS) attend_tile(query, min(KEYS, place.end - at), w);
+#pragma unroll 1
+        for (int at = place.begin; at < place.end; at += KEYS)
+        {
+            add(older, query, place.end - at, w);
+            if (at + KEYS < place.end) take(older, place.end - at - KEYS);
+        }
+
 #pragma unroll
         for (int offset = KEY_LANES; offset < LANES; offset <<= 1)
         {
@@ -645,31 +668,41 @@ struct Block
         return sum;
     }
 
-    __device__ void attend_tile(const float (&query)[VECTOR], int count, Weighted& w)
+    static constexpr int TURNS = KEYS / KEYS_AT_ONCE;
+
+    struct KeysAndValues        // this thread's part of a tile of them
     {
-        constexpr int TURNS = KEYS / KEYS_AT_ONCE;
-        wait(keys.full(), keys.phase);
-        const int first = warp * (LANES / KEY_LANES) + lane / KEY_LANES;
-        const unsigned char* tile = keys.tile() + first * KEY_BYTES + lane % KEY_LANES * sizeof(uint4);
         uint4 key[TURNS], value[TURNS];
+    };
+
+    __device__ int first_key() const { return warp * (LANES / KEY_LANES) + lane / KEY_LANES; }
+
+    __device__ void take(KeysAndValues& older, int count)
+    {
+        wait(keys.full(), keys.phase);
+        const unsigned char* tile = keys.tile() + first_key() * KEY_BYTES + lane % KEY_LANES * sizeof(uint4);
 #pragma unroll
         for (int u = 0; u < TURNS; u++)
         {
-            const bool there = first + u * KEYS_AT_ONCE < count;
-            key[u] = there ? *(const uint4*)(tile + u * KEYS_AT_ONCE * KEY_BYTES) : make_uint4(0, 0, 0, 0);
-            value[u] = there ? *(const uint4*)(tile + (KEYS + u * KEYS_AT_ONCE) * KEY_BYTES) : make_uint4(0, 0, 0, 0);
+            older.key[u] = older.value[u] = make_uint4(0, 0, 0, 0);
+            if (first_key() + u * KEYS_AT_ONCE >= count) continue;
+            older.key[u] = *(const uint4*)(tile + u * KEYS_AT_ONCE * KEY_BYTES);
+            older.value[u] = *(const uint4*)(tile + (KEYS + u * KEYS_AT_ONCE) * KEY_BYTES);
         }
 
         __syncwarp();
         if (lane == 0) arrive(keys.empty());
         keys.next();
+    }
 
+    __device__ void add(const KeysAndValues& older, const float (&query)[VECTOR], int count, Weighted& w)
+    {
         float scores[TURNS], top = w.m;
 #pragma unroll
         for (int u = 0; u < TURNS; u++)
         {
-            scores[u] = dot(query, key[u]);
-            if (first + u * KEYS_AT_ONCE >= count) scores[u] = NOTHING;
+            scores[u] = dot(query, older.key[u]);
+            if (first_key() + u * KEYS_AT_ONCE >= count) scores[u] = NOTHING;
             top = fmaxf(top, scores[u]);
         }
 
@@ -682,8 +715,8 @@ struct Block
         for (int u = 0; u < TURNS; u++)
         {
             float x[VECTOR];
-            const float p = first + u * KEYS_AT_ONCE < count ? exp2f(scores[u] - top) : 0;
-            unpack(value[u], x);
+            const float p = first_key() + u * KEYS_AT_ONCE < count ? exp2f(scores[u] - top) : 0;
+            unpack(older.value[u], x);
             w.l += p;
 #pragma unroll
             for (int i = 0; i < VECTOR; i++) w.values[i] += p * x[i];
@@ -700,14 +733,14 @@ struct Block
         float* sums = next_sums();
         const int part = lane / 4, at = warp * SHARE;
         const float bias = GPT2 && owns ? w.out_bias[own] : 0;
+        Weights<1> weights;
+        take(weights);
         uint4 words[CHUNKS * 2 + GROUPS];
         wait_for(words, now, (1u << (CHUNKS * 2 + GROUPS)) - 1, [&](int i)
         {
             return i < CHUNKS * 2 ? a.parts + part * HIDDEN + at + i / 2 * CHUNK + i % 2 * 16 + lane % 4 * 4
                 : a.weights + (part * HEADS + (at + (i - CHUNKS * 2) * TOGETHER * CHUNK) / HEAD_DIM) * 4;
         });
-        wait(tiles.full(), tiles.phase);
-        const bf16* weights = columns_of(tiles.tile());
         float sum0 = 0, sum1 = 0;
 #pragma unroll
         for (int i = 0; i < GROUPS; i++)
@@ -726,18 +759,14 @@ struct Block
                     unhalve(words[c * 2 + half].z, words[c * 2 + half].w, x[half][2], x[half][3]);
                 }
 
-                const uint4 b = *(const uint4*)(weights + c * CHUNK);
-                multiply_add(d, x[0], b.x, b.y);
-                multiply_add(d, x[1], b.z, b.w);
+                multiply_add(d, x[0], weights.w[0][c].x, weights.w[0][c].y);
+                multiply_add(d, x[1], weights.w[0][c].z, weights.w[0][c].w);
             }
 
             sum0 += f / l * (d[0] + d[2]);
             sum1 += f / l * (d[1] + d[3]);
         }
 
-        __syncwarp();
-        if (lane == 0) arrive(tiles.empty());
-        tiles.next();
         sum0 = over_splits(sum0, [](float x, float y) { return x + y; });
         sum1 = over_splits(sum1, [](float x, float y) { return x + y; });
         if (part % SPLITS == 0) *(float2*)(sums + (warp * ROWS + part / SPLITS) * (OUTPUTS + 2) + lane % 4 * 2) = make_float2(sum0, sum1);
@@ -767,17 +796,20 @@ struct Block
         const int row = thread / RESULTS, i = thread % RESULTS, output = block * RESULTS + i;
         const bool mine = row < ROWS;
         const Scale scale(w.mlp_norm, output, mine);
+        Weights<WIDER> weights;
+        take(weights);
         Operand operand;
         const Statistics statistics = read_normed(a.attended, now, w.mlp_norm, operand);
-#pragma unroll 1
+#pragma unroll
         for (int first = 0; first < UP_TILES; first += WIDER)
         {
+            if (first > 0) take(weights);
             float d[WIDER][4] = {};
-            multiply(operand, d);
+            multiply(operand, weights, d);
+            if (first == 0) note(statistics, sums, UP_OUTPUTS);
             note(d, sums, first * OUTPUTS, UP_OUTPUTS);
         }
 
-        note(statistics, sums, UP_OUTPUTS);
         meet();
         if (!mine) return;
         const float x = normed(sums, row, i, UP_OUTPUTS, scale, w.mlp_norm.eps);
@@ -789,8 +821,10 @@ struct Block
         constexpr int TOGETHER = ROWS <= 2 ? WIDER : 1;  // tiles whose operands are waited for at once
         float* sums = next_sums();
         const float bias = GPT2 && owns ? w.down_bias[own] : 0;
-        float d[WIDER][1][4] = {};
-#pragma unroll 1
+        Weights<WIDER> weights;
+        take(weights);
+        float d[WIDER][4] = {};
+#pragma unroll
         for (int first = 0; first < WIDER; first += TOGETHER)
         {
             uint4 words[TOGETHER * ROWS];
@@ -814,13 +848,19 @@ struct Block
                 __syncwarp();
                 Operand operand;
                 get(operand);
-                multiply(operand, d[i]);
+#pragma unroll
+                for (int c = 0; c < CHUNKS; c++)
+                {
+                    const uint4 w = weights.w[first + i][c];
+                    multiply_add(d[c % WIDER], operand[c][0], w.x, w.y);
+                    multiply_add(d[c % WIDER], operand[c][1], w.z, w.w);
+                }
             }
         }
 
         float all[1][4];
 #pragma unroll
-        for (int i = 0; i < 4; i++) all[0][i] = d[0][0][i] + d[1][0][i] + (d[2][0][i] + d[3][0][i]);
+        for (int i = 0; i < 4; i++) all[0][i] = d[0][i] + d[1][i] + (d[2][i] + d[3][i]);
         note(all, sums, 0, OUTPUTS);
         meet();
         add(sums, bias, a.fed, now);
@@ -828,21 +868,24 @@ struct Block
 
     __device__ void head(const u32* x, Tag before)
     {
+        constexpr int GROUP = WIDER, ALL = GROUP * OUTPUTS;     // tiles that are made at once
         Operand operand;
         const Statistics statistics = read_normed(x, before, a.head_norm, operand);
 #pragma unroll 1
-        for (int tile = block; tile < HEAD_TILES; tile += BLOCKS)
+        for (int first = block; first < HEAD_TILES; first += GROUP * BLOCKS)
         {
             float* sums = next_sums();
-            const int output = tile * OUTPUTS + thread % OUTPUTS;
-            const bool mine = owns && output < VOCABULARY;
+            const int row = thread / ALL, i = thread % ALL, output = (first + i / OUTPUTS * BLOCKS) * OUTPUTS + i % OUTPUTS;
+            const bool mine = row < ROWS && output < VOCABULARY;
             const Scale scale(a.head_norm, output, mine);
-            float d[1][4] = {};
-            multiply(operand, d);
-            note(d, sums, 0, OUTPUTS);
-            note(statistics, sums, OUTPUTS);
+            Weights<GROUP> weights = {};
+            take(weights, (HEAD_TILES - first + BLOCKS - 1) / BLOCKS);
+            float d[GROUP][4] = {};
+            multiply(operand, weights, d);
+            note(statistics, sums, ALL);
+            note(d, sums, 0, ALL);
             meet();
-            if (mine) a.logits[own_row * VOCABULARY + output] = normed(sums, own_row, thread % OUTPUTS, OUTPUTS, scale, a.head_norm.eps);
+            if (mine) a.logits[row * VOCABULARY + output] = normed(sums, row, i, ALL, scale, a.head_norm.eps);
         }
     }
 };
