@@ -3,6 +3,16 @@ using Chatterbox.Ops.Cuda;
 
 namespace Chatterbox.T3;
 
+/// <summary>A way of making steps, for the buffers of one sequence.</summary>
+internal interface IStep : IDisposable
+{
+    /// <summary>Called before a sequence's first step; the cache may be elsewhere than it was.</summary>
+    void Begin();
+
+    /// <summary>Launches a step: from the last token's embedding to the next token.</summary>
+    void Launch(CudaStream stream);
+}
+
 /// <summary>One sequence's steps on the GPU, ahead of the host: the host reads a token while the GPU makes the next few, so
 /// neither waits for the other. Tokens made beyond the stop token are dropped, and the noise drawn for them is given back.</summary>
 internal sealed class FusedSteps : IDisposable
@@ -13,9 +23,8 @@ internal sealed class FusedSteps : IDisposable
     private readonly nint[] _done = new nint[StepBuffers.Ring];       // an event for each entry of the ring
     private readonly Tensor?[] _noiseStates = new Tensor?[StepBuffers.Ring];
     private readonly int _device;
-    private CudaGraph? _graph;
+    private readonly IStep _step;
     private PrefillGraphs? _prefill;
-    private (nint Keys, nint Values) _recordedFor;
     private NoiseSource? _noise;
     private int _limit;
     private int _launched;
@@ -24,12 +33,15 @@ internal sealed class FusedSteps : IDisposable
     /// <param name="t3">Launches the kernels.</param>
     /// <param name="config">The variant.</param>
     /// <param name="rows">Rows of the sequence's batch.</param>
+    /// <param name="persistent">True where each step is a single kernel.</param>
     /// <param name="device">The GPU.</param>
-    public FusedSteps(FusedT3 t3, T3Config config, int rows, Device device)
+    public FusedSteps(FusedT3 t3, T3Config config, int rows, bool persistent, Device device)
     {
         _t3 = t3;
         _device = device.index;
         _buffers = new(config, rows, device);
+        _step = t3.CreateStep(_buffers, persistent);
+        Persistent = persistent;
         foreach (ref var done in _done.AsSpan())
         {
             CudaDriver.Check(CudaDriver.EventCreate(out done, CudaDriver.WithoutTiming), nameof(CudaDriver.EventCreate));
@@ -38,6 +50,9 @@ internal sealed class FusedSteps : IDisposable
 
     /// <summary>Rows of the sequence's batch.</summary>
     public int Rows => _buffers.Rows;
+
+    /// <summary>True where each step is a single kernel.</summary>
+    public bool Persistent { get; }
 
     /// <summary>Steps under way beyond the one whose token is waited for; less than <see cref="StepBuffers.Ring"/>.</summary>
     public int Ahead { get; set; } = 3;
@@ -64,18 +79,7 @@ internal sealed class FusedSteps : IDisposable
         using var context = CudaContext.Use(_device);
         (_noise, _limit, _launched, _read) = (settings.Temperature == 0 ? null : noise, settings.MaxSpeechTokens, 0, 0);
         _buffers.Begin(logits, length, settings, startToken);
-        var recorded = (Cache.Keys.Address(), Cache.Values.Address());
-        if (_graph is null || _recordedFor != recorded)
-        {
-            _graph?.Dispose();
-            _graph = CudaGraph.Record(stream =>
-            {
-                _t3.Forward(_buffers, stream);
-                _t3.Sample(_buffers, stream, overlaps: true);
-            });
-            _recordedFor = recorded;
-        }
-
+        _step.Begin();
         _stream.WaitFor(CudaStream.OfTorch);
     }
 
@@ -115,7 +119,7 @@ internal sealed class FusedSteps : IDisposable
         using var context = CudaContext.Use(_device);
         _stream.Synchronize();
         _prefill?.Dispose();
-        _graph?.Dispose();
+        _step.Dispose();
         foreach (var done in _done)
         {
             _ = CudaDriver.EventDestroy(done);
@@ -146,7 +150,7 @@ internal sealed class FusedSteps : IDisposable
         }
         else
         {
-            _graph!.Launch(_stream);
+            _step.Launch(_stream);
         }
 
         CudaDriver.Check(CudaDriver.EventRecord(_done[entry], _stream.Handle), nameof(CudaDriver.EventRecord));
@@ -160,8 +164,6 @@ internal sealed class StepBuffers : IDisposable
     /// <summary>Tokens, and rows of noise, that are kept for the steps under way.</summary>
     public const int Ring = 8;
 
-    private const int Splits = FusedT3.Splits;
-
     private readonly Tensor[] _noiseRows;
 
     public StepBuffers(T3Config config, int rows, Device device)
@@ -170,9 +172,6 @@ internal sealed class StepBuffers : IDisposable
         Rows = rows;
         Cache = new(sizes, rows, device, ScalarType.BFloat16);
         X = Wide(rows, sizes.HiddenSize);
-        Qkv = Wide(rows, 3 * sizes.HiddenSize);
-        Partial = Wide(rows, sizes.Heads, Splits, 2 + sizes.HeadDim);
-        Mlp = Wide(rows, sizes.MlpSize);
         Logits = Wide(rows, config.SpeechVocabulary);
         Spoken = zeros([config.SpeechVocabulary], ScalarType.Byte, device).DetachFromDisposeScope();
         State = zeros([1 + (2 * rows)], ScalarType.Int32, device).DetachFromDisposeScope();
@@ -189,12 +188,6 @@ internal sealed class StepBuffers : IDisposable
     public KvCache Cache { get; }
 
     public Tensor X { get; }
-
-    public Tensor Qkv { get; }
-
-    public Tensor Partial { get; }
-
-    public Tensor Mlp { get; }
 
     public Tensor Logits { get; }
 
@@ -247,7 +240,7 @@ internal sealed class StepBuffers : IDisposable
     public void Dispose()
     {
         Cache.Dispose();
-        foreach (var tensor in _noiseRows.Concat([X, Qkv, Partial, Mlp, Logits, Spoken, State, Settings, Noise, Tokens]))
+        foreach (var tensor in _noiseRows.Concat([X, Logits, Spoken, State, Settings, Noise, Tokens]))
         {
             tensor.Dispose();
         }
@@ -262,44 +255,7 @@ internal sealed class StepBuffers : IDisposable
     }
 }
 
-// The parameters of the kernels, laid out as in t3.cu.
-
-internal struct NormArguments
-{
-    public nint Gain, MeanFactor, Shift;
-    public float Eps;
-}
-
-internal struct ProductArguments
-{
-    public nint Weight;
-    public NormArguments Norm;
-    public nint X, Y;
-    public int Outputs;
-}
-
-internal struct AttentionArguments
-{
-    public nint Qkv, Keys, Values, Positions, Slots, Cosines, Sines, Partial;
-    public int Capacity;
-}
-
-internal struct OutArguments
-{
-    public nint Weight, Bias, Partial, X;
-}
-
-internal struct UpArguments
-{
-    public nint Weight;
-    public NormArguments Norm;
-    public nint X, Y;
-}
-
-internal struct DownArguments
-{
-    public nint Weight, Bias, Y, X;
-}
+// The parameters of the kernel that samples, laid out as in t3_sample.cu.
 
 internal struct SettingsArguments
 {

@@ -33,34 +33,42 @@ internal sealed record BackboneWeights(IReadOnlyList<LayerWeights> Layers, NormW
 /// <param name="HeadBias">[speech vocabulary], or null.</param>
 internal sealed record SpeechWeights(Tensor SpeechEmbeddings, Tensor? SpeechPositions, Tensor Head, Tensor? HeadBias);
 
-/// <summary>T3's steps on a GPU: each a CUDA graph of the kernels of t3.cu, from the last speech token to the next, sampling
-/// included. A twin of <see cref="T3Model.Forward"/> and <see cref="SpeechTokenSampler"/>, which do it where this does not fit.</summary>
+/// <summary>A norm and the bias of the product behind it, as the kernels take them; t3.cuh says how.</summary>
+internal struct NormArguments
+{
+    public nint Gain, MeanFactor, Shift;
+    public float Eps;
+}
+
+/// <summary>A layer's weights with the norms folded, and its other biases in float32 (0: none).</summary>
+internal sealed record StepLayer(LayerWeights Weights, NormArguments AttentionNorm, NormArguments MlpNorm, nint OutBias, nint DownBias);
+
+/// <summary>What the kernels of a step read besides a sequence's own buffers.</summary>
+/// <param name="Layers">First to last.</param>
+/// <param name="Head">[speech vocabulary, hidden].</param>
+/// <param name="HeadNorm">The norm in front of the head.</param>
+/// <param name="Cosines">Of the rotary positions, [positions, headDim / 2] in float32; 0 where there are none.</param>
+/// <param name="Sines">The same.</param>
+internal sealed record StepWeights(IReadOnlyList<StepLayer> Layers, Tensor Head, NormArguments HeadNorm, nint Cosines, nint Sines);
+
+/// <summary>T3's steps on a GPU, from the last speech token to the next, sampling included. A twin of
+/// <see cref="T3Model.Forward"/> and <see cref="SpeechTokenSampler"/>, which do it where this does not fit.</summary>
 internal sealed class FusedT3 : IDisposable
 {
-    // As in the source.
-    private const int WarpSize = 32, AttentionThreads = 256, SampleThreads = 1024;
-    private const int ProductWarps = 4, ProductOutputs = 2, OutWarps = 8, UpPairs = 2, DownWarps = 4, DownOutputs = 2;
-
-    /// <summary>Blocks that share a row's head in attention.</summary>
-    public const int Splits = 4;
-
-    private const string Source = "t3.cu";
+    private const string Sampling = "t3_sample.cu";
+    private const int SampleThreads = 1024;   // as in the source
 
     private static readonly SamplingStep[] PenaltyFirst = [SamplingStep.RepetitionPenalty, SamplingStep.Temperature, SamplingStep.MinP, SamplingStep.TopP];
     private static readonly SamplingStep[] PenaltyLast = [SamplingStep.Temperature, SamplingStep.TopK, SamplingStep.TopP, SamplingStep.RepetitionPenalty];
 
     private readonly T3Config _config;
     private readonly Device _device;
-    private readonly Layer[] _layers;
     private readonly SpeechWeights _speech;
     private readonly Tensor _places;
-    private readonly NormArguments _headNorm;
-    private readonly Tensor? _cosines;
-    private readonly Tensor? _sines;
+    private readonly StepWeights _weights;
     private readonly List<Tensor> _owned = [];
-    private readonly Dictionary<int, CudaModule> _modules = [];
-    private readonly Dictionary<int, Stack<FusedSteps>> _free = [];
-    private readonly bool _overlaps;
+    private readonly Dictionary<int, CudaModule> _sampling = [];
+    private readonly Dictionary<(int Rows, bool Persistent), Stack<FusedSteps>> _free = [];
 
     private FusedT3(T3Config config, BackboneWeights backbone, SpeechWeights speech)
     {
@@ -69,24 +77,35 @@ internal sealed class FusedT3 : IDisposable
         _device = speech.Head.device;
         _speech = speech;
         _places = speech.SpeechPositions ?? backbone.Positions!;
-        _overlaps = CudaModule.Capability(_device.index) >= 90;
-        _layers = [.. backbone.Layers.Select(weights => new Layer(
-            weights, Fold(weights.AttentionNorm, weights.Qkv, weights.QkvBias), Fold(weights.MlpNorm, weights.Up, weights.UpBias),
-            Wide(weights.OutBias), Wide(weights.DownBias)))];
-        _headNorm = Fold(backbone.Norm, speech.Head, speech.HeadBias);
+        var (cosines, sines) = (default(nint), default(nint));
         if (config.Backbone is LlamaConfig llama)
         {
-            var angles = outer(Arithmetic.Range(0, config.MaxLength), RotaryTable.Frequencies(llama));   // [positions, headDim / 2]
-            _cosines = Own(angles.cos().to(_device));
-            _sines = Own(angles.sin().to(_device));
+            var angles = outer(arange(config.MaxLength, ScalarType.Float32), RotaryTable.Frequencies(llama));   // [positions, headDim / 2]
+            cosines = Own(angles.cos().to(_device)).Address();
+            sines = Own(angles.sin().to(_device)).Address();
         }
 
+        _weights = new(
+            [.. backbone.Layers.Select(weights => new StepLayer(
+                weights, Fold(weights.AttentionNorm, weights.Qkv, weights.QkvBias), Fold(weights.MlpNorm, weights.Up, weights.UpBias),
+                Wide(weights.OutBias), Wide(weights.DownBias)))],
+            speech.Head, Fold(backbone.Norm, speech.Head, speech.HeadBias), cosines, sines);
+        WhyNotPersistent = PersistentStep.WhyNot(config, _device);
         foreach (var rows in RowsOf(config))
         {
-            _modules[rows] = CudaModule.Get(Source, _device, SizesOf(config, rows));
-            _free[rows] = new();
+            _sampling[rows] = CudaModule.Get(Sampling, _device, SizesOf(config, rows));
+            (_free[(rows, true)], _free[(rows, false)]) = (new(), new());
         }
+
+        Persistent = WhyNotPersistent is null;
     }
+
+    /// <summary>Why a step is a graph of kernels and not a single one; null where it is a single one.</summary>
+    public string? WhyNotPersistent { get; }
+
+    /// <summary>True where the steps of sequences that begin from now on are a single kernel each.</summary>
+    /// <remarks>Set by tests, which compare both ways.</remarks>
+    public bool Persistent { get; set; }
 
     /// <summary>The fused steps of a model, or why the plain operations have to do.</summary>
     /// <param name="config">The variant.</param>
@@ -94,21 +113,24 @@ internal sealed class FusedT3 : IDisposable
     /// <param name="speech">What is around it.</param>
     public static (FusedT3? Fused, string? WhyNot) TryCreate(T3Config config, BackboneWeights backbone, SpeechWeights speech)
     {
-        var (device, sizes) = (speech.Head.device, config.Backbone);
+        var device = speech.Head.device;
         var whyNot = CudaModule.WhyNot(device) ?? (
             speech.Head.dtype != ScalarType.BFloat16 ? "the weights are not in bfloat16"
-            : sizes.HiddenSize % 256 != 0 || sizes.HeadDim != 64 || sizes.MlpSize % 1024 != 0 ? "the kernels are not made for the model's sizes"
             : !config.Sampling.Order.SequenceEqual(PenaltyFirst) && !config.Sampling.Order.SequenceEqual(PenaltyLast) ? "the kernels do not sample in the model's order"
-            : RowsOf(config).Select(rows => CudaModule.WhyNot(Source, device, SizesOf(config, rows))).FirstOrDefault(reason => reason is not null));
+            : RowsOf(config).Select(rows => CudaModule.WhyNot(Sampling, device, SizesOf(config, rows))).FirstOrDefault(reason => reason is not null)
+                ?? (PersistentStep.WhyNot(config, device) is null ? null : GraphedStep.WhyNot(config, device)));
         return whyNot is null ? (new(config, backbone, speech), null) : (null, whyNot);
     }
 
+    /// <summary>The batches that a sequence can be.</summary>
+    public static IEnumerable<int> RowsOf(T3Config config) => Enumerable.Range(1, config.MaxRows);
+
     /// <summary>Room for one sequence; it comes back when it is disposed.</summary>
     /// <param name="rows">Rows of the sequence's batch.</param>
-    public FusedSteps Rent(int rows) => _free[rows].TryPop(out var free) ? free : new(this, _config, rows, _device);
+    public FusedSteps Rent(int rows) => _free[(rows, Persistent)].TryPop(out var free) ? free : new(this, _config, rows, Persistent, _device);
 
     /// <summary>Takes the room for a sequence back.</summary>
-    internal void Return(FusedSteps steps) => _free[steps.Rows].Push(steps);
+    internal void Return(FusedSteps steps) => _free[(steps.Rows, steps.Persistent)].Push(steps);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -121,79 +143,17 @@ internal sealed class FusedT3 : IDisposable
         _owned.ForEach(tensor => tensor.Dispose());
     }
 
-    /// <summary>Launches the kernels from the last token's embedding to the next token's logits.</summary>
-    internal void Forward(StepBuffers buffers, CudaStream stream)
-    {
-        var (rows, kernels, sizes) = (buffers.Rows, _modules[buffers.Rows], _config.Backbone);
-        var hidden = sizes.HiddenSize;
-        var overlaps = false;   // the first has none in front
-        foreach (var (index, layer) in _layers.Index())
-        {
-            var weights = layer.Weights;
-            Product(weights.Qkv, layer.AttentionNorm, buffers.Qkv, 3 * hidden);
-            Launch("attention", new(((uint)sizes.Heads, (uint)rows, Splits), AttentionThreads), new AttentionArguments
-            {
-                Qkv = buffers.Qkv.Address(),
-                Keys = LayerOf(buffers.Cache.Keys, index),
-                Values = LayerOf(buffers.Cache.Values, index),
-                Positions = buffers.Positions,
-                Slots = buffers.Slots,
-                Cosines = _cosines?.Address() ?? 0,
-                Sines = _sines?.Address() ?? 0,
-                Partial = buffers.Partial.Address(),
-                Capacity = buffers.Cache.Capacity,
-            });
-            Launch("attention_out", new(hidden / OutWarps, OutWarps * WarpSize), new OutArguments
-            {
-                Weight = weights.Out.Address(),
-                Bias = layer.OutBias,
-                Partial = buffers.Partial.Address(),
-                X = buffers.X.Address(),
-            });
-            Launch("mlp_up", new(weights.Up.shape[0] / (2 * UpPairs) / ProductWarps, ProductWarps * WarpSize), new UpArguments
-            {
-                Weight = weights.Up.Address(),
-                Norm = layer.MlpNorm,
-                X = buffers.X.Address(),
-                Y = buffers.Mlp.Address(),
-            });
-            Launch("mlp_down", new(hidden / DownOutputs, DownWarps * WarpSize), new DownArguments
-            {
-                Weight = weights.Down.Address(),
-                Bias = layer.DownBias,
-                Y = buffers.Mlp.Address(),
-                X = buffers.X.Address(),
-            });
-        }
-
-        Product(_speech.Head, _headNorm, buffers.Logits, _config.SpeechVocabulary);
-
-        void Product(Tensor weight, NormArguments norm, Tensor y, int outputs)
-        {
-            const int PerBlock = ProductOutputs * ProductWarps;
-            Launch("product", new((outputs + PerBlock - 1) / PerBlock, ProductWarps * WarpSize), new ProductArguments
-            {
-                Weight = weight.Address(),
-                Norm = norm,
-                X = buffers.X.Address(),
-                Y = y.Address(),
-                Outputs = outputs,
-            });
-        }
-
-        void Launch<T>(string kernel, LaunchShape shape, T arguments)
-            where T : unmanaged
-        {
-            kernels[kernel].Launch(shape, stream, arguments, overlaps);
-            overlaps = _overlaps;
-        }
-    }
+    /// <summary>What makes the steps of a sequence.</summary>
+    /// <param name="buffers">Of the sequence.</param>
+    /// <param name="persistent">True for a single kernel.</param>
+    internal IStep CreateStep(StepBuffers buffers, bool persistent) =>
+        persistent ? new PersistentStep(this, _config, _weights, buffers, _device) : new GraphedStep(this, _config, _weights, buffers, _device);
 
     /// <summary>Launches the choice of a token from the logits, and its embedding for the next step.</summary>
     /// <param name="buffers">Where the sequence stands.</param>
     /// <param name="stream">Where to launch.</param>
-    /// <param name="overlaps">True where a kernel of the same step is in front.</param>
-    internal void Sample(StepBuffers buffers, CudaStream stream, bool overlaps) => _modules[buffers.Rows]["sample"].Launch(
+    /// <param name="overlaps">True where a kernel that says when this one may begin is in front.</param>
+    internal void Sample(StepBuffers buffers, CudaStream stream, bool overlaps) => _sampling[buffers.Rows]["sample"].Launch(
         new(1, SampleThreads),
         stream,
         new SampleArguments
@@ -209,26 +169,20 @@ internal sealed class FusedT3 : IDisposable
             Places = _places.Address(),
             X = buffers.X.Address(),
         },
-        overlaps && _overlaps);
-
-    /// <summary>The batches that a sequence can be.</summary>
-    private static IEnumerable<int> RowsOf(T3Config config) => Enumerable.Range(1, config.MaxRows);
+        overlaps);
 
     private static (string Name, double Value)[] SizesOf(T3Config config, int rows) =>
     [
         ("ROWS", rows),
         ("HIDDEN", config.Backbone.HiddenSize),
-        ("MLP", config.Backbone.MlpSize),
         ("HEADS", config.Backbone.Heads),
         ("VOCABULARY", config.SpeechVocabulary),
-        ("SPLITS", Splits),
-        ("UP_PAIRS", UpPairs),
         ("GPT2", config.Backbone is Gpt2Config ? 1 : 0),
         ("PENALTY_FIRST", config.Sampling.Order[0] == SamplingStep.RepetitionPenalty ? 1 : 0),
         ("START_PENALISED", config.Sampling.StartTokenIsPenalised ? 1 : 0),
     ];
 
-    /// <summary>Brings a norm behind the product that follows it; t3.cu says how.</summary>
+    /// <summary>Brings a norm behind the product that follows it; t3.cuh says how.</summary>
     private NormArguments Fold(NormWeights norm, Tensor weight, Tensor? bias)
     {
         using var scope = NewDisposeScope();
@@ -249,8 +203,6 @@ internal sealed class FusedT3 : IDisposable
         };
     }
 
-    private static nint LayerOf(Tensor cache, int layer) => cache.Address() + (nint)(layer * cache.stride(0) * cache.ElementSize);
-
     private Tensor Own(Tensor tensor)
     {
         _owned.Add(tensor.DetachFromDisposeScope());
@@ -258,6 +210,4 @@ internal sealed class FusedT3 : IDisposable
     }
 
     private nint Wide(Tensor? bias) => bias is null ? 0 : Own(bias.to(ScalarType.Float32)).Address();
-
-    private sealed record Layer(LayerWeights Weights, NormArguments AttentionNorm, NormArguments MlpNorm, nint OutBias, nint DownBias);
 }

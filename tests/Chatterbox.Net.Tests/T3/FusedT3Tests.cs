@@ -8,16 +8,16 @@ public class FusedT3Tests
 {
     private static readonly T3Prompt Voice = new([.. Enumerable.Range(0, 256).Select(i => (i % 5 * 0.2f) - 0.4f)], [3, 14, 15, 9, 26, 5, 35]);
 
-    public static TheoryData<string, int, double> Shapes => new()
+    public static TheoryData<string, int, double, bool> Shapes => [.. new (string, int, double)[]
     {
-        { "llama", 256, 0.5 },
-        { "llama", 512, 0.5 },
-        { "llama", 512, 0 },
-        { "llama", 1024, 0.5 },
-        { "gpt2", 256, 0 },
-        { "gpt2", 768, 0 },
-        { "gpt2", 1024, 0 },
-    };
+        ("llama", 256, 0.5),
+        ("llama", 512, 0.5),
+        ("llama", 512, 0),
+        ("llama", 1024, 0.5),
+        ("gpt2", 256, 0),
+        ("gpt2", 768, 0),
+        ("gpt2", 1024, 0),
+    }.SelectMany(shape => new[] { (shape.Item1, shape.Item2, shape.Item3, true), (shape.Item1, shape.Item2, shape.Item3, false) })];
 
     public static TheoryData<string, SamplingOptions> Samplings => new()
     {
@@ -34,13 +34,14 @@ public class FusedT3Tests
     };
 
     [Theory, MemberData(nameof(Shapes))]
-    public void Every_step_has_the_logits_of_the_plain_operations(string backbone, int hidden, double guidance)
+    public void Every_step_has_the_logits_of_the_plain_operations(string backbone, int hidden, double guidance, bool persistent)
     {
         var device = Gpu.Required();
         using var fused = TinyT3.Rounded(Config(backbone, hidden), ScalarType.BFloat16, device);
         using var plain = TinyT3.Rounded(Config(backbone, hidden), ScalarType.Float32, CPU);
         Assert.Null(fused.Model.WhyNotFused);
         Assert.Null(plain.Model.Fused);
+        Choose(fused, persistent);
 
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
@@ -125,13 +126,48 @@ public class FusedT3Tests
     }
 
     [Theory]
-    [InlineData("llama")]
-    [InlineData("gpt2")]
-    public async Task Sequences_that_share_the_GPU_are_as_alone(string backbone)
+    [InlineData("llama", true)]
+    [InlineData("llama", false)]
+    [InlineData("gpt2", true)]
+    [InlineData("gpt2", false)]
+    public void Every_run_has_the_same_logits(string backbone, bool persistent)
+    {
+        var device = Gpu.Required();
+        using var model = TinyT3.Rounded(Config(backbone, 1024), ScalarType.BFloat16, device);
+        Choose(model, persistent);
+        using var mode = inference_mode();
+        using var scope = NewDisposeScope();
+        using var decoder = new T3Decoder(model.Model);
+        var runs = Enumerable.Range(0, 5).Select(_ => Logits()).ToArray();
+        Assert.All(runs, logits => Assert.True(logits.equal(runs[0]).all().item<bool>()));
+
+        Tensor Logits()
+        {
+            using var noise = new NoiseSource(3);
+            using var sequence = decoder.Start(TinyT3.Text, Voice, new() { MaxSpeechTokens = 100 }, noise);
+            sequence.Steps!.Ahead = 0;
+            while (!sequence.Finished)
+            {
+                decoder.Step(sequence);
+            }
+
+            return sequence.Steps.Logits.cpu();
+        }
+    }
+
+    [Theory]
+    [InlineData("llama", true, true)]
+    [InlineData("llama", true, false)]
+    [InlineData("llama", false, false)]
+    [InlineData("gpt2", true, true)]
+    [InlineData("gpt2", false, false)]
+    public async Task Sequences_that_share_the_GPU_are_as_alone(string backbone, bool firstPersistent, bool secondPersistent)
     {
         var device = Gpu.Required();
         using var first = TinyT3.Rounded(Config(backbone, 256), ScalarType.BFloat16, device);
-        using var second = TinyT3.Rounded(Config(backbone, 512), ScalarType.BFloat16, device);
+        using var second = TinyT3.Rounded(Config(backbone, 1024), ScalarType.BFloat16, device);
+        Choose(first, firstPersistent);
+        Choose(second, secondPersistent);
         var alone = Enumerable.Range(0, 6).Select(seed => (Speak(first, seed), Speak(second, seed))).ToArray();
 
         var both = await Task.WhenAll(
@@ -161,6 +197,12 @@ public class FusedT3Tests
         }
 
         Assert.Equal(before, Tensor.TotalCount);
+    }
+
+    private static void Choose(TinyT3 model, bool persistent)
+    {
+        Assert.SkipWhen(persistent && model.Model.Fused!.WhyNotPersistent is not null, $"not as one kernel: {model.Model.Fused!.WhyNotPersistent}");
+        model.Model.Fused!.Persistent = persistent;
     }
 
     private static void CheckError(string what, double error, double bound)

@@ -26,7 +26,7 @@ internal static partial class CudaDriver
     /// <summary>An event that takes no time stamps.</summary>
     public const uint WithoutTiming = 2;
 
-    private const int ProgrammaticSerialization = 6;
+    private const int Cooperative = 2, ProgrammaticSerialization = 6;   // attributes of a launch
     private const int MaxDynamicSharedBytes = 8;
 
     /// <summary>Fails with the driver's own words where a call did not succeed.</summary>
@@ -58,11 +58,23 @@ internal static partial class CudaDriver
     /// <param name="stream">Where it runs.</param>
     /// <param name="overlaps">True where the kernel may begin before the one in front of it has ended: it waits for it
     /// itself (griddepcontrol). Compute capability 9.0 and later.</param>
+    /// <param name="together">True where the blocks wait for each other: all of them run at once, or none yet.</param>
     /// <param name="arguments">The kernel's one parameter, a structure.</param>
-    public static unsafe void Launch<T>(nint function, LaunchShape shape, nint stream, bool overlaps, in T arguments)
+    public static unsafe void Launch<T>(nint function, LaunchShape shape, nint stream, bool overlaps, bool together, in T arguments)
         where T : unmanaged
     {
-        var attribute = new LaunchAttribute { Id = ProgrammaticSerialization, Value = 1 };
+        var attributes = stackalloc LaunchAttribute[2];
+        var count = 0;
+        if (overlaps)
+        {
+            attributes[count++] = new() { Id = ProgrammaticSerialization, Value = 1 };
+        }
+
+        if (together)
+        {
+            attributes[count++] = new() { Id = Cooperative, Value = 1 };
+        }
+
         var config = new LaunchConfig
         {
             GridX = shape.Grid.X,
@@ -73,8 +85,8 @@ internal static partial class CudaDriver
             BlockZ = 1,
             SharedBytes = (uint)shape.SharedBytes,
             Stream = stream,
-            Attributes = overlaps ? &attribute : null,
-            AttributeCount = overlaps ? 1u : 0,
+            Attributes = attributes,
+            AttributeCount = (uint)count,
         };
         fixed (T* structure = &arguments)
         {
@@ -182,11 +194,17 @@ internal static partial class CudaDriver
 /// <summary>What describes a device, by the driver's numbers.</summary>
 internal enum DeviceAttribute
 {
+    /// <summary>Multiprocessors.</summary>
+    Multiprocessors = 16,
+
     /// <summary>The 9 of compute capability 9.0.</summary>
     CapabilityMajor = 75,
 
     /// <summary>The 0 of compute capability 9.0.</summary>
     CapabilityMinor = 76,
+
+    /// <summary>Most bytes of shared memory that a block can be given.</summary>
+    SharedBytes = 97,
 }
 
 /// <summary>How many blocks of how many threads a kernel runs in.</summary>

@@ -13,8 +13,9 @@ internal sealed class CudaKernel(nint function)
     /// <param name="stream">Where it runs.</param>
     /// <param name="arguments">The structure.</param>
     /// <param name="overlaps">True where the kernel itself waits for the one in front of it.</param>
+    /// <param name="together">True where the blocks wait for each other.</param>
     /// <exception cref="CudaException">The launch failed.</exception>
-    public void Launch<T>(LaunchShape shape, CudaStream stream, in T arguments, bool overlaps = false)
+    public void Launch<T>(LaunchShape shape, CudaStream stream, in T arguments, bool overlaps = false, bool together = false)
         where T : unmanaged
     {
         if (shape.SharedBytes > _sharedBytes)
@@ -23,6 +24,6 @@ internal sealed class CudaKernel(nint function)
             _sharedBytes = shape.SharedBytes;
         }
 
-        CudaDriver.Launch(function, shape, stream.Handle, overlaps, arguments);
+        CudaDriver.Launch(function, shape, stream.Handle, overlaps, together, arguments);
     }
 }

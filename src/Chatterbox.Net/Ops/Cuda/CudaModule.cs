@@ -7,8 +7,13 @@ namespace Chatterbox.Ops.Cuda;
 /// <remarks>Kept for the life of the process: every model of the same sizes on the same GPU uses the same.</remarks>
 internal sealed class CudaModule
 {
-    private const string Header = "common.cuh";
+    private const string Folder = "Chatterbox.Ops.Cuda.Kernels.";
     private const int LeastCapability = 80;
+
+    private static readonly Lazy<(string Name, string Text)[]> Headers = new(() =>
+        [.. typeof(CudaModule).Assembly.GetManifestResourceNames()
+            .Where(name => name.StartsWith(Folder, StringComparison.Ordinal) && name.EndsWith(".cuh", StringComparison.Ordinal))
+            .Select(name => (name[Folder.Length..], Read(name[Folder.Length..])))]);
 
     private static readonly ConcurrentDictionary<(string Source, string Sizes, int Device), Lazy<CudaModule>> Compiled = new();
 
@@ -23,7 +28,7 @@ internal sealed class CudaModule
             $"--gpu-architecture=sm_{capability}{(capability == 90 ? "a" : "")}", "--std=c++17", "--use_fast_math", "--extra-device-vectorization",
             .. sizes,
         ];
-        var image = Nvrtc.Compile(source, Read(source), (Header, Read(Header)), options);
+        var image = Nvrtc.Compile(source, Read(source), Headers.Value, options);
         using var context = CudaContext.Use(device);
         CudaDriver.Check(CudaDriver.ModuleLoadData(out _handle, image), $"Loading the kernels of {source}");
     }
@@ -78,7 +83,7 @@ internal sealed class CudaModule
 
     private static string Read(string file)
     {
-        using var stream = typeof(CudaModule).Assembly.GetManifestResourceStream($"Chatterbox.Ops.Cuda.Kernels.{file}")
+        using var stream = typeof(CudaModule).Assembly.GetManifestResourceStream(Folder + file)
             ?? throw new ArgumentException($"There is no kernel source {file}.", nameof(file));
         using var reader = new StreamReader(stream);
         return reader.ReadToEnd();

@@ -2,47 +2,19 @@
 // else float32. A step is bound by the time to read the weights and by the number of kernels that wait for each other;
 // so each kernel loads its weights before it waits for the kernel in front of it, and norms cost no kernel of their own.
 //
-// Sizes: ROWS, HIDDEN, MLP, HEADS, VOCABULARY, SPLITS, UP_PAIRS; GPT2 (0: Llama), PENALTY_FIRST, START_PENALISED (0 or 1).
+// Sizes: ROWS, HIDDEN, MLP, HEADS, SPLITS, UP_PAIRS; GPT2 (0: Llama).
 
-#include "common.cuh"
+#include "t3.cuh"
 
-typedef unsigned char u8;
-typedef unsigned short bf16;
-
-constexpr int HEAD_DIM = HIDDEN / HEADS;
 constexpr int CHUNK = LANES * VECTOR;                    // bf16 numbers that a warp loads at once
 constexpr int CHUNKS = HIDDEN / CHUNK;
-static_assert(HEAD_DIM == 64 && HIDDEN % CHUNK == 0 && MLP % (4 * CHUNK) == 0, "sizes that the kernels are made for");
-
-#if __CUDA_ARCH__ >= 900
-__device__ inline void wait_for_previous() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
-__device__ inline void let_next_begin() { asm volatile("griddepcontrol.launch_dependents;"); }
-#else
-__device__ inline void wait_for_previous() {}
-__device__ inline void let_next_begin() {}
-#endif
-
-__device__ inline float low(u32 pair) { return __uint_as_float(pair << 16); }
-__device__ inline float high(u32 pair) { return __uint_as_float(pair & 0xffff0000u); }
-__device__ inline float widen(bf16 x) { return __uint_as_float((u32)x << 16); }
-
-__device__ inline bf16 narrow(float x)                   // to the nearest, ties to even
-{
-    u32 bits = __float_as_uint(x);
-    return (bf16)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
+static_assert(HIDDEN % CHUNK == 0 && MLP % (4 * CHUNK) == 0, "sizes that the kernels are made for");
 
 __device__ inline uint4 load_once(const bf16* p)
 {
     uint4 v;
     asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
     return v;
-}
-
-__device__ inline void unpack(uint4 v, float (&x)[VECTOR])
-{
-    x[0] = low(v.x); x[1] = high(v.x); x[2] = low(v.y); x[3] = high(v.y);
-    x[4] = low(v.z); x[5] = high(v.z); x[6] = low(v.w); x[7] = high(v.w);
 }
 
 // ---- matrix times vectors ------------------------------------------------------------------------------------------
@@ -83,16 +55,6 @@ struct Rows
             }
         }
     }
-};
-
-// The norm in front of a product is a factor behind it: with scale g, shift b and reciprocal deviation d of a row,
-// W·norm(x) = d · (W·(g∘x) − mean · W·g) + W·b. Of an RMS norm only the first term is there.
-struct Norm
-{
-    const float* gain;          // g, [HIDDEN]
-    const float* mean_factor;   // W·g for each output; unused by an RMS norm
-    const float* shift;         // W·b plus the product's own bias for each output; unused by an RMS norm
-    float eps;
 };
 
 template <int OUTS>
@@ -211,24 +173,6 @@ __device__ inline void load_rotated(const float* head, const AttentionArguments&
 #pragma unroll
         for (int i = 0; i < VECTOR; i++) x[i] = x[i] * c[i] + (part < HALF ? -other[i] : other[i]) * s[i];
     }
-}
-
-__device__ inline uint4 pack(const float (&x)[VECTOR])
-{
-    uint4 v;
-    v.x = narrow(x[0]) | (u32)narrow(x[1]) << 16; v.y = narrow(x[2]) | (u32)narrow(x[3]) << 16;
-    v.z = narrow(x[4]) | (u32)narrow(x[5]) << 16; v.w = narrow(x[6]) | (u32)narrow(x[7]) << 16;
-    return v;
-}
-
-__device__ inline void merge(float& m, float& l, float (&sum)[VECTOR], float m2, float l2, const float (&sum2)[VECTOR])
-{
-    float top = fmaxf(m, m2);
-    float f = top == -INFINITY ? 0 : exp2f(m - top), f2 = top == -INFINITY ? 0 : exp2f(m2 - top);
-    m = top;
-    l = l * f + l2 * f2;
-#pragma unroll
-    for (int i = 0; i < VECTOR; i++) sum[i] = sum[i] * f + sum2[i] * f2;
 }
 
 extern "C" __global__ void __launch_bounds__(ATTENTION_WARPS * LANES) attention(const __grid_constant__ AttentionArguments a)
@@ -432,15 +376,11 @@ extern "C" __global__ void __launch_bounds__(PRODUCT_WARPS * LANES) mlp_up(const
         {
             if (GPT2)
 #pragma unroll
-                for (int o = 0; o < UP_OUTPUTS; o++)
-                {
-                    float x = results[o][r];
-                    a.y[r * MLP + outputs[o]] = 0.5f * x * (1 + tanhf(0.7978845608f * (x + 0.044715f * x * x * x)));
-                }
+                for (int o = 0; o < UP_OUTPUTS; o++) a.y[r * MLP + outputs[o]] = gelu(results[o][r]);
             else
 #pragma unroll
                 for (int o = 0; o < UP_PAIRS; o++)
-                    a.y[r * MLP + first + o] = results[o][r] / (1 + __expf(-results[o][r])) * results[UP_PAIRS + o][r];
+                    a.y[r * MLP + first + o] = silu(results[o][r]) * results[UP_PAIRS + o][r];
         }
 }
 
@@ -483,235 +423,5 @@ extern "C" __global__ void __launch_bounds__(DOWN_WARPS * LANES) mlp_down(const 
 #pragma unroll
         for (int w = 0; w < DOWN_WARPS; w++) sum += shared[w][o][r];
         a.x[r * HIDDEN + first + o] += sum;
-    }
-}
-
-// ---- the next speech token -----------------------------------------------------------------------------------------
-
-constexpr int SAMPLE_THREADS = 1024, CHOICES = (VOCABULARY + SAMPLE_THREADS - 1) / SAMPLE_THREADS, DIGITS = 256;
-
-struct Settings                 // of one request
-{
-    float guidance, penalty, temperature, min_p, top_p;
-    int top_k, greedy, start_token;
-};
-
-struct State                    // of one request, on the device
-{
-    int drawn;                  // tokens so far
-    int position[ROWS];         // of the last token in the cache
-    int slot[ROWS];
-};
-
-struct SampleArguments
-{
-    const float* logits;        // [ROWS, VOCABULARY], row 1 (if any) without the text
-    const Settings* settings;
-    State* state;
-    u8* spoken;                 // [VOCABULARY]
-    const float* noise;         // [ring, VOCABULARY], exponentially distributed; in the host's memory
-    int* tokens;                // [ring]; in the host's memory
-    int ring;
-    const bf16* embeddings;     // [VOCABULARY, HIDDEN]
-    const bf16* places;         // [positions, HIDDEN]: of speech (Llama), of everything (GPT-2)
-    float* x;                   // [ROWS, HIDDEN], for the next step
-};
-
-__device__ inline u32 sortable(float x)                  // the same order as the numbers have
-{
-    u32 bits = __float_as_uint(x);
-    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-}
-
-template <class T, class Combine>
-__device__ T block_reduce(T x, T* shared, Combine combine)
-{
-#pragma unroll
-    for (int offset = 16; offset > 0; offset >>= 1) x = combine(x, __shfl_xor_sync(~0u, x, offset));
-    __syncthreads();
-    if (threadIdx.x % LANES == 0) shared[threadIdx.x / LANES] = x;
-    __syncthreads();
-    x = shared[threadIdx.x % LANES];
-#pragma unroll
-    for (int offset = 16; offset > 0; offset >>= 1) x = combine(x, __shfl_xor_sync(~0u, x, offset));
-    return x;
-}
-
-// The smallest key such that the keys up to it, in ascending order, together weigh more than the limit: found digit by
-// digit with histograms. Weights are whole numbers, so that their sum does not depend on the order of adding.
-__device__ u32 select(const u32 (&keys)[CHOICES], const u32 (&weights)[CHOICES], u32 limit, u32* histogram, u32* found)
-{
-    u32 prefix = 0;
-    for (int shift = 24; shift >= 0; shift -= 8)
-    {
-        __syncthreads();
-        for (int i = threadIdx.x; i < DIGITS; i += SAMPLE_THREADS) histogram[i] = 0;
-        __syncthreads();
-#pragma unroll
-        for (int i = 0; i < CHOICES; i++)
-            if (weights[i] > 0 && (shift == 24 || keys[i] >> (shift + 8) == prefix >> (shift + 8)))
-                atomicAdd(&histogram[keys[i] >> shift & (DIGITS - 1)], weights[i]);
-        __syncthreads();
-        if (threadIdx.x < LANES)                         // one warp adds up: each lane eight digits
-        {
-            u32 mine = 0;
-#pragma unroll
-            for (int i = 0; i < DIGITS / LANES; i++) mine += histogram[threadIdx.x * (DIGITS / LANES) + i];
-            u32 upTo = mine;
-#pragma unroll
-            for (int offset = 1; offset < LANES; offset <<= 1)
-            {
-                u32 left = __shfl_up_sync(~0u, upTo, offset);
-                if (threadIdx.x >= offset) upTo += left;
-            }
-
-            u32 before = upTo - mine;
-            const u32 over = __ballot_sync(~0u, upTo > limit);
-            if (over != 0 && threadIdx.x == __ffs(over) - 1)
-            {
-                int digit = threadIdx.x * (DIGITS / LANES);
-                while (before + histogram[digit] <= limit) before += histogram[digit++];
-                found[0] = prefix | (u32)digit << shift;
-                found[1] = limit - before;
-            }
-        }
-
-        __syncthreads();
-        prefix = found[0];
-        limit = found[1];
-    }
-
-    return prefix;
-}
-
-extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS) sample(const __grid_constant__ SampleArguments a)
-{
-    __shared__ float shared[LANES];
-    __shared__ u32 histogram[DIGITS], found[2];
-    __shared__ int indices[LANES];
-    let_next_begin();
-    const Settings s = *a.settings;                      // like the noise and the state from before this step
-    const int drawn = a.state->drawn, entry = drawn % a.ring;
-    float scores[CHOICES], noise[CHOICES];
-    bool spoken[CHOICES];
-#pragma unroll
-    for (int i = 0; i < CHOICES; i++)
-    {
-        const int id = i * SAMPLE_THREADS + threadIdx.x;
-        noise[i] = id < VOCABULARY && !s.greedy ? a.noise[(size_t)entry * VOCABULARY + id] : 1;
-        spoken[i] = id < VOCABULARY && a.spoken[id];
-    }
-
-    wait_for_previous();
-#pragma unroll
-    for (int i = 0; i < CHOICES; i++)
-    {
-        const int id = i * SAMPLE_THREADS + threadIdx.x;
-        const bool there = id < VOCABULARY;
-        float x = there ? a.logits[id] : -INFINITY;
-        if (ROWS == 2 && there) x = x + (x - a.logits[VOCABULARY + id]) * s.guidance;
-        scores[i] = x;
-    }
-
-    auto penalise = [&]
-    {
-#pragma unroll
-        for (int i = 0; i < CHOICES; i++)
-            if (spoken[i]) scores[i] = scores[i] < 0 ? scores[i] * s.penalty : scores[i] / s.penalty;
-    };
-    auto larger = [](float x, float y) { return fmaxf(x, y); };
-
-    if (PENALTY_FIRST || s.greedy) penalise();
-    if (!s.greedy)
-    {
-        float top = -INFINITY;
-#pragma unroll
-        for (int i = 0; i < CHOICES; i++)
-        {
-            scores[i] /= s.temperature;
-            top = fmaxf(top, scores[i]);
-        }
-
-        top = block_reduce(top, shared, larger);
-        u32 keys[CHOICES], weights[CHOICES];
-        if (s.min_p > 0)
-#pragma unroll
-            for (int i = 0; i < CHOICES; i++)
-                if (expf(scores[i] - top) < s.min_p) scores[i] = -INFINITY;
-
-        if (s.top_k > 0 && s.top_k < VOCABULARY)         // drops all but the k largest and their equals
-        {
-#pragma unroll
-            for (int i = 0; i < CHOICES; i++)
-            {
-                keys[i] = sortable(scores[i]);
-                weights[i] = i * SAMPLE_THREADS + threadIdx.x < VOCABULARY;
-            }
-
-            const u32 least = select(keys, weights, VOCABULARY - s.top_k, histogram, found);
-#pragma unroll
-            for (int i = 0; i < CHOICES; i++)
-                if (keys[i] < least) scores[i] = -INFINITY;
-        }
-
-        if (s.top_p < 1)                                 // drops the least likely that together stay within 1 − p
-        {
-            float mass = 0;
-#pragma unroll
-            for (int i = 0; i < CHOICES; i++) mass += expf(scores[i] - top);
-            mass = block_reduce(mass, shared, [](float x, float y) { return x + y; });
-#pragma unroll
-            for (int i = 0; i < CHOICES; i++)
-            {
-                keys[i] = sortable(scores[i]);
-                weights[i] = (u32)(expf(scores[i] - top) / mass * 1073741824.0f);
-            }
-
-            const u32 least = select(keys, weights, (u32)((1 - s.top_p) * 1073741824.0f), histogram, found);
-#pragma unroll
-            for (int i = 0; i < CHOICES; i++)
-                if (keys[i] < least) scores[i] = -INFINITY;
-        }
-
-        if (!PENALTY_FIRST) penalise();
-#pragma unroll
-        for (int i = 0; i < CHOICES; i++) scores[i] = expf(scores[i] - top) / noise[i];   // the largest is a fair draw
-    }
-
-    float best = -INFINITY;
-    int token = VOCABULARY;
-#pragma unroll
-    for (int i = 0; i < CHOICES; i++)
-    {
-        const int id = i * SAMPLE_THREADS + threadIdx.x;
-        if (id < VOCABULARY && scores[i] > best)
-        {
-            best = scores[i];
-            token = id;
-        }
-    }
-
-    const float winner = block_reduce(best, shared, larger);
-    token = block_reduce(best == winner ? token : VOCABULARY, indices, [](int x, int y) { return min(x, y); });   // of equals the first
-
-    const int position = a.state->position[0] + 1;
-    const bf16* place = a.places + (size_t)(GPT2 ? position : drawn + 1) * HIDDEN;
-    for (int i = threadIdx.x; i < HIDDEN; i += SAMPLE_THREADS)
-    {
-        const float x = widen(a.embeddings[(size_t)token * HIDDEN + i]) + widen(place[i]);
-#pragma unroll
-        for (int r = 0; r < ROWS; r++) a.x[r * HIDDEN + i] = x;
-    }
-
-    __syncthreads();
-    if (threadIdx.x == 0)
-    {
-        if (!START_PENALISED && drawn == 0) a.spoken[s.start_token] = 0;
-        a.spoken[token] = 1;
-        a.state->drawn = drawn + 1;
-#pragma unroll
-        for (int r = 0; r < ROWS; r++) a.state->position[r] = position;
-        a.tokens[entry] = token;
-        __threadfence_system();
     }
 }
