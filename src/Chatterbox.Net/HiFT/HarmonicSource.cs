@@ -36,7 +36,7 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
         var normal = noise.Normal([rows, Sines, samples], weights.Device);
 
         // The reference also draws a noise branch that nothing reads; what follows in the stream comes after it.
-        noise.Normal([rows, samples, 1]);
+        noise.PassOver(rows * samples);
         return new(phases.MoveToOuterDisposeScope(), normal.MoveToOuterDisposeScope());
     }
 
