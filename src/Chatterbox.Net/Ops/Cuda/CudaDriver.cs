@@ -176,6 +176,9 @@ internal static partial class CudaDriver
 /// <summary>What describes a device, by the driver's numbers.</summary>
 internal enum DeviceAttribute
 {
+    /// <summary>Multiprocessors.</summary>
+    Multiprocessors = 16,
+
     /// <summary>The 9 of compute capability 9.0.</summary>
     CapabilityMajor = 75,
 

@@ -7,9 +7,9 @@ namespace Chatterbox.Ops.Cuda;
 /// <remarks>Kept for the life of the process: every model of the same sizes on the same GPU uses the same.</remarks>
 internal sealed class CudaModule
 {
-    private const string Header = "common.cuh";
     private const int LeastCapability = 80;
 
+    private static readonly string[] Headers = ["common.cuh", "hopper.cuh"];
     private static readonly ConcurrentDictionary<(string Source, string Sizes, int Device), Lazy<CudaModule>> Compiled = new();
 
     private readonly ConcurrentDictionary<string, CudaKernel> _kernels = new();
@@ -23,7 +23,7 @@ internal sealed class CudaModule
             $"--gpu-architecture=sm_{capability}{(capability == 90 ? "a" : "")}", "--std=c++17", "--use_fast_math", "--extra-device-vectorization",
             .. sizes,
         ];
-        var image = Nvrtc.Compile(source, Read(source), (Header, Read(Header)), options);
+        var image = Nvrtc.Compile(source, Read(source), [.. Headers.Select(header => (header, Read(header)))], options);
         using var context = CudaContext.Use(device);
         CudaDriver.Check(CudaDriver.ModuleLoadData(out _handle, image), $"Loading the kernels of {source}");
     }

@@ -13,23 +13,24 @@ internal static unsafe class Nvrtc
     /// <summary>Compiles a program.</summary>
     /// <param name="name">Its name, for messages.</param>
     /// <param name="source">CUDA C++.</param>
-    /// <param name="header">Name and text of the one header that it may include.</param>
+    /// <param name="headers">Names and texts of the headers that it may include.</param>
     /// <param name="options">The compiler's options.</param>
     /// <returns>Machine code.</returns>
     /// <exception cref="CudaException">The compiler is not there, or does not accept the program.</exception>
-    public static byte[] Compile(string name, string source, (string Name, string Text) header, IEnumerable<string> options)
+    public static byte[] Compile(string name, string source, IReadOnlyList<(string Name, string Text)> headers, IEnumerable<string> options)
     {
         var nvrtc = Loaded.Value;
-        string[] texts = [source, name, header.Text, header.Name, .. options];
+        string[] texts = [source, name, .. headers.Select(header => header.Text), .. headers.Select(header => header.Name), .. options];
         var strings = texts.Select(Marshal.StringToCoTaskMemUTF8).ToArray();
+        var (names, rest) = (2 + headers.Count, 2 + (2 * headers.Count));   // where the headers' names begin, and the options
         nint program = 0;
         try
         {
             int result;
             fixed (nint* text = strings)
             {
-                Check(nvrtc.CreateProgram(&program, text[0], text[1], 1, text + 2, text + 3), "nvrtcCreateProgram");
-                result = nvrtc.CompileProgram(program, strings.Length - 4, text + 4);
+                Check(nvrtc.CreateProgram(&program, text[0], text[1], headers.Count, text + 2, text + names), "nvrtcCreateProgram");
+                result = nvrtc.CompileProgram(program, strings.Length - rest, text + rest);
             }
 
             if (result != 0)
