@@ -9,7 +9,7 @@ internal sealed class CudaModule
 {
     private const int LeastCapability = 80;
 
-    private static readonly string[] Headers = ["common.cuh", "hopper.cuh"];
+    private static readonly string[] Headers = ["common.cuh", "tiles.cuh", "hopper.cuh"];
     private static readonly ConcurrentDictionary<(string Source, string Sizes, int Device), Lazy<CudaModule>> Compiled = new();
 
     private readonly ConcurrentDictionary<string, CudaKernel> _kernels = new();

@@ -1,6 +1,7 @@
 // Attention of the estimator on compute capability 9.0, over all live frames.
 
 #include "common.cuh"
+#include "tiles.cuh"
 #include "hopper.cuh"
 
 constexpr int HEADS = 8, KEYS = 64;
@@ -10,13 +11,6 @@ constexpr int HEADS = 8, KEYS = 64;
 #ifndef AHEAD
 #define AHEAD 1
 #endif
-
-__device__ inline u32 narrow(float low, float high)
-{
-    u32 pair;
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-    return pair;
-}
 
 struct AttentionArguments
 {

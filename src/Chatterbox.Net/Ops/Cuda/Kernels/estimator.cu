@@ -5,6 +5,7 @@
 // Weights, and what attention reads and writes, lie in tiles of 64 numbers of 64 or more rows (see piece).
 
 #include "common.cuh"
+#include "tiles.cuh"
 #include "hopper.cuh"
 
 constexpr int CHANNELS = 256, HEADS = 8, HIDDEN = 1024, QKV = 3 * HEADS * 64, FRAMES = 64, TAPS = 3;
@@ -12,13 +13,6 @@ constexpr int HIDDEN_EACH = HIDDEN / CLUSTER, HEADS_EACH = HEADS / CLUSTER, QKV_
 constexpr int WORKERS = 2 * GROUP, WARPS = WORKERS / LANES;           // and a warp that loads
 constexpr int MINE = FRAMES_EACH / WARPS;                             // frames of a warp, between products
 constexpr int SLOTS = 4, SLOT = CHANNELS * 128;                       // weights under way
-
-__device__ inline u32 narrow(float low, float high)
-{
-    u32 pair;
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-    return pair;
-}
 
 __device__ inline void store_shared(u32 to, u32 x) { asm volatile("st.shared.b32 [%0], %1;" :: "r"(to), "r"(x) : "memory"); }
 
@@ -243,17 +237,6 @@ struct Worker
     }
 };
 
-__device__ inline void store(float* p, const float (&x)[VECTOR])
-{
-    *(float4*)p = make_float4(x[0], x[1], x[2], x[3]);
-    *(float4*)(p + 4) = make_float4(x[4], x[5], x[6], x[7]);
-}
-
-__device__ inline void store(half* p, const float (&x)[VECTOR])
-{
-    *(uint4*)p = make_uint4(narrow(x[0], x[1]), narrow(x[2], x[3]), narrow(x[4], x[5]), narrow(x[6], x[7]));
-}
-
 #define CLUSTERS __launch_bounds__(WORKERS + LANES, 1) __attribute__((cluster_dims(CLUSTER, 1, 1)))
 
 // ---- a transformer block behind its attention, up to the next attention --------------------------------------------
@@ -360,12 +343,6 @@ struct ConvolutionArguments
 };
 
 constexpr int SEEN_TILE = 72 * 128;                      // bytes of a tile that begins two frames early, rounded up
-
-__device__ inline void load_matrices(u32 (&x)[4], u32 address)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-        : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3]) : "r"(address) : "memory");
-}
 
 // 64 channels of some frames; zeros for those before the first of a row.
 __device__ inline void load_tile(u32 tile, const half* from, int ld, int first, int count)

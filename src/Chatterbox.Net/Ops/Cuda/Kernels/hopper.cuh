@@ -2,17 +2,9 @@
 // products of a warpgroup (four warps), and clusters of blocks that see each other's shared memory.
 #pragma once
 
-typedef unsigned short half;
 typedef unsigned long long u64;
 
 constexpr int GROUP = 128;                               // threads of a warpgroup
-constexpr int TILE = 64 * 128;                           // bytes of 64 rows of 64 numbers in fp16
-
-__device__ inline u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
-
-// A tile has rows of 128 bytes; the 16-byte pieces of a row change places by the row's number, so that eight rows' same
-// pieces lie in different banks. The products take it so.
-__device__ inline u32 piece(u32 tile, int row, int column) { return tile + row * 128 + ((column ^ (row & 7)) << 4); }
 
 // ---- barriers in shared memory, and copies that report to them -----------------------------------------------------
 
@@ -105,11 +97,16 @@ OF_TILES(96, 48, N48, "%48", "%49", "%50", R16(0), R16(16), R16(32))
 OF_TILES(128, 64, N64, "%64", "%65", "%66", R16(0), R16(16), R16(32), R16(48))
 
 // The left matrix is in the threads: d += left · right.
-__device__ inline void multiply(float (&d)[64], const u32 (&left)[4], u64 right)
-{
-    asm volatile(PRODUCT(128) N64 "}, {%64,%65,%66,%67}, %68, 1, 1, 1, 0;"
-        : R16(0), R16(16), R16(32), R16(48) : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right));
-}
+#define OF_THREADS(n, numbers, list, a, b, c, e, f, ...)                                                                  \
+    __device__ inline void multiply(float (&d)[numbers], const u32 (&left)[4], u64 right)                                \
+    {                                                                                                                    \
+        asm volatile(PRODUCT(n) list "}, {" a "," b "," c "," e "}, " f ", 1, 1, 1, 0;"                                  \
+            : __VA_ARGS__ : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right));                         \
+    }
+
+OF_THREADS(32, 16, N16, "%16", "%17", "%18", "%19", "%20", R16(0))
+OF_THREADS(64, 32, N32, "%32", "%33", "%34", "%35", "%36", R16(0), R16(16))
+OF_THREADS(128, 64, N64, "%64", "%65", "%66", "%67", "%68", R16(0), R16(16), R16(32), R16(48))
 
 // The same, but a tile's rows are the rows of the right matrix.
 __device__ inline void multiply_rows(float (&d)[32], const u32 (&left)[4], u32 right)
