@@ -49,12 +49,14 @@ internal sealed class EstimatorKernels
 
     private const string Estimator = "estimator.cu", Attention = "attention.cu";
     private const int Needed = 90;                                               // compute capability
+    private const int Blocks = 2;                                                // of a cluster
     private const int Threads = 288, Frames = 64, Channels = 256, TileBytes = 64 * 128, BarrierBytes = 128, Alignment = 1024;   // as in the sources
     private const int Slots = 4, KeySlots = 4, HandedBytes = 36 * 128 * sizeof(float);
     private const int Shared = (4 * TileBytes) + (Frames * Channels * sizeof(float)) + (Slots * 4 * TileBytes) + BarrierBytes + Alignment;
 
-    private readonly CudaModule _four;        // blocks a cluster
-    private readonly CudaModule _eight;
+    private static readonly (string Name, double Value)[] Cluster = [("CLUSTER", Blocks)];
+
+    private readonly CudaModule _estimator;
     private readonly CudaModule _attention;
     private readonly int _multiprocessors;
 
@@ -62,8 +64,7 @@ internal sealed class EstimatorKernels
     /// <exception cref="CudaException">The kernels do not compile.</exception>
     public EstimatorKernels(Device device)
     {
-        (_four, _eight) = (CudaModule.Get(Estimator, device, Cluster(4)), CudaModule.Get(Estimator, device, Cluster(8)));
-        _attention = CudaModule.Get(Attention, device);
+        (_estimator, _attention) = (CudaModule.Get(Estimator, device, Cluster), CudaModule.Get(Attention, device));
         _multiprocessors = CudaDriver.Attribute(DeviceAttribute.Multiprocessors, device.index);
     }
 
@@ -71,7 +72,7 @@ internal sealed class EstimatorKernels
     public static string? WhyNot(Device device) =>
         CudaModule.WhyNot(device) is { } reason ? reason
         : CudaModule.Capability(device.index) != Needed ? "the GPU's compute capability is not 9.0"
-        : CudaModule.WhyNot(Estimator, device, Cluster(4)) ?? CudaModule.WhyNot(Estimator, device, Cluster(8)) ?? CudaModule.WhyNot(Attention, device);
+        : CudaModule.WhyNot(Estimator, device, Cluster) ?? CudaModule.WhyNot(Attention, device);
 
     /// <summary>A convolution over three frames, and what follows it.</summary>
     /// <param name="stream">Where it runs.</param>
@@ -97,15 +98,9 @@ internal sealed class EstimatorKernels
         _attention[tiles == 2 ? "attend_two" : "attend_one"].Launch(new(grid, Threads, shared), stream, arguments);
     }
 
-    private static IEnumerable<(string Name, double Value)> Cluster(int blocks) => [("CLUSTER", blocks)];
-
     private void Launch<T>(CudaStream stream, string kernel, int frames, T arguments)
-        where T : unmanaged
-    {
-        var clusters = frames / Frames;
-        var blocks = 8 * clusters <= _multiprocessors ? 8 : 4;                   // larger clusters where they fit in at once
-        (blocks == 8 ? _eight : _four)[kernel].Launch(new((long)clusters * blocks, Threads, Shared), stream, arguments);
-    }
+        where T : unmanaged =>
+        _estimator[kernel].Launch(new((long)frames / Frames * Blocks, Threads, Shared), stream, arguments);
 }
 
 // The parameters of the kernels, laid out as in the sources.

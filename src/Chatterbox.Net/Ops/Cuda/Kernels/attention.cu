@@ -4,13 +4,7 @@
 #include "tiles.cuh"
 #include "hopper.cuh"
 
-constexpr int HEADS = 8, KEYS = 64;
-#ifndef KEY_SLOTS
-#define KEY_SLOTS 4
-#endif
-#ifndef AHEAD
-#define AHEAD 1
-#endif
+constexpr int HEADS = 8, KEYS = 64, KEY_SLOTS = 4;
 
 struct AttentionArguments
 {
@@ -74,85 +68,59 @@ struct Attention
     {
         const int lane = threadIdx.x % LANES, group = threadIdx.x / GROUP, live = *a.live, first = SHARES == 2 ? group : 0;
         const u32 query = queries + (QUERY_TILES == 2 ? group * TILE : 0);
-        float sums[32] = {}, top[2] = {-INFINITY, -INFINITY}, total[2] = {}, even[32], odd[32];
-
-        auto score = [&](float (&scores)[32], int j)
+        float sums[32] = {}, top[2] = {-INFINITY, -INFINITY}, total[2] = {};
+        wait(given, 0);
+        for (int j = first; j < steps; j += SHARES)
         {
-            const u32 keys = slots + j % KEY_SLOTS * 2 * TILE;
+            const u32 keys = slots + j % KEY_SLOTS * 2 * TILE, values = keys + TILE;
+            float scores[32];
             wait(loaded + j % KEY_SLOTS * 8, j / KEY_SLOTS);
             begin_products(scores);
 #pragma unroll
             for (int k = 0; k < 4; k++) multiply(scores, matrix(query + k * 32), matrix(keys + k * 32), k);
             end_of_products();
-        };
-
-        // The next keys' scores are on their way while these become weights of values.
-        auto step = [&](float (&scores)[32], float (&next)[32], int j)
-        {
-            const bool more = j + SHARES < steps;
-            if (more && AHEAD) score(next, j + SHARES);
+            wait_for_products<0>();
+            settle(scores);
+            settle(sums);
+            if (j != first && lane == 0) arrive(used + (j - SHARES) % KEY_SLOTS * 8);
             if (j * KEYS + KEYS > live)
 #pragma unroll
                 for (int i = 0; i < 32; i++)
                     if (j * KEYS + i / 4 * 8 + lane % 4 * 2 + i % 2 >= live) scores[i] = -INFINITY;
 
-            float factor[2];
 #pragma unroll
             for (int r = 0; r < 2; r++)                  // the rows lane / 4 and lane / 4 + 8 of the warp's queries
             {
-                float larger = top[r];
+                float larger[2] = {top[r], scores[2 * r]}, more[2] = {};
 #pragma unroll
-                for (int i = 2 * r; i < 32; i += 4) larger = fmaxf(larger, fmaxf(scores[i], scores[i + 1]));
-                larger = fmaxf(larger, __shfl_xor_sync(~0u, larger, 1));
-                larger = fmaxf(larger, __shfl_xor_sync(~0u, larger, 2));
-                factor[r] = exp2f((top[r] - larger) * SCALE);
-                top[r] = larger;
-                total[r] *= factor[r];
-                const float less = larger * SCALE;
+                for (int i = 2 * r; i < 32; i += 4)
 #pragma unroll
-                for (int i = 0; i < 32; i++)
-                    if (i / 2 % 2 == r)
+                    for (int k = 0; k < 2; k++) larger[k] = fmaxf(larger[k], scores[i + k]);
+                larger[0] = fmaxf(larger[0], larger[1]);
+                larger[0] = fmaxf(larger[0], __shfl_xor_sync(~0u, larger[0], 1));
+                larger[0] = fmaxf(larger[0], __shfl_xor_sync(~0u, larger[0], 2));
+                const float factor = exp2f((top[r] - larger[0]) * SCALE), less = larger[0] * SCALE;
+                top[r] = larger[0];
+#pragma unroll
+                for (int i = 2 * r; i < 32; i += 4)
+#pragma unroll
+                    for (int k = 0; k < 2; k++)
                     {
-                        scores[i] = exp2f(scores[i] * SCALE - less);
-                        total[r] += scores[i];
+                        scores[i + k] = exp2f(scores[i + k] * SCALE - less);
+                        more[k] += scores[i + k];
+                        sums[i + k] *= factor;
                     }
+
+                total[r] = total[r] * factor + more[0] + more[1];
             }
 
-            if (more && AHEAD) wait_for_products<1>();
-            else wait_for_products<0>();
-            settle(sums);
-            if (j != first && lane == 0) arrive(used + (j - SHARES) % KEY_SLOTS * 8);
-#pragma unroll
-            for (int i = 0; i < 32; i++) sums[i] *= factor[i / 2 % 2];
             u32 left[4][4];
 #pragma unroll
             for (int i = 0; i < 16; i++) left[i / 4][i % 4] = narrow(scores[2 * i], scores[2 * i + 1]);
             begin_products(sums);
 #pragma unroll
-            for (int k = 0; k < 4; k++) multiply_rows(sums, left[k], slots + j % KEY_SLOTS * 2 * TILE + TILE + k * 16 * 128);
+            for (int k = 0; k < 4; k++) multiply_rows(sums, left[k], values + k * 16 * 128);
             end_of_products();
-            if (more)
-            {
-                if (!AHEAD) score(next, j + SHARES);
-                if (AHEAD) wait_for_products<1>();
-                else wait_for_products<0>();
-                settle(next);
-            }
-        };
-
-        wait(given, 0);
-        if (first < steps)
-        {
-            score(even, first);
-            wait_for_products<0>();
-            settle(even);
-            for (int j = first;; j += 2 * SHARES)
-            {
-                step(even, odd, j);
-                if (j + SHARES >= steps) break;
-                step(odd, even, j + SHARES);
-                if (j + 2 * SHARES >= steps) break;
-            }
         }
 
         wait_for_products<0>();
@@ -216,7 +184,7 @@ struct Attention
 };
 
 #define ATTENTION(name, query_tiles)                                                                                      \
-    extern "C" __global__ void __launch_bounds__(2 * GROUP + LANES) name(const __grid_constant__ AttentionArguments a)    \
+    extern "C" __global__ void __launch_bounds__(2 * GROUP + LANES, 2) name(const __grid_constant__ AttentionArguments a)    \
     {                                                                                                                    \
         Attention<query_tiles> attention(a);                                                                             \
         const int first = blockIdx.x * query_tiles;                                                                      \

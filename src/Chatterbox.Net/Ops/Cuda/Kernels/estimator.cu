@@ -13,8 +13,15 @@ constexpr int HIDDEN_EACH = HIDDEN / CLUSTER, HEADS_EACH = HEADS / CLUSTER, QKV_
 constexpr int WORKERS = 2 * GROUP, WARPS = WORKERS / LANES;           // and a warp that loads
 constexpr int MINE = FRAMES_EACH / WARPS;                             // frames of a warp, between products
 constexpr int SLOTS = 4, SLOT = CHANNELS * 128;                       // weights under way
+constexpr int HIDDEN_PART = HIDDEN_EACH < 256 ? HIDDEN_EACH : 256, QKV_PART = 192;   // outputs of a block that it makes at once
 
 __device__ inline void store_shared(u32 to, u32 x) { asm volatile("st.shared.b32 [%0], %1;" :: "r"(to), "r"(x) : "memory"); }
+
+__device__ inline void load_shared(u32 from, float (&x)[VECTOR])
+{
+    asm volatile("ld.shared.v4.f32 {%0,%1,%2,%3}, [%4];" : "=f"(x[0]), "=f"(x[1]), "=f"(x[2]), "=f"(x[3]) : "r"(from) : "memory");
+    asm volatile("ld.shared.v4.f32 {%0,%1,%2,%3}, [%4];" : "=f"(x[4]), "=f"(x[5]), "=f"(x[6]), "=f"(x[7]) : "r"(from + 16) : "memory");
+}
 
 __device__ inline void store_shared(u32 to, float x, float y) { asm volatile("st.shared.v2.f32 [%0], {%1,%2};" :: "r"(to), "f"(x), "f"(y) : "memory"); }
 
@@ -66,9 +73,8 @@ struct Loader
 
     __device__ void load_qkv(const half* weight, int rank)
     {
-        constexpr int PART = 192;
         if (weight)
-            for (int part = 0; part < QKV_EACH / PART; part++) load(weight, QKV, rank * QKV_EACH + part * PART, PART, 0, CHANNELS / 64);
+            for (int done = 0; done < QKV_EACH; done += QKV_PART) load(weight, QKV, rank * QKV_EACH + done, QKV_PART, 0, CHANNELS / 64);
     }
 };
 
@@ -142,31 +148,29 @@ struct Worker
         }
     }
 
-    // Adds what the cluster's blocks have put there for the warp's own frames: the lane's eight channels, block after block.
-    __device__ void add(float (&x)[MINE][VECTOR], const float* bias)
+    // Adds what the cluster's blocks have put there for the warp's own frames: the lane's eight channels, this block's first.
+    __device__ void add(float (&x)[MINE][VECTOR], const float (&bias)[VECTOR])
     {
-        float more[VECTOR], parts[MINE][CLUSTER][VECTOR];
-        ::load(bias + lane * VECTOR, more);
 #pragma unroll
         for (int i = 0; i < MINE; i++)
+        {
+            const u32 from = place.sums + (mine + i) * 1024 + ((lane ^ ((mine + i) & 7)) << 5);
+            float parts[CLUSTER][VECTOR];
+            load_shared(from, parts[0]);
 #pragma unroll
-            for (int c = 0; c < CLUSTER; c++) load_remote(remote(place.sums + (mine + i) * 1024 + ((lane ^ ((mine + i) & 7)) << 5), c), parts[i][c]);
-#pragma unroll
-        for (int i = 0; i < MINE; i++)
+            for (int c = 1; c < CLUSTER; c++) load_remote(remote(from, (rank + c) % CLUSTER), parts[c]);
 #pragma unroll
             for (int k = 0; k < VECTOR; k++)
             {
-                x[i][k] += more[k];
+                x[i][k] += bias[k];
 #pragma unroll
-                for (int c = 0; c < CLUSTER; c++) x[i][k] += parts[i][c][k];
+                for (int c = 0; c < CLUSTER; c++) x[i][k] += parts[c][k];
             }
+        }
     }
 
-    __device__ void norm(float (&y)[MINE][VECTOR], const float (&x)[MINE][VECTOR], const float* gain, const float* shift)
+    __device__ void norm(float (&y)[MINE][VECTOR], const float (&x)[MINE][VECTOR], const float (&gain)[VECTOR], const float (&shift)[VECTOR])
     {
-        float g[VECTOR], s[VECTOR];
-        ::load(gain + lane * VECTOR, g);
-        ::load(shift + lane * VECTOR, s);
 #pragma unroll
         for (int i = 0; i < MINE; i++)
         {
@@ -178,7 +182,7 @@ struct Worker
             for (int k = 0; k < VECTOR; k++) squares += (x[i][k] - mean) * (x[i][k] - mean);
             const float factor = rsqrtf(warp_sum(squares) / CHANNELS + 1e-5f);
 #pragma unroll
-            for (int k = 0; k < VECTOR; k++) y[i][k] = (x[i][k] - mean) * factor * g[k] + s[k];
+            for (int k = 0; k < VECTOR; k++) y[i][k] = (x[i][k] - mean) * factor * gain[k] + shift[k];
         }
     }
 
@@ -190,9 +194,10 @@ struct Worker
         {
             const u32 to = piece(place.operands + lane / 8 * TILE, mine + i, lane % 8);
             const u32 v[4] = {narrow(x[i][0], x[i][1]), narrow(x[i][2], x[i][3]), narrow(x[i][4], x[i][5]), narrow(x[i][6], x[i][7])};
+            asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" :: "r"(to), "r"(v[0]), "r"(v[1]), "r"(v[2]), "r"(v[3]) : "memory");
 #pragma unroll
-            for (int c = 0; c < CLUSTER; c++)
-                asm volatile("st.shared::cluster.v4.b32 [%0], {%1,%2,%3,%4};" :: "r"(remote(to, c)), "r"(v[0]), "r"(v[1]), "r"(v[2]), "r"(v[3]) : "memory");
+            for (int c = 1; c < CLUSTER; c++)
+                asm volatile("st.shared::cluster.v4.b32 [%0], {%1,%2,%3,%4};" :: "r"(remote(to, (rank + c) % CLUSTER)), "r"(v[0]), "r"(v[1]), "r"(v[2]), "r"(v[3]) : "memory");
         }
 
         meet();
@@ -217,24 +222,32 @@ struct Worker
     }
 
     // Queries, keys and values of the next attention.
-    __device__ void make_qkv(const float (&x)[MINE][VECTOR], const float* gain, const float* shift, half* qkv, int tile)
+    __device__ void make_qkv(const float (&x)[MINE][VECTOR], const float (&gain)[VECTOR], const float (&shift)[VECTOR], half* qkv, int tile)
     {
-        constexpr int PART = 192;
         float normed[MINE][VECTOR];
         norm(normed, x, gain, shift);
         spread(normed);
-#pragma unroll
-        for (int part = 0; part < QKV_EACH / PART; part++)
+#pragma unroll 1
+        for (int done = 0; done < QKV_EACH; done += QKV_PART)
         {
-            float sums[PART / 4];
+            float sums[QKV_PART / 4];
             run(sums, place.operands, CHANNELS / 64);
-            const u32 tiles = place.sums + part * PART * 128;
+            const u32 tiles = place.sums + done / QKV_PART % 2 * QKV_PART * 128;
+            if (done >= 2 * QKV_PART)
+            {
+                if (threadIdx.x == 0) wait_read<1>();
+                in_step();
+            }
+
             narrow_tiles(tiles, sums);
-            if (threadIdx.x == 0) write_back(qkv + ((long long)tile * QKV + rank * QKV_EACH + part * PART) * FRAMES, tiles, PART * 128);
+            if (threadIdx.x == 0) write_back(qkv + ((long long)tile * QKV + rank * QKV_EACH + done) * FRAMES, tiles, QKV_PART * 128);
         }
 
         if (threadIdx.x == 0) wait_written();
     }
+
+    // The lane's eight of a number a channel.
+    __device__ void of_lane(const float* from, float (&x)[VECTOR]) { ::load(from + lane * VECTOR, x); }
 };
 
 #define CLUSTERS __launch_bounds__(WORKERS + LANES, 1) __attribute__((cluster_dims(CLUSTER, 1, 1)))
@@ -271,7 +284,7 @@ extern "C" __global__ void CLUSTERS transform(const __grid_constant__ Transforme
         copy(place.operands, a.attended + ((long long)tile * HEADS + rank * HEADS_EACH) * (TILE / 2), HEADS_EACH * TILE, place.given);
         Loader loader = {place, 0};
         loader.load(a.out, CHANNELS, 0, CHANNELS, rank * HEADS_EACH, HEADS_EACH);
-        loader.load(a.up, HIDDEN, rank * HIDDEN_EACH, HIDDEN_EACH, 0, CHANNELS / 64);
+        for (int done = 0; done < HIDDEN_EACH; done += HIDDEN_PART) loader.load(a.up, HIDDEN, rank * HIDDEN_EACH + done, HIDDEN_PART, 0, CHANNELS / 64);
         loader.load(a.down, CHANNELS, 0, CHANNELS, rank * (HIDDEN_EACH / 64), HIDDEN_EACH / 64);
         loader.load_qkv(a.qkv_weight, rank);
         return;
@@ -279,35 +292,49 @@ extern "C" __global__ void CLUSTERS transform(const __grid_constant__ Transforme
 
     Worker worker(place);
     const long long frame = (long long)tile * FRAMES + worker.mine;
-    float x[MINE][VECTOR], normed[MINE][VECTOR], sums[64];
+    float x[MINE][VECTOR], normed[MINE][VECTOR], sums[64], bias[VECTOR], gain[VECTOR], shift[VECTOR];
 #pragma unroll
-    for (int i = 0; i < MINE; i++) load(a.x + (frame + i) * CHANNELS + worker.lane * VECTOR, x[i]);
+    for (int i = 0; i < MINE; i++) worker.of_lane(a.x + (frame + i) * CHANNELS, x[i]);
     wait_for_all();
     wait(place.given, 0);
     worker.run(sums, place.operands, HEADS_EACH);
     worker.put(sums);
+    worker.of_lane(a.out_bias, bias);
+    worker.of_lane(a.gain, gain);
+    worker.of_lane(a.shift, shift);
     worker.meet();
-    worker.add(x, a.out_bias);
-    worker.norm(normed, x, a.gain, a.shift);
+    worker.add(x, bias);
+    worker.norm(normed, x, gain, shift);
     worker.spread(normed);
-
+#pragma unroll 1
+    for (int done = 0; done < HIDDEN_EACH; done += HIDDEN_PART)
     {
-        constexpr int N = HIDDEN_EACH / 2;
+        constexpr int N = HIDDEN_PART / 2;
         float hidden[N / 2];
-        float2 bias[N / 8];
-#pragma unroll
-        for (int n = 0; n < N / 8; n++) bias[n] = *(const float2*)(a.up_bias + rank * HIDDEN_EACH + worker.group * N + n * 8 + worker.lane % 4 * 2);
         worker.run(hidden, place.operands, CHANNELS / 64);
 #pragma unroll
-        for (int n = 0; n < N / 2; n++) hidden[n] = gelu(hidden[n] + (n % 2 == 0 ? bias[n / 4].x : bias[n / 4].y));
-        worker.narrow_tiles(place.sums, hidden);
+        for (int n = 0; n < N / 8; n++)
+        {
+            const float2 bias = *(const float2*)(a.up_bias + rank * HIDDEN_EACH + done + worker.group * N + n * 8 + worker.lane % 4 * 2);
+#pragma unroll
+            for (int i = 0; i < 4; i++) hidden[n * 4 + i] = gelu(hidden[n * 4 + i] + (i % 2 == 0 ? bias.x : bias.y));
+        }
+
+        worker.narrow_tiles(place.sums + done * 128, hidden);
     }
 
     worker.run(sums, place.sums, HIDDEN_EACH / 64);
     worker.in_step();                                    // all have read what the sums are written over
     worker.put(sums);
+    worker.of_lane(a.down_bias, bias);
+    if (a.qkv_weight)
+    {
+        worker.of_lane(a.next_gain, gain);
+        worker.of_lane(a.next_shift, shift);
+    }
+
     worker.meet();
-    worker.add(x, a.down_bias);
+    worker.add(x, bias);
 #pragma unroll
     for (int i = 0; i < MINE; i++)
     {
@@ -315,7 +342,7 @@ extern "C" __global__ void CLUSTERS transform(const __grid_constant__ Transforme
         if (a.y) store(a.y + (frame + i) * a.ld_y + worker.lane * VECTOR, x[i]);
     }
 
-    if (a.qkv_weight) worker.make_qkv(x, a.next_gain, a.next_shift, a.qkv, tile);
+    if (a.qkv_weight) worker.make_qkv(x, gain, shift, a.qkv, tile);
     else worker.meet();                                  // all have read what is here
 }
 
@@ -330,7 +357,7 @@ struct ConvolutionArguments
     const float *gain, *shift;  // null: without norm and Mish
     const float* times;         // [steps, ld_times], added for the step that it is; or null
     const int* step;
-    const half* around;         // [frames of all rows, ld_around]; or null
+    const half* around;         // [frames of all rows, ld_around]; or null. With it, x has CHANNELS at most
     const half* around_weight;  // [chunks] tiles
     const float* around_bias;
     half* y;                    // [frames of all rows, CHANNELS]; or null
@@ -385,7 +412,7 @@ extern "C" __global__ void CLUSTERS convolve(const __grid_constant__ Convolution
     worker.in_step();
     wait_for_all();
 
-    float sums[64] = {}, y[MINE][VECTOR] = {}, added[MINE][VECTOR] = {};
+    float sums[64] = {}, y[MINE][VECTOR] = {}, added[MINE][VECTOR] = {}, bias[VECTOR], gain[VECTOR], shift[VECTOR];
     if (a.times)
 #pragma unroll
         for (int i = 0; i < MINE; i++) load(a.times + (long long)*a.step * a.ld_times + worker.lane * VECTOR, added[i]);
@@ -394,8 +421,9 @@ extern "C" __global__ void CLUSTERS convolve(const __grid_constant__ Convolution
         worker.run(sums, place.sums, end_around - first_around);
         worker.in_step();
         worker.put(sums);
+        worker.of_lane(a.around_bias, bias);
         worker.meet();
-        worker.add(added, a.around_bias);
+        worker.add(added, bias);
 #pragma unroll
         for (int i = 0; i < 64; i++) sums[i] = 0;
     }
@@ -418,11 +446,18 @@ extern "C" __global__ void CLUSTERS convolve(const __grid_constant__ Convolution
 
     if (a.around) worker.meet();                         // all have read what the sums are written over
     worker.put(sums);
-    worker.meet();
-    worker.add(y, a.bias);
+    worker.of_lane(a.bias, bias);
     if (a.gain)
     {
-        worker.norm(y, y, a.gain, a.shift);
+        worker.of_lane(a.gain, gain);
+        worker.of_lane(a.shift, shift);
+    }
+
+    worker.meet();
+    worker.add(y, bias);
+    if (a.gain)
+    {
+        worker.norm(y, y, gain, shift);
 #pragma unroll
         for (int i = 0; i < MINE; i++)
 #pragma unroll
@@ -437,6 +472,13 @@ extern "C" __global__ void CLUSTERS convolve(const __grid_constant__ Convolution
         if (a.wide) store(a.wide + at, y[i]);
     }
 
-    if (a.qkv_weight) worker.make_qkv(y, a.next_gain, a.next_shift, a.qkv, tile);
-    else worker.meet();                                  // all have read what is here
+    if (!a.qkv_weight)
+    {
+        worker.meet();                                   // all have read what is here
+        return;
+    }
+
+    worker.of_lane(a.next_gain, gain);
+    worker.of_lane(a.next_shift, shift);
+    worker.make_qkv(y, gain, shift, a.qkv, tile);
 }

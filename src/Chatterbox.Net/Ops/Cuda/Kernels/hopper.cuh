@@ -34,6 +34,10 @@ __device__ inline void write_back(void* to, u32 from, int bytes)
     asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 }
 
+// Until all but so many of them have been read from shared memory.
+template <int LEFT>
+__device__ inline void wait_read() { asm volatile("cp.async.bulk.wait_group.read %0;" :: "n"(LEFT) : "memory"); }
+
 __device__ inline void wait_written() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
 
 // What threads have written to shared memory is seen by products and copies.
