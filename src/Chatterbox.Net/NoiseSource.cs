@@ -17,6 +17,7 @@ internal sealed class NoiseSource : IDisposable
 
     private readonly Generator _generator;
     private CudaNoise? _onGpu;
+    private long _passedOver;             // normal numbers that the stream has yet to go past
 
     /// <param name="seed">Any 64-bit number; the same seed gives the same stream.</param>
     public NoiseSource(long seed)
@@ -28,6 +29,16 @@ internal sealed class NoiseSource : IDisposable
     /// <summary>Standard normal numbers, float32.</summary>
     public Tensor Normal(ReadOnlySpan<long> shape, Device? device = null) =>
         OnGpu(device, shape, least: Group)?.Normal(shape) ?? Move(randn(shape, ScalarType.Float32, generator: OnHost()), device);
+
+    /// <summary>Goes past as many standard normal numbers as one draw of <paramref name="count"/> makes. Nothing is drawn before
+    /// somebody draws again.</summary>
+    /// <param name="count">Sixteen or more; fewer are drawn in another way.</param>
+    public void PassOver(long count)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(count, Group);
+        CatchUp();
+        _passedOver = count;
+    }
 
     /// <summary>Uniform numbers in [low, high), float32.</summary>
     public Tensor Uniform(double low, double high, ReadOnlySpan<long> shape, Device? device = null)
@@ -68,9 +79,30 @@ internal sealed class NoiseSource : IDisposable
         _generator.Dispose();
     }
 
+    /// <summary>Goes past what <see cref="PassOver"/> left.</summary>
+    private void CatchUp()
+    {
+        var count = _passedOver;
+        _passedOver = 0;
+        if (count == 0)
+        {
+            return;
+        }
+
+        if (_onGpu is not null)
+        {
+            _onGpu.PassOver(count);
+        }
+        else
+        {
+            randn([count], ScalarType.Float32, generator: _generator).Dispose();
+        }
+    }
+
     /// <summary>The generator, brought to where the stream stands.</summary>
     private Generator OnHost()
     {
+        CatchUp();
         if (_onGpu is not null)
         {
             using var state = _onGpu.State();
@@ -96,6 +128,7 @@ internal sealed class NoiseSource : IDisposable
             return null;
         }
 
+        CatchUp();
         if (_onGpu is null || _onGpu.Device.index != device.index)
         {
             if (count < ManyNumbers)

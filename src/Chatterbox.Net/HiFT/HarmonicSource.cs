@@ -1,5 +1,3 @@
-using static TorchSharp.torch.nn.functional;
-
 namespace Chatterbox.HiFT;
 
 /// <summary>What chance adds to a source, drawn before it is computed: rows of several utterances are joined by
@@ -13,8 +11,8 @@ internal readonly record struct SourceNoise(Tensor Phases, Tensor Noise);
 /// <remarks>Ports SineGen and SourceModuleHnNSF of chatterbox models/s3gen/hifigan.py. Weights: mel2wav.m_source.</remarks>
 internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
 {
-    private readonly double[] _upsampling = [config.SamplesPerFrame];
     private readonly Tensor _multiples = weights.Own(Multiples(config, weights.Device));   // [1, sines, 1]
+    private readonly Tensor _places = weights.Own(Places(config, weights.Device));         // of samples, from their frame's last, [samples of a frame], float64
 
     // A tensor, since torch on CUDA multiplies by the reciprocal of a number.
     private readonly Tensor _sampleRate = weights.Own(tensor((float)config.SampleRate, device: weights.Device));
@@ -36,7 +34,7 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
         var normal = noise.Normal([rows, Sines, samples], weights.Device);
 
         // The reference also draws a noise branch that nothing reads; what follows in the stream comes after it.
-        noise.Normal([rows, samples, 1]);
+        noise.PassOver(rows * samples);
         return new(phases.MoveToOuterDisposeScope(), normal.MoveToOuterDisposeScope());
     }
 
@@ -58,11 +56,11 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
     public Tensor Forward(Tensor f0, SourceNoise noise, Tensor? cycles = null)
     {
         using var scope = NewDisposeScope();
-        var pitch = interpolate(f0.unsqueeze(1), scale_factor: _upsampling, mode: InterpolationMode.Nearest);   // [rows, 1, samples]
-        var voiced = pitch.Gt(config.VoicedThreshold).to(ScalarType.Float32);
+        var voiced = f0.Gt(config.VoicedThreshold).to(ScalarType.Float32).reshape(f0.shape[0], 1, -1, 1);         // [rows, 1, frames, 1]
         var noiseLevel = voiced.Mul(config.VoicedNoise).Add((-voiced).Add(1).Mul(config.SineAmplitude).Div(3));
-        var waves = (Waves(pitch, noise.Phases, cycles) * voiced).Add(noiseLevel * noise.Noise);   // [rows, sines, samples]
-        return _merge.Forward(waves.transpose(1, 2)).tanh().transpose(1, 2).MoveToOuterDisposeScope();
+        var drawn = noise.Noise.unflatten(2, [f0.shape[1], config.SamplesPerFrame]);                             // [rows, sines, frames, samples of a frame]
+        var waves = (Waves(f0, noise.Phases, cycles) * voiced).Add(noiseLevel * drawn).flatten(2);                // [rows, sines, samples]
+        return matmul(_merge.Weight, waves).Add(_merge.Bias!).tanh().MoveToOuterDisposeScope();
     }
 
     /// <summary>Cycles that the sines make in some frames.</summary>
@@ -74,18 +72,26 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
         return Step(f0.unsqueeze(1)).sum(-1, keepdim: true, ScalarType.Float64).Mul(config.SamplesPerFrame).MoveToOuterDisposeScope();
     }
 
-    /// <summary>[rows, sines, samples].</summary>
-    private Tensor Waves(Tensor pitch, Tensor phases, Tensor? cyclesBefore)
+    /// <summary>[rows, sines, frames, samples of a frame].</summary>
+    private Tensor Waves(Tensor f0, Tensor phases, Tensor? cyclesBefore)
     {
-        // torch adds float32 up in float64 on the CPU and in float32 on CUDA; said aloud, it is the same everywhere. The
-        // sum is rounded before the whole cycles go, as in the reference.
-        var sum = Step(pitch).cumsum(-1, ScalarType.Float64);
-        var cycles = (cyclesBefore is null ? sum : sum.Add(cyclesBefore)).to(ScalarType.Float32).Remainder(1);
-        return sin(cycles.Mul(2 * Math.PI).Add(phases)).Mul(config.SineAmplitude);
+        // Pitch is the same all through a frame. torch adds float32 up in float64 on the CPU and in float32 on CUDA; said
+        // aloud, it is the same everywhere. The sum is rounded before the whole cycles go, as in the reference.
+        var step = Step(f0.unsqueeze(1)).to(ScalarType.Float64).unsqueeze(-1);                                    // [rows, sines, frames, 1]
+        var behind = step.cumsum(2).Mul(config.SamplesPerFrame);
+        behind = cyclesBefore is null ? behind : behind.Add(cyclesBefore.unsqueeze(-1));
+        var cycles = behind.Add(step * _places).to(ScalarType.Float32).Remainder(1);
+        return sin(cycles.Mul(2 * Math.PI).Add(phases.unsqueeze(-1))).Mul(config.SineAmplitude);
     }
 
     /// <summary>Cycles a sample, [rows, sines, time].</summary>
     private Tensor Step(Tensor pitch) => pitch * _multiples / _sampleRate;
+
+    private static Tensor Places(HiFTConfig config, Device device)
+    {
+        using var scope = NewDisposeScope();
+        return Arithmetic.Range(1 - config.SamplesPerFrame, 1, device: device).to(ScalarType.Float64).MoveToOuterDisposeScope();
+    }
 
     private static Tensor Multiples(HiFTConfig config, Device device)
     {

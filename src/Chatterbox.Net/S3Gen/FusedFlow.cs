@@ -26,11 +26,14 @@ internal sealed class FusedFlow : IDisposable
     /// <param name="config">Sizes that <see cref="FusedEstimator.WhyNot"/> has nothing against.</param>
     /// <param name="estimator">The plain network.</param>
     /// <param name="times">Where the steps begin and end, on the GPU.</param>
-    public FusedFlow(S3GenConfig config, FlowEstimator estimator, Tensor times)
+    /// <param name="portable">True for the kernels that run on any GPU, though this one has faster ones.</param>
+    public FusedFlow(S3GenConfig config, FlowEstimator estimator, Tensor times, bool portable = false)
     {
         _config = config;
         _device = times.device;
-        _estimator = new(config, estimator, times);
+        _estimator = portable || ClusterEstimator.WhyNot(config, _device) is not null
+            ? new PortableEstimator(config, estimator, times)
+            : new ClusterEstimator(config, estimator, times);
         _lengths = times.diff().DetachFromDisposeScope();
     }
 

@@ -64,6 +64,24 @@ public sealed class FusedFlowTests : IDisposable
         Check(expected, fused.Integrate(noise, conditions));
     }
 
+    [Theory, MemberData(nameof(Lengths))]
+    public void Kernels_for_any_GPU_are_as_the_plain_operations_have_it(string file, int rows, int frames)
+    {
+        var device = Gpu.Required();
+        var config = file == "s3gen" ? S3GenConfig.Standard : S3GenConfig.MeanFlow;
+        config = config with { Flow = config.Flow with { Steps = 2 } };
+        using var mode = inference_mode();
+        using var scope = NewDisposeScope();
+        using var store = new WeightStore(SyntheticTensors.FullSize(file), device);
+        var decoder = store.Root["flow"]["decoder"];
+        var plain = new FlowMatching(config, decoder, TorchOps.Plain, Precision.Full);
+        using var fused = new FusedFlow(config, new FlowEstimator(config, decoder["estimator"].InHost, TorchOps.Plain), plain.Times, portable: true);
+        var generator = new Generator(4);
+        Tensor Draw(params long[] shape) => randn(shape, generator: generator).to(device);
+        var (noise, conditions) = (Draw(rows, frames, 80), new FlowConditions(Draw(rows, frames, 80), Draw(rows, 80), Draw(rows, frames, 80)));
+        Check(plain.Integrate(noise, conditions), fused.Integrate(noise, conditions));
+    }
+
     [Fact]
     public void Runs_leave_nothing_behind()
     {

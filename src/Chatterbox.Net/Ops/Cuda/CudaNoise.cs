@@ -60,8 +60,15 @@ internal sealed class CudaNoise : IDisposable
     {
         var numbers = empty(shape, ScalarType.Float32, Device);
         var count = (int)numbers.numel();
-        Make("normal", numbers, words: count % Group == 0 ? count : count + Group, threads: (count + Group - 1) / Group * (Group / 2));
+        Make("normal", numbers, WordsOfNormal(count), threads: (count + Group - 1) / Group * (Group / 2));
         return numbers;
+    }
+
+    /// <summary>Goes past as many normal numbers, sixteen or more.</summary>
+    public void PassOver(long count)
+    {
+        using var context = CudaContext.Use(Device.index);
+        Draw(CudaStream.OfTorch, words: 0, WordsOfNormal(checked((int)count)));
     }
 
     /// <summary>Uniform numbers in [low, high).</summary>
@@ -81,7 +88,7 @@ internal sealed class CudaNoise : IDisposable
         using var context = CudaContext.Use(Device.index);
         var torch = CudaStream.OfTorch;
         using var drawn = empty([words], ScalarType.Int32, Device);
-        _kernels["draw"].Launch(new(1, Threads), torch, new TwistArguments { State = _state.Address(), Words = drawn.Address(), Count = words });
+        Draw(torch, drawn.Address(), words);
         _kernels[kernel].Launch(new((threads + Threads - 1) / Threads, Threads), torch, new NumbersArguments
         {
             Words = drawn.Address(),
@@ -91,6 +98,11 @@ internal sealed class CudaNoise : IDisposable
             Range = range,
         });
     }
+
+    private void Draw(CudaStream stream, nint words, int count) =>
+        _kernels["draw"].Launch(new(1, Threads), stream, new TwistArguments { State = _state.Address(), Words = words, Count = count });
+
+    private static int WordsOfNormal(int count) => count % Group == 0 ? count : count + Group;
 
     // The parameters of the kernels, laid out as in noise.cu.
 

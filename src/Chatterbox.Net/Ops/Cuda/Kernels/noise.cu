@@ -9,7 +9,7 @@ constexpr int WORDS = 624, SHIFT = 397, STRIDE = WORDS - SHIFT;    // 227: what 
 struct TwistArguments
 {
     u32* state;                 // [WORDS + 1]: the words, and how many of them are used up
-    u32* words;                 // [count], to be filled
+    u32* words;                 // [count], to be filled, not tempered; or null, where they are only gone past
     int count;
 };
 
@@ -19,25 +19,19 @@ __device__ inline u32 twist(u32 high, u32 low, u32 far)
     return far ^ mixed >> 1 ^ ((low & 1) ? 0x9908b0dfu : 0);
 }
 
-__device__ inline u32 temper(u32 y)
-{
-    y ^= y >> 11;
-    y ^= y << 7 & 0x9d2c5680u;
-    y ^= y << 15 & 0xefc60000u;
-    return y ^ y >> 18;
-}
-
 // A thread makes the words t, t + 227 and t + 454 of a round, each from the one before; of the last round's words it reads
-// what other threads made, so that one barrier a round is enough.
+// what other threads made, so that one barrier a round is enough. It reads them before it writes any: nothing but the
+// barrier and one trip to shared memory is waited for.
 extern "C" __global__ void __launch_bounds__(256) draw(const __grid_constant__ TwistArguments a)
 {
-    __shared__ u32 rounds[2][WORDS];
-    const int t = threadIdx.x;
+    __shared__ u32 rounds[2][WORDS + 1];
+    const int t = threadIdx.x, third = t + 2 * STRIDE;
     for (int i = t; i < WORDS; i += 256) rounds[0][i] = a.state[i];
     __syncthreads();
     int used = a.state[WORDS], now = 0;
-    for (int i = t; i < min(WORDS - used, a.count); i += 256) a.words[i] = temper(rounds[0][used + i]);
     int made = min(WORDS - used, a.count);
+    if (a.words)
+        for (int i = t; i < made; i += 256) a.words[i] = rounds[0][used + i];
     used += made;
     while (made < a.count)
     {
@@ -46,19 +40,16 @@ extern "C" __global__ void __launch_bounds__(256) draw(const __grid_constant__ T
         const int count = min(WORDS, a.count - made);
         if (t < STRIDE)
         {
-            const u32 first = twist(old[t], old[t + 1], old[t + SHIFT]);
-            const u32 second = twist(old[t + STRIDE], old[t + STRIDE + 1], first);
-            fresh[t] = first;
-            fresh[t + STRIDE] = second;
-            if (t < count) a.words[made + t] = temper(first);
-            if (t + STRIDE < count) a.words[made + t + STRIDE] = temper(second);
-            if (t + 2 * STRIDE < WORDS)
+            const u32 x = old[t], y = old[t + 1], z = old[t + SHIFT], v = old[t + STRIDE], w = old[t + STRIDE + 1];
+            const u32 r = old[min(third, WORDS - 1)], s = old[third < WORDS - 1 ? third + 1 : 0];
+            const u32 again = twist(s, old[1], old[SHIFT]);          // the round's first word, which its last one is made of
+            const u32 words[3] = {twist(x, y, z), twist(v, w, twist(x, y, z)), twist(r, third < WORDS - 1 ? s : again, twist(v, w, twist(x, y, z)))};
+#pragma unroll
+            for (int i = 0; i < 3; i++)
             {
-                const int third = t + 2 * STRIDE;
-                const u32 next = third + 1 < WORDS ? old[third + 1] : twist(old[0], old[1], old[SHIFT]);   // the last word's is new
-                const u32 word = twist(old[third], next, second);
-                fresh[third] = word;
-                if (third < count) a.words[made + third] = temper(word);
+                const int place = t + i * STRIDE;
+                if (place < WORDS) fresh[place] = words[i];
+                if (a.words && place < count) a.words[made + place] = words[i];
             }
         }
 
@@ -74,6 +65,14 @@ extern "C" __global__ void __launch_bounds__(256) draw(const __grid_constant__ T
 
 // ---- what torch makes of the words ---------------------------------------------------------------------------------
 
+__device__ inline u32 temper(u32 y)
+{
+    y ^= y >> 11;
+    y ^= y << 7 & 0x9d2c5680u;
+    y ^= y << 15 & 0xefc60000u;
+    return y ^ y >> 18;
+}
+
 struct NumbersArguments
 {
     const u32* words;
@@ -82,7 +81,7 @@ struct NumbersArguments
     float low, range;           // of uniform numbers
 };
 
-__device__ inline float unit(u32 word) { return (word & 0xffffffu) * (1.0f / 16777216); }
+__device__ inline float unit(u32 word) { return (temper(word) & 0xffffffu) * (1.0f / 16777216); }
 
 extern "C" __global__ void __launch_bounds__(256) uniform(const __grid_constant__ NumbersArguments a)
 {

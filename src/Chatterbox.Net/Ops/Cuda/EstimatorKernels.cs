@@ -1,0 +1,124 @@
+namespace Chatterbox.Ops.Cuda;
+
+/// <summary>A linear layer or a convolution over time as the kernels of estimator.cu want it: fp16, in tiles.</summary>
+/// <param name="Weight">[chunks, taps, outputs, 64]: a chunk is 64 inputs, the last one filled up with zeros. The eight pieces of
+/// eight inputs change places by the output's number, as the kernels have them in shared memory.</param>
+/// <param name="Bias">[outputs], float32, or null.</param>
+internal sealed record TiledWeight(Tensor Weight, Tensor? Bias) : IDisposable
+{
+    private const int Pieces = 8, Piece = 8;
+
+    /// <summary>Chunks of inputs.</summary>
+    public int Chunks => (int)Weight.shape[0];
+
+    /// <summary>Packs a weight.</summary>
+    /// <param name="weight">[outputs, inputs] or [outputs, inputs, taps], on any device.</param>
+    /// <param name="bias">[outputs], or null.</param>
+    /// <param name="device">The GPU.</param>
+    public static TiledWeight Of(Tensor weight, Tensor? bias, Device device)
+    {
+        using var scope = NewDisposeScope();
+        var wide = (weight.dim() == 2 ? weight.unsqueeze(2) : weight).to(device);
+        var (outputs, inputs, taps) = (wide.shape[0], wide.shape[1], wide.shape[2]);
+        var chunks = (inputs + (Pieces * Piece) - 1) / (Pieces * Piece);
+        var pieces = nn.functional.pad(wide, (0, 0, 0, (chunks * Pieces * Piece) - inputs))
+            .reshape(outputs, chunks, Pieces, Piece, taps).permute(1, 4, 0, 2, 3).to(ScalarType.Float16);
+        var places = Swizzle(outputs, device).view(1, 1, outputs, Pieces, 1).expand(chunks, taps, outputs, Pieces, Piece);
+        var tiles = pieces.gather(3, places).reshape(chunks, taps, outputs, Pieces * Piece).contiguous();
+        return new(tiles.DetachFromDisposeScope(), bias?.to(ScalarType.Float32).to(device, copy: true).DetachFromDisposeScope());
+    }
+
+    /// <summary>Which piece of a row lies where in a tile; and where it lies: the exchange is its own inverse.</summary>
+    /// <returns>[rows, 8], int64.</returns>
+    public static Tensor Swizzle(long rows, Device device) =>
+        tensor([.. Enumerable.Range(0, (int)rows * Pieces).Select(i => (long)((i % Pieces) ^ (i / Pieces % Pieces)))], [rows, Pieces], device: device);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Weight.Dispose();
+        Bias?.Dispose();
+    }
+}
+
+/// <summary>Launches the kernels of estimator.cu and attention.cu on one GPU.</summary>
+internal sealed class EstimatorKernels
+{
+    /// <summary>Heads of the attention, as in the sources.</summary>
+    public const int Heads = 8;
+
+    private const string Estimator = "estimator.cu", Attention = "attention.cu";
+    private const int Needed = 90;                                               // compute capability
+    private const int Blocks = 2;                                                // of a cluster
+    private const int Threads = 288, Frames = 64, Channels = 256, TileBytes = 64 * 128, BarrierBytes = 128, Alignment = 1024;   // as in the sources
+    private const int Slots = 4, KeySlots = 4, HandedBytes = 36 * 128 * sizeof(float);
+    private const int Shared = (4 * TileBytes) + (Frames * Channels * sizeof(float)) + (Slots * 4 * TileBytes) + BarrierBytes + Alignment;
+
+    private static readonly (string Name, double Value)[] Cluster = [("CLUSTER", Blocks)];
+
+    private readonly CudaModule _estimator;
+    private readonly CudaModule _attention;
+    private readonly int _multiprocessors;
+
+    /// <param name="device">The GPU.</param>
+    /// <exception cref="CudaException">The kernels do not compile.</exception>
+    public EstimatorKernels(Device device)
+    {
+        (_estimator, _attention) = (CudaModule.Get(Estimator, device, Cluster), CudaModule.Get(Attention, device));
+        _multiprocessors = CudaDriver.Attribute(DeviceAttribute.Multiprocessors, device.index);
+    }
+
+    /// <summary>Why these kernels cannot be used on a device, or null.</summary>
+    public static string? WhyNot(Device device) =>
+        CudaModule.WhyNot(device) is { } reason ? reason
+        : CudaModule.Capability(device.index) != Needed ? "the GPU's compute capability is not 9.0"
+        : CudaModule.WhyNot(Estimator, device, Cluster) ?? CudaModule.WhyNot(Attention, device);
+
+    /// <summary>A convolution over three frames, and what follows it.</summary>
+    /// <param name="stream">Where it runs.</param>
+    /// <param name="frames">Of all rows; whole multiples of 64 in a row.</param>
+    /// <param name="arguments">What it works on.</param>
+    public void Convolve(CudaStream stream, int frames, ConvolutionArguments arguments) => Launch(stream, "convolve", frames, arguments);
+
+    /// <summary>A transformer block behind its attention, up to the next attention.</summary>
+    /// <inheritdoc cref="Convolve"/>
+    public void Transform(CudaStream stream, int frames, TransformerArguments arguments) => Launch(stream, "transform", frames, arguments);
+
+    /// <summary>Attention.</summary>
+    /// <param name="stream">Where it runs.</param>
+    /// <param name="rows">Sequences.</param>
+    /// <param name="frames">Of a row, whole multiples of 128.</param>
+    /// <param name="arguments">What it works on; the rest is filled in.</param>
+    public void Attend(CudaStream stream, int rows, int frames, TiledAttentionArguments arguments)
+    {
+        arguments.Tiles = frames / Frames;
+        var tiles = arguments.Tiles * Heads * rows > _multiprocessors ? 2 : 1;   // of queries, a block
+        var shared = ((tiles + (2 * KeySlots)) * TileBytes) + BarrierBytes + Alignment + (tiles == 1 ? HandedBytes : 0);
+        var grid = ((uint)((arguments.Tiles + tiles - 1) / tiles), (uint)Heads, (uint)rows);
+        _attention[tiles == 2 ? "attend_two" : "attend_one"].Launch(new(grid, Threads, shared), stream, arguments);
+    }
+
+    private void Launch<T>(CudaStream stream, string kernel, int frames, T arguments)
+        where T : unmanaged =>
+        _estimator[kernel].Launch(new((long)frames / Frames * Blocks, Threads, Shared), stream, arguments);
+}
+
+// The parameters of the kernels, laid out as in the sources.
+
+internal struct ConvolutionArguments
+{
+    public nint X, Weight, Bias, Gain, Shift, Times, Step, Around, AroundWeight, AroundBias, Y, Wide, QkvWeight, NextGain, NextShift, Qkv;
+    public int Frames, Chunks, LdX, AroundChunks, LdAround, LdTimes;
+}
+
+internal struct TransformerArguments
+{
+    public nint Attended, Out, Up, Down, QkvWeight, OutBias, Gain, Shift, UpBias, DownBias, NextGain, NextShift, X, Qkv, Y;
+    public int LdY;
+}
+
+internal struct TiledAttentionArguments
+{
+    public nint Qkv, Y, Live;
+    public int Tiles;
+}

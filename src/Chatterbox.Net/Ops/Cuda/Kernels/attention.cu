@@ -1,0 +1,198 @@
+// Attention of the estimator on compute capability 9.0, over all live frames.
+
+#include "common.cuh"
+#include "tiles.cuh"
+#include "hopper.cuh"
+
+constexpr int HEADS = 8, KEYS = 64, KEY_SLOTS = 4;
+
+struct AttentionArguments
+{
+    const half* qkv;            // [rows, tiles, 3, HEADS] tiles
+    half* y;                    // [rows, tiles, HEADS] tiles
+    const int* live;            // frames that count; those behind them are not seen
+    int tiles;                  // of a row
+};
+
+// A block's two warpgroups have a tile of queries each, or where QUERY_TILES is 1, half of the keys each for the same one.
+template <int QUERY_TILES>
+struct Attention
+{
+    static constexpr int SHARES = 2 / QUERY_TILES, NUMBERS = 36;      // of keys; what a thread hands over at their end
+    static constexpr float SCALE = 0.125f * 1.44269504f;              // 1 / √64, for powers of two
+
+    const AttentionArguments& a;
+    u32 queries, slots, loaded, used, given;
+    float* handed;
+    int steps;
+
+    __device__ Attention(const AttentionArguments& arguments) : a(arguments)
+    {
+        extern __shared__ unsigned char shared[];
+        const u32 address = shared_address(shared);
+        queries = (address + 1023) & ~1023u;
+        slots = queries + QUERY_TILES * TILE;
+        loaded = slots + KEY_SLOTS * 2 * TILE;
+        used = loaded + KEY_SLOTS * 8;
+        given = used + KEY_SLOTS * 8;
+        handed = (float*)(shared + (given + 8 - address));
+        if (threadIdx.x == 0)
+        {
+            for (int i = 0; i < KEY_SLOTS; i++) prepare(loaded + i * 8, 2), prepare(used + i * 8, QUERY_TILES * GROUP / LANES);
+            prepare(given, QUERY_TILES);
+            asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+        }
+
+        __syncthreads();
+    }
+
+    __device__ const half* tile(int number, int which) const
+    {
+        return a.qkv + (((long long)blockIdx.z * a.tiles + number) * 3 * HEADS + which * HEADS + blockIdx.y) * (TILE / 2);
+    }
+
+    __device__ void load(int first_tile)
+    {
+        copy(queries, tile(first_tile, 0), TILE, given);
+        if (QUERY_TILES == 2) copy(queries + TILE, tile(first_tile + 1, 0), TILE, given);
+        for (int j = 0; j < steps; j++)
+        {
+            const int slot = j % KEY_SLOTS, turn = j / KEY_SLOTS;
+            if (turn > 0) wait(used + slot * 8, turn - 1);
+            copy(slots + slot * 2 * TILE, tile(j, 1), TILE, loaded + slot * 8);
+            copy(slots + slot * 2 * TILE + TILE, tile(j, 2), TILE, loaded + slot * 8);
+        }
+    }
+
+    __device__ void run(int first_tile)
+    {
+        const int lane = threadIdx.x % LANES, group = threadIdx.x / GROUP, live = *a.live, first = SHARES == 2 ? group : 0;
+        const u32 query = queries + (QUERY_TILES == 2 ? group * TILE : 0);
+        float sums[32] = {}, top[2] = {-INFINITY, -INFINITY}, total[2] = {};
+        wait(given, 0);
+        for (int j = first; j < steps; j += SHARES)
+        {
+            const u32 keys = slots + j % KEY_SLOTS * 2 * TILE, values = keys + TILE;
+            float scores[32];
+            wait(loaded + j % KEY_SLOTS * 8, j / KEY_SLOTS);
+            begin_products(scores);
+#pragma unroll
+            for (int k = 0; k < 4; k++) multiply(scores, matrix(query + k * 32), matrix(keys + k * 32), k);
+            end_of_products();
+            wait_for_products<0>();
+            settle(scores);
+            settle(sums);
+            if (j != first && lane == 0) arrive(used + (j - SHARES) % KEY_SLOTS * 8);
+            if (j * KEYS + KEYS > live)
+#pragma unroll
+                for (int i = 0; i < 32; i++)
+                    if (j * KEYS + i / 4 * 8 + lane % 4 * 2 + i % 2 >= live) scores[i] = -INFINITY;
+
+#pragma unroll
+            for (int r = 0; r < 2; r++)                  // the rows lane / 4 and lane / 4 + 8 of the warp's queries
+            {
+                float larger[2] = {top[r], scores[2 * r]}, more[2] = {};
+#pragma unroll
+                for (int i = 2 * r; i < 32; i += 4)
+#pragma unroll
+                    for (int k = 0; k < 2; k++) larger[k] = fmaxf(larger[k], scores[i + k]);
+                larger[0] = fmaxf(larger[0], larger[1]);
+                larger[0] = fmaxf(larger[0], __shfl_xor_sync(~0u, larger[0], 1));
+                larger[0] = fmaxf(larger[0], __shfl_xor_sync(~0u, larger[0], 2));
+                const float factor = exp2f((top[r] - larger[0]) * SCALE), less = larger[0] * SCALE;
+                top[r] = larger[0];
+#pragma unroll
+                for (int i = 2 * r; i < 32; i += 4)
+#pragma unroll
+                    for (int k = 0; k < 2; k++)
+                    {
+                        scores[i + k] = exp2f(scores[i + k] * SCALE - less);
+                        more[k] += scores[i + k];
+                        sums[i + k] *= factor;
+                    }
+
+                total[r] = total[r] * factor + more[0] + more[1];
+            }
+
+            u32 left[4][4];
+#pragma unroll
+            for (int i = 0; i < 16; i++) left[i / 4][i % 4] = narrow(scores[2 * i], scores[2 * i + 1]);
+            begin_products(sums);
+#pragma unroll
+            for (int k = 0; k < 4; k++) multiply_rows(sums, left[k], values + k * 16 * 128);
+            end_of_products();
+        }
+
+        wait_for_products<0>();
+        settle(sums);
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+        {
+            total[r] += __shfl_xor_sync(~0u, total[r], 1);
+            total[r] += __shfl_xor_sync(~0u, total[r], 2);
+        }
+
+        if (SHARES == 2)
+        {
+            hand_over(sums, top, total, group);
+            if (group == 1) return;
+        }
+
+        const int row = threadIdx.x % GROUP / LANES * 16 + lane / 4;
+#pragma unroll
+        for (int i = 0; i < 32; i += 2)
+        {
+            const int r = i / 2 % 2;
+            asm volatile("st.shared.b32 [%0], %1;" :: "r"(piece(query, row + r * 8, i / 4) + lane % 4 * 4), "r"(narrow(sums[i] / total[r], sums[i + 1] / total[r])) : "memory");
+        }
+
+        show();
+        barrier(2 + group, GROUP);
+        if (threadIdx.x % GROUP == 0)
+        {
+            const int number = first_tile + (QUERY_TILES == 2 ? group : 0);
+            write_back(a.y + (((long long)blockIdx.z * a.tiles + number) * HEADS + blockIdx.y) * (TILE / 2), query, TILE);
+            wait_written();
+        }
+    }
+
+    // The second group's part goes to the first.
+    __device__ void hand_over(float (&sums)[32], float (&top)[2], float (&total)[2], int group)
+    {
+        float* const other = handed + threadIdx.x % GROUP;
+        if (group == 1)
+        {
+#pragma unroll
+            for (int i = 0; i < 32; i++) other[i * GROUP] = sums[i];
+#pragma unroll
+            for (int r = 0; r < 2; r++) other[(32 + r) * GROUP] = top[r], other[(34 + r) * GROUP] = total[r];
+        }
+
+        barrier(1, 2 * GROUP);
+        if (group == 1) return;
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+        {
+            const float there = other[(32 + r) * GROUP], larger = fmaxf(top[r], there);
+            const float ours = exp2f((top[r] - larger) * SCALE), theirs = exp2f((there - larger) * SCALE);
+            total[r] = total[r] * ours + other[(34 + r) * GROUP] * theirs;
+#pragma unroll
+            for (int i = 0; i < 32; i++)
+                if (i / 2 % 2 == r) sums[i] = sums[i] * ours + other[i * GROUP] * theirs;
+        }
+    }
+};
+
+#define ATTENTION(name, query_tiles)                                                                                      \
+    extern "C" __global__ void __launch_bounds__(2 * GROUP + LANES, 2) name(const __grid_constant__ AttentionArguments a)    \
+    {                                                                                                                    \
+        Attention<query_tiles> attention(a);                                                                             \
+        const int first = blockIdx.x * query_tiles;                                                                      \
+        attention.steps = (*a.live + KEYS - 1) / KEYS;                                                                   \
+        if (first >= attention.steps) return;                                                                            \
+        if (threadIdx.x < 2 * GROUP) attention.run(first);                                                               \
+        else if (threadIdx.x == 2 * GROUP) attention.load(first);                                                        \
+    }
+
+ATTENTION(attend_two, 2)
+ATTENTION(attend_one, 1)
