@@ -18,10 +18,6 @@ public sealed record ChunkOptions
     /// that is made in one piece, fewer are faster; no chunk takes longer for what lies before them.</summary>
     public int LeftContext { get; init; } = 100;
 
-    /// <summary>Streams that may take turns on the model, this one included, 1 or more: the sizes leave them their time, or as
-    /// many of them as do not keep the first sound waiting. Sizes never follow from who is there.</summary>
-    public int Sharers { get; init; } = 4;
-
     /// <summary>Whether speech ends that says the same few tokens over and over, for longer than anybody speaks.</summary>
     public bool EndsWhenStuck { get; init; }
 
@@ -32,7 +28,6 @@ public sealed record ChunkOptions
         Check(FirstTokens, nameof(FirstTokens), 1, 1000);
         Check(MostTokens, nameof(MostTokens), 1, 1000);
         Check(LeftContext, nameof(LeftContext), 0, 4096);
-        Check(Sharers, nameof(Sharers), 1, int.MaxValue);
     }
 
     private static void Check(int? value, string name, int low, int high)

@@ -249,7 +249,7 @@ public sealed class SpeechEngine : ISpeechEngine
     private double? RankFor(ISpeechModel model, SpeechSequence sequence) =>
         sequence.Work is { } work && work.Model != model ? null
         : sequence.Ended.IsCancellationRequested ? double.NegativeInfinity
-        : TurnOrder.Rank(sequence.PlaybackLeft, sequence.LastTurn, _longestTurn);
+        : TurnOrder.Rank(sequence.PlaybackLeft, sequence.NextTurn, _longestTurn);
 
     private void Speak(ISpeechModel model, SpeechSequence sequence)
     {
@@ -291,7 +291,8 @@ public sealed class SpeechEngine : ISpeechEngine
 
         lock (_gate)
         {
-            var taken = sequence.LastTurn = _time.GetElapsedTime(started);
+            var taken = _time.GetElapsedTime(started);
+            sequence.NextTurn = (sequence.Work?.Doing as IChunkedSpeech)?.NextTakes ?? taken;
             _longestTurn = taken > _longestTurn ? taken : (0.9 * _longestTurn) + (0.1 * taken);
             _speaking.Remove(sequence);
             _queue.PutBack(sequence.Request.Client, sequence);

@@ -7,13 +7,15 @@ public class ChunkPlanTests
     private const int Lag = 19;
     private const int Prompt = 250;
 
+    private static readonly Passes Passes = new(Lag, Prompt, new ChunkOptions().LeftContext);
+
     [Fact]
     public void Sizes_that_were_asked_for_double()
     {
-        var plan = ChunkPlan.Doubling(5, 30, Lag);
+        var plan = ChunkPlan.Doubling(5, 30, Passes);
         Assert.Equal([5, 10, 20, 30], plan.Sizes);
         Assert.Equal([24, 34, 54, 84, 114, 144], Enumerable.Range(0, 6).Select(plan.TokensFor));
-        Assert.Equal([30], ChunkPlan.Doubling(100, 30, Lag).Sizes);
+        Assert.Equal([30], ChunkPlan.Doubling(100, 30, Passes).Sizes);
     }
 
     [Theory]
@@ -44,27 +46,26 @@ public class ChunkPlanTests
     [Fact]
     public void Faster_models_begin_with_less_and_go_on_with_more()
     {
-        int[] firsts = [.. new[] { 0.0005, 0.002, 0.006, 0.012, 0.018 }.Select(step => Sizes(new(step, 0.02, 0.0003), sharers: 1)[0])];
+        int[] firsts = [.. new[] { 1, 2, 5, 10, 20 }.Select(times => Sizes(new(times * 0.0006, times * 0.008, times * 0.00005))[0])];
         Assert.Equal(firsts.Order(), firsts);
         Assert.True(firsts[0] < firsts[^1]);
-        Assert.Equal([4, 16, 128, 256], Sizes(new(0.0005, 0.008, 0.00003)).Take(4));
     }
 
     [Fact]
-    public void The_usual_speech_is_in_few_chunks_where_that_can_be()
+    public void A_chunk_takes_as_long_as_its_missing_tokens_and_its_pass()
     {
-        foreach (var pace in new ChunkPace[] { new(0.0008, 0.018, 0.00009), new(0.003, 0.03, 0.0003), new(0.010, 0.05, 0.0005) })
-        {
-            Assert.InRange(Sizes(pace).Take(4).Sum() + Lag, 250, 1000);
-        }
+        var (plan, pace) = (ChunkPlan.Doubling(10, 40, Passes), new ChunkPace(0.001, 0.02, 0.0001));
+        Assert.Equal(0.029 + 0.02 + (0.0001 * (Prompt + Lag + 10)), plan.TimeFor(0, known: 0, pace).TotalSeconds, 1e-6);
+        Assert.Equal(0.012 + 0.02 + (0.0001 * (Prompt + 10 + Lag + 20)), plan.TimeFor(1, known: 37, pace).TotalSeconds, 1e-6);
+        Assert.Equal(0.02 + (0.0001 * (Prompt + 100 + Lag + 40)), plan.TimeFor(5, known: 1000, pace).TotalSeconds, 1e-6);
     }
 
     [Fact]
-    public void There_is_room_for_others_unless_the_first_sound_would_wait_for_it()
+    public void Chunks_are_few_where_that_hardly_delays_the_first_sound()
     {
-        var (fast, slow) = (new ChunkPace(0.0008, 0.018, 0.00009), new ChunkPace(0.005, 0.03, 0.0003));
-        Assert.True(Sizes(fast, sharers: 1)[0] < Sizes(fast, sharers: 4)[0]);
-        Assert.Equal(Sizes(slow, sharers: 1), Sizes(slow, sharers: 4));
+        Assert.Equal([12, 256], Sizes(new(0.00074, 0.028, 0.00006)).Take(2));        // 10 s in two
+        Assert.Equal([4, 256], Sizes(new(0.0003, 0.008, 0.00003)).Take(2));
+        Assert.InRange(Sizes(new(0.010, 0.05, 0.0005))[0], 12, 48);                  // and not as much as 96, which would do
     }
 
     [Theory, InlineData(0.05, 0.01, 0.001), InlineData(0.04, 0, 0), InlineData(0.01, 30, 0)]
@@ -89,6 +90,5 @@ public class ChunkPlanTests
         Assert.StartsWith(error.Parameter!, message, StringComparison.Ordinal);
     }
 
-    private static IReadOnlyList<int> Sizes(ChunkPace pace, int sharers = 4) =>
-        ChunkPlan.Following(new() { Sharers = sharers }, pace, Lag, Prompt).Sizes;
+    private static IReadOnlyList<int> Sizes(ChunkPace pace) => ChunkPlan.Following(new ChunkOptions().MostTokens, pace, Passes).Sizes;
 }
