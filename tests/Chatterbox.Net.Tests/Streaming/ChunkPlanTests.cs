@@ -47,8 +47,7 @@ public class ChunkPlanTests
     public void Faster_models_begin_with_less()
     {
         int First(int times) => Sizes(new(times * 0.0006, times * 0.008, times * 0.00005))[0];
-        Assert.True(First(1) < First(5));
-        Assert.True(First(5) < First(20));
+        Assert.True(First(1) < First(20));
     }
 
     [Fact]
