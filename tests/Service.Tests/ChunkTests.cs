@@ -150,19 +150,13 @@ public sealed class ChunkTests
     {
         await using var service = await TestService.Start();
         var body = new { model = "fake", input = "Hello.", voice = "default", response_format = "pcm" };
-<<<<<<< HEAD
         using var answer = await service.Post(Route, body);
         Assert.Equal(new ChunkOptions(), Assert.Single(service.Model.Chunks)! with { EndsWhenStuck = false });
-=======
-        using var drawn = await service.Post(Route, body);
-        using var seeded = await service.Post(Route, new { body.model, body.input, body.voice, body.response_format, seed = 1 });
-        Assert.Equal([new ChunkOptions(), null], service.Model.Chunks.Select(chunks => chunks is null ? null : chunks with { EndsWhenStuck = false }));
->>>>>>> 686b02b (Few chunks; graphs whose kernels go before those of other streams)
 
-        await using var set = await TestService.Start(new() { ["Streaming:FirstTokens"] = "20", ["Streaming:MostTokens"] = "50", ["Streaming:LeftContext"] = "75", ["Streaming:Sharers"] = "2" });
+        await using var set = await TestService.Start(new() { ["Streaming:FirstTokens"] = "20", ["Streaming:MostTokens"] = "50", ["Streaming:LeftContext"] = "75" });
         using var asSet = await set.Post(Route, body);
         var chunks = Assert.Single(set.Model.Chunks)!;
-        Assert.Equal((20, 50, 75, 2), (chunks.FirstTokens, chunks.MostTokens, chunks.LeftContext, chunks.Sharers));
+        Assert.Equal((20, 50, 75), (chunks.FirstTokens, chunks.MostTokens, chunks.LeftContext));
         using var whole = await set.Post(Route, new { body.model, body.input, body.voice, body.response_format, chunk = false });
         using var sentences = await set.Post("/speak", new { text = "Hello.", stream = true });
         Assert.Equal([null, null], set.Model.Chunks.Skip(1));

@@ -244,11 +244,12 @@ public sealed class SpeechEngine : ISpeechEngine
         }
     }
 
-    /// <summary>The first in line of those that this model can serve: what a model has begun is its own. Those that have left
-    /// come first of all, to make room.</summary>
+    /// <summary>The first in line of those that this model can serve: what a model has begun is its own, and it begins only
+    /// so many streams. Those that have left come first of all, to make room.</summary>
     private double? RankFor(ISpeechModel model, SpeechSequence sequence) =>
         sequence.Work is { } work && work.Model != model ? null
         : sequence.Ended.IsCancellationRequested ? double.NegativeInfinity
+        : sequence is { Work: null, Request: SpeechRequest { Chunks: not null } } && _queue.All.Count(s => s.Work?.Model == model) >= _options.MaxStreams ? null
         : TurnOrder.Rank(sequence.PlaybackLeft, sequence.NextTurn, _longestTurn);
 
     private void Speak(ISpeechModel model, SpeechSequence sequence)

@@ -85,7 +85,9 @@ internal sealed class SpeechStream(
         private readonly CancellationTokenSource _stop = new();
         private readonly Task _task;
 
-        public RunAhead(TokenStream tokens) => _task = Task.Run(() => tokens.Generate(int.MaxValue, _stop.Token));
+        // Not a thread of the pool, which may have none free for a while.
+        public RunAhead(TokenStream tokens) => _task = Task.Factory.StartNew(
+            () => tokens.Generate(int.MaxValue, _stop.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
         public void Dispose()
         {

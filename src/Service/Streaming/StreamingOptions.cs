@@ -22,10 +22,6 @@ internal sealed class StreamingOptions
     [Range(0, 4096)]
     public int LeftContext { get; set; } = new ChunkOptions().LeftContext;
 
-    /// <inheritdoc cref="ChunkOptions.Sharers"/>
-    [Range(1, 1000)]
-    public int Sharers { get; set; } = new ChunkOptions().Sharers;
-
     /// <summary>Most characters of text that a session may have sent and not heard yet.</summary>
     [Range(100, 10_000_000)]
     public int MaxWaitingCharacters { get; set; } = 20_000;
@@ -39,5 +35,5 @@ internal sealed class StreamingOptions
     public double IdleSeconds { get; set; } = 300;
 
     /// <summary>How a request's pieces are cut.</summary>
-    public ChunkOptions Chunks() => new() { FirstTokens = FirstTokens > 0 ? FirstTokens : null, MostTokens = MostTokens, LeftContext = LeftContext, Sharers = Sharers };
+    public ChunkOptions Chunks() => new() { FirstTokens = FirstTokens > 0 ? FirstTokens : null, MostTokens = MostTokens, LeftContext = LeftContext };
 }

@@ -83,6 +83,19 @@ public sealed class StreamingEngineTests
         Assert.Equal("axbycz", model.Made);
     }
 
+    [Fact]
+    public async Task A_model_speaks_so_many_pieces_at_once_and_others_wait_for_one_to_end()
+    {
+        var model = new ChunkModel { Seconds = 100 };
+        await using var engine = Engine(model, options: new EngineOptions { MaxStreams = 2 });
+        var first = engine.StreamAsync(new() { Pieces = ["abc"], Client = "1" }, Cancel).ToListAsync(Cancel);
+        await model.Asked.WaitAsync(Cancel);
+        var others = new[] { "uvw", "xyz" }.Select(text => engine.StreamAsync(new() { Pieces = [text], Client = text }, Cancel).ToListAsync(Cancel).AsTask()).ToList();
+        model.Allow(9);
+        await Task.WhenAll([first.AsTask(), .. others]);
+        Assert.Equal("aubvcxywz", model.Made);
+    }
+
     [Theory, InlineData(0), InlineData(1), InlineData(2), InlineData(3)]
     public async Task A_listener_who_leaves_between_any_two_chunks_ends_the_stream_on_the_models_thread(int heard)
     {
@@ -236,8 +249,8 @@ public sealed class StreamingEngineTests
         Assert.Equal([(0, 1f, true, 5, 2), (1, 2f, true, 5, 2)], chunks.Select(c => (c.Piece, c.Samples[0], c.EndsPiece, c.TextTokens, c.SpeechTokens)));
     }
 
-    private static SpeechEngine Engine(ChunkModel model, TimeProvider? time = null) =>
-        new([() => model.OnThread()], new EngineOptions(), NullLogger<SpeechEngine>.Instance, time);
+    private static SpeechEngine Engine(ChunkModel model, TimeProvider? time = null, EngineOptions? options = null) =>
+        new([() => model.OnThread()], options ?? new(), NullLogger<SpeechEngine>.Instance, time);
 
     /// <summary>Makes a chunk of each letter when <see cref="Allow"/> lets it: the letter, the seed, and silence; of an underscore
     /// silence alone, and of an exclamation mark an error.</summary>
