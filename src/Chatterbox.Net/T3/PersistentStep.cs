@@ -43,7 +43,7 @@ internal sealed class PersistentStep : IStep
         using var inHost = tensor(MemoryMarshal.AsBytes<LayerArguments>(layers).ToArray(), ScalarType.Byte);
         _layers = inHost.to(device).DetachFromDisposeScope();
 
-        // Zeros, so that nothing in it has the tag of the first layer, 1.
+        // Zeros, which have not the tag of the first layer.
         int[] lengths = [rows * sizes.HiddenSize, rows * sizes.HiddenSize, rows * 3 * sizes.HiddenSize, Outputs * sizes.HiddenSize, Outputs * sizes.Heads * 4, rows * sizes.MlpSize];
         _exchange = zeros([lengths.Sum()], ScalarType.Int32, device).DetachFromDisposeScope();
         var places = lengths.Select((_, i) => _exchange.Address() + (lengths.Take(i).Sum() * sizeof(int))).ToArray();
@@ -64,7 +64,6 @@ internal sealed class PersistentStep : IStep
             Parts = places[3],
             Weights = places[4],
             Mlp = places[5],
-            Round = 1,
         };
     }
 

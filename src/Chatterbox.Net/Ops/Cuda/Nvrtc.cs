@@ -13,24 +13,24 @@ internal static unsafe class Nvrtc
     /// <summary>Compiles a program.</summary>
     /// <param name="name">Its name, for messages.</param>
     /// <param name="source">CUDA C++.</param>
-    /// <param name="headers">Names and texts of what it may include.</param>
+    /// <param name="headers">Names and texts of the headers that it may include.</param>
     /// <param name="options">The compiler's options.</param>
     /// <returns>Machine code.</returns>
     /// <exception cref="CudaException">The compiler is not there, or does not accept the program.</exception>
-    public static byte[] Compile(string name, string source, IReadOnlyCollection<(string Name, string Text)> headers, IEnumerable<string> options)
+    public static byte[] Compile(string name, string source, IReadOnlyList<(string Name, string Text)> headers, IEnumerable<string> options)
     {
         var nvrtc = Loaded.Value;
         string[] texts = [source, name, .. headers.Select(header => header.Text), .. headers.Select(header => header.Name), .. options];
-        var (count, beforeOptions) = (headers.Count, 2 + (2 * headers.Count));
         var strings = texts.Select(Marshal.StringToCoTaskMemUTF8).ToArray();
+        var (names, rest) = (2 + headers.Count, 2 + (2 * headers.Count));   // where the headers' names begin, and the options
         nint program = 0;
         try
         {
             int result;
             fixed (nint* text = strings)
             {
-                Check(nvrtc.CreateProgram(&program, text[0], text[1], count, text + 2, text + 2 + count), "nvrtcCreateProgram");
-                result = nvrtc.CompileProgram(program, strings.Length - beforeOptions, text + beforeOptions);
+                Check(nvrtc.CreateProgram(&program, text[0], text[1], headers.Count, text + 2, text + names), "nvrtcCreateProgram");
+                result = nvrtc.CompileProgram(program, strings.Length - rest, text + rest);
             }
 
             if (result != 0)

@@ -56,7 +56,7 @@ struct StepArguments
     bf16* values;
     long long layer_stride;     // numbers from a layer of the cache to the next
     int capacity;
-    int round;                  // counts the launches with the same buffers, from 1
+    int round;                  // counts the launches with the same buffers, which were zeros before the first
     const int* positions;       // of the new key of each row
     const int* slots;           // of each row
     const float* x;             // [ROWS, HIDDEN]
@@ -925,7 +925,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) step(const __grid_const
     for (int layer = 0; layer < LAYERS; layer++)
     {
         const Layer& w = shared.layers[layer];
-        const Tag now = {3, ((u32)a.round * LAYERS + layer) & 3};
+        const Tag now = {3, ((u32)a.round * LAYERS + layer + 1) & 3};
         self.queries_keys_values(w, x, before, now);
         self.attend(layer, now);
         self.way_out(w, now);
