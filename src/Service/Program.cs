@@ -41,7 +41,12 @@ internal static class Program
     /// <param name="configure">Last word on settings and parts, for tests.</param>
     internal static async Task<WebApplication> BuildAsync(string[] args, Action<WebApplicationBuilder>? configure = null)
     {
-        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { ApplicationName = "Chatterbox.Service", ContentRootPath = AppContext.BaseDirectory });
+        var builder = WebApplication.CreateBuilder(new WebApplicationOptions
+        {
+            ApplicationName = "Chatterbox.Service",
+            ContentRootPath = AppContext.BaseDirectory,
+            Args = ["--hostBuilder:reloadConfigOnChange=false"], // settings are read once, and a system may have no watches on files left to give
+        });
         builder.Configuration.AddCommandLine(args, Settings.ShortSwitches);
         configure?.Invoke(builder);
         builder.AddSettings();

@@ -167,8 +167,8 @@ internal sealed class SessionSpeaker : IAsyncDisposable
             await _socket.SendAsync(() => round.IsDropped ? null : new SentenceBegun(sentence.Index, sentence.Text));
             await foreach (var block in Speak(setup, sentence, before, round, begun))
             {
-                sentence.Samples += block.Length;
                 yield return block;
+                sentence.Samples += block.Length;
             }
 
             before = sentence.Text;
