@@ -1,5 +1,6 @@
 using System.Globalization;
 using Chatterbox.Audio;
+using Chatterbox.Ops.Cuda;
 
 namespace Chatterbox.Voices;
 
@@ -21,7 +22,7 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
         Inspect(recording);
-        var samples24 = Level(Resampler.Resample(tensor(recording.Samples, device: reference.Device), recording.SampleRate, reference.SampleRate));
+        var samples24 = Level(Resampler.Resample(HostCopies.Place(recording.Samples, reference.Device), recording.SampleRate, reference.SampleRate));
         var samples16 = Resampler.Resample(samples24, reference.SampleRate, reference.SpeechRate);
         return new Voice(PromptT3(samples16), reference.Forward(samples24));
     }
@@ -68,23 +69,17 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
 
     /// <summary>Brings the recording to the loudness that the model was trained with, if to any.</summary>
     private Tensor Level(Tensor samples24) => config.TargetLoudness is { } target
-        ? tensor(Loudness.Normalize(InHost(samples24), reference.SampleRate, target), device: reference.Device)
+        ? tensor(Loudness.Normalize(HostCopies.Read(samples24), reference.SampleRate, target), device: reference.Device)
         : samples24;
 
     /// <summary>The recording without the silence at its ends.</summary>
     private Tensor Speech(Tensor samples16)
     {
-        var (start, end) = SilenceTrimmer.Bounds(InHost(samples16), config.SilenceDecibels);
+        var (start, end) = SilenceTrimmer.Bounds(HostCopies.Read(samples16), config.SilenceDecibels);
         var seconds = (double)(end - start) / reference.SpeechRate;
         return seconds >= config.MinSpeechSeconds
             ? samples16.narrow(0, start, end - start)
             : throw new VoiceException(string.Create(CultureInfo.InvariantCulture,
                 $"Only {seconds:0.###} s of the recording are within {config.SilenceDecibels:0.#} dB of its loudest moment; {config.MinSpeechSeconds:0.###} s of speech are needed. Cut away knocks and clicks, or use another recording."));
-    }
-
-    private static float[] InHost(Tensor samples)
-    {
-        using var host = samples.cpu();
-        return host.data<float>().ToArray();
     }
 }

@@ -1,4 +1,5 @@
 using Chatterbox.Audio;
+using Chatterbox.Ops.Cuda;
 
 namespace Chatterbox.Watermark;
 
@@ -39,7 +40,7 @@ internal sealed class PerthWatermarker(PerthConfig config, WeightScope weights)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(sampleRate);
         using var scope = NewDisposeScope();
-        var signal = Resampler.Resample(tensor(samples.ToArray(), device: _device), sampleRate, config.SampleRate);
+        var signal = Resampler.Resample(HostCopies.Place(samples, _device), sampleRate, config.SampleRate);
         if (signal.shape[0] < _spectrum.MinSamples)
         {
             return samples.ToArray();
@@ -50,7 +51,7 @@ internal sealed class PerthWatermarker(PerthConfig config, WeightScope weights)
         loudest?.copy_(maximum(loudest, PerthNet.Loudest(magnitude)));
         _spectrum.Raise(spectrum, magnitude, _net.Encode(magnitude, loudest));
         var marked = _spectrum.Synthesize(spectrum);
-        return Resampler.Resample(marked[0], config.SampleRate, sampleRate).cpu().data<float>().ToArray();
+        return HostCopies.Read(Resampler.Resample(marked[0], config.SampleRate, sampleRate));
     }
 
     /// <summary>Looks for the mark.</summary>
