@@ -7,7 +7,7 @@ namespace Chatterbox.T3;
 internal sealed class PersistentStep : IStep
 {
     private const string Source = "t3_step.cu";
-    private const int LeastCapability = 90;
+    private const int LeastCapability = 90, LeastSharedBytes = 200 * 1024;
     private const int Threads = 320, Outputs = 8;   // as in the source
 
     private readonly FusedT3 _t3;
@@ -73,7 +73,8 @@ internal sealed class PersistentStep : IStep
         var sizes = config.Backbone;
         return CudaModule.Capability(device.index) < LeastCapability ? "the GPU's compute capability is below 9.0"
             : sizes.HiddenSize % 256 != 0 || sizes.HiddenSize > 1024 || sizes.HeadDim != 64 ? "the kernel is not made for the model's sizes"
-            : sizes.MlpSize % sizes.HiddenSize != 0 || sizes.MlpSize > 4 * sizes.HiddenSize ? "the kernel is not made for the size of the MLP"
+            : sizes.MlpSize != 4 * sizes.HiddenSize ? "the kernel is not made for the size of the MLP"
+            : CudaDriver.Attribute(DeviceAttribute.SharedBytes, device.index) < LeastSharedBytes ? "the GPU's multiprocessors have too little shared memory"
             : CudaDriver.Attribute(DeviceAttribute.Multiprocessors, device.index) < sizes.HiddenSize / Outputs ? "the GPU has too few multiprocessors"
             : FusedT3.RowsOf(config).Select(rows => CudaModule.WhyNot(Source, device, SizesOf(config, rows, device))).FirstOrDefault(reason => reason is not null);
     }

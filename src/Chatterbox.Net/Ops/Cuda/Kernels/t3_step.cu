@@ -13,8 +13,7 @@
 // Sizes: ROWS, LAYERS, HIDDEN, MLP, HEADS, VOCABULARY, SHARED_BYTES; GPT2 (0: Llama).
 
 #include "t3.cuh"
-
-typedef unsigned long long u64;
+#include "t3_exchange.cuh"
 
 constexpr int WARPS = 8;                                 // that multiply
 constexpr int THREADS = (WARPS + 2) * LANES;
@@ -70,176 +69,10 @@ struct StepArguments
     u32* mlp;                   // [ROWS, MLP], in halves
 };
 
-// ---- numbers that blocks exchange -----------------------------------------------------------------------------------
-
-struct Tag
-{
-    u32 mask, value;            // a mask of 0 takes everything
-
-    __device__ bool is_on(uint4 v) const { return (((v.x ^ value) | (v.y ^ value) | (v.z ^ value) | (v.w ^ value)) & mask) == 0; }
-};
-
-__device__ inline float untagged(u32 word) { return __uint_as_float(word & ~3u); }
-
-__device__ inline void tell(u32* p, u32 word, Tag tag)
-{
-    asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" :: "l"(p), "r"((word & ~3u) | tag.value) : "memory");
-}
-
-__device__ inline void tell(u32* p, float x, Tag tag) { tell(p, __float_as_uint(x), tag); }
-
-__device__ inline uint4 look(const u32* p)
-{
-    uint4 v;
-    asm volatile("ld.relaxed.gpu.global.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
-    return v;
-}
-
-// Ends a wait that has no end: a fault in the kernel is then an error and not a GPU that hangs.
-struct Patience
-{
-    u32 tries = 0;
-
-    __device__ void lose_some()
-    {
-        if (++tries == 1u << 26) asm volatile("trap;");
-    }
-};
-
-// Reads the vectors of 4 words that this thread wants, each again until it has the tag.
-template <int N, class Place>
-__device__ inline void wait_for(uint4 (&v)[N], Tag tag, u32 wanted, Place place)
-{
-#pragma unroll
-    for (int i = 0; i < N; i++) v[i] = make_uint4(0, 0, 0, 0);
-    Patience patience;
-    while (true)
-    {
-#pragma unroll
-        for (int i = 0; i < N; i++)
-            if (wanted >> i & 1) v[i] = look(place(i));
-#pragma unroll
-        for (int i = 0; i < N; i++)
-            if (tag.is_on(v[i])) wanted &= ~(1u << i);
-        if (!__any_sync(~0u, wanted != 0)) break;
-        patience.lose_some();
-    }
-}
-
-// ---- numbers in two halves: bf16 numbers whose sum is nearly the float ------------------------------------------------
-
-__device__ inline u32 pair(float low, float high)
-{
-    u32 v;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(high), "f"(low));
-    return v;
-}
-
-__device__ inline void halve(float x0, float x1, u32& highs, u32& lows)
-{
-    highs = pair(x0, x1);
-    lows = pair(x0 - low(highs), x1 - high(highs));
-}
-
-__device__ inline u32 halves(float x)                    // in one word: the high one above
-{
-    const u32 high = pair(x, 0);
-    return high << 16 | pair(x - low(high), 0);
-}
-
-__device__ inline u32 bytes_of(u32 a, u32 b, u32 which)
-{
-    u32 v;
-    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(v) : "r"(a), "r"(b), "r"(which));
-    return v;
-}
-
-__device__ inline void unhalve(u32 word0, u32 word1, u32& highs, u32& lows)
-{
-    highs = bytes_of(word0, word1, 0x7632);
-    lows = bytes_of(word0, word1, 0x5410) & 0xfffcfffcu; // without the tags
-}
-
-// ---- rings of tiles in shared memory ---------------------------------------------------------------------------------
-
-__device__ inline u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
-
-__device__ inline void arrive(u32 barrier) { asm volatile("{.reg .b64 s; mbarrier.arrive.shared::cta.b64 s, [%0];}" :: "r"(barrier) : "memory"); }
-
-__device__ inline void wait(u32 barrier, u32 parity)
-{
-    Patience patience;
-    while (true)
-    {
-        u32 done;
-        asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
-            : "=r"(done) : "r"(barrier), "r"(parity) : "memory");
-        if (done) break;
-        patience.lose_some();
-    }
-}
-
-struct Slot
-{
-    u64 full, empty;            // barriers
-
-    __device__ void init()
-    {
-        asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(shared_address(&full)), "r"(1) : "memory");
-        asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(shared_address(&empty)), "r"(WARPS) : "memory");
-    }
-};
-
-// Where a warp stands in a ring of COUNT slots of BYTES each.
-template <int COUNT, int BYTES>
-struct Ring
-{
-    const u32 slots;
-    unsigned char* const tiles;
-    int slot = 0;
-    u32 phase;
-
-    __device__ Ring(const Slot* slots, unsigned char* tiles, bool brings) : slots(shared_address(slots)), tiles(tiles), phase(brings) {}   // all empty
-
-    __device__ unsigned char* tile() const { return tiles + slot * BYTES; }
-    __device__ u32 full() const { return slots + slot * sizeof(Slot); }
-    __device__ u32 empty() const { return full() + sizeof(u64); }
-
-    __device__ void next()
-    {
-        if (++slot < COUNT) return;
-        slot = 0;
-        phase ^= 1;
-    }
-
-    // By the warp that brings tiles: the slot is free, and so many bytes will come.
-    __device__ void expect(u32 bytes, int lane)
-    {
-        wait(empty(), phase);
-        if (lane == 0) asm volatile("{.reg .b64 s; mbarrier.arrive.expect_tx.shared::cta.b64 s, [%0], %1;}" :: "r"(full()), "r"(bytes) : "memory");
-        __syncwarp();
-    }
-
-    // Each byte is read once in a step: it need not stay in L2.
-    __device__ void bring(int offset, const void* source, u32 bytes, u64 policy)
-    {
-        asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;"
-            :: "r"(shared_address(tile()) + offset), "l"(source), "r"(bytes), "r"(full()), "l"(policy) : "memory");
-    }
-};
-
-__device__ inline u64 read_once()
-{
-    u64 policy;
-    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-    return policy;
-}
-
 // ---- shared memory ------------------------------------------------------------------------------------------------------
 
-constexpr int larger_of(int a, int b) { return a > b ? a : b; }
 constexpr int MOST_SLOTS = 16;
-constexpr int SUMS = larger_of(WARPS * ROWS * (UP_OUTPUTS + 2), WARPS * (HEAD_DIM + 4));   // of the largest stage
+constexpr int OF_UP = WARPS * ROWS * (UP_OUTPUTS + 2), OF_ATTENTION = WARPS * (HEAD_DIM + 4), SUMS = OF_UP > OF_ATTENTION ? OF_UP : OF_ATTENTION;
 
 struct Shared
 {
@@ -896,8 +729,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) step(const __grid_const
     Shared& shared = *(Shared*)memory;
     const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES, block = blockIdx.x;
     for (int i = threadIdx.x; i < LAYERS * (int)(sizeof(Layer) / sizeof(u64)); i += THREADS) ((u64*)shared.layers)[i] = ((const u64*)a.layers)[i];
-    if (threadIdx.x < MOST_SLOTS) shared.slots[threadIdx.x].init();
-    if (threadIdx.x < KEY_SLOTS) shared.key_slots[threadIdx.x].init();
+    if (threadIdx.x < MOST_SLOTS) shared.slots[threadIdx.x].init(WARPS);
+    if (threadIdx.x < KEY_SLOTS) shared.key_slots[threadIdx.x].init(WARPS);
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");    // the copies, which are asynchronous, see the barriers
     __syncthreads();
 

@@ -1,0 +1,81 @@
+// How the blocks of one kernel give each other numbers without meeting: each word carries the number of its round in its two
+// lowest bits, its tag, and who needs it reads it until the tag is right.
+#pragma once
+#include "ring.cuh"
+
+struct Tag
+{
+    u32 mask, value;            // a mask of 0 takes everything
+
+    __device__ bool is_on(uint4 v) const { return (((v.x ^ value) | (v.y ^ value) | (v.z ^ value) | (v.w ^ value)) & mask) == 0; }
+};
+
+__device__ inline float untagged(u32 word) { return __uint_as_float(word & ~3u); }
+
+__device__ inline void tell(u32* p, u32 word, Tag tag)
+{
+    asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" :: "l"(p), "r"((word & ~3u) | tag.value) : "memory");
+}
+
+__device__ inline void tell(u32* p, float x, Tag tag) { tell(p, __float_as_uint(x), tag); }
+
+__device__ inline uint4 look(const u32* p)
+{
+    uint4 v;
+    asm volatile("ld.relaxed.gpu.global.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
+    return v;
+}
+
+// Reads the vectors of 4 words that this thread wants, each again until it has the tag.
+template <int N, class Place>
+__device__ inline void wait_for(uint4 (&v)[N], Tag tag, u32 wanted, Place place)
+{
+#pragma unroll
+    for (int i = 0; i < N; i++) v[i] = make_uint4(0, 0, 0, 0);
+    Patience patience;
+    while (true)
+    {
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            if (wanted >> i & 1) v[i] = look(place(i));
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            if (tag.is_on(v[i])) wanted &= ~(1u << i);
+        if (!__any_sync(~0u, wanted != 0)) break;
+        patience.lose_some();
+    }
+}
+
+// ---- numbers in two halves: bf16 numbers whose sum is nearly the float ------------------------------------------------
+
+__device__ inline u32 pair(float low, float high)
+{
+    u32 v;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(high), "f"(low));
+    return v;
+}
+
+__device__ inline void halve(float x0, float x1, u32& highs, u32& lows)
+{
+    highs = pair(x0, x1);
+    lows = pair(x0 - low(highs), x1 - high(highs));
+}
+
+__device__ inline u32 halves(float x)                    // in one word: the high one above
+{
+    const u32 high = pair(x, 0);
+    return high << 16 | pair(x - low(high), 0);
+}
+
+__device__ inline u32 bytes_of(u32 a, u32 b, u32 which)
+{
+    u32 v;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(v) : "r"(a), "r"(b), "r"(which));
+    return v;
+}
+
+__device__ inline void unhalve(u32 word0, u32 word1, u32& highs, u32& lows)
+{
+    highs = bytes_of(word0, word1, 0x7632);
+    lows = bytes_of(word0, word1, 0x5410) & 0xfffcfffcu; // without the tags
+}
