@@ -203,10 +203,11 @@ public sealed class ChatterboxModel : ISpeechModel
         {
             tokens = new TokenStream(_t3, encoded.Tokens, voice.T3, sampling, noise, chunks.EndsWhenStuck);
             assembler = new ChunkAssembler(_config, _vocalist, _watermarker, voice.S3Gen, seed, chunks.LeftContext);
+            var passes = new Passes(assembler.Lag, voice.S3Gen.SpeechTokens.Count, chunks.LeftContext);
             var plan = chunks.FirstTokens is { } first
-                ? ChunkPlan.Doubling(first, chunks.MostTokens, assembler.Lag)
-                : ChunkPlan.Following(chunks, Pace, assembler.Lag, voice.S3Gen.SpeechTokens.Count);
-            return new SpeechStream(tokens, assembler, Whole, plan, overlaps, noise)
+                ? ChunkPlan.Doubling(first, chunks.MostTokens, passes)
+                : ChunkPlan.Following(chunks.MostTokens, Pace, passes);
+            return new SpeechStream(tokens, assembler, Whole, plan, _pace, overlaps, noise)
             {
                 TextTokens = encoded.Tokens.Length,
                 UnknownCharacters = encoded.UnknownCharacters,

@@ -18,6 +18,9 @@ public interface IChunkedSpeech : IDisposable
     /// <inheritdoc cref="SpeechResult.UnknownCharacters"/>
     IReadOnlyList<string> UnknownCharacters { get; }
 
+    /// <summary>How long the next chunk takes, unless the speech ends before; null where that is not known.</summary>
+    TimeSpan? NextTakes => null;
+
     /// <summary>Makes the next chunk.</summary>
     /// <param name="cancel">Gives the chunk up before the next speech token or flow step. After that the stream can only be disposed.</param>
     /// <returns>Watermarked mono samples in [−1, 1], <see cref="SpeechResult.SampleRate"/> a second, following those of the

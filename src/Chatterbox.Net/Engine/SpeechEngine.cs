@@ -250,7 +250,7 @@ public sealed class SpeechEngine : ISpeechEngine
         sequence.Work is { } work && work.Model != model ? null
         : sequence.Ended.IsCancellationRequested ? double.NegativeInfinity
         : sequence is { Work: null, Request: SpeechRequest { Chunks: not null } } && _queue.All.Count(s => s.Work?.Model == model) >= _options.MaxStreams ? null
-        : TurnOrder.Rank(sequence.PlaybackLeft, sequence.LastTurn, _longestTurn);
+        : TurnOrder.Rank(sequence.PlaybackLeft, sequence.NextTurn, _longestTurn);
 
     private void Speak(ISpeechModel model, SpeechSequence sequence)
     {
@@ -292,7 +292,8 @@ public sealed class SpeechEngine : ISpeechEngine
 
         lock (_gate)
         {
-            var taken = sequence.LastTurn = _time.GetElapsedTime(started);
+            var taken = _time.GetElapsedTime(started);
+            sequence.NextTurn = (sequence.Work?.Doing as IChunkedSpeech)?.NextTakes ?? taken;
             _longestTurn = taken > _longestTurn ? taken : (0.9 * _longestTurn) + (0.1 * taken);
             _speaking.Remove(sequence);
             _queue.PutBack(sequence.Request.Client, sequence);

@@ -55,8 +55,8 @@ internal sealed class SpeechSequence : IDisposable
     /// <summary>What a model has begun of the request and goes on with in its next turn; null between pieces.</summary>
     public OpenWork? Work { get; set; }
 
-    /// <summary>How long its last turn took.</summary>
-    public TimeSpan LastTurn { get; set; }
+    /// <summary>How long its next turn takes: what is known of it, or as long as the last.</summary>
+    public TimeSpan NextTurn { get; set; }
 
     /// <summary>True where the listener hears chunks while others are being made.</summary>
     public bool IsStream => HasBegun && Request is SpeechRequest { Chunks: not null };

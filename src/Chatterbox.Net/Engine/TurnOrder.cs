@@ -6,17 +6,17 @@ namespace Chatterbox.Engine;
 /// is no way to the front.</summary>
 internal static class TurnOrder
 {
-    private const int Others = 2;      // turns that one who is not urgent may have to wait for
+    private const int Others = 3;      // turns that one who is not urgent may have to wait for
 
     /// <summary>Where a request stands in line.</summary>
     /// <param name="left">Time until its listener has heard all there is; negative where they are waiting, null where nothing is
     /// being listened to.</param>
-    /// <param name="turn">How long its own turn takes.</param>
+    /// <param name="turn">How long its next turn takes.</param>
     /// <param name="longestTurn">How long turns take.</param>
     /// <returns>The lower, the sooner.</returns>
     public static double Rank(TimeSpan? left, TimeSpan turn, TimeSpan longestTurn)
     {
-        if (left is not { } time || time < turn)
+        if (left is not { } time || time < turn / 2)
         {
             return 0;
         }

@@ -11,12 +11,12 @@ internal sealed class ChunkPlan
     private const double MostDelay = 1.25;       // of the first sound, for fewer passes
     private const int UsualSpeech = 250;
 
-    private readonly int _lag;
+    private readonly Passes _passes;
 
-    private ChunkPlan(IReadOnlyList<int> sizes, int lag)
+    private ChunkPlan(IReadOnlyList<int> sizes, Passes passes)
     {
         Sizes = sizes;
-        _lag = lag;
+        _passes = passes;
     }
 
     /// <summary>Sizes of the first chunks in speech tokens; the last one is also that of all behind it.</summary>
@@ -25,8 +25,8 @@ internal sealed class ChunkPlan
     /// <summary>Makes a plan of sizes that were asked for: each chunk has twice as many tokens as the one before.</summary>
     /// <param name="first">Tokens of the first chunk.</param>
     /// <param name="most">Most tokens of a chunk.</param>
-    /// <param name="lag">Tokens that have to follow one before it can be heard.</param>
-    public static ChunkPlan Doubling(int first, int most, int lag)
+    /// <param name="passes">What a pass goes over.</param>
+    public static ChunkPlan Doubling(int first, int most, Passes passes)
     {
         List<int> sizes = [Math.Min(first, most)];
         while (sizes[^1] < most)
@@ -34,22 +34,21 @@ internal sealed class ChunkPlan
             sizes.Add(Math.Min(2 * sizes[^1], most));
         }
 
-        return new(sizes, lag);
+        return new(sizes, passes);
     }
 
     /// <summary>Makes a plan that follows from a model's speed: every chunk comes before playback has used up those before it. Of
     /// such plans it is the one with the fewest chunks, as each costs a pass over the prompt, whose first sound is not much
     /// later than the soonest. Where the model is slower than speech there is none: playback would starve at every chunk,
     /// so all comes in one.</summary>
-    /// <param name="options">What was asked for.</param>
+    /// <param name="most">Most tokens of a chunk.</param>
     /// <param name="pace">How fast the model is.</param>
-    /// <param name="lag">Tokens that have to follow one before it can be heard.</param>
-    /// <param name="promptTokens">Tokens of the voice's prompt, which every pass goes over.</param>
-    public static ChunkPlan Following(ChunkOptions options, ChunkPace pace, int lag, int promptTokens)
+    /// <param name="passes">What a pass goes over.</param>
+    public static ChunkPlan Following(int most, ChunkPace pace, Passes passes)
     {
-        int[] ladder = [.. Ladder.Where(size => size < options.MostTokens), options.MostTokens];
+        int[] ladder = [.. Ladder.Where(size => size < most), most];
         var plans = ladder.Select(Behind).OfType<List<int>>().ToList();
-        return new(plans.Where(sizes => FirstSound(sizes) <= MostDelay * FirstSound(plans[0])).MinBy(Chunks) ?? [LongestSpeech], lag);
+        return new(plans.Where(sizes => FirstSound(sizes) <= MostDelay * FirstSound(plans[0])).MinBy(Chunks) ?? [LongestSpeech], passes);
 
         // Each chunk is the largest that comes in time.
         List<int>? Behind(int first)
@@ -72,27 +71,41 @@ internal sealed class ChunkPlan
             return sizes;
         }
 
-        double TimeFor(int size, int spoken) => Reserve
-            * ((size * pace.SecondsPerStep) + pace.PassOver(promptTokens + Math.Min(spoken, options.LeftContext) + lag + size));
+        double TimeFor(int size, int spoken) => Reserve * ((size * pace.SecondsPerStep) + pace.PassOver(passes.Tokens(size, spoken)));
 
-        double FirstSound(List<int> sizes) => ((lag + sizes[0]) * pace.SecondsPerStep) + pace.PassOver(promptTokens + lag + sizes[0]);
+        double FirstSound(List<int> sizes) => ((passes.Lag + sizes[0]) * pace.SecondsPerStep) + pace.PassOver(passes.Tokens(sizes[0], spoken: 0));
 
         // Of speech of the usual length.
-        int Chunks(List<int> sizes) => Enumerable.Range(1, sizes.Count).First(chunks => sizes.Take(chunks).Sum() + lag >= UsualSpeech);
+        int Chunks(List<int> sizes) => Enumerable.Range(1, sizes.Count).First(chunks => sizes.Take(chunks).Sum() + passes.Lag >= UsualSpeech);
     }
 
     /// <summary>Speech tokens that must be known before a chunk can be made, unless the speech ends before.</summary>
     /// <param name="chunk">Its index.</param>
-    public int TokensFor(int chunk)
-    {
-        var tokens = _lag;
-        for (var i = 0; i <= chunk; i++)
-        {
-            tokens += Sizes[Math.Min(i, Sizes.Count - 1)];
-        }
+    public int TokensFor(int chunk) => _passes.Lag + Spoken(chunk + 1);
 
-        return tokens;
-    }
+    /// <summary>How long a chunk takes, unless the speech ends before.</summary>
+    /// <param name="chunk">Its index.</param>
+    /// <param name="known">Speech tokens that are known already.</param>
+    /// <param name="pace">How fast the model is.</param>
+    public TimeSpan TimeFor(int chunk, int known, ChunkPace pace) => TimeSpan.FromSeconds(
+        (Math.Max(0, TokensFor(chunk) - known) * pace.SecondsPerStep) + pace.PassOver(_passes.Tokens(SizeOf(chunk), Spoken(chunk))));
+
+    private int SizeOf(int chunk) => Sizes[Math.Min(chunk, Sizes.Count - 1)];
+
+    /// <summary>Tokens of the first chunks together.</summary>
+    private int Spoken(int chunks) => Enumerable.Range(0, chunks).Sum(SizeOf);
 
     private static double Duration(int tokens) => tokens / (double)SpeechResult.TokensPerSecond;
+}
+
+/// <summary>What a pass goes over.</summary>
+/// <param name="Lag">Tokens that have to follow one before it can be heard.</param>
+/// <param name="PromptTokens">Tokens of the voice's prompt.</param>
+/// <param name="LeftContext">Most tokens of the past.</param>
+internal sealed record Passes(int Lag, int PromptTokens, int LeftContext)
+{
+    /// <summary>Tokens of a pass.</summary>
+    /// <param name="size">Tokens that become sound.</param>
+    /// <param name="spoken">Tokens that are sound already.</param>
+    public int Tokens(int size, int spoken) => PromptTokens + Math.Min(spoken, LeftContext) + Lag + size;
 }

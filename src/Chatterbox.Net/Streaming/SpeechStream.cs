@@ -12,11 +12,12 @@ namespace Chatterbox.Streaming;
 /// <param name="assembler">Tokens to samples.</param>
 /// <param name="whole">All tokens to samples at once.</param>
 /// <param name="plan">How many tokens each chunk has.</param>
+/// <param name="pace">How fast the model is; null where that is not known.</param>
 /// <param name="overlaps">Whether T3 goes on, on another thread, while a chunk is made.</param>
 /// <param name="noise">The request's random numbers, which go with the stream.</param>
 internal sealed class SpeechStream(
     TokenStream tokens, ChunkAssembler assembler, Func<IReadOnlyList<int>, CancellationToken, float[]> whole,
-    ChunkPlan plan, bool overlaps, NoiseSource noise) : IChunkedSpeech
+    ChunkPlan plan, ChunkPace? pace, bool overlaps, NoiseSource noise) : IChunkedSpeech
 {
     private int _chunks;
 
@@ -34,6 +35,9 @@ internal sealed class SpeechStream(
 
     /// <inheritdoc/>
     public bool IsOver { get; private set; }
+
+    /// <inheritdoc/>
+    public TimeSpan? NextTakes => pace is null || IsOver ? null : plan.TimeFor(_chunks, tokens.Spoken.Count, pace);
 
     /// <inheritdoc/>
     public float[] NextChunk(CancellationToken cancel = default)
@@ -70,7 +74,8 @@ internal sealed class SpeechStream(
 
     private float[] Assemble(int[] spoken, bool last, CancellationToken cancel)
     {
-        using var ahead = last || !overlaps ? null : new RunAhead(tokens);
+        // The first sound is waited for: beside T3 its pass takes half as long again.
+        using var ahead = last || !overlaps || _chunks == 0 ? null : new RunAhead(tokens);
         return assembler.Next(spoken, last, cancel);
     }
 

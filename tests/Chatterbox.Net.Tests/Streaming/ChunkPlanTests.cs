@@ -7,13 +7,15 @@ public class ChunkPlanTests
     private const int Lag = 19;
     private const int Prompt = 250;
 
+    private static readonly Passes Passes = new(Lag, Prompt, new ChunkOptions().LeftContext);
+
     [Fact]
     public void Sizes_that_were_asked_for_double()
     {
-        var plan = ChunkPlan.Doubling(5, 30, Lag);
+        var plan = ChunkPlan.Doubling(5, 30, Passes);
         Assert.Equal([5, 10, 20, 30], plan.Sizes);
         Assert.Equal([24, 34, 54, 84, 114, 144], Enumerable.Range(0, 6).Select(plan.TokensFor));
-        Assert.Equal([30], ChunkPlan.Doubling(100, 30, Lag).Sizes);
+        Assert.Equal([30], ChunkPlan.Doubling(100, 30, Passes).Sizes);
     }
 
     [Theory]
@@ -49,6 +51,15 @@ public class ChunkPlanTests
     }
 
     [Fact]
+    public void A_chunk_takes_as_long_as_its_missing_tokens_and_its_pass()
+    {
+        var (plan, pace) = (ChunkPlan.Doubling(10, 40, Passes), new ChunkPace(0.001, 0.02, 0.0001));
+        Assert.Equal(0.029 + 0.02 + (0.0001 * (Prompt + Lag + 10)), plan.TimeFor(0, known: 0, pace).TotalSeconds, 1e-6);
+        Assert.Equal(0.012 + 0.02 + (0.0001 * (Prompt + 10 + Lag + 20)), plan.TimeFor(1, known: 37, pace).TotalSeconds, 1e-6);
+        Assert.Equal(0.02 + (0.0001 * (Prompt + 100 + Lag + 40)), plan.TimeFor(5, known: 1000, pace).TotalSeconds, 1e-6);
+    }
+
+    [Fact]
     public void Chunks_are_few_where_that_hardly_delays_the_first_sound()
     {
         Assert.Equal([12, 256], Sizes(new(0.00074, 0.028, 0.00006)).Take(2));        // 10 s in two
@@ -78,5 +89,5 @@ public class ChunkPlanTests
         Assert.StartsWith(error.Parameter!, message, StringComparison.Ordinal);
     }
 
-    private static IReadOnlyList<int> Sizes(ChunkPace pace) => ChunkPlan.Following(new(), pace, Lag, Prompt).Sizes;
+    private static IReadOnlyList<int> Sizes(ChunkPace pace) => ChunkPlan.Following(new ChunkOptions().MostTokens, pace, Passes).Sizes;
 }

@@ -79,10 +79,10 @@ public sealed class StreamOnGpuTests
     {
         Gpu.Required();
         using var model = Load(name);
-        foreach (var chunks in new[] { new ChunkOptions { FirstTokens = 4 }, new() { FirstTokens = 30, MostTokens = 60, LeftContext = 20 } })
+        foreach (var chunks in new[] { new ChunkOptions { FirstTokens = 4 }, new() { FirstTokens = 8, MostTokens = 8, LeftContext = 20 } })
         {
             var expected = Speak(model, seed: 5, chunks, overlaps: false);
-            Assert.True(expected.Count > 1);
+            Assert.True(expected.Count > 2);         // T3 goes ahead from the second on
             for (var i = 0; i < 3; i++)
             {
                 Assert.Equal(expected, Speak(model, seed: 5, chunks, overlaps: true));
