@@ -5,8 +5,8 @@ public sealed record ChunkOptions
 {
     /// <summary>Speech tokens in the first chunk, 25 a second, 1 to 1000; each chunk behind it has twice as many, up to
     /// <see cref="MostTokens"/>. Null lets the sizes follow from how fast the model is, measured once, when it is warmed up or
-    /// first streams: the smallest first chunk with which playback does not starve, and few and large ones behind it that come
-    /// in time; all in one where the model is slower than speech. A seed gives the same words and timing whatever the sizes,
+    /// first streams: as few chunks as come before playback has used up those in front, the first of them nearly as small as can
+    /// be; all in one where the model is slower than speech. A seed gives the same words and timing whatever the sizes,
     /// but details of their sound follow the sizes, which may be others on another machine.</summary>
     public int? FirstTokens { get; init; }
 

@@ -31,9 +31,11 @@ internal static class ChunkBenchmark
         var pace = model.Pace;
         Print($"{model.Name} on {model.Device}, prompt of {PromptTokens / 25} s, {tokens} speech tokens; warm-up {warmUp.TotalSeconds:0.0} s");
         Print($"pace: T3 {pace.SecondsPerStep * 1000:0.000} ms a token; a pass {pace.SecondsPerPass * 1000:0.0} ms and {pace.SecondsPerPassToken * 1000:0.000} ms a token");
-        var unheard = await Speak(engine, Request(0, null) with { Sampling = new() { Seed = 1, MaxSpeechTokens = tokens + 3 } });
-        Print($"in one piece, the first of its length: {unheard.Seconds:0.000} s");
         await Speak(engine, Request(0, null));
+        await Speak(engine, Request(0, new()));
+        var others = await Repeat(i => Speak(engine, Request(1, null, tokens - 2 - i)));
+        var streams = await Repeat(i => Speak(engine, Request(1, new(), tokens - 2 - Repetitions - i)));
+        Print($"each of a length that was not spoken before: in one piece {Median([.. others.Select(speech => speech.Seconds)]):0.000} s, in chunks {Median([.. streams.Select(speech => speech.Seconds)]):0.000} s, the first after {Median([.. streams.Select(speech => speech.Chunks[0].At)]) * 1000:0} ms");
         var whole = (await Repeat(_ => Speak(engine, Request(1, null)))).OrderBy(speech => speech.Seconds).ElementAt(Repetitions / 2);
         Print($"in one piece: {whole.Seconds:0.000} s for {whole.Audio:0.00} s of speech");
         foreach (var overlaps in new[] { false, true })
@@ -63,11 +65,11 @@ internal static class ChunkBenchmark
             return model;
         }
 
-        SpeechRequest Request(int seed, ChunkOptions? chunks) => new()
+        SpeechRequest Request(int seed, ChunkOptions? chunks, int? length = null) => new()
         {
             Pieces = [Text],
             Voice = voice,
-            Sampling = new() { Seed = seed, MaxSpeechTokens = tokens },
+            Sampling = new() { Seed = seed, MaxSpeechTokens = length ?? tokens },
             Chunks = chunks,
             Client = $"{seed}",
         };

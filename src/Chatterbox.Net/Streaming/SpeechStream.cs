@@ -74,7 +74,7 @@ internal sealed class SpeechStream(
 
     private float[] Assemble(int[] spoken, bool last, CancellationToken cancel)
     {
-        // The first sound is waited for: beside T3 its pass takes half as long again.
+        // The first sound is waited for: beside T3 its pass takes up to twice as long.
         using var ahead = last || !overlaps || _chunks == 0 ? null : new RunAhead(tokens);
         return assembler.Next(spoken, last, cancel);
     }

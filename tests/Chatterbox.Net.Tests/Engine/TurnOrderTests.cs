@@ -19,6 +19,6 @@ public class TurnOrderTests
     {
         var (left, turn, longest) = (TimeSpan.FromSeconds(0.16), TimeSpan.FromSeconds(0.08), TimeSpan.FromSeconds(0.3));
         Assert.True(TurnOrder.Rank(left, turn, longest) < 0);
-        Assert.Equal(0, TurnOrder.Rank(turn / 2, turn, longest));
+        Assert.Equal(0, TurnOrder.Rank(turn / 3, turn, longest));
     }
 }

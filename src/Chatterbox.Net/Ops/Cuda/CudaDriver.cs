@@ -14,12 +14,6 @@ internal static partial class CudaDriver
     /// <summary>A capture that only concerns the stream captured, whatever other threads do.</summary>
     public const int ThreadLocalCapture = 1;
 
-    /// <summary>A stream's priority that is at least the highest there is; 0 is the lowest.</summary>
-    public const int HighestPriority = -100;
-
-    /// <summary>A graph whose kernels have the priority of the stream in which they were recorded.</summary>
-    public const ulong NodePriority = 8;
-
     /// <summary>The state of a stream that is being captured, and has been without a fault.</summary>
     public const int CaptureActive = 1;
 
@@ -125,8 +119,8 @@ internal static partial class CudaDriver
     [LibraryImport(Library, EntryPoint = "cuLaunchKernelEx")]
     private static unsafe partial int LaunchKernelEx(LaunchConfig* config, nint function, void** parameters, void** extra);
 
-    [LibraryImport(Library, EntryPoint = "cuStreamCreateWithPriority")]
-    public static partial int StreamCreateWithPriority(out nint stream, uint flags, int priority);
+    [LibraryImport(Library, EntryPoint = "cuStreamCreate")]
+    public static partial int StreamCreate(out nint stream, uint flags);
 
     [LibraryImport(Library, EntryPoint = "cuStreamDestroy_v2")]
     public static partial int StreamDestroy(nint stream);

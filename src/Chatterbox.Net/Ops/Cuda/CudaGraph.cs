@@ -9,10 +9,9 @@ internal sealed class CudaGraph : IDisposable
 
     /// <summary>Records kernels instead of running them.</summary>
     /// <param name="record">Launches the kernels into the stream it is given, and does nothing else with the GPU.</param>
-    /// <param name="goesFirst">As for <see cref="CudaStream(bool)"/>, whatever stream the graph is launched into.</param>
-    public static CudaGraph Record(Action<CudaStream> record, bool goesFirst = false)
+    public static CudaGraph Record(Action<CudaStream> record)
     {
-        using var stream = new CudaStream(goesFirst);
+        using var stream = new CudaStream();
         CudaDriver.Check(CudaDriver.StreamBeginCapture(stream.Handle, CudaDriver.ThreadLocalCapture), nameof(CudaDriver.StreamBeginCapture));
         try
         {
@@ -40,7 +39,7 @@ internal sealed class CudaGraph : IDisposable
     /// <param name="graph">The driver's handle of a graph, which stays the caller's.</param>
     public static CudaGraph Of(nint graph)
     {
-        CudaDriver.Check(CudaDriver.GraphInstantiate(out var executable, graph, CudaDriver.NodePriority), nameof(CudaDriver.GraphInstantiate));
+        CudaDriver.Check(CudaDriver.GraphInstantiate(out var executable, graph, 0), nameof(CudaDriver.GraphInstantiate));
         return new(executable);
     }
 

@@ -4,11 +4,9 @@ namespace Chatterbox.Ops.Cuda;
 internal sealed class CudaStream : IDisposable
 {
     /// <summary>A stream of its own on the GPU that is current, beside torch's.</summary>
-    /// <param name="goesFirst">Whether its kernels take the GPU's places as they become free before those of other streams.</param>
-    public CudaStream(bool goesFirst = false)
+    public CudaStream()
     {
-        var priority = goesFirst ? CudaDriver.HighestPriority : 0;
-        CudaDriver.Check(CudaDriver.StreamCreateWithPriority(out var handle, CudaDriver.NonBlocking, priority), nameof(CudaDriver.StreamCreateWithPriority));
+        CudaDriver.Check(CudaDriver.StreamCreate(out var handle, CudaDriver.NonBlocking), nameof(CudaDriver.StreamCreate));
         Handle = handle;
     }
 
