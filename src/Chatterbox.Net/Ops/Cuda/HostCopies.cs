@@ -2,8 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace Chatterbox.Ops.Cuda;
 
-/// <summary>Carries numbers between the program and a device, with no array in between: on a GPU's side of a second of work, a
-/// fresh array for a megabyte, which the system hands out page by page, takes the better part of a millisecond.</summary>
+/// <summary>Carries numbers between the program and a device, with no array in between: a fresh one for a megabyte, which the
+/// system hands out page by page, takes the better part of a millisecond.</summary>
 internal static class HostCopies
 {
     /// <summary>Numbers as a tensor.</summary>
