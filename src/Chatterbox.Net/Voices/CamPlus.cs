@@ -68,7 +68,7 @@ internal sealed class CamPlus
         if (TorchGraph.WhyNot(weights.Device) is null)
         {
             _input = weights.Own(zeros([LongestGraph * config.Bands], ScalarType.Float32, weights.Device));
-            _graphs = weights.Own(new TorchGraphs<int>(_input.device, MostGraphs, frames => Run(Input(frames))));
+            _graphs = weights.Own(new TorchGraphs<int>(_input.device, MostGraphs, frames => Run(Input(frames)), atOnce: false));
         }
     }
 

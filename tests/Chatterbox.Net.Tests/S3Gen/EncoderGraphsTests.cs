@@ -24,7 +24,7 @@ public class EncoderGraphsTests
         var random = new Random(11);
         int[] lengths = [500, 768, 769, 1001, 1, 4, 64, 65, 128, .. Enumerable.Range(0, 16).Select(_ => random.Next(5, 700))];
         var worst = 0.0;
-        foreach (var length in lengths.Concat(lengths))   // what comes once is not recorded
+        foreach (var length in lengths.Concat(lengths))   // the second time graphs are there
         {
             using var scope = NewDisposeScope();
             int[] tokens = [.. Enumerable.Range(0, length).Select(_ => random.Next(6561))];

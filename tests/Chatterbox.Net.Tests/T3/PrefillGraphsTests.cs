@@ -31,7 +31,7 @@ public class PrefillGraphsTests
             plainCache.Reserve(length);
             var prefix = (randn(rows, length, 512) * 0.3).to(ScalarType.BFloat16).to(device);
             var plain = tiny.Model.Forward(prefix, plainCache, new(0, rows, 0));
-            graphs.Forward(prefix);                                    // what comes once is not recorded
+            graphs.Forward(prefix);
             worst = Math.Max(worst, Close.RelativeError(plain, graphs.Forward(prefix)));
             Tensor Kept(KvCache cache) => cat([cache.Keys.narrow(2, 0, length), cache.Values.narrow(2, 0, length)]);
             worstKept = Math.Max(worstKept, Close.RelativeError(Kept(plainCache), Kept(steps.Cache)));

@@ -4,11 +4,11 @@ namespace Chatterbox.Ops.Cuda;
 
 /// <summary>Those functions of libtorch, by their C++ names, that recording torch's operations needs and TorchSharp does not
 /// offer.</summary>
-/// <remarks>From pytorch's ATen/cuda/CUDAGraph.h and c10/cuda/CUDAStream.h, as of libtorch 2.8 to 2.11 on Linux. An exception
-/// that one of them throws ends the process, so none may be given cause for one.</remarks>
+/// <remarks>From pytorch's ATen/cuda/CUDAGraph.h and c10/cuda/CUDAStream.h, tried with libtorch 2.11 on Linux. An exception that
+/// one of them throws ends the process, so none may be given cause for one.</remarks>
 internal static unsafe class LibTorch
 {
-    /// <summary>Room for an at::cuda::CUDAGraph, bytes; of libtorch 2.11 it takes less than 300.</summary>
+    /// <summary>Room for an at::cuda::CUDAGraph, bytes: many times what it takes in libtorch 2.11.</summary>
     public const int GraphBytes = 4096;
 
     private static readonly List<string> Missing = [];

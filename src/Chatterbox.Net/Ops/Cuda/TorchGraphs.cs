@@ -1,11 +1,12 @@
 namespace Chatterbox.Ops.Cuda;
 
-/// <summary>One piece of torch's work as graphs, one for each shape that comes again: what comes once is not worth recording.</summary>
+/// <summary>One piece of torch's work as graphs, one for each shape that it is asked for.</summary>
 /// <typeparam name="TShape">What tells one graph from another.</typeparam>
 /// <param name="device">A GPU that <see cref="TorchGraph.WhyNot"/> has nothing against, as a tensor there names it: with its index.</param>
 /// <param name="most">Graphs kept; then all are forgotten.</param>
 /// <param name="work">Does the work at a shape, as <see cref="TorchGraph.Record"/> wants it done.</param>
-internal sealed class TorchGraphs<TShape>(Device device, int most, Func<TShape, Tensor> work) : IDisposable
+/// <param name="atOnce">True where shapes are few; false where they are many, and one that comes once is not worth recording.</param>
+internal sealed class TorchGraphs<TShape>(Device device, int most, Func<TShape, Tensor> work, bool atOnce = true) : IDisposable
     where TShape : notnull
 {
     private readonly GraphMemory _memory = GraphMemory.Of(device.index);
@@ -25,7 +26,7 @@ internal sealed class TorchGraphs<TShape>(Device device, int most, Func<TShape, 
         lock (_memory.Gate)
         {
             fill();
-            if (_seen.Add(shape))
+            if (!atOnce && _seen.Add(shape))
             {
                 var result = work(shape);
                 beside?.Invoke();
