@@ -87,7 +87,7 @@ internal sealed class EstimatorKernels
     /// <summary>Attention.</summary>
     /// <param name="stream">Where it runs.</param>
     /// <param name="rows">Sequences.</param>
-    /// <param name="frames">Of a row, whole multiples of 128.</param>
+    /// <param name="frames">Of a row, whole multiples of 64.</param>
     /// <param name="arguments">What it works on; the rest is filled in.</param>
     public void Attend(CudaStream stream, int rows, int frames, TiledAttentionArguments arguments)
     {
