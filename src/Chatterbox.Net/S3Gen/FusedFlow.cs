@@ -9,9 +9,9 @@ namespace Chatterbox.S3Gen;
 internal sealed class FusedFlow : IDisposable
 {
     /// <summary>Graphs are for whole multiples of so many frames.</summary>
-    public const int Bucket = 128;
+    public const int Bucket = 64;
 
-    private const int MostGraphs = 16;
+    private const int MostGraphs = 32;
     private const int EulerThreads = 256;
 
     private readonly Lock _gate = new();                  // models on several threads share one S3Gen

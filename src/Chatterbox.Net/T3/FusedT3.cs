@@ -80,7 +80,7 @@ internal sealed class FusedT3 : IDisposable
         var (cosines, sines) = (default(nint), default(nint));
         if (config.Backbone is LlamaConfig llama)
         {
-            var angles = outer(arange(config.MaxLength, ScalarType.Float32), RotaryTable.Frequencies(llama));   // [positions, headDim / 2]
+            var angles = outer(Arithmetic.Range(0, config.MaxLength), RotaryTable.Frequencies(llama));   // [positions, headDim / 2]
             cosines = Own(angles.cos().to(_device)).Address();
             sines = Own(angles.sin().to(_device)).Address();
         }

@@ -22,7 +22,7 @@ public class EstimatorKernelsTests
             var random = new Random(2);
             for (var i = 0; i < 8; i++)
             {
-                shapes.Add(random.Next(1, 5), 128 * random.Next(1, 9), 64 * random.Next(1, i % 2 == 0 ? 5 : 9), i % 2 == 0);
+                shapes.Add(random.Next(1, 5), 64 * random.Next(1, 17), 64 * random.Next(1, i % 2 == 0 ? 5 : 9), i % 2 == 0);
             }
 
             return shapes;
@@ -38,8 +38,8 @@ public class EstimatorKernelsTests
             var random = new Random(3);
             for (var i = 0; i < 8; i++)
             {
-                var frames = 128 * random.Next(1, 12);
-                shapes.Add(random.Next(1, 5), frames, random.Next(frames - 127, frames + 1));
+                var frames = 64 * random.Next(1, 24);
+                shapes.Add(random.Next(1, 5), frames, random.Next(frames - 63, frames + 1));
             }
 
             return shapes;

@@ -49,14 +49,14 @@ internal sealed class EstimatorKernels
 
     private const string Estimator = "estimator.cu", Attention = "attention.cu";
     private const int Needed = 90;                                               // compute capability
-    private const int Blocks = 2;                                                // of a cluster
+    private const int Reserve = 20;                                              // multiprocessors that clusters of four may leave over
     private const int Threads = 288, Frames = 64, Channels = 256, TileBytes = 64 * 128, BarrierBytes = 128, Alignment = 1024;   // as in the sources
     private const int Slots = 4, KeySlots = 4, HandedBytes = 36 * 128 * sizeof(float);
+    private const int AttentionShared = ((1 + (2 * KeySlots)) * TileBytes) + HandedBytes + BarrierBytes + Alignment;
     private const int Shared = (4 * TileBytes) + (Frames * Channels * sizeof(float)) + (Slots * 4 * TileBytes) + BarrierBytes + Alignment;
 
-    private static readonly (string Name, double Value)[] Cluster = [("CLUSTER", Blocks)];
-
-    private readonly CudaModule _estimator;
+    private readonly CudaModule _two;        // blocks a cluster
+    private readonly CudaModule _four;
     private readonly CudaModule _attention;
     private readonly int _multiprocessors;
 
@@ -64,7 +64,7 @@ internal sealed class EstimatorKernels
     /// <exception cref="CudaException">The kernels do not compile.</exception>
     public EstimatorKernels(Device device)
     {
-        (_estimator, _attention) = (CudaModule.Get(Estimator, device, Cluster), CudaModule.Get(Attention, device));
+        (_two, _four, _attention) = (CudaModule.Get(Estimator, device, Cluster(2)), CudaModule.Get(Estimator, device, Cluster(4)), CudaModule.Get(Attention, device));
         _multiprocessors = CudaDriver.Attribute(DeviceAttribute.Multiprocessors, device.index);
     }
 
@@ -72,7 +72,7 @@ internal sealed class EstimatorKernels
     public static string? WhyNot(Device device) =>
         CudaModule.WhyNot(device) is { } reason ? reason
         : CudaModule.Capability(device.index) != Needed ? "the GPU's compute capability is not 9.0"
-        : CudaModule.WhyNot(Estimator, device, Cluster) ?? CudaModule.WhyNot(Attention, device);
+        : CudaModule.WhyNot(Estimator, device, Cluster(2)) ?? CudaModule.WhyNot(Estimator, device, Cluster(4)) ?? CudaModule.WhyNot(Attention, device);
 
     /// <summary>A convolution over three frames, and what follows it.</summary>
     /// <param name="stream">Where it runs.</param>
@@ -87,20 +87,25 @@ internal sealed class EstimatorKernels
     /// <summary>Attention.</summary>
     /// <param name="stream">Where it runs.</param>
     /// <param name="rows">Sequences.</param>
-    /// <param name="frames">Of a row, whole multiples of 128.</param>
+    /// <param name="frames">Of a row, whole multiples of 64.</param>
     /// <param name="arguments">What it works on; the rest is filled in.</param>
     public void Attend(CudaStream stream, int rows, int frames, TiledAttentionArguments arguments)
     {
         arguments.Tiles = frames / Frames;
-        var tiles = arguments.Tiles * Heads * rows > _multiprocessors ? 2 : 1;   // of queries, a block
-        var shared = ((tiles + (2 * KeySlots)) * TileBytes) + BarrierBytes + Alignment + (tiles == 1 ? HandedBytes : 0);
-        var grid = ((uint)((arguments.Tiles + tiles - 1) / tiles), (uint)Heads, (uint)rows);
-        _attention[tiles == 2 ? "attend_two" : "attend_one"].Launch(new(grid, Threads, shared), stream, arguments);
+        _attention["attend"].Launch(new(((uint)arguments.Tiles, Heads, (uint)rows), Threads, AttentionShared), stream, arguments);
     }
 
+    private static IEnumerable<(string Name, double Value)> Cluster(int blocks) => [("CLUSTER", blocks)];
+
     private void Launch<T>(CudaStream stream, string kernel, int frames, T arguments)
-        where T : unmanaged =>
-        _estimator[kernel].Launch(new((long)frames / Frames * Blocks, Threads, Shared), stream, arguments);
+        where T : unmanaged
+    {
+        // Larger clusters are faster, where all of them run at once. One fits only where multiprocessors that are neighbours
+        // are free: of an H200's 132, clusters of four do not get 128.
+        var clusters = frames / Frames;
+        var (module, blocks) = 4 * clusters <= _multiprocessors - Reserve ? (_four, 4) : (_two, 2);
+        module[kernel].Launch(new((long)clusters * blocks, Threads, Shared), stream, arguments);
+    }
 }
 
 // The parameters of the kernels, laid out as in the sources.

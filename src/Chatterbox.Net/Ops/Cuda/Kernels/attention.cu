@@ -14,32 +14,31 @@ struct AttentionArguments
     int tiles;                  // of a row
 };
 
-// A block's two warpgroups have a tile of queries each, or where QUERY_TILES is 1, half of the keys each for the same one.
-template <int QUERY_TILES>
+// A block has a tile of queries; its two warpgroups have every other tile of keys each, and put together what they found.
+constexpr int SHARES = 2;
+constexpr float SCALE = 0.125f * 1.44269504f;            // 1 / √64, for powers of two
+
 struct Attention
 {
-    static constexpr int SHARES = 2 / QUERY_TILES, NUMBERS = 36;      // of keys; what a thread hands over at their end
-    static constexpr float SCALE = 0.125f * 1.44269504f;              // 1 / √64, for powers of two
-
     const AttentionArguments& a;
+    const int steps, lane = threadIdx.x % LANES, group = threadIdx.x / GROUP;
     u32 queries, slots, loaded, used, given;
     float* handed;
-    int steps;
 
-    __device__ Attention(const AttentionArguments& arguments) : a(arguments)
+    __device__ Attention(const AttentionArguments& arguments, int tiles) : a(arguments), steps(tiles)
     {
         extern __shared__ unsigned char shared[];
         const u32 address = shared_address(shared);
         queries = (address + 1023) & ~1023u;
-        slots = queries + QUERY_TILES * TILE;
+        slots = queries + TILE;
         loaded = slots + KEY_SLOTS * 2 * TILE;
         used = loaded + KEY_SLOTS * 8;
         given = used + KEY_SLOTS * 8;
         handed = (float*)(shared + (given + 8 - address));
         if (threadIdx.x == 0)
         {
-            for (int i = 0; i < KEY_SLOTS; i++) prepare(loaded + i * 8, 2), prepare(used + i * 8, QUERY_TILES * GROUP / LANES);
-            prepare(given, QUERY_TILES);
+            for (int i = 0; i < KEY_SLOTS; i++) prepare(loaded + i * 8, 2), prepare(used + i * 8, GROUP / LANES);
+            prepare(given, 1);
             asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
         }
 
@@ -51,10 +50,9 @@ struct Attention
         return a.qkv + (((long long)blockIdx.z * a.tiles + number) * 3 * HEADS + which * HEADS + blockIdx.y) * (TILE / 2);
     }
 
-    __device__ void load(int first_tile)
+    __device__ void load()
     {
-        copy(queries, tile(first_tile, 0), TILE, given);
-        if (QUERY_TILES == 2) copy(queries + TILE, tile(first_tile + 1, 0), TILE, given);
+        copy(queries, tile(blockIdx.x, 0), TILE, given);
         for (int j = 0; j < steps; j++)
         {
             const int slot = j % KEY_SLOTS, turn = j / KEY_SLOTS;
@@ -64,25 +62,24 @@ struct Attention
         }
     }
 
-    __device__ void run(int first_tile)
+    __device__ void run()
     {
-        const int lane = threadIdx.x % LANES, group = threadIdx.x / GROUP, live = *a.live, first = SHARES == 2 ? group : 0;
-        const u32 query = queries + (QUERY_TILES == 2 ? group * TILE : 0);
+        const int live = *a.live;
         float sums[32] = {}, top[2] = {-INFINITY, -INFINITY}, total[2] = {};
         wait(given, 0);
-        for (int j = first; j < steps; j += SHARES)
+        for (int j = group; j < steps; j += SHARES)
         {
             const u32 keys = slots + j % KEY_SLOTS * 2 * TILE, values = keys + TILE;
             float scores[32];
             wait(loaded + j % KEY_SLOTS * 8, j / KEY_SLOTS);
             begin_products(scores);
 #pragma unroll
-            for (int k = 0; k < 4; k++) multiply(scores, matrix(query + k * 32), matrix(keys + k * 32), k);
+            for (int k = 0; k < 4; k++) multiply(scores, matrix(queries + k * 32), matrix(keys + k * 32), k);
             end_of_products();
             wait_for_products<0>();
             settle(scores);
             settle(sums);
-            if (j != first && lane == 0) arrive(used + (j - SHARES) % KEY_SLOTS * 8);
+            if (j != group && lane == 0) arrive(used + (j - SHARES) % KEY_SLOTS * 8);
             if (j * KEYS + KEYS > live)
 #pragma unroll
                 for (int i = 0; i < 32; i++)
@@ -132,32 +129,27 @@ struct Attention
             total[r] += __shfl_xor_sync(~0u, total[r], 2);
         }
 
-        if (SHARES == 2)
-        {
-            hand_over(sums, top, total, group);
-            if (group == 1) return;
-        }
-
+        hand_over(sums, top, total);
+        if (group == 1) return;
         const int row = threadIdx.x % GROUP / LANES * 16 + lane / 4;
 #pragma unroll
         for (int i = 0; i < 32; i += 2)
         {
             const int r = i / 2 % 2;
-            asm volatile("st.shared.b32 [%0], %1;" :: "r"(piece(query, row + r * 8, i / 4) + lane % 4 * 4), "r"(narrow(sums[i] / total[r], sums[i + 1] / total[r])) : "memory");
+            asm volatile("st.shared.b32 [%0], %1;" :: "r"(piece(queries, row + r * 8, i / 4) + lane % 4 * 4), "r"(narrow(sums[i] / total[r], sums[i + 1] / total[r])) : "memory");
         }
 
         show();
-        barrier(2 + group, GROUP);
-        if (threadIdx.x % GROUP == 0)
+        barrier(2, GROUP);
+        if (threadIdx.x == 0)
         {
-            const int number = first_tile + (QUERY_TILES == 2 ? group : 0);
-            write_back(a.y + (((long long)blockIdx.z * a.tiles + number) * HEADS + blockIdx.y) * (TILE / 2), query, TILE);
+            write_back(a.y + (((long long)blockIdx.z * a.tiles + blockIdx.x) * HEADS + blockIdx.y) * (TILE / 2), queries, TILE);
             wait_written();
         }
     }
 
     // The second group's part goes to the first.
-    __device__ void hand_over(float (&sums)[32], float (&top)[2], float (&total)[2], int group)
+    __device__ void hand_over(float (&sums)[32], float (&top)[2], float (&total)[2])
     {
         float* const other = handed + threadIdx.x % GROUP;
         if (group == 1)
@@ -183,16 +175,12 @@ struct Attention
     }
 };
 
-#define ATTENTION(name, query_tiles)                                                                                      \
-    extern "C" __global__ void __launch_bounds__(2 * GROUP + LANES, 2) name(const __grid_constant__ AttentionArguments a)    \
-    {                                                                                                                    \
-        Attention<query_tiles> attention(a);                                                                             \
-        const int first = blockIdx.x * query_tiles;                                                                      \
-        attention.steps = (*a.live + KEYS - 1) / KEYS;                                                                   \
-        if (first >= attention.steps) return;                                                                            \
-        if (threadIdx.x < 2 * GROUP) attention.run(first);                                                               \
-        else if (threadIdx.x == 2 * GROUP) attention.load(first);                                                        \
-    }
+extern "C" __global__ void __launch_bounds__(2 * GROUP + LANES, 2) attend(const __grid_constant__ AttentionArguments a)
+{
+    const int steps = (*a.live + KEYS - 1) / KEYS;
+    if (blockIdx.x >= steps) return;
 
-ATTENTION(attend_two, 2)
-ATTENTION(attend_one, 1)
+    Attention attention(a, steps);
+    if (threadIdx.x < 2 * GROUP) attention.run();
+    else if (threadIdx.x == 2 * GROUP) attention.load();
+}

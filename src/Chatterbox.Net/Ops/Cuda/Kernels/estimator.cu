@@ -246,7 +246,7 @@ struct Worker
         if (threadIdx.x == 0) wait_written();
     }
 
-    // The lane's eight of a number a channel.
+    // The lane's channels, of what has a number for each.
     __device__ void of_lane(const float* from, float (&x)[VECTOR]) { ::load(from + lane * VECTOR, x); }
 };
 

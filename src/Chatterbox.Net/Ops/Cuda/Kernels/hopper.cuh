@@ -101,16 +101,11 @@ OF_TILES(96, 48, N48, "%48", "%49", "%50", R16(0), R16(16), R16(32))
 OF_TILES(128, 64, N64, "%64", "%65", "%66", R16(0), R16(16), R16(32), R16(48))
 
 // The left matrix is in the threads: d += left · right.
-#define OF_THREADS(n, numbers, list, a, b, c, e, f, ...)                                                                  \
-    __device__ inline void multiply(float (&d)[numbers], const u32 (&left)[4], u64 right)                                \
-    {                                                                                                                    \
-        asm volatile(PRODUCT(n) list "}, {" a "," b "," c "," e "}, " f ", 1, 1, 1, 0;"                                  \
-            : __VA_ARGS__ : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right));                         \
-    }
-
-OF_THREADS(32, 16, N16, "%16", "%17", "%18", "%19", "%20", R16(0))
-OF_THREADS(64, 32, N32, "%32", "%33", "%34", "%35", "%36", R16(0), R16(16))
-OF_THREADS(128, 64, N64, "%64", "%65", "%66", "%67", "%68", R16(0), R16(16), R16(32), R16(48))
+__device__ inline void multiply(float (&d)[64], const u32 (&left)[4], u64 right)
+{
+    asm volatile(PRODUCT(128) N64 "}, {%64,%65,%66,%67}, %68, 1, 1, 1, 0;"
+        : R16(0), R16(16), R16(32), R16(48) : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right));
+}
 
 // The same, but a tile's rows are the rows of the right matrix.
 __device__ inline void multiply_rows(float (&d)[32], const u32 (&left)[4], u32 right)

@@ -3,9 +3,6 @@
 
 #include "common.cuh"
 #include "tiles.cuh"
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
-#include "hopper.cuh"
-#endif
 
 constexpr int CHUNK = 64;                                // channels that a stage of a product covers: 128 bytes
 constexpr int SLOTS = 4;                                 // stages of a product in shared memory
@@ -124,12 +121,7 @@ __device__ inline void finish(const ProductArguments& a, int row, int frame, int
 template <int FRAMES, int OUTPUTS, int WARPS_M, int WARPS_N, bool NORM>
 struct Product
 {
-    static constexpr int THREADS = WARPS_M * WARPS_N * LANES;
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    static constexpr int GROUPS_M = FRAMES / 64, GROUPS_N = THREADS / GROUP / GROUPS_M, M = 1, N = OUTPUTS / GROUPS_N / 8;
-#else
-    static constexpr int M = FRAMES / WARPS_M / 16, N = OUTPUTS / WARPS_N / 8;
-#endif
+    static constexpr int THREADS = WARPS_M * WARPS_N * LANES, M = FRAMES / WARPS_M / 16, N = OUTPUTS / WARPS_N / 8;
     static_assert(N % 4 == 0, "a thread stores the results of four tiles side by side");
 
     const ProductArguments& a;
@@ -138,7 +130,7 @@ struct Product
 
     __device__ Product(const ProductArguments& arguments) : a(arguments)
     {
-        extern __shared__ __align__(1024) unsigned char shared[];
+        extern __shared__ __align__(128) unsigned char shared[];
         x_rows = FRAMES + (a.taps - 1) * a.dilation;
         x_bytes = x_rows * 128;
         weight_tiles = shared_address(shared);
@@ -221,63 +213,10 @@ struct Product
         }
     }
 
-    // A stage's part of the sums, of a warp's frames and outputs.
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    __device__ int warp_frame() const { return threadIdx.x / GROUP % GROUPS_M * 64 + threadIdx.x % GROUP / LANES * 16; }
-
-    __device__ int warp_output() const { return threadIdx.x / GROUP / GROUPS_M * N * 8; }
-
-    __device__ void multiply_stage(float (&sums)[M][N][4], u32 x, u32 x_piece, u32 weights)
-    {
-        float (&flat)[N * 4] = (float (&)[N * 4])sums;
-        u32 left[CHUNK / 16][4];
-#pragma unroll
-        for (int k = 0; k < CHUNK / 16; k++) load_matrices(left[k], x + (x_piece ^ k << 5));
-        begin_products(flat);
-#pragma unroll
-        for (int k = 0; k < CHUNK / 16; k++) multiply(flat, left[k], matrix(weights + k * 32));
-        end_of_products();
-        wait_for_products<0>();
-        settle(flat);
-    }
-#else
-    __device__ int warp_frame() const { return threadIdx.x / LANES / WARPS_N * M * 16; }
-
-    __device__ int warp_output() const { return threadIdx.x / LANES % WARPS_N * N * 8; }
-
-    __device__ void multiply_stage(float (&sums)[M][N][4], u32 x, u32 x_piece, u32 weights)
-    {
-        const int lane = threadIdx.x % LANES;
-        weights += (lane % 8 + lane / 16 * 8) * 128;
-        const u32 weight_piece = ((lane / 8 & 1) ^ (lane & 7)) << 4;
-        u32 left[2][M][4], right[2][N / 2][4];
-        auto load_fragments = [&](int k)
-        {
-#pragma unroll
-            for (int m = 0; m < M; m++) load_matrices(left[k % 2][m], x + m * 16 * 128 + (x_piece ^ k << 5));
-#pragma unroll
-            for (int n = 0; n < N / 2; n++) load_matrices(right[k % 2][n], weights + n * 16 * 128 + (weight_piece ^ k << 5));
-        };
-        load_fragments(0);
-#pragma unroll
-        for (int k = 0; k < CHUNK / 16; k++)
-        {
-            if (k + 1 < CHUNK / 16) load_fragments(k + 1);
-#pragma unroll
-            for (int n = 0; n < N / 2; n++)
-#pragma unroll
-                for (int m = 0; m < M; m++)
-                {
-                    multiply(sums[m][2 * n], left[k % 2][m], right[k % 2][n][0], right[k % 2][n][1]);
-                    multiply(sums[m][2 * n + 1], left[k % 2][m], right[k % 2][n][2], right[k % 2][n][3]);
-                }
-        }
-    }
-#endif
-
     __device__ void run()
     {
-        const int lane = threadIdx.x % LANES, warp_m = warp_frame(), warp_n = warp_output();
+        const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES;
+        const int warp_m = warp / WARPS_N * M * 16, warp_n = warp % WARPS_N * N * 8;
         const int stages = a.inputs / CHUNK * a.taps;
         float sums[M][N][4] = {};
 
@@ -294,15 +233,36 @@ struct Product
         for (int stage = 0; stage < stages; stage++)
         {
             wait_for_stage<SLOTS - 2>();
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
-            show();
-#endif
             __syncthreads();
             if (stage + SLOTS - 1 < stages) load_stage(stage + SLOTS - 1, chunk, tap);
             end_of_stage();
             const int first = now_tap * a.dilation + warp_m + lane % 16;
             const u32 x = x_tiles + now_chunk % a.a_slots * x_bytes + first * 128, x_piece = (lane / 16 ^ (first & 7)) << 4;
-            multiply_stage(sums, x, x_piece, weight_tiles + (stage % SLOTS * OUTPUTS + warp_n) * 128);
+            const u32 weights = weight_tiles + (stage % SLOTS * OUTPUTS + warp_n + lane % 8 + lane / 16 * 8) * 128;
+            const u32 weight_piece = ((lane / 8 & 1) ^ (lane & 7)) << 4;
+            u32 left[2][M][4], right[2][N / 2][4];
+            auto load_fragments = [&](int k)
+            {
+#pragma unroll
+                for (int m = 0; m < M; m++) load_matrices(left[k % 2][m], x + m * 16 * 128 + (x_piece ^ k << 5));
+#pragma unroll
+                for (int n = 0; n < N / 2; n++) load_matrices(right[k % 2][n], weights + n * 16 * 128 + (weight_piece ^ k << 5));
+            };
+            load_fragments(0);
+#pragma unroll
+            for (int k = 0; k < CHUNK / 16; k++)
+            {
+                if (k + 1 < CHUNK / 16) load_fragments(k + 1);
+#pragma unroll
+                for (int n = 0; n < N / 2; n++)
+#pragma unroll
+                    for (int m = 0; m < M; m++)
+                    {
+                        multiply(sums[m][2 * n], left[k % 2][m], right[k % 2][n][0], right[k % 2][n][1]);
+                        multiply(sums[m][2 * n + 1], left[k % 2][m], right[k % 2][n][2], right[k % 2][n][3]);
+                    }
+            }
+
             if (++now_tap == a.taps) now_tap = 0, now_chunk++;
         }
 
