@@ -27,7 +27,7 @@ internal static class ChunkBenchmark
         var warmUp = TimeSpan.Zero;
         await using var engine = new SpeechEngine([Load], new EngineOptions { GuardQuality = false }, NullLogger<SpeechEngine>.Instance);
         await engine.Ready;
-        var voice = Lengthen(model!.BuiltInVoice!);
+        var voice = FullSize.LongPrompt(model!.BuiltInVoice!);
         var pace = model.Pace;
         Print($"{model.Name} on {model.Device}, prompt of {PromptTokens / 25} s, {tokens} speech tokens; warm-up {warmUp.TotalSeconds:0.0} s");
         Print($"pace: T3 {pace.SecondsPerStep * 1000:0.000} ms a token; a pass {pace.SecondsPerPass * 1000:0.0} ms and {pace.SecondsPerPassToken * 1000:0.000} ms a token");
@@ -115,20 +115,6 @@ internal static class ChunkBenchmark
     }
 
     private static string Describe((double At, double Audio) chunk) => string.Create(CultureInfo.InvariantCulture, $"{chunk.At:0.000} s: {chunk.Audio:0.00} s");
-
-    /// <summary>The voice with a prompt of 10 s, as that of most recordings is.</summary>
-    private static Voice Lengthen(Voice voice)
-    {
-        var times = PromptTokens / voice.S3Gen.SpeechTokens.Count;
-        return voice with
-        {
-            S3Gen = voice.S3Gen with
-            {
-                SpeechTokens = [.. Enumerable.Repeat(voice.S3Gen.SpeechTokens, times).SelectMany(tokens => tokens)],
-                Mel = [.. Enumerable.Repeat(voice.S3Gen.Mel, times).SelectMany(mel => mel)],
-            },
-        };
-    }
 
     /// <param name="Chunks">When each came, and how long it sounds.</param>
     private sealed record Speech(List<(double At, double Audio)> Chunks)

@@ -37,6 +37,20 @@ internal static class FullSize
         return folder;
     }
 
+    /// <summary>A voice with its prompt repeated until it is 10 s long.</summary>
+    public static Voice LongPrompt(Voice voice)
+    {
+        var times = Tokens / voice.S3Gen.SpeechTokens.Count;
+        return voice with
+        {
+            S3Gen = voice.S3Gen with
+            {
+                SpeechTokens = [.. Enumerable.Repeat(voice.S3Gen.SpeechTokens, times).SelectMany(tokens => tokens)],
+                Mel = [.. Enumerable.Repeat(voice.S3Gen.Mel, times).SelectMany(mel => mel)],
+            },
+        };
+    }
+
     /// <summary>10 s that sound like nobody, at 48 kHz.</summary>
     public static AudioClip Recording() =>
         new([.. Enumerable.Range(0, 480000).Select(i => 0.3f * MathF.Sin(i * (0.01f + (0.002f * MathF.Sin(i / 9000f)))) * MathF.Sin(i / 3000f))], 48000);

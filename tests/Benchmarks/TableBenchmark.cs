@@ -26,6 +26,7 @@ internal static class TableBenchmark
         new("process start to warm, English", "start english warm", "s", 8, 4),
         new("GPU memory, English, ready", "memory english ready", "GiB", 2.2, 1.6),
         new("GPU memory, English, after 12 speeches", "memory english after", "GiB", 2.2, 1.6),
+        new("GPU memory, English, and a voice made", "memory english with a voice made", "GiB"),
         new("  (CUDA's empty context beside it)", "memory english empty", "GiB"),
     ];
 

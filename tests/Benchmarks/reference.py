@@ -145,4 +145,5 @@ timed(f"t3 {model} token with prefill", speak_tokens, per=TOKENS)
 timed(f"speech {model}", whole)
 if on_gpu:
     record(f"memory {model} empty", empty / GIB)
-    record(f"memory {model} after", (used() - empty) / GIB)
+    for when in ("after", "with a voice made"):    # it has everything from the start
+        record(f"memory {model} {when}", (used() - empty) / GIB)

@@ -16,7 +16,7 @@ internal sealed class Rehearsal(ChatterboxConfig config, T3Model t3, Vocalist vo
     private const int Steps = 40, FewSteps = 3;
     private const int PromptTokens = 10 * SpeechResult.TokensPerSecond;      // of most voices
     private const int ShortPass = 8, LongPass = 128;                         // tokens that become sound
-    private const int LongestPiece = 20 * SpeechResult.TokensPerSecond, LengthStep = 64;
+    private const int LongestPiece = 12 * SpeechResult.TokensPerSecond, LengthStep = 64;
     private const double SlowestStep = 1.0 / SpeechResult.TokensPerSecond;
 
     /// <summary>Nobody, with a prompt as long as most.</summary>
