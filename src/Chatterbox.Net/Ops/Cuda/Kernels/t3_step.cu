@@ -183,6 +183,7 @@ __device__ inline void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u3
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// Everything in it is inlined, so that it lives in registers.
 struct Block
 {
     const StepArguments& a;
@@ -198,7 +199,7 @@ struct Block
     float cosine[VECTOR], sine[VECTOR];                  // of the new key's position
     int turn = 0;
 
-    __device__ Block(const StepArguments& a, Shared& shared, const Place& place, Tiles tiles, KeyTiles keys, int block)
+    __device__ __forceinline__ Block(const StepArguments& a, Shared& shared, const Place& place, Tiles tiles, KeyTiles keys, int block)
         : a(a), shared(shared), place(place), tiles(tiles), keys(keys), block(block), own(block * OUTPUTS + threadIdx.x % OUTPUTS)
     {
         if (owns) residual = a.x[own_row * HIDDEN + own];
@@ -209,11 +210,11 @@ struct Block
     }
 
     // Sums of a stage, of each warp: [WARPS][ROWS][outputs + 2], the last two for statistics.
-    __device__ float* next_sums() { return shared.sums[turn ^= 1]; }
+    __device__ __forceinline__ float* next_sums() { return shared.sums[turn ^= 1]; }
 
-    __device__ void meet() { asm volatile("bar.sync 1, %0;" :: "n"(WARPS * LANES) : "memory"); }
+    __device__ __forceinline__ void meet() { asm volatile("bar.sync 1, %0;" :: "n"(WARPS * LANES) : "memory"); }
 
-    __device__ float sum(const float* sums, int row, int output, int outputs)
+    __device__ __forceinline__ float sum(const float* sums, int row, int output, int outputs)
     {
         float x = 0;
 #pragma unroll
@@ -223,7 +224,7 @@ struct Block
 
     // ---- operands
 
-    __device__ void put(int row, uint2 highs, uint2 lows)   // 4 columns
+    __device__ __forceinline__ void put(int row, uint2 highs, uint2 lows)   // 4 columns
     {
         if (lane * 4 >= SHARE) return;
         unsigned char* p = shared.operands[warp] + row * SHARE * sizeof(bf16) + lane * sizeof(uint2);
@@ -231,7 +232,7 @@ struct Block
         *(uint2*)(p + PLANE) = lows;
     }
 
-    __device__ void get(Operand& x)
+    __device__ __forceinline__ void get(Operand& x)
     {
         const unsigned char* p = shared.operands[warp] + lane / 4 * SHARE * sizeof(bf16) + lane % 4 * sizeof(uint4);
 #pragma unroll
@@ -255,7 +256,7 @@ struct Block
         float squares[ROWS], total[ROWS];
     };
 
-    __device__ Statistics read_normed(const u32* x, Tag tag, const Norm& norm, Operand& operand)
+    __device__ __forceinline__ Statistics read_normed(const u32* x, Tag tag, const Norm& norm, Operand& operand)
     {
         const int at = warp * SHARE + lane * 4;
         const bool mine = lane * 4 < SHARE;
@@ -280,7 +281,7 @@ struct Block
         return statistics;
     }
 
-    __device__ void note(const Statistics& statistics, float* sums, int outputs)
+    __device__ __forceinline__ void note(const Statistics& statistics, float* sums, int outputs)
     {
 #pragma unroll
         for (int r = 0; r < ROWS; r++)
@@ -295,7 +296,7 @@ struct Block
     {
         float factor = 0, shift = 0;
 
-        __device__ Scale(const Norm& norm, int output, bool wanted)
+        __device__ __forceinline__ Scale(const Norm& norm, int output, bool wanted)
         {
             if (!GPT2 || !wanted) return;
             factor = norm.mean_factor[output];
@@ -303,7 +304,7 @@ struct Block
         }
     };
 
-    __device__ float normed(const float* sums, int row, int output, int outputs, Scale scale, float eps)
+    __device__ __forceinline__ float normed(const float* sums, int row, int output, int outputs, Scale scale, float eps)
     {
         const float square = sum(sums, row, outputs, outputs) / HIDDEN, mean = GPT2 ? sum(sums, row, outputs + 1, outputs) / HIDDEN : 0;
         const float deviation = rsqrtf(square - mean * mean + eps);
@@ -321,7 +322,7 @@ struct Block
     };
 
     template <int N>
-    __device__ void take(Weights<N>& weights, int there = N)
+    __device__ __forceinline__ void take(Weights<N>& weights, int there = N)
     {
 #pragma unroll
         for (int i = 0; i < N; i++)
@@ -338,7 +339,7 @@ struct Block
     }
 
     template <int N>
-    __device__ static void multiply(const Operand& x, const Weights<N>& weights, float (&d)[N][4])
+    __device__ __forceinline__ static void multiply(const Operand& x, const Weights<N>& weights, float (&d)[N][4])
     {
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++)
@@ -351,7 +352,7 @@ struct Block
     }
 
     template <int N>
-    __device__ void note(const float (&d)[N][4], float* sums, int first, int outputs)
+    __device__ __forceinline__ void note(const float (&d)[N][4], float* sums, int first, int outputs)
     {
         if (lane / 4 >= ROWS) return;
         float* s = sums + (warp * ROWS + lane / 4) * (outputs + 2) + first + lane % 4 * 2;
@@ -361,7 +362,7 @@ struct Block
 
     // ---- stages
 
-    __device__ void queries_keys_values(const Layer& w, const u32* x, Tag before, Tag now)
+    __device__ __forceinline__ void queries_keys_values(const Layer& w, const u32* x, Tag before, Tag now)
     {
         constexpr int ALL = 3 * OUTPUTS;
         float* sums = next_sums();
@@ -381,7 +382,7 @@ struct Block
     }
 
     // One vector of a query or key, turned to its position.
-    __device__ void rotate(const uint4 (&words)[2], const uint4 (&others)[2], float (&x)[VECTOR])
+    __device__ __forceinline__ void rotate(const uint4 (&words)[2], const uint4 (&others)[2], float (&x)[VECTOR])
     {
         untag(words, x);
         if (GPT2) return;
@@ -391,7 +392,7 @@ struct Block
         for (int i = 0; i < VECTOR; i++) x[i] = x[i] * cosine[i] + (lane % KEY_LANES < KEY_LANES / 2 ? -other[i] : other[i]) * sine[i];
     }
 
-    __device__ static void untag(const uint4 (&words)[2], float (&x)[VECTOR])
+    __device__ __forceinline__ static void untag(const uint4 (&words)[2], float (&x)[VECTOR])
     {
 #pragma unroll
         for (int i = 0; i < 2; i++)
@@ -407,7 +408,7 @@ struct Block
         float m = NOTHING, l = 0, values[VECTOR] = {};
     };
 
-    __device__ void attend(int layer, Tag now)
+    __device__ __forceinline__ void attend(int layer, Tag now)
     {
         float* sums = next_sums();
         const int part = lane % KEY_LANES, other = part ^ KEY_LANES / 2;
@@ -490,7 +491,7 @@ struct Block
         if (thread < 4) tell(a.weights + (place.part * HEADS + place.head) * 4 + thread, thread % 2 == 0 ? top : l, now);
     }
 
-    __device__ static float dot(const float (&query)[VECTOR], uint4 key)    // over the lanes of a key
+    __device__ __forceinline__ static float dot(const float (&query)[VECTOR], uint4 key)    // over the lanes of a key
     {
         float x[VECTOR], sum = 0;
         unpack(key, x);
@@ -508,9 +509,9 @@ struct Block
         uint4 key[TURNS], value[TURNS];
     };
 
-    __device__ int first_key() const { return warp * (LANES / KEY_LANES) + lane / KEY_LANES; }
+    __device__ __forceinline__ int first_key() const { return warp * (LANES / KEY_LANES) + lane / KEY_LANES; }
 
-    __device__ void take(KeysAndValues& older, int count)
+    __device__ __forceinline__ void take(KeysAndValues& older, int count)
     {
         wait(keys.full(), keys.phase);
         const unsigned char* tile = keys.tile() + first_key() * KEY_BYTES + lane % KEY_LANES * sizeof(uint4);
@@ -528,7 +529,7 @@ struct Block
         keys.next();
     }
 
-    __device__ void add(const KeysAndValues& older, const float (&query)[VECTOR], int count, Weighted& w)
+    __device__ __forceinline__ void add(const KeysAndValues& older, const float (&query)[VECTOR], int count, Weighted& w)
     {
         float scores[TURNS], top = w.m;
 #pragma unroll
@@ -557,10 +558,10 @@ struct Block
     }
 
     // Of 32 numbers, four threads take 8 each, as two vectors; the first vectors of all, then the second, lie side by side.
-    __device__ static int place_of(int i) { return (i & ~31) | (i / 4 % 2) << 4 | (i / 8 % 4) << 2 | i % 4; }
+    __device__ __forceinline__ static int place_of(int i) { return (i & ~31) | (i / 4 % 2) << 4 | (i / 8 % 4) << 2 | i % 4; }
 
     // Attention's way out. The operand has a row for each row and split: they are joined behind the product.
-    __device__ void way_out(const Layer& w, Tag now)
+    __device__ __forceinline__ void way_out(const Layer& w, Tag now)
     {
         constexpr int TOGETHER = SHARE % HEAD_DIM == 0 ? 2 : 1, GROUPS = CHUNKS / TOGETHER;     // chunks of one head
         float* sums = next_sums();
@@ -608,21 +609,21 @@ struct Block
     }
 
     template <class Combine>
-    __device__ static float over_splits(float x, Combine combine)
+    __device__ __forceinline__ static float over_splits(float x, Combine combine)
     {
 #pragma unroll
         for (int offset = 4; offset < 4 * SPLITS; offset <<= 1) x = combine(x, __shfl_xor_sync(~0u, x, offset));
         return x;
     }
 
-    __device__ void add(const float* sums, float bias, u32* x, Tag now)
+    __device__ __forceinline__ void add(const float* sums, float bias, u32* x, Tag now)
     {
         if (!owns) return;
         residual += sum(sums, own_row, thread % OUTPUTS, OUTPUTS) + bias;
         tell(x + own_row * HIDDEN + own, residual, now);
     }
 
-    __device__ void up(const Layer& w, Tag now)
+    __device__ __forceinline__ void up(const Layer& w, Tag now)
     {
         constexpr int RESULTS = WIDER * OUTPUTS;         // of Llama, a gate and a number make one
         float* sums = next_sums();
@@ -649,7 +650,7 @@ struct Block
         tell(a.mlp + row * MLP + output, halves(GPT2 ? gelu(x) : silu(x) * normed(sums, row, RESULTS + i, UP_OUTPUTS, scale, w.mlp_norm.eps)), now);
     }
 
-    __device__ void down(const Layer& w, Tag now)
+    __device__ __forceinline__ void down(const Layer& w, Tag now)
     {
         constexpr int TOGETHER = ROWS <= 2 ? WIDER : 1;  // tiles whose operands are waited for at once
         float* sums = next_sums();
@@ -699,7 +700,7 @@ struct Block
         add(sums, bias, a.fed, now);
     }
 
-    __device__ void head(const u32* x, Tag before)
+    __device__ __forceinline__ void head(const u32* x, Tag before)
     {
         constexpr int GROUP = WIDER, ALL = GROUP * OUTPUTS;     // tiles that are made at once
         Operand operand;
