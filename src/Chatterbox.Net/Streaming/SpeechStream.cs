@@ -75,19 +75,19 @@ internal sealed class SpeechStream(
     private float[] Assemble(int[] spoken, bool last, CancellationToken cancel)
     {
         // The first sound is waited for: beside T3 its pass takes up to twice as long.
-        using var ahead = last || !overlaps || _chunks == 0 ? null : new RunAhead(tokens);
+        using var ahead = last || !overlaps || _chunks == 0 ? null : new RunAhead(tokens, plan.TokensFor(_chunks + 1));
         return assembler.Next(spoken, last, cancel);
     }
 
-    /// <summary>T3 going on with the next chunks' tokens on a thread of its own, as far as it comes before it is disposed.</summary>
+    /// <summary>T3 going on to the next chunk's tokens on a thread of its own, until it has them or is disposed.</summary>
     private sealed class RunAhead : IDisposable
     {
         private readonly CancellationTokenSource _stop = new();
         private readonly Task _task;
 
         // Not a thread of the pool, which may have none free for a while.
-        public RunAhead(TokenStream tokens) => _task = Task.Factory.StartNew(
-            () => tokens.Generate(int.MaxValue, _stop.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        public RunAhead(TokenStream tokens, int count) => _task = Task.Factory.StartNew(
+            () => tokens.Generate(count, _stop.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
         public void Dispose()
         {
