@@ -324,17 +324,31 @@ struct Block
     template <int N>
     __device__ __forceinline__ void take(Weights<N>& weights, int there = N)
     {
+        Tiles taken = tiles;
+        u32 used = 0;
 #pragma unroll
         for (int i = 0; i < N; i++)
         {
-            if (i >= there) return;
+            if (i >= there) break;
             wait(tiles.full(), tiles.phase);
             const unsigned char* p = tiles.tile() + lane / 4 * PITCH + (warp * SHARE + lane % 4 * VECTOR) * sizeof(bf16);
 #pragma unroll
             for (int c = 0; c < CHUNKS; c++) weights.w[i][c] = *(const uint4*)(p + c * CHUNK * sizeof(bf16));
-            __syncwarp();
-            if (lane == 0) arrive(tiles.empty());
             tiles.next();
+        }
+
+#pragma unroll
+        for (int i = 0; i < N; i++)
+#pragma unroll
+            for (int c = 0; c < CHUNKS; c++)
+                if (i < there) used |= weights.w[i][c].x;
+        end_reads(used);
+#pragma unroll
+        for (int i = 0; i < N; i++)
+        {
+            if (i >= there) break;
+            if (lane == 0) arrive(taken.empty());
+            taken.next();
         }
     }
 
@@ -524,7 +538,10 @@ struct Block
             older.value[u] = *(const uint4*)(tile + (KEYS + u * KEYS_AT_ONCE) * KEY_BYTES);
         }
 
-        __syncwarp();
+        u32 used = 0;
+#pragma unroll
+        for (int u = 0; u < TURNS; u++) used |= older.key[u].x | older.value[u].x;
+        end_reads(used);
         if (lane == 0) arrive(keys.empty());
         keys.next();
     }
