@@ -32,15 +32,6 @@ __device__ inline void wait(u32 barrier, u32 parity)
     }
 }
 
-// Ends a warp's reads of tiles, before it says that others may come in their place: asynchronous copies do not wait for loads
-// under way. So what was loaded is used: a comparison, whose outcome does not matter, waits for it.
-__device__ inline void end_reads(u32 loaded)
-{
-    asm volatile("{.reg .pred p; setp.eq.u32 p, %0, 0x7fc1ffc3; @p nanosleep.u32 1;}" :: "r"(loaded) : "memory");
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-    __syncwarp();
-}
-
 struct Slot
 {
     u64 full, empty;            // barriers

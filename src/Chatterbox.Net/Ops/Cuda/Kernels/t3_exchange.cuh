@@ -19,6 +19,14 @@ __device__ inline void tell(u32* p, u32 word, Tag tag)
 
 __device__ inline void tell(u32* p, float x, Tag tag) { tell(p, __float_as_uint(x), tag); }
 
+// Past L1, which may still have what was there before another kernel wrote it.
+__device__ inline u32 look_at(const u32* p)
+{
+    u32 v;
+    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+    return v;
+}
+
 __device__ inline uint4 look(const u32* p)
 {
     uint4 v;

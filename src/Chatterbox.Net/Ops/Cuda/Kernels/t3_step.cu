@@ -99,11 +99,11 @@ struct Place
 
     __device__ Place(const StepArguments& a, int block) : head(block / 8), part(block % 8), row(part / SPLITS), split(part % SPLITS)
     {
-        position = a.positions[row];
+        position = (int)look_at((const u32*)a.positions + row);
         const int share = (position + SPLITS - 1) / SPLITS;
         begin = min(position, split * share);
         end = min(position, begin + share);
-        cache = ((size_t)a.slots[row] * a.capacity * HEADS + head) * HEAD_DIM;
+        cache = ((size_t)look_at((const u32*)a.slots + row) * a.capacity * HEADS + head) * HEAD_DIM;
     }
 };
 
@@ -189,8 +189,8 @@ struct Block
     const StepArguments& a;
     Shared& shared;
     const Place& place;
-    Tiles tiles;
-    KeyTiles keys;
+    Tiles tiles, oldest_tile;
+    KeyTiles keys, oldest_keys;
     const int block, thread = threadIdx.x, warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
     // The sum that the layers add to: of the first threads, a number each.
     const bool owns = threadIdx.x < OUTPUTS * ROWS;
@@ -200,9 +200,9 @@ struct Block
     int turn = 0;
 
     __device__ __forceinline__ Block(const StepArguments& a, Shared& shared, const Place& place, Tiles tiles, KeyTiles keys, int block)
-        : a(a), shared(shared), place(place), tiles(tiles), keys(keys), block(block), own(block * OUTPUTS + threadIdx.x % OUTPUTS)
+        : a(a), shared(shared), place(place), tiles(tiles), oldest_tile(tiles), keys(keys), oldest_keys(keys), block(block), own(block * OUTPUTS + threadIdx.x % OUTPUTS)
     {
-        if (owns) residual = a.x[own_row * HIDDEN + own];
+        if (owns) residual = __uint_as_float(look_at((const u32*)a.x + own_row * HIDDEN + own));
         if (GPT2) return;
         const int at = place.position * (HEAD_DIM / 2) + lane % (KEY_LANES / 2) * VECTOR;
         load(a.cosines + at, cosine);
@@ -324,31 +324,29 @@ struct Block
     template <int N>
     __device__ __forceinline__ void take(Weights<N>& weights, int there = N)
     {
-        Tiles taken = tiles;
-        u32 used = 0;
 #pragma unroll
         for (int i = 0; i < N; i++)
         {
-            if (i >= there) break;
+            if (i >= there) return;
             wait(tiles.full(), tiles.phase);
             const unsigned char* p = tiles.tile() + lane / 4 * PITCH + (warp * SHARE + lane % 4 * VECTOR) * sizeof(bf16);
 #pragma unroll
             for (int c = 0; c < CHUNKS; c++) weights.w[i][c] = *(const uint4*)(p + c * CHUNK * sizeof(bf16));
             tiles.next();
         }
+    }
 
-#pragma unroll
-        for (int i = 0; i < N; i++)
-#pragma unroll
-            for (int c = 0; c < CHUNKS; c++)
-                if (i < there) used |= weights.w[i][c].x;
-        end_reads(used);
-#pragma unroll
-        for (int i = 0; i < N; i++)
+    // The slots of the oldest tiles taken are free. To be called behind what was computed from them: until then it is not said
+    // that they have been read.
+    template <class Ring>
+    __device__ __forceinline__ void give_back(Ring& oldest, int count)
+    {
+        asm volatile("fence.proxy.async.shared::cta;" ::: "memory");    // reads before copies
+        __syncwarp();
+        for (int i = 0; i < count; i++)
         {
-            if (i >= there) break;
-            if (lane == 0) arrive(taken.empty());
-            taken.next();
+            if (lane == 0) arrive(oldest.empty());
+            oldest.next();
         }
     }
 
@@ -391,6 +389,7 @@ struct Block
         multiply(operand, weights, d);
         note(statistics, sums, ALL);
         note(d, sums, 0, ALL);
+        give_back(oldest_tile, 3);
         meet();
         if (mine) tell(a.qkv + row * 3 * HIDDEN + output, normed(sums, row, i, ALL, scale, w.attention_norm.eps), now);
     }
@@ -466,6 +465,7 @@ struct Block
         for (int at = place.begin; at < place.end; at += KEYS)
         {
             add(older, query, place.end - at, w);
+            give_back(oldest_keys, 1);
             if (at + KEYS < place.end) take(older, place.end - at - KEYS);
         }
 
@@ -538,11 +538,6 @@ struct Block
             older.value[u] = *(const uint4*)(tile + (KEYS + u * KEYS_AT_ONCE) * KEY_BYTES);
         }
 
-        u32 used = 0;
-#pragma unroll
-        for (int u = 0; u < TURNS; u++) used |= older.key[u].x | older.value[u].x;
-        end_reads(used);
-        if (lane == 0) arrive(keys.empty());
         keys.next();
     }
 
@@ -621,6 +616,7 @@ struct Block
         sum0 = over_splits(sum0, [](float x, float y) { return x + y; });
         sum1 = over_splits(sum1, [](float x, float y) { return x + y; });
         if (part % SPLITS == 0) *(float2*)(sums + (warp * ROWS + part / SPLITS) * (OUTPUTS + 2) + lane % 4 * 2) = make_float2(sum0, sum1);
+        give_back(oldest_tile, 1);
         meet();
         add(sums, bias, a.attended, now);
     }
@@ -659,6 +655,7 @@ struct Block
             multiply(operand, weights, d);
             if (first == 0) note(statistics, sums, UP_OUTPUTS);
             note(d, sums, first * OUTPUTS, UP_OUTPUTS);
+            give_back(oldest_tile, WIDER);
         }
 
         meet();
@@ -713,6 +710,7 @@ struct Block
 #pragma unroll
         for (int i = 0; i < 4; i++) all[0][i] = d[0][i] + d[1][i] + (d[2][i] + d[3][i]);
         note(all, sums, 0, OUTPUTS);
+        give_back(oldest_tile, WIDER);
         meet();
         add(sums, bias, a.fed, now);
     }
@@ -730,11 +728,13 @@ struct Block
             const bool mine = row < ROWS && output < VOCABULARY;
             const Scale scale(a.head_norm, output, mine);
             Weights<GROUP> weights = {};
-            take(weights, (HEAD_TILES - first + BLOCKS - 1) / BLOCKS);
+            const int there = min(GROUP, (HEAD_TILES - first + BLOCKS - 1) / BLOCKS);
+            take(weights, there);
             float d[GROUP][4] = {};
             multiply(operand, weights, d);
             note(statistics, sums, ALL);
             note(d, sums, 0, ALL);
+            give_back(oldest_tile, there);
             meet();
             if (mine) a.logits[row * VOCABULARY + output] = normed(sums, row, i, ALL, scale, a.head_norm.eps);
         }
@@ -761,7 +761,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) step(const __grid_const
     }
 
     wait_for_previous();
-    let_next_begin();                                    // not sooner: it reads what the step before has left
     const Place place(a, block);
     if (warp == WARPS + 1)
     {
@@ -786,5 +785,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) step(const __grid_const
         before = now;
     }
 
+    let_next_begin();                                    // not sooner: it reads what the step before has left
     self.head(x, before);
 }
