@@ -90,9 +90,10 @@ internal sealed class PersistentStep : IStep
     /// <inheritdoc/>
     public void Launch(CudaStream stream)
     {
-        _kernel.Launch(_shape, stream, _arguments, overlaps: true, together: true);
+        // Neither begins before the other has ended: what is said of kernels that overlap does not say it of those whose blocks run together.
+        _kernel.Launch(_shape, stream, _arguments, together: true);
         _arguments.Round++;
-        _t3.Sample(_buffers, stream, overlaps: true);
+        _t3.Sample(_buffers, stream, overlaps: false);
     }
 
     /// <inheritdoc/>

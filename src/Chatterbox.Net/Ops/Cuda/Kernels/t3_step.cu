@@ -754,13 +754,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) step(const __grid_const
 
     const Tiles tiles(shared.slots, memory + TILES_AT, warp == WARPS);
     const KeyTiles keys(shared.key_slots, memory + KEYS_AT, warp == WARPS + 1);
-    if (warp == WARPS)                                   // weights never change: no need to wait for the step before
+    if (warp == WARPS)
     {
         bring_weights(a, tiles, shared.layers, block, lane);
         return;
     }
 
-    wait_for_previous();
     const Place place(a, block);
     if (warp == WARPS + 1)
     {
@@ -785,6 +784,5 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) step(const __grid_const
         before = now;
     }
 
-    let_next_begin();                                    // not sooner: it reads what the step before has left
     self.head(x, before);
 }
