@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
@@ -81,9 +83,34 @@ public sealed class QueueTests
         service.Model.Holds = true;
         service.Model.LetGo();
         var answer = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "mp3" }, HttpCompletionOption.ResponseHeadersRead);
-        Assert.NotEmpty(Encoders());
+        await TestService.Until(() => Encoders().Count == 2);                              // its own, and one for the next
         answer.Dispose();
-        await TestService.Until(() => Encoders() is [] && service.Model.Cancelled.Count == 1); // in either order
+        await TestService.Until(() => Encoders() is [_] && service.Model.Cancelled.Count == 1); // in either order
+    }
+
+    [Fact]
+    public async Task An_encoder_waits_for_the_next_answer()
+    {
+        FfmpegTool.SkipIfMissing();
+        await using (var service = await TestService.Start())
+        {
+            var first = await Speech();
+            var waiting = Assert.Single(Encoders());
+            Assert.Equal(first, await Speech());
+            var next = Assert.Single(Encoders());
+            Assert.NotEqual(waiting, next);
+            Process.GetProcessById(int.Parse(Path.GetFileName(next), CultureInfo.InvariantCulture)).Kill();
+            await TestService.Until(() => Encoders() is []);
+            Assert.Equal(first, await Speech());
+
+            async Task<byte[]> Speech()
+            {
+                using var answer = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "mp3", seed = 1 });
+                return await answer.Content.ReadAsByteArrayAsync();
+            }
+        }
+
+        Assert.Empty(Encoders());
     }
 
     [Fact]
@@ -242,7 +269,7 @@ public sealed class QueueTests
     /// <summary>ffmpeg processes that this test's service has started.</summary>
     private static List<string> Encoders()
     {
-        var own = Environment.ProcessId.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        var own = Environment.ProcessId.ToString(CultureInfo.InvariantCulture);
         return [.. Directory.EnumerateDirectories("/proc").Where(d => char.IsDigit(Path.GetFileName(d)[0])).Where(d =>
         {
             try

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.ComponentModel;
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.CompilerServices;
@@ -12,11 +14,15 @@ internal sealed class EncoderException(string message, Exception? inner = null) 
 
 /// <summary>ffmpeg as a stream: one process for each answer, fed while audio is made, killed when nobody listens. What is
 /// between it and us is the two pipes, so nothing piles up behind a slow reader.</summary>
-internal sealed class FfmpegEncoder(IOptions<ServiceOptions> options)
+/// <remarks>A process takes longer to start than a model on a GPU to make its first chunk. So for each encoding that was asked for, one
+/// is started ahead, which waits for the next answer.</remarks>
+internal sealed class FfmpegEncoder(IOptions<ServiceOptions> options) : IDisposable
 {
     private const int BufferBytes = 16 * 1024;
 
     private readonly string? _program = Find(options.Value.Ffmpeg);
+    private readonly ConcurrentDictionary<IReadOnlyList<string>, Process> _ahead = new();   // by encoding
+    private volatile bool _disposed;
 
     /// <summary>Whether the program is there.</summary>
     public bool IsAvailable => _program is not null;
@@ -39,7 +45,7 @@ internal sealed class FfmpegEncoder(IOptions<ServiceOptions> options)
             yield break;
         }
 
-        using var process = Start(speed, encoding);
+        using var process = Take(speed, encoding);
         using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         var complaint = ReadComplaint(process);
         var feeding = Feed(process, first, blocks, stopping.Token);
@@ -50,6 +56,7 @@ internal sealed class FfmpegEncoder(IOptions<ServiceOptions> options)
             while ((read = await process.StandardOutput.BaseStream.ReadAsync(buffer, cancel)) > 0)
             {
                 yield return buffer.AsMemory(0, read);
+                StartAhead(speed, encoding);
             }
 
             await feeding;
@@ -65,6 +72,16 @@ internal sealed class FfmpegEncoder(IOptions<ServiceOptions> options)
             Kill(process);
             await feeding.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await process.WaitForExitAsync(CancellationToken.None);
+        }
+    }
+
+    /// <summary>Ends the processes that wait for an answer.</summary>
+    public void Dispose()
+    {
+        _disposed = true;
+        foreach (var encoding in _ahead.Keys)
+        {
+            EndAhead(encoding);
         }
     }
 
@@ -130,6 +147,60 @@ internal sealed class FfmpegEncoder(IOptions<ServiceOptions> options)
         : (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator)
             .Select(folder => Path.Combine(folder, OperatingSystem.IsWindows() ? program + ".exe" : program))
             .FirstOrDefault(File.Exists);
+
+    private Process Take(double speed, IReadOnlyList<string> encoding)
+    {
+        if (speed == 1 && _ahead.TryRemove(encoding, out var waiting))
+        {
+            if (!waiting.HasExited)
+            {
+                return waiting;
+            }
+
+            waiting.Dispose();
+        }
+
+        return Start(speed, encoding);
+    }
+
+    /// <summary>Starts a process for the next answer, once the first bytes of this one are out: before, it would be in their way. At
+    /// another tempo than speech's own, which hardly two answers share, none waits.</summary>
+    private void StartAhead(double speed, IReadOnlyList<string> encoding)
+    {
+        if (speed != 1 || _disposed || _ahead.ContainsKey(encoding))
+        {
+            return;
+        }
+
+        Process process;
+        try
+        {
+            process = Start(speed, encoding);
+        }
+        catch (Win32Exception)
+        {
+            return; // This answer has its own; the next one says what is wrong.
+        }
+
+        if (!_ahead.TryAdd(encoding, process))
+        {
+            Kill(process);
+            process.Dispose();
+        }
+        else if (_disposed)
+        {
+            EndAhead(encoding);
+        }
+    }
+
+    private void EndAhead(IReadOnlyList<string> encoding)
+    {
+        if (_ahead.TryRemove(encoding, out var process))
+        {
+            Kill(process);
+            process.Dispose();
+        }
+    }
 
     private Process Start(double speed, IReadOnlyList<string> encoding)
     {
