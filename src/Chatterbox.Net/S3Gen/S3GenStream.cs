@@ -71,7 +71,7 @@ internal sealed class S3GenStream : IDisposable
         }
 
         PassFrames = _promptFrames + newFrames;
-        _speaker ??= _model.ProjectSpeaker(_voice.XVector).DetachFromDisposeScope();               // copies to a GPU wait for what it is doing: first
+        _speaker ??= _model.ProjectSpeaker(_voice.XVector).DetachFromDisposeScope();               // what is copied to a GPU waits for its work: first
         _promptMel ??= _model.PadPrompt(_voice.Mel, _promptFrames + ExtraFrames).DetachFromDisposeScope();
         var hidden = _model.Encode([.. _voice.SpeechTokens, .. speechTokens.Skip(firstToken)], complete: last);
         var mu = _model.Project(hidden);                                                           // [1, frames, bands]
