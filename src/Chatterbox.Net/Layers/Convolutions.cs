@@ -49,6 +49,13 @@ internal sealed class CausalConv1d(WeightScope weights, long inputs, long output
         using var padded = pad(x, (kernel - 1, 0));
         return _conv.Forward(padded);
     }
+
+    /// <inheritdoc cref="Conv1d.Multiply"/>
+    public Tensor Multiply(Tensor x)
+    {
+        using var padded = pad(x, (0, 0, kernel - 1, 0));
+        return _conv.Multiply(padded);
+    }
 }
 
 /// <summary>Transposed convolution over time. Weights: weight [inputs, outputs, kernel] (or its weight norm), bias [outputs].</summary>
