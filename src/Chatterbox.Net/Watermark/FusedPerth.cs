@@ -36,7 +36,8 @@ internal sealed class FusedPerth : IDisposable
     /// <summary>Why marks cannot be made by these kernels, or null.</summary>
     public static string? WhyNot(PerthConfig config, Device device, Precision precision) =>
         precision == Precision.Full ? "full precision is wanted"
-        : config.FftSize != FftSize || config.HopSize != HopSize || config.MarkedBins != MarkedBins ? "the kernels are not made for the model's sizes"
+        : config.FftSize != FftSize || config.HopSize != HopSize || config.MarkedBins != MarkedBins || config.HiddenSize % Products.Chunk != 0
+            ? "the kernels are not made for the model's sizes"
         : CudaModule.WhyNot(Source, device) ?? Products.WhyNot(device);
 
     /// <inheritdoc cref="PerthWatermarker.Raise"/>
