@@ -1,6 +1,7 @@
 using System.Runtime.ExceptionServices;
 using Chatterbox.Audio;
 using Chatterbox.Engine;
+using Chatterbox.Ops.Cuda;
 using Chatterbox.Streaming;
 using Chatterbox.T3;
 using Chatterbox.Text;
@@ -50,7 +51,7 @@ public sealed class ChatterboxModel : ISpeechModel
             shared, checkpoint.S3GenPath, ScalarType.Float32, [.. S3GenNetworks.SizesOf(_config), precision], root => new S3GenNetworks(_config, root, ops, precision));
         var speakerEncoder = Load(
             shared, checkpoint.SpeakerEncoderPath, ScalarType.Float32, [_config.Voices.SpeakerEncoder], root => new SpeakerEncoder(_config.Voices.SpeakerEncoder, root));
-        var watermark = Load(shared, checkpoint.WatermarkPath, ScalarType.Float32, [_config.Watermark], root => new PerthWatermarker(_config.Watermark, root));
+        var watermark = Load(shared, checkpoint.WatermarkPath, ScalarType.Float32, [_config.Watermark, precision], root => new PerthWatermarker(_config.Watermark, root, precision));
         var text = Task.Run(() => Keep(shared.Made(checkpoint.TextPaths, _config.Text, (options.ChineseSegmenter, options.JapaneseReader), () =>
             TextFrontEnd.Load(_config.Text, checkpoint.TokenizerPath, checkpoint.CangjiePath, options.ChineseSegmenter, options.JapaneseReader))));
         try
@@ -171,7 +172,7 @@ public sealed class ChatterboxModel : ISpeechModel
         var speechTokens = _config.T3.SpeechCodesOf(spoken.SpeechTokens);
         var samples = _vocalist.SpeakText(speechTokens, voice.S3Gen, noise, BehindT3(progress, speechTokens.Length), cancel);
         progress?.Report(new(SynthesisStage.Watermark, 0.98, speechTokens.Length));
-        var marked = _watermarker.Mark(samples, SpeechResult.SampleRate);
+        var marked = HostCopies.Read(_watermarker.Mark(samples, SpeechResult.SampleRate));
         progress?.Report(new(SynthesisStage.Done, 1, speechTokens.Length));
         return new SpeechResult(marked, encoded.Tokens.Length, speechTokens, spoken.ReachedLimit) { UnknownCharacters = encoded.UnknownCharacters };
     }
@@ -222,8 +223,12 @@ public sealed class ChatterboxModel : ISpeechModel
             throw;
         }
 
-        float[] Whole(IReadOnlyList<int> speechTokens, CancellationToken cancel) => _watermarker.Mark(
-            _vocalist.SpeakText(speechTokens, voice.S3Gen, noise, progress: null, cancel), SpeechResult.SampleRate);
+        float[] Whole(IReadOnlyList<int> speechTokens, CancellationToken cancel)
+        {
+            using var all = NewDisposeScope();
+            var samples = _vocalist.SpeakText(speechTokens, voice.S3Gen, noise, progress: null, cancel);
+            return HostCopies.Read(_watermarker.Mark(samples, SpeechResult.SampleRate));
+        }
     }
 
     /// <summary>Says a recording again in another voice: its words and their timing stay.</summary>

@@ -18,9 +18,15 @@ internal sealed class Vocalist(ChatterboxConfig config, S3GenModel s3gen, HiFTGe
     public int SamplesPerToken => config.S3Gen.Encoder.Upsampling * HiFT.SamplesPerFrame;
 
     /// <summary>Speaks the sound tokens that T3 made of a text, with the variant's tail, and cut where the variant is.</summary>
-    /// <inheritdoc cref="Speak"/>
+    /// <param name="speechTokens">What is said, 25 tokens a second.</param>
+    /// <param name="voice">Who says it.</param>
+    /// <param name="noise">The request's randomness.</param>
+    /// <param name="progress">Told the share of S3Gen's work that is done.</param>
+    /// <param name="cancel">Looked at before each step of the flow.</param>
+    /// <returns>Samples at 24 kHz, [samples].</returns>
+    /// <exception cref="VoiceException">The voice does not fit this model.</exception>
     /// <exception cref="RequestException">There are no tokens.</exception>
-    public float[] SpeakText(
+    public Tensor SpeakText(
         IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
         if (speechTokens.Count == 0)
@@ -29,9 +35,8 @@ internal sealed class Vocalist(ChatterboxConfig config, S3GenModel s3gen, HiFTGe
         }
 
         using var scope = NewDisposeScope();
-        var waveform = Speak([.. speechTokens, .. config.TailTokens], voice, noise, progress, cancel);
-        var samples = Samples(FadeIn(waveform));
-        return samples[..Math.Min(samples.Length, LengthOf(speechTokens.Count))];
+        var samples = FadeIn(Speak([.. speechTokens, .. config.TailTokens], voice, noise, progress, cancel)).squeeze(0);
+        return samples.narrow(0, 0, Math.Min(samples.shape[0], LengthOf(speechTokens.Count))).MoveToOuterDisposeScope();
     }
 
     /// <summary>Most samples that a text's speech tokens become, tail and cut included.</summary>
@@ -55,11 +60,4 @@ internal sealed class Vocalist(ChatterboxConfig config, S3GenModel s3gen, HiFTGe
 
     /// <inheritdoc cref="HiFTGenerator.FadeIn"/>
     public Tensor FadeIn(Tensor samples) => HiFT.FadeIn(samples);
-
-    /// <summary>Samples as numbers.</summary>
-    public static float[] Samples(Tensor waveform)
-    {
-        using var scope = NewDisposeScope();
-        return waveform.cpu().data<float>().ToArray();
-    }
 }

@@ -40,7 +40,7 @@ internal sealed class VoiceConversion : IVoiceConversion
     {
         using var mode = inference_mode();
         var samples = _converter.Next(progress is null ? null : new Relay<double>(done => progress.Report(new(SynthesisStage.S3Gen, 0.95 * done, SpeechTokens.Count))), cancel);
-        var marked = _mark.Next(samples, last: IsOver);
+        var marked = _mark.Next(samples.AsSpan(), last: IsOver);
         if (IsOver)
         {
             progress?.Report(new(SynthesisStage.Done, 1, SpeechTokens.Count));

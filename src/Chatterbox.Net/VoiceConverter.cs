@@ -1,5 +1,6 @@
 using System.Globalization;
 using Chatterbox.Audio;
+using Chatterbox.Ops.Cuda;
 using Chatterbox.Voices;
 
 namespace Chatterbox;
@@ -62,7 +63,7 @@ internal sealed class VoiceConverter
         var window = _windows[_next];
         var part = progress is null ? null : new Part(progress, _next, _windows.Count);
         var spoken = _vocalist.Speak(_tokens[window.Start..window.End], _target, _noise, part, cancel);
-        var samples = Vocalist.Samples(_next == 0 ? _vocalist.FadeIn(spoken) : spoken);
+        var samples = HostCopies.Read(_next == 0 ? _vocalist.FadeIn(spoken) : spoken);
         _next++;
         if (_windows.Count == 1)
         {

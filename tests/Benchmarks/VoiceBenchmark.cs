@@ -5,6 +5,7 @@ using Chatterbox.Models;
 using Chatterbox.Ops;
 using Chatterbox.Ops.Cuda;
 using Chatterbox.S3Gen;
+using Chatterbox.Streaming;
 using Chatterbox.Voices;
 using Chatterbox.Watermark;
 using Chatterbox.Weights;
@@ -15,11 +16,11 @@ using static TorchSharp.torch;
 namespace Chatterbox.Benchmarks;
 
 /// <summary>Times what comes behind T3, at full size with synthetic weights: 10 s of speech for a 10 s prompt. Medians after a
-/// warm-up, each until the result is there.</summary>
+/// warm-up, each until the result is there; beside it, how long the host was busy with it.</summary>
 internal static class VoiceBenchmark
 {
     private const int Repetitions = 15;
-    private const int Tokens = 250, Frames = 2 * Tokens;
+    private const int Tokens = 250, Frames = 2 * Tokens, FirstTokens = 8;
 
     public static void Run(string variant, string? device)
     {
@@ -36,8 +37,8 @@ internal static class VoiceBenchmark
         var speakerEncoder = new SpeakerEncoder(new(), ve.Root);
         var reference = new ReferenceEncoder(new(), store.Root, TorchOps.Plain);
         var voices = new VoiceBuilder(VoiceConfig.Llama, speakerEncoder, reference);
-        var watermarker = new PerthWatermarker(new(), perth.Root);
-        Print($"{variant} on {place}: flow on {s3gen.Flow.WhyNotFused ?? "fused kernels"}, vocoder on {hift.WhyNotFused ?? "fused kernels"}");
+        var watermarker = new PerthWatermarker(new(), perth.Root, precision);
+        Print($"{variant} on {place}: flow on {s3gen.Flow.WhyNotFused ?? "fused kernels"}, vocoder on {hift.WhyNotFused ?? "fused kernels"}, watermark on {watermarker.WhyNotFused ?? "fused kernels"}");
 
         var voice = new S3GenPrompt(
             [.. Enumerable.Range(0, Tokens).Select(i => 37 * i % 6561)], [.. Enumerable.Range(0, Frames * 80).Select(i => -6 + MathF.Sin(i))],
@@ -56,13 +57,12 @@ internal static class VoiceBenchmark
         Time("decoder", () => hift.Decode(mel, source));
         Time("vocoder", () => hift.Generate(mel, noise));
         Time("watermark", () => watermarker.Mark(marked, 24000));
-        var signal = Time("  there, at 32 kHz", () => Resampler.Resample(HostCopies.Place(marked, place), 24000, 32000));
-        var (spectrum, net) = (new PerthSpectrum(new(), perth.Root["ap"]), new PerthNet(new(), perth.Root));
-        var bins = Time("  spectrum", () => spectrum.Analyse(signal.unsqueeze(0)));
-        var magnitude = Time("  magnitude", () => spectrum.Magnitude(bins));
-        Time("  network", () => net.Encode(magnitude));
-        var back = Time("  samples", () => spectrum.Synthesize(bins));
-        Time("  back, at 24 kHz", () => HostCopies.Read(Resampler.Resample(back[0], 32000, 24000)));
+        var given24 = Time("  upload", () => HostCopies.Place(marked, place));
+        var signal = Time("  24 to 32 kHz", () => Resampler.Resample(given24, 24000, 32000));
+        var marked24 = Time("  all but the copies", () => watermarker.Mark(given24, 24000));
+        Time("  32 to 24 kHz", () => Resampler.Resample(signal, 32000, 24000));
+        Time("  download", () => HostCopies.Read(marked24));
+        Pass(voice, spoken);
         Time("voice", () => voices.Build(recording));
         var given = Time("  upload", () => HostCopies.Place(recording.Samples, place));
         var samples24 = Time("  48 to 24 kHz", () => Resampler.Resample(given, 48000, 24000));
@@ -77,24 +77,63 @@ internal static class VoiceBenchmark
         Time("  x-vector", () => camPlus.Forward(fbank));
         Time("  S3Gen's side", () => reference.Forward(samples24));
 
+        // A stream's first pass, by parts, and as one.
+        void Pass(S3GenPrompt voice, int[] spoken)
+        {
+            var variant = config == S3GenConfig.Standard ? ChatterboxConfig.English : ChatterboxConfig.Turbo;
+            var vocalist = new Vocalist(variant, s3gen, hift);
+            ChunkAssembler Open() => new(variant, vocalist, watermarker, voice, seed: 1, leftContext: FirstTokens);
+            using var first = Open();
+            int[] known = spoken[..(first.Lag + FirstTokens)];
+            Time("first pass of a stream", () =>
+            {
+                using var assembler = Open();
+                return assembler.Next(known, last: false, CancellationToken.None);
+            });
+            Time("  opened", () =>
+            {
+                using var assembler = Open();
+                return assembler.Lag;
+            });
+            Time("  encoder", () => s3gen.Project(s3gen.Encode([.. voice.SpeechTokens, .. known], complete: false)));
+            using var melNoise = new NoiseSource(1);
+            var mel = Time("  tokens to mel", () =>
+            {
+                using var stream = s3gen.OpenStream(voice, melNoise, leftContext: FirstTokens);
+                return stream.Next(known, from: 0, last: false).clone();
+            });
+            var piece = Time("  vocoder", () =>
+            {
+                using var stream = hift.OpenStream(melNoise);
+                return stream.Next(mel, last: false);
+            });
+            Time("  watermark", () =>
+            {
+                using var stream = watermarker.OpenStream(24000);
+                return HostCopies.Read(stream.Next(piece.squeeze(0), last: false));
+            });
+        }
+
         T Time<T>(string what, Func<T> work)
         {
-            var times = new List<double>();
+            var (times, launches) = (new List<double>(), new List<double>());
             T result = default!;
             for (var i = 0; i < Repetitions + 2; i++)
             {
                 Synchronize();
                 var watch = Stopwatch.StartNew();
                 result = work();
+                var launched = watch.Elapsed.TotalMilliseconds;
                 Synchronize();
                 if (i >= 2)
                 {
                     times.Add(watch.Elapsed.TotalMilliseconds);
+                    launches.Add(launched);
                 }
             }
 
             Record($"{variant} {what}", Median(times));
-            Print($"  {what} {Median(times):0.00} ms");
+            Print($"  {what} {Median(times):0.00} ms (the host {Median(launches):0.00})");
             return result;
         }
 

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Numerics;
 using System.Runtime.InteropServices;
+using Chatterbox.Ops.Cuda;
 
 namespace Chatterbox.Audio;
 
@@ -13,8 +14,9 @@ internal sealed class PolyphaseFilter
     // 4 MB. Ratios that need more (44101:24000) share a table of fixed size, read with linear interpolation.
     private const int MostExactTaps = 1 << 20;
 
-    // Output samples that share a row of inputs on a device: fewer would have each input read for few products.
-    private const int OutputsARow = 128;
+    private const string Source = "resample.cu";
+    private const int OutputsOfBlock = 256;                                // as in the source
+    private const int MostInputs = 48 * 1024 / sizeof(float);
 
     // Interpolation error of a sinc at the input's Nyquist rate: π²/(8·2048²) = 3e-7.
     private const int InterpolatedPhases = 2048;
@@ -24,8 +26,7 @@ internal sealed class PolyphaseFilter
     private readonly int _phases;
     private readonly bool _exact;
     private readonly float[] _rows;
-    private readonly int _steps;                                           // of `up` output samples, in a row on a device
-    private readonly ConcurrentDictionary<string, Tensor> _kernels = new();   // by device
+    private readonly ConcurrentDictionary<int, Tensor> _onDevices = new();  // rows, by the GPU's index
 
     /// <param name="up">Output rate over the greatest common divisor of both rates.</param>
     /// <param name="down">Input rate over the same divisor.</param>
@@ -35,7 +36,6 @@ internal sealed class PolyphaseFilter
     {
         _up = up;
         _down = down;
-        _steps = Math.Max(1, OutputsARow / up);
         Reach = (int)Math.Floor(halfWidth) + 1;
         _exact = (long)up * Taps <= MostExactTaps;
 
@@ -54,6 +54,8 @@ internal sealed class PolyphaseFilter
 
     private int Taps => 2 * Reach;
 
+    private int InputsOfBlock => (int)Math.Min((long)(OutputsOfBlock - 1) * _down / _up, MostInputs) + 1 + Taps;
+
     /// <summary>Makes the first output samples, as many as there is room for.</summary>
     /// <param name="samples">Input at the old rate.</param>
     /// <param name="resampled">Output at the new rate.</param>
@@ -68,41 +70,39 @@ internal sealed class PolyphaseFilter
         }
     }
 
-    /// <summary>True if the filter has a row for each position, as a device needs it.</summary>
-    public bool IsExact => _exact;
+    /// <summary>Why the filter cannot run on a device, or null.</summary>
+    public string? WhyNot(Device device) =>
+        !_exact ? "the filter has no row of its own for each position"
+        : InputsOfBlock > MostInputs ? "a block would need more inputs than it has memory for"
+        : CudaModule.WhyNot(Source, device);
 
-    /// <summary>Makes the first output samples on the device where the input is, as one matrix product.</summary>
-    /// <param name="samples">Input at the old rate, [samples].</param>
+    /// <summary>Makes output samples on the GPU where the input is.</summary>
+    /// <param name="samples">Input at the old rate, [samples], float32, on a device that <see cref="WhyNot"/> has nothing against.</param>
     /// <param name="count">Output samples wanted.</param>
-    /// <returns>[count].</returns>
-    public Tensor Apply(Tensor samples, long count)
+    /// <param name="length">How many come back; those behind the wanted ones are zero.</param>
+    /// <returns>[length].</returns>
+    public Tensor Apply(Tensor samples, int count, int length)
     {
         using var scope = NewDisposeScope();
-        var kernels = _kernels.GetOrAdd(samples.device.ToString(), _ => Kernels().to(samples.device).DetachFromDisposeScope());
-        var (length, step, outputs) = (kernels.shape[0], (long)_steps * _down, kernels.shape[1]);
-        var needed = (((count + outputs - 1) / outputs) - 1) * step + length;
-        var padded = nn.functional.pad(samples, (Reach - 1, Math.Max(0, needed - samples.shape[0] - Reach + 1)));
-        var windows = padded.narrow(0, 0, needed).unfold(0, length, step);                         // [rows, length]
-        return matmul(windows, kernels).flatten().narrow(0, 0, count).MoveToOuterDisposeScope();
-    }
-
-    /// <summary>Taps as the columns of a matrix, each as far down as its output sample lies behind the first.</summary>
-    /// <returns>[input samples that the outputs depend on, outputs].</returns>
-    private Tensor Kernels()
-    {
-        int ShiftOf(int output) => (int)((long)output * _down / _up);
-        var outputs = _steps * _up;
-        var kernels = new float[Taps + ShiftOf(outputs - 1), outputs];
-        for (var output = 0; output < outputs; output++)
+        var device = samples.device;
+        using var context = CudaContext.Use(device.index);
+        var rows = _onDevices.GetOrAdd(device.index, _ => tensor(_rows, device: device).DetachFromDisposeScope());
+        var input = samples.contiguous();
+        var resampled = empty([length], ScalarType.Float32, device);
+        var shape = new LaunchShape((length + OutputsOfBlock - 1) / OutputsOfBlock, OutputsOfBlock, InputsOfBlock * sizeof(float));
+        CudaModule.Get(Source, device)["resample"].Launch(shape, CudaStream.OfTorch, new ResampleArguments
         {
-            var row = Row((int)((long)output * _down % _up));
-            for (var tap = 0; tap < row.Length; tap++)
-            {
-                kernels[ShiftOf(output) + tap, output] = row[tap];
-            }
-        }
-
-        return tensor(kernels);
+            X = input.Address(),
+            Rows = rows.Address(),
+            Y = resampled.Address(),
+            Count = (int)input.shape[0],
+            Length = length,
+            Made = count,
+            Up = _up,
+            Down = _down,
+            Taps = Taps,
+        });
+        return resampled.MoveToOuterDisposeScope();
     }
 
     private ReadOnlySpan<float> Window(ReadOnlySpan<float> samples, long start, Span<float> edge)
@@ -156,6 +156,13 @@ internal sealed class PolyphaseFilter
         }
 
         return sum;
+    }
+
+    // The parameters of the kernel, laid out as in resample.cu.
+    private struct ResampleArguments
+    {
+        public nint X, Rows, Y;
+        public int Count, Length, Made, Up, Down, Taps;
     }
 }
 

@@ -36,10 +36,8 @@ internal static class Resampler
             return samples.ToArray();
         }
 
-        // soxr makes the nearest number of samples; librosa fills up with zeros to the next whole one.
         var resampled = new float[OutputLength(samples.Length, from, to)];
-        var made = Math.Min((long)(samples.Length / ((double)from / to) + 0.5), resampled.Length);
-        Filters.Get(from, to).Apply(samples, resampled.AsSpan(0, (int)made));
+        Filters.Get(from, to).Apply(samples, resampled.AsSpan(0, Made(samples.Length, from, to)));
         return resampled;
     }
 
@@ -56,22 +54,27 @@ internal static class Resampler
     {
         ThrowIfOutOfRange(from, nameof(from));
         ThrowIfOutOfRange(to, nameof(to));
-        var filter = from == to ? null : Filters.Get(from, to);
-        if (samples.device_type == DeviceType.CPU || filter is null || !filter.IsExact || samples.shape[0] == 0)
+        if (from == to)
+        {
+            return samples.clone();
+        }
+
+        var filter = Filters.Get(from, to);
+        if (filter.WhyNot(samples.device) is not null || samples.shape[0] == 0)
         {
             using var host = samples.cpu();
             return tensor(Resample(host.data<float>().ToArray(), from, to), device: samples.device);
         }
 
-        using var scope = NewDisposeScope();
         var length = OutputLength((int)samples.shape[0], from, to);
-        var made = Math.Min((long)(samples.shape[0] / ((double)from / to) + 0.5), length);
-        var resampled = filter.Apply(samples, made);
-        return nn.functional.pad(resampled, (0, length - made)).MoveToOuterDisposeScope();
+        return filter.Apply(samples, Made((int)samples.shape[0], from, to), length);
     }
 
     /// <summary>How many samples librosa makes of <paramref name="count"/>: the next whole number, in its own floating-point arithmetic.</summary>
     public static int OutputLength(int count, int from, int to) => checked((int)Math.Ceiling(count * ((double)to / from)));
+
+    // soxr makes the nearest number of samples; librosa fills up with zeros to the next whole one.
+    private static int Made(int count, int from, int to) => (int)Math.Min((long)(count / ((double)from / to) + 0.5), OutputLength(count, from, to));
 
     private static PolyphaseFilter Design(int up, int down)
     {

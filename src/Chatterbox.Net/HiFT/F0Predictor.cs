@@ -22,12 +22,12 @@ internal sealed class F0Predictor(HiFTConfig config, WeightScope weights)
     public Tensor Forward(Tensor mel)
     {
         using var scope = NewDisposeScope();
-        var x = mel.to(ScalarType.Float32);
+        var x = mel.to(ScalarType.Float32).transpose(1, 2);
         foreach (var conv in _convs)
         {
-            x = conv.Forward(x).Elu();   // [rows, channels, frames]
+            x = conv.Multiply(x).Elu();   // [rows, frames, channels]
         }
 
-        return _classifier.Forward(x.transpose(1, 2)).squeeze(-1).abs().MoveToOuterDisposeScope();
+        return _classifier.Forward(x).squeeze(-1).abs().MoveToOuterDisposeScope();
     }
 }

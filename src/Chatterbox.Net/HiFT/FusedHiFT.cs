@@ -14,6 +14,8 @@ internal sealed record UpsamplingWeights(ConvTranspose1d Up, Conv1d SourceDown, 
 
 /// <summary>The vocoder's convolutions as kernels of s3gen.cu, with a copy of their weights in fp16: operands in fp16, sums and
 /// what is added up along the residual blocks in float32. A twin of <see cref="HiFTGenerator.Decode"/>.</summary>
+/// <remarks>What torch does here are products alone: its convolutions and Fourier transforms make a plan for each length that
+/// they have not seen, which takes some milliseconds.</remarks>
 internal sealed class FusedHiFT : IDisposable
 {
     private const int Snakes = 3, FftSize = 16, HopSize = 4;                      // as in the source
@@ -25,18 +27,22 @@ internal sealed class FusedHiFT : IDisposable
     private readonly List<IDisposable> _owned = [];
     private readonly PackedWeight _pre;
     private readonly Stage[] _stages;
-    private readonly Conv1d _post;
+    private readonly PackedWeight _post;
+    private readonly Tensor _fourier;     // from the samples of a frame to its spectrum under the window, [fft, fft + 2]
 
     /// <param name="config">Sizes that <see cref="WhyNot"/> has nothing against.</param>
     /// <param name="pre">The first convolution.</param>
     /// <param name="stages">The upsamplings.</param>
-    /// <param name="post">The last convolution, which stays as it is; on the GPU.</param>
+    /// <param name="post">The last convolution.</param>
+    /// <param name="window">Of the source's spectrum, [fft].</param>
     /// <param name="device">The GPU.</param>
-    public FusedHiFT(HiFTConfig config, Conv1d pre, IEnumerable<UpsamplingWeights> stages, Conv1d post, Device device)
+    public FusedHiFT(HiFTConfig config, Conv1d pre, IEnumerable<UpsamplingWeights> stages, Conv1d post, Tensor window, Device device)
     {
         using var scope = NewDisposeScope();
-        (_config, _device, _kernels, _post) = (config, device, new(device), post);
+        (_config, _device, _kernels) = (config, device, new(device));
         _pre = Pack(pre);
+        _post = PackPost(post);
+        _fourier = Own(Fourier(window).to(device));
         _stages = [.. stages.Select((stage, i) => new Stage(
             PackUp(stage.Up, config.UpsampleRates[i]), (config.UpsampleKernels[i] - config.UpsampleRates[i]) / 2, config.UpsampleRates[i], stage.SourceDown,
             [.. stage.SourceBlock.Select(Pack)], [.. stage.Blocks.Select(block => block.Select(Pack).ToArray())]))];
@@ -51,9 +57,9 @@ internal sealed class FusedHiFT : IDisposable
 
     /// <summary>The network proper.</summary>
     /// <param name="mel">[rows, bands, frames].</param>
-    /// <param name="spectrum">The source's, [rows, fft + 2, steps], float32.</param>
+    /// <param name="source">[rows, 1, samples], float32.</param>
     /// <returns>[rows, samples], float32.</returns>
-    public Tensor Decode(Tensor mel, Tensor spectrum)
+    public Tensor Decode(Tensor mel, Tensor source)
     {
         using var scope = NewDisposeScope();
         using var context = CudaContext.Use(_device.index);
@@ -63,19 +69,21 @@ internal sealed class FusedHiFT : IDisposable
         var y = Narrow(rows, frames, _pre.Outputs);
         Convolve(torch, Tile.Small, _pre, 1, x, new() { Narrow = y.Address(), Activation = Activation.LeakyRelu, Slope = (float)_config.LeakySlope });
 
-        var mean = y;
+        var spectrum = Spectrum(source);
         foreach (var (i, stage) in _stages.Index())
         {
-            (mean, y) = Upsample(torch, stage, y, spectrum, last: i == _stages.Length - 1);
+            y = Upsample(torch, stage, y, spectrum, last: i == _stages.Length - 1);
         }
 
-        var post = _post.Forward(mean.LeakyRelu(HiFTGenerator.EndSlope).transpose(1, 2)).contiguous();   // [rows, fft + 2, steps]
-        var steps = (int)post.shape[2];
+        var steps = (int)y.shape[1];
+        var post = Wide(rows, steps, _post.Outputs);
+        Convolve(torch, Tile.Long, _post, 1, y, new() { Wide = post.Address() });
         var samples = empty([rows, (steps - 1) * HopSize], ScalarType.Float32, _device);
         const int FramesOfBlock = StftFrames - (FftSize / HopSize) + 1;
         _kernels.Launch(torch, "waveform", new(((uint)((steps + FramesOfBlock - 1) / FramesOfBlock), (uint)rows, 1), StftFrames), new WaveformArguments
         {
             X = post.Address(),
+            LdX = _post.Outputs,
             Samples = samples.Address(),
             MaxMagnitude = (float)_config.MaxMagnitude,
             Limit = (float)_config.AudioLimit,
@@ -90,10 +98,10 @@ internal sealed class FusedHiFT : IDisposable
     /// <param name="stream">Where to launch.</param>
     /// <param name="stage">The stage.</param>
     /// <param name="x">Behind the leaky ReLU, [rows, time, 2·channels], fp16.</param>
-    /// <param name="spectrum">[rows, fft + 2, steps].</param>
+    /// <param name="spectrum">[rows, steps, fft + 2].</param>
     /// <param name="last">True for the last stage.</param>
-    /// <returns>The blocks' mean, [rows, time', channels], float32; and the same behind the leaky ReLU, fp16.</returns>
-    private (Tensor Mean, Tensor Narrow) Upsample(CudaStream stream, Stage stage, Tensor x, Tensor spectrum, bool last)
+    /// <returns>The blocks' mean behind the leaky ReLU that follows, [rows, time', channels], fp16.</returns>
+    private Tensor Upsample(CudaStream stream, Stage stage, Tensor x, Tensor spectrum, bool last)
     {
         using var scope = NewDisposeScope();
         var (rows, time, channels) = ((int)x.shape[0], (int)x.shape[1], stage.Up.Outputs / stage.Rate);
@@ -120,7 +128,7 @@ internal sealed class FusedHiFT : IDisposable
             up.narrow(1, 0, 1).copy_(up.narrow(1, 2, 1));   // mirrored: the spectrum has one step more than its hops
         }
 
-        var source = stage.SourceDown.Forward(spectrum).transpose(1, 2).contiguous();              // [rows, length, channels]
+        var source = stage.SourceDown.Multiply(spectrum);                                             // [rows, length, channels]
         var hidden = Narrow(rows, length, channels);
         var activated = Enumerable.Range(0, Snakes).Select(_ => Narrow(rows, length, channels)).ToArray();
         Activate(stream, source, stage.SourceBlock[..1], activated);
@@ -134,10 +142,20 @@ internal sealed class FusedHiFT : IDisposable
         foreach (var (i, block) in stage.Blocks.Index())
         {
             var end = i == stage.Blocks.Length - 1;
-            Run(stream, block, sum, activated[i], hidden, up, more: i == 0 ? null : up, working, end ? 1f / stage.Blocks.Length : 1, end ? narrow : null);
+            Run(
+                stream, block, sum, activated[i], hidden, up, more: i == 0 ? null : up, working,
+                end ? 1f / stage.Blocks.Length : 1, end ? narrow : null, last ? HiFTGenerator.EndSlope : _config.LeakySlope);
         }
 
-        return (up.MoveToOuterDisposeScope(), narrow.MoveToOuterDisposeScope());
+        return narrow.MoveToOuterDisposeScope();
+    }
+
+    /// <returns>The source's spectrum, real parts before imaginary parts, [rows, steps, fft + 2].</returns>
+    private Tensor Spectrum(Tensor source)
+    {
+        using var scope = NewDisposeScope();
+        var mirrored = nn.functional.pad(source, (FftSize / 2, FftSize / 2), PaddingModes.Reflect).squeeze(1);
+        return matmul(mirrored.unfold(1, FftSize, HopSize), _fourier).MoveToOuterDisposeScope();
     }
 
     /// <summary>A residual block.</summary>
@@ -146,13 +164,15 @@ internal sealed class FusedHiFT : IDisposable
     /// <param name="x">Its input, float32.</param>
     /// <param name="activated">Its input behind the first Snake; is written over.</param>
     /// <param name="hidden">Room.</param>
-    /// <param name="y">Where its output goes.</param>
+    /// <param name="y">Where its output goes, unless it goes to <paramref name="narrow"/>.</param>
     /// <param name="more">Added to its output, or null.</param>
     /// <param name="working">Room, where the input is to stay as it is.</param>
     /// <param name="scale">Factor of its output.</param>
     /// <param name="narrow">Where its output goes behind the leaky ReLU, or null.</param>
+    /// <param name="slope">The leaky ReLU's.</param>
     private void Run(
-        CudaStream stream, Part[] parts, Tensor x, Tensor activated, Tensor hidden, Tensor y, Tensor? more, Tensor? working = null, float scale = 1, Tensor? narrow = null)
+        CudaStream stream, Part[] parts, Tensor x, Tensor activated, Tensor hidden, Tensor y, Tensor? more, Tensor? working = null, float scale = 1, Tensor? narrow = null,
+        double slope = 0)
     {
         var tile = x.shape[2] > Products.Chunk * 2 ? Tile.Small : x.shape[2] > Products.Chunk ? Tile.Wide : Tile.Long;
         foreach (var (i, part) in parts.Index())
@@ -164,10 +184,10 @@ internal sealed class FusedHiFT : IDisposable
                 Residual = (first ? x : working ?? x).Address(),
                 More = last && more is not null ? more.Address() : 0,
                 Scale = last ? scale : 1,
-                Wide = (last ? y : working ?? x).Address(),
+                Wide = last && narrow is not null ? 0 : (last ? y : working ?? x).Address(),
                 Narrow = !last ? activated.Address() : narrow?.Address() ?? 0,
                 Activation = last ? Activation.LeakyRelu : Activation.Snake,
-                Slope = (float)_config.LeakySlope,
+                Slope = (float)slope,
                 Alpha = last ? 0 : parts[i + 1].Alpha1.Address(),
             });
         }
@@ -225,6 +245,20 @@ internal sealed class FusedHiFT : IDisposable
         return Keep(PackedWeight.Of(weight, conv.Bias.repeat(rate), _device));
     }
 
+    /// <summary>The last convolution; outputs are filled up with zeros, since they are stored eight at a time.</summary>
+    private PackedWeight PackPost(Conv1d conv)
+    {
+        var more = (8 - (conv.Weight.shape[0] % 8)) % 8;
+        return Keep(PackedWeight.Of(nn.functional.pad(conv.Weight, [0, 0, 0, 0, 0, more]), nn.functional.pad(conv.Bias!, (0, more)), _device));
+    }
+
+    private static Tensor Fourier(Tensor window)
+    {
+        using var scope = NewDisposeScope();
+        var under = fft.rfft(diag(window.cpu().to(ScalarType.Float64)));       // [fft, fft / 2 + 1]
+        return cat([under.real, under.imag], 1).to(ScalarType.Float32).MoveToOuterDisposeScope();
+    }
+
     private PackedWeight Keep(PackedWeight packed)
     {
         _owned.Add(packed);
@@ -255,5 +289,5 @@ internal struct WaveformArguments
 {
     public nint X, Samples;
     public float MaxMagnitude, Limit;
-    public int Frames;
+    public int Frames, LdX;
 }

@@ -44,10 +44,10 @@ internal sealed class HiFTGenerator
         _pre = new(convolutions["conv_pre"], config.MelBands, config.Channels, EndKernel, padding: EndKernel / 2, weightNorm: true);
         _stages = [.. Enumerable.Range(0, config.UpsampleRates.Count).Select(stage => new UpsamplingStage(config, weights, convolutions, ops, stage))];
         _post = new(
-            weights["conv_post"], config.Channels >> config.UpsampleRates.Count, config.FftSize + 2, EndKernel, padding: EndKernel / 2, weightNorm: true);
+            convolutions["conv_post"], config.Channels >> config.UpsampleRates.Count, config.FftSize + 2, EndKernel, padding: EndKernel / 2, weightNorm: true);
         _window = weights.Own(Window(config, weights.Device));
         _fade = weights.Own(Fade(config, weights.Device));
-        _fused = WhyNotFused is null ? weights.Own(new FusedHiFT(config, _pre, _stages.Select(stage => stage.Weights), _post, weights.Device)) : null;
+        _fused = WhyNotFused is null ? weights.Own(new FusedHiFT(config, _pre, _stages.Select(stage => stage.Weights), _post, _window, weights.Device)) : null;
     }
 
     /// <summary>Why the vocoder runs on the plain operations; null where its convolutions run on fused kernels.</summary>
@@ -111,12 +111,12 @@ internal sealed class HiFTGenerator
     public Tensor Decode(Tensor mel, Tensor source)
     {
         using var scope = NewDisposeScope();
-        var spectrum = Spectrum(source);
         if (_fused is not null)
         {
-            return _fused.Decode(mel, spectrum).MoveToOuterDisposeScope();
+            return _fused.Decode(mel, source).MoveToOuterDisposeScope();
         }
 
+        var spectrum = Spectrum(source);
         var x = _pre.Forward(mel.to(_dtype));   // [rows, channels, frames]
         foreach (var stage in _stages)
         {

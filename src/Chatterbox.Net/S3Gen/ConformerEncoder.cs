@@ -139,9 +139,9 @@ internal sealed class ConformerLookahead(ConformerConfig config, WeightScope wei
     public Tensor Forward(Tensor x, bool complete)
     {
         using var scope = NewDisposeScope();
-        var following = x.to(_ahead.Weight.dtype).transpose(1, 2);
-        following = complete ? pad(following, (0, config.Lookahead)) : following;
-        var y = _back.Forward(_ahead.Forward(following).LeakyRelu(0.01)).transpose(1, 2);          // [rows, tokens, size]
+        var following = x.to(_ahead.Weight.dtype);
+        following = complete ? pad(following, (0, 0, 0, config.Lookahead)) : following;
+        var y = _back.Multiply(_ahead.Multiply(following).LeakyRelu(0.01));                         // [rows, tokens, size]
         return y.Add(x.narrow(1, 0, y.shape[1])).MoveToOuterDisposeScope();
     }
 }
@@ -158,7 +158,7 @@ internal sealed class ConformerUpsampling(ConformerConfig config, WeightScope we
     {
         using var scope = NewDisposeScope();
         var frames = x.to(_conv.Weight.dtype).unsqueeze(2).expand(-1, -1, config.Upsampling, -1).flatten(1, 2);           // [rows, frames, size]
-        return _conv.Forward(frames.transpose(1, 2)).transpose(1, 2).MoveToOuterDisposeScope();
+        return _conv.Multiply(frames).MoveToOuterDisposeScope();
     }
 }
 

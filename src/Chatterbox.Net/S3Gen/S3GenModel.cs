@@ -60,10 +60,11 @@ internal sealed class S3GenModel
         Check(speechTokens, voice);
         using var scope = NewDisposeScope();
         cancel.ThrowIfCancellationRequested();
-        var mu = Project(Encode([.. voice.SpeechTokens, .. speechTokens]));                        // [1, frames, bands]
-        var (frames, promptFrames) = (mu.shape[1], voice.Mel.Count / _config.MelBands);
-        var conditions = new FlowConditions(mu, ProjectSpeaker(voice.XVector), PadPrompt(voice.Mel, frames));
+        var (frames, promptFrames) = ((long)(voice.SpeechTokens.Count + speechTokens.Count) * _config.Encoder.Upsampling, voice.Mel.Count / _config.MelBands);
+        var (speaker, prompt) = (ProjectSpeaker(voice.XVector), PadPrompt(voice.Mel, frames));     // what is copied to a GPU waits for its work: first
         var start = Flow.Draw(noise, frames, newFrames: (long)speechTokens.Count * _config.Encoder.Upsampling);
+        var mu = Project(Encode([.. voice.SpeechTokens, .. speechTokens]));                        // [1, frames, bands]
+        var conditions = new FlowConditions(mu, speaker, prompt);
         var mel = Flow.Integrate(start, conditions, progress, cancel);                             // [1, frames, bands]
         return mel.narrow(1, promptFrames, frames - promptFrames).transpose(1, 2).contiguous().MoveToOuterDisposeScope();
     }

@@ -71,11 +71,11 @@ internal sealed class S3GenStream : IDisposable
         }
 
         PassFrames = _promptFrames + newFrames;
+        _speaker ??= _model.ProjectSpeaker(_voice.XVector).DetachFromDisposeScope();               // what is copied to a GPU waits for its work: first
+        _promptMel ??= _model.PadPrompt(_voice.Mel, _promptFrames + ExtraFrames).DetachFromDisposeScope();
         var hidden = _model.Encode([.. _voice.SpeechTokens, .. speechTokens.Skip(firstToken)], complete: last);
         var mu = _model.Project(hidden);                                                           // [1, frames, bands]
         var promptFrames = firstToken == 0 ? _promptFrames + ExtraFrames : _promptFrames;
-        _speaker ??= _model.ProjectSpeaker(_voice.XVector).DetachFromDisposeScope();
-        _promptMel ??= _model.PadPrompt(_voice.Mel, _promptFrames + ExtraFrames).DetachFromDisposeScope();
         var prompt = nn.functional.pad(_promptMel.narrow(1, 0, promptFrames), (0, 0, 0, PassFrames - promptFrames));
         var noise = cat([_promptNoise, _noise.From(firstToken * _upsampling, newFrames)]).unsqueeze(0);
         var conditions = new FlowConditions(mu, _speaker, prompt);

@@ -1,4 +1,5 @@
 using Chatterbox.HiFT;
+using Chatterbox.Ops.Cuda;
 using Chatterbox.S3Gen;
 using Chatterbox.Watermark;
 
@@ -62,9 +63,9 @@ internal sealed class ChunkAssembler : IDisposable
         IReadOnlyList<int> said = last ? [.. speechTokens, .. _config.TailTokens] : speechTokens;
         var made = _waveform.Frames * _vocalist.HiFT.SamplesPerFrame;
         var mel = _mel.Next(said, _waveform.Frames, last, cancel);
-        var samples = Vocalist.Samples(_vocalist.HiFT.FadeIn(_waveform.Next(mel, last), made));
-        var kept = last ? Math.Min(samples.Length, _vocalist.LengthOf(speechTokens.Count) - made) : samples.Length;
-        return _marked.Next(samples.AsSpan(0, (int)kept), last);
+        var samples = _vocalist.HiFT.FadeIn(_waveform.Next(mel, last), made).squeeze(0);
+        var kept = last ? Math.Min(samples.shape[0], _vocalist.LengthOf(speechTokens.Count) - made) : samples.shape[0];
+        return HostCopies.Read(_marked.Next(samples.narrow(0, 0, kept), last));
     }
 
     /// <inheritdoc/>

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Chatterbox.Ops.Cuda;
 using Chatterbox.T3;
 using Chatterbox.Watermark;
 
@@ -52,8 +53,9 @@ internal sealed class Rehearsal(ChatterboxConfig config, T3Model t3, Vocalist vo
         using var scope = NewDisposeScope();
         for (var tokens = LongestPiece; tokens > 0; tokens -= LengthStep)
         {
+            using var piece = NewDisposeScope();
             using var noise = new NoiseSource(tokens);
-            watermarker.Mark(vocalist.SpeakText(Sounds(config, tokens), Voice.S3Gen, noise), SpeechResult.SampleRate);
+            HostCopies.Read(watermarker.Mark(vocalist.SpeakText(Sounds(config, tokens), Voice.S3Gen, noise), SpeechResult.SampleRate));
         }
     }
 

@@ -8,16 +8,22 @@ namespace Chatterbox.Watermark;
 /// Ports perth_net.py, encoder.py, decoder.py and __init__.py of perth, perth_net/perth_net_implicit/model. Left out: the
 /// attacks of training. Weights: encoder.layers, decoder.slow_layers, decoder.normal_layers, decoder.fast_layers.
 /// </remarks>
-internal sealed class PerthNet(PerthConfig config, WeightScope weights)
+/// <param name="config">Sizes.</param>
+/// <param name="weights">The file.</param>
+/// <param name="encoder">The file again, for the encoder's weights.</param>
+internal sealed class PerthNet(PerthConfig config, WeightScope weights, WeightScope encoder)
 {
     private readonly int _marked = config.MarkedBins;
-    private readonly ConvStack _encoder = new(config, weights["encoder"]["layers"], config.MarkedBins);
+    private readonly ConvStack _encoder = new(config, encoder["encoder"]["layers"], config.MarkedBins);
     private readonly DecoderBranch[] _decoder =
     [
         new(config, weights["decoder"]["slow_layers"], stretch: 1.25),
         new(config, weights["decoder"]["normal_layers"], stretch: 1),
         new(config, weights["decoder"]["fast_layers"], stretch: 0.75),
     ];
+
+    /// <summary>The encoder's convolutions.</summary>
+    public IReadOnlyList<Conv1d> Encoder => _encoder.Convs;
 
     /// <summary>Frames on either side that a frame's mark depends on.</summary>
     public static int Reach => ConvStack.Reach;
@@ -83,13 +89,17 @@ internal sealed class DecoderBranch(PerthConfig config, WeightScope weights, dou
 /// Weights: {layer}.conv.</summary>
 internal sealed class ConvStack(PerthConfig config, WeightScope weights, int outputs)
 {
+    /// <summary>Slope of the leaky ReLUs.</summary>
+    public const double Slope = 0.01;
+
     private const int Layers = 7;
     private const int InnerKernel = 7;
 
     /// <summary>Frames on either side that a frame's output depends on.</summary>
     public const int Reach = (Layers - 2) * (InnerKernel / 2);
 
-    private readonly Conv1d[] _convs = [.. Enumerable.Range(0, Layers).Select(layer => layer switch
+    /// <summary>In their order.</summary>
+    public IReadOnlyList<Conv1d> Convs { get; } = [.. Enumerable.Range(0, Layers).Select(layer => layer switch
     {
         0 => new Conv1d(weights[layer]["conv"], config.MarkedBins, config.HiddenSize, kernel: 1),
         Layers - 1 => new Conv1d(weights[layer]["conv"], config.HiddenSize, outputs, kernel: 1),
@@ -101,10 +111,10 @@ internal sealed class ConvStack(PerthConfig config, WeightScope weights, int out
     public Tensor Forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        x = _convs[0].Forward(x);
-        foreach (var conv in _convs.AsSpan(1))
+        x = Convs[0].Forward(x);
+        foreach (var conv in Convs.Skip(1))
         {
-            x = conv.Forward(x.LeakyRelu(0.01));
+            x = conv.Forward(x.LeakyRelu(Slope));
         }
 
         return x.MoveToOuterDisposeScope();

@@ -9,21 +9,19 @@ namespace Chatterbox.Watermark;
 /// </remarks>
 internal sealed class PerthSpectrum
 {
-    private const double MaxExponent = 10;   // of the magnitude; a guard of the reference against overflow
+    /// <summary>Most that a magnitude is raised to: a guard of the reference against overflow.</summary>
+    public const double MaxMagnitude = 1e10;
 
     private readonly PerthConfig _config;
-    private readonly double _minDb;
-    private readonly double _rangeDb;
-    private readonly Tensor _analysisWindow;
-    private readonly Tensor _synthesisWindow;
 
     public PerthSpectrum(PerthConfig config, WeightScope weights)
     {
         _config = config;
-        _minDb = 20 * Math.Log10(config.MinMagnitude);
-        _rangeDb = config.HeadroomDb - _minDb;
-        _analysisWindow = Window(weights["spectrogram"]);
-        _synthesisWindow = Window(weights["inv_spectrogram"]);
+        var minDb = 20 * Math.Log10(config.MinMagnitude);
+        Scale = 20 / (config.HeadroomDb - minDb);
+        Shift = -minDb / (config.HeadroomDb - minDb);
+        AnalysisWindow = Window(weights["spectrogram"]);
+        SynthesisWindow = Window(weights["inv_spectrogram"]);
         weights.Skip("stretch.phase_advance");   // for changes of speed in training
 
         Tensor Window(WeightScope scope) => scope.Has("window")
@@ -31,12 +29,27 @@ internal sealed class PerthSpectrum
             : scope.Own(hann_window(config.FftSize, device: scope.Device));
     }
 
+    /// <summary>Window on the way there, [FFT size].</summary>
+    public Tensor AnalysisWindow { get; }
+
+    /// <summary>Window on the way back, [FFT size].</summary>
+    public Tensor SynthesisWindow { get; }
+
+    /// <summary>What a factor of ten adds to a scaled magnitude.</summary>
+    public double Scale { get; }
+
+    /// <summary>The scaled magnitude of 1.</summary>
+    public double Shift { get; }
+
+    /// <summary>Natural logarithm of the factor that adds 1 to a scaled magnitude.</summary>
+    public double Nepers => Math.Log(10) / Scale;
+
     /// <summary>Fewest samples that the spectrum can be taken of: the ends are mirrored by half a window.</summary>
     public int MinSamples => (_config.FftSize / 2) + 1;
 
     /// <param name="samples">At least <see cref="MinSamples"/>, [rows, samples].</param>
     /// <returns>Complex, [rows, bins, frames].</returns>
-    public Tensor Analyse(Tensor samples) => stft(samples, _config.FftSize, _config.HopSize, _config.FftSize, _analysisWindow, return_complex: true);
+    public Tensor Analyse(Tensor samples) => stft(samples, _config.FftSize, _config.HopSize, _config.FftSize, AnalysisWindow, return_complex: true);
 
     /// <summary>The network's input.</summary>
     /// <param name="spectrum">From <see cref="Analyse"/>.</param>
@@ -44,8 +57,7 @@ internal sealed class PerthSpectrum
     public Tensor Magnitude(Tensor spectrum)
     {
         using var scope = NewDisposeScope();
-        var logarithm = spectrum.abs().ClampMin(_config.MinMagnitude).log10();
-        return logarithm.Mul(20 / _rangeDb).Sub(_minDb / _rangeDb).MoveToOuterDisposeScope();
+        return spectrum.abs().ClampMin(_config.MinMagnitude).log10().Mul(Scale).Add(Shift).MoveToOuterDisposeScope();
     }
 
     /// <summary>Raises the lowest bins; their phase stays.</summary>
@@ -55,10 +67,9 @@ internal sealed class PerthSpectrum
     public void Raise(Tensor spectrum, Tensor magnitude, Tensor change)
     {
         using var scope = NewDisposeScope();
-        var nepers = _rangeDb / 20 * Math.Log(10);
-        var highest = (MaxExponent * Math.Log(10)) - (_minDb / 20 * Math.Log(10));
-        var before = magnitude.narrow(1, 0, change.shape[1]).Mul(nepers);
-        var after = before.Add(change.Mul(nepers)).ClampMax(highest);
+        var highest = Math.Log(MaxMagnitude) + (Shift * Nepers);
+        var before = magnitude.narrow(1, 0, change.shape[1]).Mul(Nepers);
+        var after = before.Add(change.Mul(Nepers)).ClampMax(highest);
         view_as_real(spectrum).narrow(1, 0, change.shape[1]).mul_((after - before).exp().unsqueeze(-1));
     }
 
@@ -69,8 +80,8 @@ internal sealed class PerthSpectrum
         // torch's istft waits for the GPU to say that no sample is divided by zero.
         using var scope = NewDisposeScope();
         var (frames, margin) = (spectrum.shape[2], _config.FftSize / 2);
-        var sum = OverlapAdd(fft.irfft(spectrum.transpose(1, 2), _config.FftSize) * _synthesisWindow);
-        var weight = OverlapAdd(_synthesisWindow.Square().expand(1, frames, -1));
+        var sum = OverlapAdd(fft.irfft(spectrum.transpose(1, 2), _config.FftSize) * SynthesisWindow);
+        var weight = OverlapAdd(SynthesisWindow.Square().expand(1, frames, -1));
         return (sum / weight).narrow(1, margin, (frames - 1) * _config.HopSize).MoveToOuterDisposeScope();
     }
 

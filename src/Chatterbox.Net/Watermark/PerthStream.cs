@@ -1,5 +1,5 @@
-using System.Runtime.InteropServices;
 using Chatterbox.Audio;
+using Chatterbox.Ops.Cuda;
 
 namespace Chatterbox.Watermark;
 
@@ -17,12 +17,13 @@ internal sealed class PerthStream : IDisposable
     private readonly int _sampleRate;
     private readonly int _hop;
     private readonly int _reach;
-    private readonly List<float> _heard = [];         // samples from the first that is still needed
-    private int _given;                               // how many of those have come out
+    private Tensor _heard;                            // samples from the first that is still needed, [samples]
+    private long _given;                              // how many of those have come out
     private readonly Tensor _loudest;                 // level of the loudest frame so far, [1, 1, 1]
 
     public PerthStream(PerthConfig config, PerthWatermarker watermarker, int sampleRate, Device device)
     {
+        _heard = zeros([0], device: device).DetachFromDisposeScope();
         _loudest = zeros([1, 1, 1], device: device).DetachFromDisposeScope();
         _watermarker = watermarker;
         _sampleRate = sampleRate;
@@ -36,26 +37,40 @@ internal sealed class PerthStream : IDisposable
     public int Lookahead => _reach;
 
     /// <summary>Marks the next piece.</summary>
-    /// <param name="samples">One channel, following those given before; none where only the end has come.</param>
-    /// <param name="last">True where the utterance ends with them; its end is cut as by <see cref="PerthWatermarker.Mark"/>.</param>
-    /// <returns>The samples whose mark is known by now; none if too few have come.</returns>
+    /// <inheritdoc cref="Next(Tensor, bool)"/>
     public float[] Next(ReadOnlySpan<float> samples, bool last)
     {
-        _heard.AddRange(samples);
-        var ready = last ? _heard.Count : (_heard.Count - _reach) / _hop * _hop;
-        if (ready <= _given)
+        using var scope = NewDisposeScope();
+        return HostCopies.Read(Next(HostCopies.Place(samples, _loudest.device), last));
+    }
+
+    /// <summary>Marks the next piece, on the watermarker's device.</summary>
+    /// <param name="samples">One channel, following those given before, [samples]; none where only the end has come.</param>
+    /// <param name="last">True where the utterance ends with them; its end is cut as by <see cref="PerthWatermarker.Mark(Tensor, int, Tensor?)"/>.</param>
+    /// <returns>The samples whose mark is known by now, [samples]; none if too few have come.</returns>
+    public Tensor Next(Tensor samples, bool last)
+    {
+        using var scope = NewDisposeScope();
+        var heard = cat([_heard, samples]);
+        var ready = last ? heard.shape[0] : (heard.shape[0] - _reach) / _hop * _hop;
+        var (made, over) = (zeros([0], device: heard.device), 0L);
+        if (ready > _given)
         {
-            return [];
+            var marked = _watermarker.Mark(heard, _sampleRate, _loudest);
+            made = marked.narrow(0, _given, Math.Min(ready, marked.shape[0]) - _given);
+            over = Math.Max(0, (ready - _reach) / _hop * _hop);                                    // on the STFT's grid, as before
+            _given = ready - over;
         }
 
-        var marked = _watermarker.MarkPart(CollectionsMarshal.AsSpan(_heard), _sampleRate, _loudest);
-        var made = marked[_given..Math.Min(ready, marked.Length)];
-        var over = Math.Max(0, (ready - _reach) / _hop * _hop);                                    // on the STFT's grid, as before
-        _heard.RemoveRange(0, over);
-        _given = ready - over;
-        return made;
+        _heard.Dispose();
+        _heard = heard.narrow(0, over, heard.shape[0] - over).clone().DetachFromDisposeScope();
+        return made.MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _loudest.Dispose();
+    public void Dispose()
+    {
+        _heard.Dispose();
+        _loudest.Dispose();
+    }
 }

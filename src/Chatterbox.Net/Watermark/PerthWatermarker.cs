@@ -11,11 +11,30 @@ namespace Chatterbox.Watermark;
 /// Ports perth_watermarker.py of perth, perth_net/perth_net_implicit. Weights: a file of their own, kept in float32 whatever
 /// the store's element type. Safe for use by several threads at once.
 /// </remarks>
-internal sealed class PerthWatermarker(PerthConfig config, WeightScope weights)
+internal sealed class PerthWatermarker
 {
-    private readonly Device _device = weights.Device;
-    private readonly PerthSpectrum _spectrum = new(config, weights.InFloat32["ap"]);
-    private readonly PerthNet _net = new(config, weights.InFloat32);
+    private readonly PerthConfig _config;
+    private readonly Device _device;
+    private readonly PerthSpectrum _spectrum;
+    private readonly PerthNet _net;
+    private readonly FusedPerth? _fused;
+
+    /// <param name="config">Sizes.</param>
+    /// <param name="weights">The file.</param>
+    /// <param name="precision">Whether the network that makes the mark may run on fused kernels. What does then stays in the host's
+    /// memory here, as the kernels have their own copy.</param>
+    public PerthWatermarker(PerthConfig config, WeightScope weights, Precision precision = Precision.Full)
+    {
+        (_config, _device) = (config, weights.Device);
+        WhyNotFused = FusedPerth.WhyNot(config, _device, precision);
+        var wide = weights.InFloat32;
+        _spectrum = new(config, wide["ap"]);
+        _net = new(config, wide, encoder: WhyNotFused is null ? wide.InHost : wide);
+        _fused = WhyNotFused is null ? weights.Own(new FusedPerth(config, _spectrum, _net.Encoder, _device)) : null;
+    }
+
+    /// <summary>Why marks are made by the plain operations; null where by fused kernels.</summary>
+    public string? WhyNotFused { get; }
 
     /// <summary>Adds the mark.</summary>
     /// <param name="samples">One channel. Silence stays as it is, and so does what is too short for a mark: up to half an
@@ -25,34 +44,35 @@ internal sealed class PerthWatermarker(PerthConfig config, WeightScope weights)
     /// Marked samples at the same rate. As in the reference, the end is cut to whole hops of the network's STFT (10 ms):
     /// nothing is lost of speech, which comes in pieces of 20 ms, and up to 10 ms of other recordings.
     /// </returns>
-    public float[] Mark(ReadOnlySpan<float> samples, int sampleRate) => MarkPart(samples, sampleRate, loudest: null);
+    public float[] Mark(ReadOnlySpan<float> samples, int sampleRate)
+    {
+        using var scope = NewDisposeScope();
+        return HostCopies.Read(Mark(HostCopies.Place(samples, _device), sampleRate));
+    }
 
-    /// <summary>Marks one utterance piece by piece as it comes.</summary>
-    /// <param name="sampleRate">Hz; a multiple of 100.</param>
-    public PerthStream OpenStream(int sampleRate) => new(config, this, sampleRate, _device);
-
-    /// <summary>Adds the mark to a part of an utterance.</summary>
-    /// <param name="samples">One channel.</param>
+    /// <summary>Adds the mark to samples on the watermarker's device, which nobody waits for.</summary>
+    /// <param name="samples">One channel, [samples], float32.</param>
     /// <param name="sampleRate">Hz.</param>
-    /// <param name="loudest">Level of the utterance's loudest frame so far, [1, 1, 1]: raised where this part has a louder
-    /// one. Null where the part is the whole.</param>
-    internal float[] MarkPart(ReadOnlySpan<float> samples, int sampleRate, Tensor? loudest)
+    /// <param name="loudest">Level of the loudest frame so far of an utterance that they are a part of, [1, 1, 1]: raised where this
+    /// part has a louder one. Null where the samples are all of it.</param>
+    /// <returns>As of the other overload, [samples].</returns>
+    public Tensor Mark(Tensor samples, int sampleRate, Tensor? loudest = null)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(sampleRate);
         using var scope = NewDisposeScope();
-        var signal = Resampler.Resample(HostCopies.Place(samples, _device), sampleRate, config.SampleRate);
+        var signal = Resampler.Resample(samples, sampleRate, _config.SampleRate);
         if (signal.shape[0] < _spectrum.MinSamples)
         {
-            return samples.ToArray();
+            return samples.alias().MoveToOuterDisposeScope();
         }
 
-        var spectrum = _spectrum.Analyse(signal.unsqueeze(0));
-        var magnitude = _spectrum.Magnitude(spectrum);
-        loudest?.copy_(maximum(loudest, PerthNet.Loudest(magnitude)));
-        _spectrum.Raise(spectrum, magnitude, _net.Encode(magnitude, loudest));
-        var marked = _spectrum.Synthesize(spectrum);
-        return HostCopies.Read(Resampler.Resample(marked[0], config.SampleRate, sampleRate));
+        var marked = _fused is null ? Raise(signal, loudest) : _fused.Raise(signal, loudest);
+        return Resampler.Resample(marked, _config.SampleRate, sampleRate).MoveToOuterDisposeScope();
     }
+
+    /// <summary>Marks one utterance piece by piece as it comes.</summary>
+    /// <param name="sampleRate">Hz; a multiple of 100.</param>
+    public PerthStream OpenStream(int sampleRate) => new(_config, this, sampleRate, _device);
 
     /// <summary>Looks for the mark.</summary>
     /// <param name="samples">One channel.</param>
@@ -64,7 +84,7 @@ internal sealed class PerthWatermarker(PerthConfig config, WeightScope weights)
     public double? Detect(ReadOnlySpan<float> samples, int sampleRate)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(sampleRate);
-        var signal = PolyphaseResampler.Resample(samples, sampleRate, config.SampleRate);
+        var signal = PolyphaseResampler.Resample(samples, sampleRate, _config.SampleRate);
         if (signal.Length < _spectrum.MinSamples)
         {
             return null;
@@ -78,6 +98,20 @@ internal sealed class PerthWatermarker(PerthConfig config, WeightScope weights)
     /// <summary>True if the mark is there: <see cref="Detect"/>'s confidence, rounded, is 1. False where nothing can be said.</summary>
     /// <inheritdoc cref="Detect"/>
     public bool IsMarked(ReadOnlySpan<float> samples, int sampleRate) => Detect(samples, sampleRate) > 0.5;
+
+    /// <summary>Raises the lowest bins of a signal's loud frames, at the network's rate.</summary>
+    /// <param name="signal">[samples].</param>
+    /// <param name="loudest">As of <see cref="Mark(Tensor, int, Tensor?)"/>.</param>
+    /// <returns>[samples], cut to whole hops.</returns>
+    private Tensor Raise(Tensor signal, Tensor? loudest)
+    {
+        using var scope = NewDisposeScope();
+        var spectrum = _spectrum.Analyse(signal.unsqueeze(0));
+        var magnitude = _spectrum.Magnitude(spectrum);
+        loudest?.copy_(maximum(loudest, PerthNet.Loudest(magnitude)));
+        _spectrum.Raise(spectrum, magnitude, _net.Encode(magnitude, loudest));
+        return _spectrum.Synthesize(spectrum).squeeze(0).MoveToOuterDisposeScope();
+    }
 
     private Tensor Row(float[] signal) => tensor(signal, device: _device).unsqueeze(0);
 }

@@ -12,7 +12,7 @@ public sealed class PerthNetwork : IDisposable
     public PerthNetwork()
     {
         Spectrum = new(Config, _store.Root["ap"]);
-        Net = new(Config, _store.Root);
+        Net = new(Config, _store.Root, _store.Root);
         _store.ThrowIfFaulty();
         Watermarker = new(Config, _store.Root);
     }

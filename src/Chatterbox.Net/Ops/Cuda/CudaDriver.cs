@@ -89,6 +89,18 @@ internal static partial class CudaDriver
         }
     }
 
+    /// <summary>Copies from the program's memory to a GPU's, behind what is in the stream.</summary>
+    /// <remarks>The numbers have left the program's memory when it returns.</remarks>
+    public static unsafe void CopyToDevice(nint to, void* from, long bytes, CudaStream stream) =>
+        Check(MemcpyHtoDAsync(to, from, (nuint)bytes, stream.Handle), nameof(MemcpyHtoDAsync));
+
+    /// <summary>Copies from a GPU's memory to the program's, once what is in the stream is done.</summary>
+    public static unsafe void CopyToHost(void* to, nint from, long bytes, CudaStream stream)
+    {
+        Check(MemcpyDtoHAsync(to, from, (nuint)bytes, stream.Handle), nameof(MemcpyDtoHAsync));
+        stream.Synchronize();
+    }
+
     [LibraryImport(Library, EntryPoint = "cuDeviceGet")]
     public static partial int DeviceGet(out int device, int index);
 
@@ -118,6 +130,12 @@ internal static partial class CudaDriver
 
     [LibraryImport(Library, EntryPoint = "cuLaunchKernelEx")]
     private static unsafe partial int LaunchKernelEx(LaunchConfig* config, nint function, void** parameters, void** extra);
+
+    [LibraryImport(Library, EntryPoint = "cuMemcpyHtoDAsync_v2")]
+    private static unsafe partial int MemcpyHtoDAsync(nint to, void* from, nuint bytes, nint stream);
+
+    [LibraryImport(Library, EntryPoint = "cuMemcpyDtoHAsync_v2")]
+    private static unsafe partial int MemcpyDtoHAsync(void* to, nint from, nuint bytes, nint stream);
 
     [LibraryImport(Library, EntryPoint = "cuStreamCreate")]
     public static partial int StreamCreate(out nint stream, uint flags);

@@ -4,29 +4,60 @@ namespace Chatterbox.Ops.Cuda;
 
 /// <summary>Carries numbers between the program and a device, with no array in between: a fresh one for a megabyte, which the
 /// system hands out page by page, takes the better part of a millisecond.</summary>
-internal static class HostCopies
+internal static unsafe class HostCopies
 {
+    private const int Page = 4096;
+
     /// <summary>Numbers as a tensor.</summary>
     /// <param name="numbers">The numbers.</param>
     /// <param name="device">Where to.</param>
     /// <returns>[numbers], float32.</returns>
     public static Tensor Place(ReadOnlySpan<float> numbers, Device device)
     {
-        using var scope = NewDisposeScope();
-        var host = empty([numbers.Length], ScalarType.Float32);
-        numbers.CopyTo(MemoryMarshal.Cast<byte, float>(host.bytes));
-        return host.to(device).MoveToOuterDisposeScope();
+        var placed = empty([numbers.Length], ScalarType.Float32, device);
+        if (placed.device_type == DeviceType.CPU)
+        {
+            numbers.CopyTo(MemoryMarshal.Cast<byte, float>(placed.bytes));
+        }
+        else if (numbers.Length > 0)
+        {
+            using var context = CudaContext.Use(placed.device.index);
+            fixed (float* from = numbers)
+            {
+                CudaDriver.CopyToDevice(placed.Address(), from, placed.NumberOfElements * sizeof(float), CudaStream.OfTorch);
+            }
+        }
+
+        return placed;
     }
 
-    /// <summary>A tensor as numbers.</summary>
+    /// <summary>A tensor as numbers, once they are there.</summary>
     /// <param name="tensor">float32.</param>
     public static float[] Read(Tensor tensor)
     {
         var numbers = GC.AllocateUninitializedArray<float>((int)tensor.numel());
-        if (numbers.Length > 0)
+        if (numbers.Length == 0)
         {
-            using var scope = NewDisposeScope();
-            frombuffer(numbers, ScalarType.Float32).copy_(tensor.flatten());
+            return numbers;
+        }
+
+        using var scope = NewDisposeScope();
+        var source = tensor.contiguous();
+        if (source.device_type == DeviceType.CPU)
+        {
+            MemoryMarshal.Cast<byte, float>(source.bytes).CopyTo(numbers);
+            return numbers;
+        }
+
+        for (var i = 0; i < numbers.Length; i += Page / sizeof(float))
+        {
+            numbers[i] = 0;      // the system hands out its pages while the GPU is still at work
+        }
+
+        using var context = CudaContext.Use(source.device.index);
+        fixed (float* to = numbers)
+        {
+            CudaDriver.CopyToHost(to, source.Address(), numbers.Length * sizeof(float), CudaStream.OfTorch);
         }
 
         return numbers;

@@ -546,10 +546,10 @@ constexpr int FFT = 16, HOP = 4, BINS = FFT / 2 + 1, STFT_FRAMES = 128;
 
 struct WaveformArguments
 {
-    const float* x;             // log magnitudes and phases, [rows, 2·BINS, frames]
+    const float* x;             // log magnitudes before phases, [rows, frames, ld_x]
     float* samples;             // [rows, (frames − 1)·HOP]
     float max_magnitude, limit;
-    int frames;
+    int frames, ld_x;
 };
 
 extern "C" __global__ void __launch_bounds__(STFT_FRAMES) waveform(const __grid_constant__ WaveformArguments a)
@@ -561,12 +561,12 @@ extern "C" __global__ void __launch_bounds__(STFT_FRAMES) waveform(const __grid_
     float real[BINS] = {}, imaginary[BINS] = {};
     if (frame < a.frames)
     {
-        const float* const x = a.x + (long long)blockIdx.y * 2 * BINS * a.frames + frame;
+        const float* const x = a.x + ((long long)blockIdx.y * a.frames + frame) * a.ld_x;
 #pragma unroll
         for (int k = 0; k < BINS; k++)
         {
-            const float magnitude = fminf(expf(x[(long long)k * a.frames]), a.max_magnitude);
-            const float phase = sinf(x[(long long)(BINS + k) * a.frames]);
+            const float magnitude = fminf(expf(x[k]), a.max_magnitude);
+            const float phase = sinf(x[BINS + k]);
             real[k] = magnitude * cosf(phase);
             imaginary[k] = magnitude * sinf(phase);
         }
