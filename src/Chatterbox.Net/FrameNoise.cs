@@ -21,11 +21,11 @@ internal sealed class FrameNoise(NoiseSource source, long width, Device device) 
     public Tensor From(long first, long count)
     {
         using var scope = NewDisposeScope();
-        var missing = Math.Max(0, first + count - _first - _kept.shape[0]);
+        var missing = Math.Max(0, first + count - _first - _kept.size(0));
         var drawn = source.Normal([missing, (width + Group - 1) / Group * Group], device).narrow(1, 0, width);
         var all = cat([_kept, drawn]);
         _kept.Dispose();
-        _kept = all.narrow(0, first - _first, all.shape[0] - (first - _first)).clone().DetachFromDisposeScope();
+        _kept = all.narrow(0, first - _first, all.size(0) - (first - _first)).clone().DetachFromDisposeScope();
         _first = first;
         return _kept.narrow(0, 0, count).MoveToOuterDisposeScope();
     }

@@ -36,7 +36,7 @@ internal sealed class Vocalist(ChatterboxConfig config, S3GenModel s3gen, HiFTGe
 
         using var scope = NewDisposeScope();
         var samples = FadeIn(Speak([.. speechTokens, .. config.TailTokens], voice, noise, progress, cancel)).squeeze(0);
-        return samples.narrow(0, 0, Math.Min(samples.shape[0], LengthOf(speechTokens.Count))).MoveToOuterDisposeScope();
+        return samples.narrow(0, 0, Math.Min(samples.size(0), LengthOf(speechTokens.Count))).MoveToOuterDisposeScope();
     }
 
     /// <summary>Most samples that a text's speech tokens become, tail and cut included.</summary>

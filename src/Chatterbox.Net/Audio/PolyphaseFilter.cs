@@ -95,7 +95,7 @@ internal sealed class PolyphaseFilter
             X = input.Address(),
             Rows = rows.Address(),
             Y = resampled.Address(),
-            Count = (int)input.shape[0],
+            Count = (int)input.size(0),
             Length = length,
             Made = count,
             Up = _up,

@@ -60,14 +60,14 @@ internal static class Resampler
         }
 
         var filter = Filters.Get(from, to);
-        if (filter.WhyNot(samples.device) is not null || samples.shape[0] == 0)
+        if (filter.WhyNot(samples.device) is not null || samples.size(0) == 0)
         {
             using var host = samples.cpu();
             return tensor(Resample(host.data<float>().ToArray(), from, to), device: samples.device);
         }
 
-        var length = OutputLength((int)samples.shape[0], from, to);
-        return filter.Apply(samples, Made((int)samples.shape[0], from, to), length);
+        var length = OutputLength((int)samples.size(0), from, to);
+        return filter.Apply(samples, Made((int)samples.size(0), from, to), length);
     }
 
     /// <summary>How many samples librosa makes of <paramref name="count"/>: the next whole number, in its own floating-point arithmetic.</summary>

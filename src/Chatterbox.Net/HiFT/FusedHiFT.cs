@@ -64,8 +64,8 @@ internal sealed class FusedHiFT : IDisposable
         using var scope = NewDisposeScope();
         using var context = CudaContext.Use(_device.index);
         var torch = CudaStream.OfTorch;
-        var (rows, frames) = ((int)mel.shape[0], (int)mel.shape[2]);
-        var x = nn.functional.pad(mel.transpose(1, 2), (0, _pre.Inputs - mel.shape[1])).to(ScalarType.Float16).contiguous();
+        var (rows, frames) = ((int)mel.size(0), (int)mel.size(2));
+        var x = nn.functional.pad(mel.transpose(1, 2), (0, _pre.Inputs - mel.size(1))).to(ScalarType.Float16).contiguous();
         var y = Narrow(rows, frames, _pre.Outputs);
         Convolve(torch, Tile.Small, _pre, 1, x, new() { Narrow = y.Address(), Activation = Activation.LeakyRelu, Slope = (float)_config.LeakySlope });
 
@@ -75,7 +75,7 @@ internal sealed class FusedHiFT : IDisposable
             y = Upsample(torch, stage, y, spectrum, last: i == _stages.Length - 1);
         }
 
-        var steps = (int)y.shape[1];
+        var steps = (int)y.size(1);
         var post = Wide(rows, steps, _post.Outputs);
         Convolve(torch, Tile.Long, _post, 1, y, new() { Wide = post.Address() });
         var samples = empty([rows, (steps - 1) * HopSize], ScalarType.Float32, _device);
@@ -104,7 +104,7 @@ internal sealed class FusedHiFT : IDisposable
     private Tensor Upsample(CudaStream stream, Stage stage, Tensor x, Tensor spectrum, bool last)
     {
         using var scope = NewDisposeScope();
-        var (rows, time, channels) = ((int)x.shape[0], (int)x.shape[1], stage.Up.Outputs / stage.Rate);
+        var (rows, time, channels) = ((int)x.size(0), (int)x.size(1), stage.Up.Outputs / stage.Rate);
         var length = (time * stage.Rate) + (last ? 1 : 0);
         var up = Wide(rows, length, channels);
 
@@ -174,7 +174,7 @@ internal sealed class FusedHiFT : IDisposable
         CudaStream stream, Part[] parts, Tensor x, Tensor activated, Tensor hidden, Tensor y, Tensor? more, Tensor? working = null, float scale = 1, Tensor? narrow = null,
         double slope = 0)
     {
-        var tile = x.shape[2] > Products.Chunk * 2 ? Tile.Small : x.shape[2] > Products.Chunk ? Tile.Wide : Tile.Long;
+        var tile = x.size(2) > Products.Chunk * 2 ? Tile.Small : x.size(2) > Products.Chunk ? Tile.Wide : Tile.Long;
         foreach (var (i, part) in parts.Index())
         {
             var (first, last) = (i == 0, i == parts.Length - 1);
@@ -209,14 +209,14 @@ internal sealed class FusedHiFT : IDisposable
             Y1 = Out(1),
             Y2 = Out(2),
             Numbers = numbers,
-            Channels = (int)x.shape[2],
+            Channels = (int)x.size(2),
         });
     }
 
     /// <summary>A convolution whose output is as long as its input.</summary>
     private void Convolve(CudaStream stream, Tile tile, PackedWeight weight, int dilation, Tensor x, ProductArguments arguments)
     {
-        var (rows, time) = ((int)x.shape[0], (int)x.shape[1]);
+        var (rows, time) = ((int)x.size(0), (int)x.size(1));
         arguments.X = x.Address();
         (arguments.FramesX, arguments.Frames) = (time, time);
         (arguments.Dilation, arguments.Before) = (dilation, (weight.Taps - 1) * dilation / 2);
@@ -238,7 +238,7 @@ internal sealed class FusedHiFT : IDisposable
     /// <summary>A transposed convolution as a causal one that makes a group of as many samples as the rate at a time.</summary>
     private PackedWeight PackUp(ConvTranspose1d conv, int rate)
     {
-        var (inputs, outputs, kernel) = (conv.Weight.shape[0], conv.Weight.shape[1], conv.Weight.shape[2]);
+        var (inputs, outputs, kernel) = (conv.Weight.size(0), conv.Weight.size(1), conv.Weight.size(2));
         var taps = (kernel + rate - 1) / rate;
         var whole = nn.functional.pad(conv.Weight, (0, (taps * rate) - kernel)).reshape(inputs, outputs, taps, rate);
         var weight = whole.flip(2).permute(3, 1, 0, 2).reshape(rate * outputs, inputs, taps);      // the latest input's tap comes last
@@ -248,7 +248,7 @@ internal sealed class FusedHiFT : IDisposable
     /// <summary>The last convolution; outputs are filled up with zeros, since they are stored eight at a time.</summary>
     private PackedWeight PackPost(Conv1d conv)
     {
-        var more = (8 - (conv.Weight.shape[0] % 8)) % 8;
+        var more = (8 - (conv.Weight.size(0) % 8)) % 8;
         return Keep(PackedWeight.Of(nn.functional.pad(conv.Weight, [0, 0, 0, 0, 0, more]), nn.functional.pad(conv.Bias!, (0, more)), _device));
     }
 

@@ -56,9 +56,9 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
     public Tensor Forward(Tensor f0, SourceNoise noise, Tensor? cycles = null)
     {
         using var scope = NewDisposeScope();
-        var voiced = f0.Gt(config.VoicedThreshold).to(ScalarType.Float32).reshape(f0.shape[0], 1, -1, 1);         // [rows, 1, frames, 1]
+        var voiced = f0.Gt(config.VoicedThreshold).to(ScalarType.Float32).reshape(f0.size(0), 1, -1, 1);         // [rows, 1, frames, 1]
         var noiseLevel = voiced.Mul(config.VoicedNoise).Add((-voiced).Add(1).Mul(config.SineAmplitude).Div(3));
-        var drawn = noise.Noise.unflatten(2, [f0.shape[1], config.SamplesPerFrame]);                             // [rows, sines, frames, samples of a frame]
+        var drawn = noise.Noise.unflatten(2, [f0.size(1), config.SamplesPerFrame]);                             // [rows, sines, frames, samples of a frame]
         var waves = (Waves(f0, noise.Phases, cycles) * voiced).Add(noiseLevel * drawn).flatten(2);                // [rows, sines, samples]
         return matmul(_merge.Weight, waves).Add(_merge.Bias!).tanh().MoveToOuterDisposeScope();
     }

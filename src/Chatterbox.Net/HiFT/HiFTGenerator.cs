@@ -69,19 +69,19 @@ internal sealed class HiFTGenerator
     /// <exception cref="ArgumentException">The mel has another shape.</exception>
     public Tensor Generate(Tensor mel, NoiseSource noise)
     {
-        if (mel.dim() != 3 || mel.shape[1] != _config.MelBands)
+        if (mel.dim() != 3 || mel.size(1) != _config.MelBands)
         {
             throw new ArgumentException($"The mel has shape [{string.Join(", ", mel.shape)}], expected [rows, {_config.MelBands}, frames].", nameof(mel));
         }
 
         using var scope = NewDisposeScope();
-        if (mel.shape[2] == 0)
+        if (mel.size(2) == 0)
         {
-            return zeros([mel.shape[0], 0], ScalarType.Float32, _device).MoveToOuterDisposeScope();
+            return zeros([mel.size(0), 0], ScalarType.Float32, _device).MoveToOuterDisposeScope();
         }
 
         var f0 = PredictF0(mel);
-        var source = MakeSource(f0, DrawNoise(noise, mel.shape[0], mel.shape[2]));
+        var source = MakeSource(f0, DrawNoise(noise, mel.size(0), mel.size(2)));
         return Decode(mel, source).MoveToOuterDisposeScope();
     }
 
@@ -135,10 +135,10 @@ internal sealed class HiFTGenerator
     public Tensor FadeIn(Tensor samples, long start = 0)
     {
         using var scope = NewDisposeScope();
-        start = Math.Min(start, _fade.shape[0]);
-        var faded = Math.Min(_fade.shape[0] - start, samples.shape[1]);
+        start = Math.Min(start, _fade.size(0));
+        var faded = Math.Min(_fade.size(0) - start, samples.size(1));
         var head = samples.narrow(1, 0, faded) * _fade.narrow(0, start, faded);
-        return cat([head, samples.narrow(1, faded, samples.shape[1] - faded)], 1).MoveToOuterDisposeScope();
+        return cat([head, samples.narrow(1, faded, samples.size(1) - faded)], 1).MoveToOuterDisposeScope();
     }
 
     /// <summary>How far a sample of the waveform sees into mel and source: along the longest way back through the network,

@@ -42,7 +42,7 @@ internal sealed class HiFTStream : IDisposable
     public Tensor Next(Tensor mel, bool last)
     {
         using var scope = NewDisposeScope();
-        var (past, known) = (_mel.shape[2], mel.shape[2]);
+        var (past, known) = (_mel.size(2), mel.size(2));
         var made = last ? known : Math.Max(0, known - _hift.Lookahead);
         if (made == 0)
         {

@@ -27,7 +27,8 @@ internal sealed class Conv1d(
     {
         using var scope = NewDisposeScope();
         var windows = pad(x, (0, 0, padding, padding)).unfold(1, kernel, stride);                 // [rows, time', inputs, kernel]
-        return linear(windows.flatten(2), Weight.flatten(1), Bias).MoveToOuterDisposeScope();
+        var y = matmul(windows.flatten(2), Weight.flatten(1).t());                                 // torch's linear layer would plan, too
+        return (Bias is null ? y : y.AddInPlace(Bias)).MoveToOuterDisposeScope();
     }
 }
 

@@ -100,7 +100,7 @@ internal sealed class S3GenStream : IDisposable
     /// <summary>Where frames were made before, goes over from the old mel to the new one.</summary>
     private Tensor GoOver(Tensor mel, long from)
     {
-        var both = Math.Min(_pendingFrom + _pending.shape[2] - from, mel.shape[2]);
+        var both = Math.Min(_pendingFrom + _pending.size(2) - from, mel.size(2));
         if (from == 0 || both <= 0)
         {
             return mel;   // nothing of the old mel has been heard
@@ -108,6 +108,6 @@ internal sealed class S3GenStream : IDisposable
 
         var weight = linspace(0, 1, both + 2, device: mel.device).narrow(0, 1, both);
         var old = _pending.narrow(2, from - _pendingFrom, both);
-        return cat([old.Add(weight * (mel.narrow(2, 0, both) - old)), mel.narrow(2, both, mel.shape[2] - both)], 2);
+        return cat([old.Add(weight * (mel.narrow(2, 0, both) - old)), mel.narrow(2, both, mel.size(2) - both)], 2);
     }
 }

@@ -64,7 +64,7 @@ internal sealed class ChunkAssembler : IDisposable
         var made = _waveform.Frames * _vocalist.HiFT.SamplesPerFrame;
         var mel = _mel.Next(said, _waveform.Frames, last, cancel);
         var samples = _vocalist.HiFT.FadeIn(_waveform.Next(mel, last), made).squeeze(0);
-        var kept = last ? Math.Min(samples.shape[0], _vocalist.LengthOf(speechTokens.Count) - made) : samples.shape[0];
+        var kept = last ? Math.Min(samples.size(0), _vocalist.LengthOf(speechTokens.Count) - made) : samples.size(0);
         return HostCopies.Read(_marked.Next(samples.narrow(0, 0, kept), last));
     }
 

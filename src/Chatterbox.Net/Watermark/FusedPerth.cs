@@ -47,7 +47,7 @@ internal sealed class FusedPerth : IDisposable
         using var context = CudaContext.Use(_device.index);
         var torch = CudaStream.OfTorch;
         var samples = signal.contiguous();
-        var frames = (int)(samples.shape[0] / HopSize) + 1;
+        var frames = (int)(samples.size(0) / HopSize) + 1;
         var spectrum = empty([frames, FftSize], ScalarType.Float32, _device);
         var magnitude = empty([frames, MarkedBins], ScalarType.Float16, _device);
         var level = empty([frames], ScalarType.Float32, _device);
@@ -61,7 +61,7 @@ internal sealed class FusedPerth : IDisposable
             Magnitude = magnitude.Address(),
             Level = level.Address(),
             Loudest = loudest.Address(),
-            Count = (int)samples.shape[0],
+            Count = (int)samples.size(0),
             Floor = (float)_config.MinMagnitude,
             Scale = (float)_spectrum.Scale,
             Shift = (float)_spectrum.Shift,

@@ -52,18 +52,18 @@ internal sealed class PerthStream : IDisposable
     {
         using var scope = NewDisposeScope();
         var heard = cat([_heard, samples]);
-        var ready = last ? heard.shape[0] : (heard.shape[0] - _reach) / _hop * _hop;
+        var ready = last ? heard.size(0) : (heard.size(0) - _reach) / _hop * _hop;
         var (made, over) = (zeros([0], device: heard.device), 0L);
         if (ready > _given)
         {
             var marked = _watermarker.Mark(heard, _sampleRate, _loudest);
-            made = marked.narrow(0, _given, Math.Min(ready, marked.shape[0]) - _given);
+            made = marked.narrow(0, _given, Math.Min(ready, marked.size(0)) - _given);
             over = Math.Max(0, (ready - _reach) / _hop * _hop);                                    // on the STFT's grid, as before
             _given = ready - over;
         }
 
         _heard.Dispose();
-        _heard = heard.narrow(0, over, heard.shape[0] - over).clone().DetachFromDisposeScope();
+        _heard = heard.narrow(0, over, heard.size(0) - over).clone().DetachFromDisposeScope();
         return made.MoveToOuterDisposeScope();
     }
 

@@ -61,7 +61,7 @@ internal sealed class PerthWatermarker
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(sampleRate);
         using var scope = NewDisposeScope();
         var signal = Resampler.Resample(samples, sampleRate, _config.SampleRate);
-        if (signal.shape[0] < _spectrum.MinSamples)
+        if (signal.size(0) < _spectrum.MinSamples)
         {
             return samples.alias().MoveToOuterDisposeScope();
         }

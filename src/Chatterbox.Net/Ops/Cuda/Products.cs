@@ -5,14 +5,16 @@ namespace Chatterbox.Ops.Cuda;
 /// <param name="Bias">[outputs], float32, or null.</param>
 internal sealed record PackedWeight(Tensor Weight, Tensor? Bias) : IDisposable
 {
+    // Kept: a launch asks for them several times, and TorchSharp takes a microsecond or two to say a shape.
+
     /// <summary>Channels out.</summary>
-    public int Outputs => (int)Weight.shape[0];
+    public int Outputs { get; } = (int)Weight.shape[0];
 
     /// <summary>Length of the kernel; 1 for a linear layer.</summary>
-    public int Taps => (int)Weight.shape[1];
+    public int Taps { get; } = (int)Weight.shape[1];
 
     /// <summary>Channels in, filled up.</summary>
-    public int Inputs => (int)Weight.shape[2];
+    public int Inputs { get; } = (int)Weight.shape[2];
 
     /// <summary>Packs a weight.</summary>
     /// <param name="weight">[outputs, inputs] or [outputs, inputs, taps], on any device.</param>
