@@ -109,9 +109,9 @@ internal sealed class FusedPerth : IDisposable
     {
         using var scope = NewDisposeScope();
         var change = empty([frames, MarkedBins], ScalarType.Float32, _device);
-        foreach (var conv in _convs)
+        foreach (var (i, conv) in _convs.Index())
         {
-            var last = conv == _convs[^1];
+            var last = i == _convs.Length - 1;
             var y = last ? change : empty([frames, conv.Outputs], ScalarType.Float16, _device);
             _products.Launch(stream, Tile.Small, conv, rows: 1, new()
             {
