@@ -20,7 +20,6 @@ internal sealed class HiFTStream : IDisposable
 
     public HiFTStream(HiFTConfig config, HiFTGenerator hift, NoiseSource noise, Device device)
     {
-        using var scope = NewDisposeScope();
         _hift = hift;
         _sines = config.Overtones + 1;
         _phases = hift.DrawPhases(noise, rows: 1).DetachFromDisposeScope();
@@ -28,7 +27,6 @@ internal sealed class HiFTStream : IDisposable
         _mel = zeros([1, config.MelBands, 0], device: device).DetachFromDisposeScope();
         _source = zeros([1, 1, 0], device: device).DetachFromDisposeScope();
         _cycles = zeros([1, _sines, 1], ScalarType.Float64, device).DetachFromDisposeScope();
-        _ = _noise.From(0, 1);                        // with the first draw the stream of chance goes to the GPU, and later that would have to wait
     }
 
     /// <summary>Frames that have become sound.</summary>

@@ -39,10 +39,10 @@ internal sealed class EncoderGraphs : IDisposable
         using var scope = NewDisposeScope();
         var tokens = (speechTokens.Count + Bucket - 1) / Bucket * Bucket;
         var encoded = speechTokens.Count - (complete ? 0 : _config.Lookahead);
-        var input = tensor([speechTokens.Count, encoded, .. speechTokens, .. new long[tokens - speechTokens.Count]]);
+        long[] input = [speechTokens.Count, encoded, .. speechTokens, .. new long[tokens - speechTokens.Count]];
         var hidden = tokens <= Longest
-            ? _graphs.Run(tokens, () => _input.narrow(0, 0, 2 + tokens).copy_(input))
-            : _encode(input.to(_input.device));
+            ? _graphs.Run(tokens, () => HostCopies.Write<long>(input, _input))
+            : _encode(tensor(input, device: _input.device));
         return hidden.narrow(1, 0, encoded * _config.Upsampling).MoveToOuterDisposeScope();
     }
 

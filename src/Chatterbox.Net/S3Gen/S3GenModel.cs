@@ -61,7 +61,7 @@ internal sealed class S3GenModel
         using var scope = NewDisposeScope();
         cancel.ThrowIfCancellationRequested();
         var (frames, promptFrames) = ((long)(voice.SpeechTokens.Count + speechTokens.Count) * _config.Encoder.Upsampling, voice.Mel.Count / _config.MelBands);
-        var (speaker, prompt) = (ProjectSpeaker(voice.XVector), PadPrompt(voice.Mel, frames));     // what is copied to a GPU waits for its work: first
+        var (speaker, prompt) = (ProjectSpeaker(voice.XVector), PadPrompt(voice.Mel, frames));     // what is copied to a GPU may wait for its work: first
         var start = Flow.Draw(noise, frames, newFrames: (long)speechTokens.Count * _config.Encoder.Upsampling);
         var mu = Project(Encode([.. voice.SpeechTokens, .. speechTokens]));                        // [1, frames, bands]
         var conditions = new FlowConditions(mu, speaker, prompt);
@@ -123,11 +123,14 @@ internal sealed class S3GenModel
     public void Check(IReadOnlyList<int> speechTokens, S3GenPrompt voice)
     {
         Check(speechTokens);
-        Check(voice, speechTokens.Count);
+        Check(voice, mostExtraFrames: (speechTokens.Count * _config.Encoder.Upsampling) - 1);
     }
 
+    /// <inheritdoc cref="Check(IReadOnlyList{int}, S3GenPrompt)"/>
+    public void Check(S3GenPrompt voice) => Check(voice, mostExtraFrames: int.MaxValue);
+
     private Tensor Place(IReadOnlyList<float> values, params long[] shape) =>
-        tensor(values as float[] ?? [.. values], shape, dtype: _dtype, device: _device);
+        HostCopies.Place(values as float[] ?? [.. values], _device).reshape(shape).to(_dtype);
 
     private void Check(IReadOnlyList<int> speechTokens)
     {
@@ -143,16 +146,15 @@ internal sealed class S3GenModel
         }
     }
 
-    private void Check(S3GenPrompt voice, int newTokens)
+    private void Check(S3GenPrompt voice, int mostExtraFrames)
     {
         var melFrames = voice.Mel.Count / _config.MelBands;
         var tokenFrames = voice.SpeechTokens.Count * _config.Encoder.Upsampling;
-        var newFrames = newTokens * _config.Encoder.Upsampling;
         var fault =
             FirstUnknown(voice.SpeechTokens) is { } id ? $"prompt has speech token {id}; ids go from 0 to {_config.SpeechTokens - 1}"
             : voice.XVector.Count != _config.XVectorSize ? $"speaker embedding has {voice.XVector.Count} numbers, expected {_config.XVectorSize}"
             : voice.Mel.Count % _config.MelBands != 0 ? $"mel has {voice.Mel.Count} numbers, which are no whole frames of {_config.MelBands} bands"
-            : melFrames < tokenFrames || melFrames >= tokenFrames + newFrames
+            : melFrames < tokenFrames || melFrames - tokenFrames > mostExtraFrames
                 ? $"mel has {melFrames} frames for {voice.SpeechTokens.Count} speech tokens; expected {tokenFrames} or one more"
             : null;
         if (fault is not null)

@@ -19,13 +19,14 @@ internal sealed class S3GenStream : IDisposable
     private readonly int _promptFrames;           // of the prompt's tokens
     private readonly Tensor _promptNoise;         // [frames, bands]
     private readonly FrameNoise _noise;           // of the frames of new tokens
-    private Tensor? _speaker;                     // [1, bands]
-    private Tensor? _promptMel;                   // [1, frames, bands]
+    private readonly Tensor _speaker;             // [1, bands]
+    private readonly Tensor _promptMel;           // [1, frames, bands]
     private Tensor _pending;                      // mel that has been made and is no sound yet, [1, bands, frames]
     private long _pendingFrom;                    // its first frame
 
     public S3GenStream(S3GenConfig config, S3GenModel model, S3GenPrompt voice, NoiseSource noise, int leftContext)
     {
+        model.Check(voice);
         _config = config;
         _model = model;
         _voice = voice;
@@ -38,6 +39,8 @@ internal sealed class S3GenStream : IDisposable
         _promptNoise = drawn.From(0, _promptFrames).DetachFromDisposeScope();
         drawn.Dispose();
         _noise = new(noise, config.MelBands, device);
+        _speaker = model.ProjectSpeaker(voice.XVector).DetachFromDisposeScope();
+        _promptMel = model.PadPrompt(voice.Mel, _promptFrames + ExtraFrames).DetachFromDisposeScope();
         _pending = zeros([1, config.MelBands, 0], device: device).DetachFromDisposeScope();
     }
 
@@ -71,8 +74,6 @@ internal sealed class S3GenStream : IDisposable
         }
 
         PassFrames = _promptFrames + newFrames;
-        _speaker ??= _model.ProjectSpeaker(_voice.XVector).DetachFromDisposeScope();               // what is copied to a GPU waits for its work: first
-        _promptMel ??= _model.PadPrompt(_voice.Mel, _promptFrames + ExtraFrames).DetachFromDisposeScope();
         var hidden = _model.Encode([.. _voice.SpeechTokens, .. speechTokens.Skip(firstToken)], complete: last);
         var mu = _model.Project(hidden);                                                           // [1, frames, bands]
         var promptFrames = firstToken == 0 ? _promptFrames + ExtraFrames : _promptFrames;
@@ -92,8 +93,8 @@ internal sealed class S3GenStream : IDisposable
     {
         _promptNoise.Dispose();
         _noise.Dispose();
-        _speaker?.Dispose();
-        _promptMel?.Dispose();
+        _speaker.Dispose();
+        _promptMel.Dispose();
         _pending.Dispose();
     }
 

@@ -31,7 +31,8 @@ internal sealed class CudaNoise : IDisposable
 
         // With one word left the next draw makes new ones, whatever word would be next.
         words[Words] = BinaryPrimitives.ReadInt32LittleEndian(_host.AsSpan(LeftAt)) == 1 ? Words : (int)BinaryPrimitives.ReadUInt64LittleEndian(_host.AsSpan(NextAt));
-        _state = tensor(words, device: device).DetachFromDisposeScope();
+        _state = empty([words.Length], ScalarType.Int32, device).DetachFromDisposeScope();
+        HostCopies.Write<int>(words, _state);
     }
 
     /// <summary>The GPU.</summary>

@@ -15,20 +15,30 @@ internal static unsafe class HostCopies
     public static Tensor Place(ReadOnlySpan<float> numbers, Device device)
     {
         var placed = empty([numbers.Length], ScalarType.Float32, device);
-        if (placed.device_type == DeviceType.CPU)
+        Write(numbers, placed);
+        return placed;
+    }
+
+    /// <summary>Puts numbers into the first places of a tensor. On a GPU they go there behind what it is doing, for which up to
+    /// 64 KB do not wait; torch's own copies wait always.</summary>
+    /// <typeparam name="T">As the tensor's elements.</typeparam>
+    /// <param name="numbers">The numbers.</param>
+    /// <param name="tensor">Contiguous.</param>
+    public static void Write<T>(ReadOnlySpan<T> numbers, Tensor tensor)
+        where T : unmanaged
+    {
+        if (tensor.device_type == DeviceType.CPU)
         {
-            numbers.CopyTo(MemoryMarshal.Cast<byte, float>(placed.bytes));
+            numbers.CopyTo(MemoryMarshal.Cast<byte, T>(tensor.bytes));
         }
         else if (numbers.Length > 0)
         {
-            using var context = CudaContext.Use(placed.device.index);
-            fixed (float* from = numbers)
+            using var context = CudaContext.Use(tensor.device.index);
+            fixed (T* from = numbers)
             {
-                CudaDriver.CopyToDevice(placed.Address(), from, placed.NumberOfElements * sizeof(float), CudaStream.OfTorch);
+                CudaDriver.CopyToDevice(tensor.Address(), from, (long)numbers.Length * sizeof(T), CudaStream.OfTorch);
             }
         }
-
-        return placed;
     }
 
     /// <summary>A tensor as numbers, once they are there.</summary>
