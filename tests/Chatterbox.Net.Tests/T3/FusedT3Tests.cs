@@ -30,6 +30,7 @@ public class FusedT3Tests
         ("gpt2", new() { Temperature = 0, RepetitionPenalty = 1.5 }),
         ("gpt2", new() { TopK = 5 }),
         ("gpt2", new() { TopK = 0, TopP = 0.5 }),
+        ("gpt2", new() { TopP = 1e-9 }),
         ("gpt2", new() { TopK = 40, TopP = 1, Temperature = 2 }),
     }.SelectMany(sampling => new[] { (sampling.Item1, 1300, sampling.Item2), (sampling.Item1, 8194, sampling.Item2) })];
 

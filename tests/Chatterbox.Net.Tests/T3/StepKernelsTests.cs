@@ -81,7 +81,7 @@ public class StepKernelsTests
         for (var row = 0; row < rows; row++)
         {
             var (place, slot) = (places[row], slots[row]);
-            var turned = backbone == "llama" ? new Rotation(cat([cosines, cosines], 1)[place], cat([-sines, sines], 1)[place]).Apply(qkv[row]) : qkv[row];   // [3, heads, size]
+            var turned = backbone == "llama" ? TorchOps.Plain.Rotate(qkv[row], cat([cosines, cosines], 1)[place], cat([-sines, sines], 1)[place]) : qkv[row];   // [3, heads, size]
             Check("the new key", turned[1], keys[slot, place], RoughBound * 5);
             Check("the new value", qkv[row, 2], values[slot, place], RoughBound * 5);
             var expected = TorchOps.Plain.Attention(turned.narrow(0, 0, 1).transpose(0, 1), Live(keys), Live(values));   // [heads, 1, size]

@@ -337,7 +337,7 @@ struct Block
     }
 
     // The slots of the oldest tiles taken are free. To be called behind what was computed from them: until then it is not said
-    // that they have been read.
+    // that they have been read. And best behind what is told of it, since the weights that come then are in the way of that.
     template <class Ring>
     __device__ __forceinline__ void give_back(Ring& oldest, int count)
     {
@@ -389,9 +389,9 @@ struct Block
         multiply(operand, weights, d);
         note(statistics, sums, ALL);
         note(d, sums, 0, ALL);
-        give_back(oldest_tile, 3);
         meet();
         if (mine) tell(a.qkv + row * 3 * HIDDEN + output, normed(sums, row, i, ALL, scale, w.attention_norm.eps), now);
+        give_back(oldest_tile, 3);
     }
 
     // One vector of a query or key, turned to its position.
@@ -616,9 +616,9 @@ struct Block
         sum0 = over_splits(sum0, [](float x, float y) { return x + y; });
         sum1 = over_splits(sum1, [](float x, float y) { return x + y; });
         if (part % SPLITS == 0) *(float2*)(sums + (warp * ROWS + part / SPLITS) * (OUTPUTS + 2) + lane % 4 * 2) = make_float2(sum0, sum1);
-        give_back(oldest_tile, 1);
         meet();
         add(sums, bias, a.attended, now);
+        give_back(oldest_tile, 1);
     }
 
     template <class Combine>
@@ -655,13 +655,17 @@ struct Block
             multiply(operand, weights, d);
             if (first == 0) note(statistics, sums, UP_OUTPUTS);
             note(d, sums, first * OUTPUTS, UP_OUTPUTS);
-            give_back(oldest_tile, WIDER);
+            if (first + WIDER < UP_TILES) give_back(oldest_tile, WIDER);
         }
 
         meet();
-        if (!mine) return;
-        const float x = normed(sums, row, i, UP_OUTPUTS, scale, w.mlp_norm.eps);
-        tell(a.mlp + row * MLP + output, halves(GPT2 ? gelu(x) : silu(x) * normed(sums, row, RESULTS + i, UP_OUTPUTS, scale, w.mlp_norm.eps)), now);
+        if (mine)
+        {
+            const float x = normed(sums, row, i, UP_OUTPUTS, scale, w.mlp_norm.eps);
+            tell(a.mlp + row * MLP + output, halves(GPT2 ? gelu(x) : silu(x) * normed(sums, row, RESULTS + i, UP_OUTPUTS, scale, w.mlp_norm.eps)), now);
+        }
+
+        give_back(oldest_tile, WIDER);
     }
 
     __device__ __forceinline__ void down(const Layer& w, Tag now)
@@ -710,9 +714,9 @@ struct Block
 #pragma unroll
         for (int i = 0; i < 4; i++) all[0][i] = d[0][i] + d[1][i] + (d[2][i] + d[3][i]);
         note(all, sums, 0, OUTPUTS);
-        give_back(oldest_tile, WIDER);
         meet();
         add(sums, bias, a.fed, now);
+        give_back(oldest_tile, WIDER);
     }
 
     __device__ __forceinline__ void head(const u32* x, Tag before)
