@@ -116,7 +116,7 @@ internal sealed class PersistentStep : IStep
     ];
 }
 
-// The parameters of the kernel, laid out as in t3_step.cu.
+// The parameters of the kernel, laid out as in t3_step.cuh.
 
 internal struct LayerArguments
 {
