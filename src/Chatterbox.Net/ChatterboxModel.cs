@@ -45,7 +45,7 @@ public sealed class ChatterboxModel : ISpeechModel
             where T : class => Task.Run(() => Keep(parts.Networks(file, device, dtype, sizes, build)));
 
         // Beside each other: T3, which is one model's alone, is two thirds of the weights.
-        var ops = TorchOps.Plain;
+        var ops = TorchOps.Of(device);
         var t3 = Load(own, checkpoint.T3Path, T3Type(precision), [_config.T3], root => new T3Model(_config.T3, root, ops));
         var s3gen = Load(
             shared, checkpoint.S3GenPath, ScalarType.Float32, [.. S3GenNetworks.SizesOf(_config), precision], root => new S3GenNetworks(_config, root, ops, precision));

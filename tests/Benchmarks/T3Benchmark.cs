@@ -24,16 +24,30 @@ internal static class T3Benchmark
             "turbo" => ("t3_turbo_v1", T3Config.Turbo, 21),
             _ => ("t3_nano_v1", T3Config.Nano, 21),
         };
-        var place = new torch.Device(device ?? ModelOptions.BestDevice());
+        var place = Devices.Find(device);
         var watch = Stopwatch.StartNew();
         using var store = new WeightStore(SyntheticTensors.FullSize(file), place, place.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32);
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
-        using var model = new T3Model(config, store.Root, TorchOps.Plain);
+        using var model = new T3Model(config, store.Root, TorchOps.Of(place));
         Print($"{variant} on {place}: loaded in {watch.Elapsed.TotalSeconds:0.0} s, {(model.WhyNotFused is { } reason ? $"plain operations, because {reason}" : "fused kernels")}");
 
         var voice = new T3Prompt([.. Enumerable.Range(0, 256).Select(i => (float)Math.Sin(i) / 16)], [.. Enumerable.Range(0, config.PromptTokens).Select(i => i * 37 % 6561)]);
         int[] text = [.. Enumerable.Range(0, textTokens).Select(k => ((7 * k) % 600) + 20)];
+        var (prefill, token, total) = Measure(model, text, voice);
+        Record($"t3 {variant} token", token);
+        Record($"t3 {variant} token with prefill", total / Tokens);
+        Print($"  to the first token {prefill:0.00} ms, a token {token:0.000} ms, {Tokens} tokens {total:0.0} ms");
+        if (model.Fused is { Persistent: true } fused)
+        {
+            fused.Persistent = false;
+            Print($"  a step as a graph of kernels and not as one: a token {Measure(model, text, voice).Token:0.000} ms");
+        }
+    }
+
+    private static (double Prefill, double Token, double Total) Measure(T3Model model, int[] text, T3Prompt voice)
+    {
+        var watch = new Stopwatch();
         var (prefills, tokens, totals) = (new List<double>(), new List<double>(), new List<double>());
         for (var seed = 0; totals.Count <= Repetitions; seed++)
         {
@@ -62,8 +76,6 @@ internal static class T3Benchmark
             times.RemoveAt(0);    // warmed up
         }
 
-        Record($"t3 {variant} token", Median(tokens));
-        Record($"t3 {variant} token with prefill", Median(totals) / Tokens);
-        Print($"  to the first token {Median(prefills):0.00} ms, a token {Median(tokens):0.000} ms, {Tokens} tokens {Median(totals):0.0} ms");
+        return (Median(prefills), Median(tokens), Median(totals));
     }
 }

@@ -1,3 +1,5 @@
+using Chatterbox.Ops.Cuda;
+
 namespace Chatterbox.Ops;
 
 /// <summary>The operations that may be done faster on some device, here in plain TorchSharp: the truth that every
@@ -6,6 +8,10 @@ internal class TorchOps
 {
     /// <summary>The plain operations.</summary>
     public static TorchOps Plain { get; } = new();
+
+    /// <summary>The fastest operations of a device.</summary>
+    /// <param name="device">With its index, if it is a GPU.</param>
+    public static TorchOps Of(Device device) => CudaOps.WhyNot(device) is null ? new CudaOps(device) : Plain;
 
     /// <summary>Root-mean-square norm over the last dimension, computed in float32.</summary>
     /// <param name="x">[…, size].</param>
@@ -17,6 +23,17 @@ internal class TorchOps
         var wide = x.to(ScalarType.Float32);
         var normed = wide * rsqrt(wide.Square().mean([-1], keepdim: true).Add(eps));
         return (weight * normed.to(x.dtype)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Turns pairs of numbers of a head by their position; number i is paired with i + headDim / 2.</summary>
+    /// <param name="x">[rows, time, heads, headDim].</param>
+    /// <param name="cos">[time, 1, headDim].</param>
+    /// <param name="sin">What a number takes from its partner: negative for the first half, [time, 1, headDim].</param>
+    public virtual Tensor Rotate(Tensor x, Tensor cos, Tensor sin)
+    {
+        using var scope = NewDisposeScope();
+        var halves = x.chunk(2, -1);
+        return (x * cos).Add(cat([halves[1], halves[0]], -1) * sin).MoveToOuterDisposeScope();
     }
 
     /// <summary>softmax(q·kᵀ / √headDim + mask)·v.</summary>

@@ -74,7 +74,7 @@ internal sealed class LlamaAttention(LlamaConfig config, WeightScope weights, To
     {
         using var scope = NewDisposeScope();
         var heads = Qkv.Forward(x).unflatten(2, 3 * config.Heads, config.HeadDim).split([2 * config.Heads, config.Heads], 2);
-        var turned = rotation.Apply(heads[0]).chunk(2, 2);        // queries and keys, [rows, time, heads, headDim] each
+        var turned = ops.Rotate(heads[0], rotation.Cos, rotation.Sin).chunk(2, 2);   // queries and keys, [rows, time, heads, headDim] each
         var (keys, values) = cache.Append(layer, rows, turned[1], heads[1]);
         var queries = turned[0].transpose(1, 2);                  // [rows, heads, time, headDim]
         var attended = ops.Attention(queries, keys, values, causal: rows.Start == 0);
@@ -159,16 +159,7 @@ internal sealed class RotaryTable
     }
 }
 
-/// <summary>Turns pairs of numbers of queries and keys by their position; number i is paired with i + headDim / 2.</summary>
+/// <summary>The rotation of some positions, as <see cref="TorchOps.Rotate"/> takes it.</summary>
 /// <param name="Cos">[time, 1, headDim].</param>
-/// <param name="Sin">What a number takes from its partner: negative for the first half, [time, 1, headDim].</param>
-internal readonly record struct Rotation(Tensor Cos, Tensor Sin)
-{
-    /// <param name="x">[rows, time, heads, headDim].</param>
-    public Tensor Apply(Tensor x)
-    {
-        using var scope = NewDisposeScope();
-        var halves = x.chunk(2, -1);
-        return (x * Cos).Add(cat([halves[1], halves[0]], -1) * Sin).MoveToOuterDisposeScope();
-    }
-}
+/// <param name="Sin">[time, 1, headDim].</param>
+internal readonly record struct Rotation(Tensor Cos, Tensor Sin);

@@ -19,19 +19,20 @@ public class FusedT3Tests
         ("gpt2", 1024, 0),
     }.SelectMany(shape => new[] { (shape.Item1, shape.Item2, shape.Item3, true), (shape.Item1, shape.Item2, shape.Item3, false) })];
 
-    public static TheoryData<string, SamplingOptions> Samplings => new()
+    public static TheoryData<string, int, SamplingOptions> Samplings => [.. new (string, SamplingOptions)[]
     {
-        { "llama", new() },
-        { "llama", new() { Temperature = 0 } },
-        { "llama", new() { Temperature = 1.5, MinP = 0.2, RepetitionPenalty = 2 } },
-        { "llama", new() { TopP = 0.7, MinP = 0 } },
-        { "llama", new() { CfgWeight = 0, TopP = 0.9 } },
-        { "gpt2", new() },
-        { "gpt2", new() { Temperature = 0, RepetitionPenalty = 1.5 } },
-        { "gpt2", new() { TopK = 5 } },
-        { "gpt2", new() { TopK = 0, TopP = 0.5 } },
-        { "gpt2", new() { TopK = 40, TopP = 1, Temperature = 2 } },
-    };
+        ("llama", new()),
+        ("llama", new() { Temperature = 0 }),
+        ("llama", new() { Temperature = 1.5, MinP = 0.2, RepetitionPenalty = 2 }),
+        ("llama", new() { TopP = 0.7, MinP = 0 }),
+        ("llama", new() { CfgWeight = 0, TopP = 0.9 }),
+        ("gpt2", new()),
+        ("gpt2", new() { Temperature = 0, RepetitionPenalty = 1.5 }),
+        ("gpt2", new() { TopK = 5 }),
+        ("gpt2", new() { TopK = 0, TopP = 0.5 }),
+        ("gpt2", new() { TopP = 1e-9 }),
+        ("gpt2", new() { TopK = 40, TopP = 1, Temperature = 2 }),
+    }.SelectMany(sampling => new[] { (sampling.Item1, 1300, sampling.Item2), (sampling.Item1, 8194, sampling.Item2) })];
 
     [Theory, MemberData(nameof(Shapes))]
     public void Every_step_has_the_logits_of_the_plain_operations(string backbone, int hidden, double guidance, bool persistent)
@@ -73,10 +74,10 @@ public class FusedT3Tests
     }
 
     [Theory, MemberData(nameof(Samplings))]
-    public void The_same_noise_draws_the_same_token_as_the_plain_sampler(string backbone, SamplingOptions options)
+    public void The_same_noise_draws_the_same_token_as_the_plain_sampler(string backbone, int vocabulary, SamplingOptions options)
     {
         var device = Gpu.Required();
-        var config = Config(backbone, 256);
+        var config = Config(backbone, 256) with { SpeechVocabulary = vocabulary };
         using var fused = TinyT3.Rounded(config, ScalarType.BFloat16, device);
         Assert.Null(fused.Model.WhyNotFused);
         var settings = SamplingSettings.Resolve(options with { MaxSpeechTokens = 1 }, config);

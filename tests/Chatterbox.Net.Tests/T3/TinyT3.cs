@@ -14,7 +14,7 @@ internal sealed class TinyT3 : IDisposable
     {
         var source = Shrink(file, full, config, scale ?? (_ => 1));
         _weights = new(rounded ? new RoundedTensors(source) : source, device, dtype);
-        Model = new(config, _weights.Root, TorchOps.Plain);
+        Model = new(config, _weights.Root, TorchOps.Of(device ?? CPU));
         _weights.ThrowIfFaulty();
     }
 

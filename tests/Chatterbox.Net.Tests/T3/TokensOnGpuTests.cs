@@ -61,7 +61,7 @@ public class TokensOnGpuTests
     private static (List<int> Tokens, List<Tensor> Logits) Speak(string file, T3Config config, SamplingOptions options, long seed, Device device, ScalarType dtype)
     {
         using var store = new WeightStore(SyntheticTensors.FullSize(file), device, dtype);
-        using var model = new T3Model(config, store.Root, TorchOps.Plain);
+        using var model = new T3Model(config, store.Root, TorchOps.Of(device));
         Assert.Equal(dtype == ScalarType.BFloat16, model.Fused is not null);
         var voice = new T3Prompt([.. Enumerable.Range(0, 256).Select(i => (float)Math.Sin(i) / 16)], [.. Enumerable.Range(0, config.PromptTokens).Select(i => i * 37 % 6561)]);
         using var noise = new NoiseSource(seed);

@@ -15,6 +15,19 @@ internal sealed class CudaStream : IDisposable
     /// <summary>The stream that torch's operations go to: this library leaves it at the default of the GPU that is current.</summary>
     public static CudaStream OfTorch { get; } = new(0);
 
+    /// <summary>The stream that this thread's operations of torch go to now: another one only while they are recorded.</summary>
+    /// <param name="device">Index of the GPU.</param>
+    public static unsafe CudaStream Current(int device)
+    {
+        if (LibTorch.Lacks is not null)
+        {
+            return OfTorch;
+        }
+
+        var current = LibTorch.CurrentStream((sbyte)device);
+        return new(LibTorch.HandleOf(&current));
+    }
+
     /// <summary>The driver's handle.</summary>
     public nint Handle { get; }
 

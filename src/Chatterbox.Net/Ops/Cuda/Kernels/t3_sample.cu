@@ -4,7 +4,7 @@
 
 #include "t3.cuh"
 
-constexpr int SAMPLE_THREADS = 1024, CHOICES = (VOCABULARY + SAMPLE_THREADS - 1) / SAMPLE_THREADS, DIGITS = 256;
+constexpr int SAMPLE_THREADS = 1024, CHOICES = (VOCABULARY + SAMPLE_THREADS - 1) / SAMPLE_THREADS, DIGITS = 2048;
 
 struct Settings                 // of one request
 {
@@ -53,48 +53,57 @@ __device__ T block_reduce(T x, T* shared, Combine combine)
     return x;
 }
 
-// The smallest key such that the keys up to it, in ascending order, together weigh more than the limit: found digit by
-// digit with histograms. Weights are whole numbers, so that their sum does not depend on the order of adding.
-__device__ u32 select(const u32 (&keys)[CHOICES], const u32 (&weights)[CHOICES], u32 limit, u32* histogram, u32* found)
+struct Selection                // what the threads share to make it
 {
+    __align__(8) u32 histogram[DIGITS];
+    u32 totals[SAMPLE_THREADS / LANES], found, limit;
+};
+
+// The smallest key such that the keys up to it, in ascending order, together weigh more than the limit, or one beyond all: found
+// digit by digit with histograms. Weights are whole numbers, so that their sum does not depend on the order of adding.
+__device__ u32 select(const u32 (&keys)[CHOICES], const u32 (&weights)[CHOICES], u32 limit, Selection& shared)
+{
+    static_assert(DIGITS == 2 * SAMPLE_THREADS, "two digits a thread");
+    const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
+    uint2* const own = (uint2*)shared.histogram + threadIdx.x;
     u32 prefix = 0;
-    for (int shift = 24; shift >= 0; shift -= 8)
+#pragma unroll
+    for (int digit = 0; digit < 3; digit++)              // of 11, 11 and 10 bits
     {
-        __syncthreads();
-        for (int i = threadIdx.x; i < DIGITS; i += SAMPLE_THREADS) histogram[i] = 0;
+        const int shift = digit == 0 ? 21 : digit == 1 ? 10 : 0, above = digit == 0 ? 31 : digit == 1 ? 21 : 10;
+        *own = make_uint2(0, 0);
         __syncthreads();
 #pragma unroll
         for (int i = 0; i < CHOICES; i++)
-            if (weights[i] > 0 && (shift == 24 || keys[i] >> (shift + 8) == prefix >> (shift + 8)))
-                atomicAdd(&histogram[keys[i] >> shift & (DIGITS - 1)], weights[i]);
+            if (weights[i] > 0 && (digit == 0 || keys[i] >> above == prefix >> above))
+                atomicAdd(&shared.histogram[keys[i] >> shift & (DIGITS - 1)], weights[i]);
         __syncthreads();
-        if (threadIdx.x < LANES)                         // one warp adds up: each lane eight digits
+        const uint2 mine = *own;
+        u32 upTo = mine.x + mine.y;
+#pragma unroll
+        for (int offset = 1; offset < LANES; offset <<= 1)
         {
-            u32 mine = 0;
-#pragma unroll
-            for (int i = 0; i < DIGITS / LANES; i++) mine += histogram[threadIdx.x * (DIGITS / LANES) + i];
-            u32 upTo = mine;
-#pragma unroll
-            for (int offset = 1; offset < LANES; offset <<= 1)
-            {
-                u32 left = __shfl_up_sync(~0u, upTo, offset);
-                if (threadIdx.x >= offset) upTo += left;
-            }
+            u32 left = __shfl_up_sync(~0u, upTo, offset);
+            if (lane >= offset) upTo += left;
+        }
 
-            u32 before = upTo - mine;
-            const u32 over = __ballot_sync(~0u, upTo > limit);
-            if (over != 0 && threadIdx.x == __ffs(over) - 1)
-            {
-                int digit = threadIdx.x * (DIGITS / LANES);
-                while (before + histogram[digit] <= limit) before += histogram[digit++];
-                found[0] = prefix | (u32)digit << shift;
-                found[1] = limit - before;
-            }
+        if (lane == LANES - 1) shared.totals[warp] = upTo;
+        __syncthreads();
+        u32 before = lane < warp ? shared.totals[lane] : 0;     // of the warps in front
+#pragma unroll
+        for (int offset = 16; offset > 0; offset >>= 1) before += __shfl_xor_sync(~0u, before, offset);
+        upTo += before;
+        before = upTo - mine.x - mine.y;
+        if (before <= limit && (limit < upTo || threadIdx.x == SAMPLE_THREADS - 1))     // true of one thread
+        {
+            const bool second = before + mine.x <= limit;
+            shared.found = prefix | (2 * threadIdx.x + second) << shift;
+            shared.limit = limit - before - (second ? mine.x : 0);
         }
 
         __syncthreads();
-        prefix = found[0];
-        limit = found[1];
+        prefix = shared.found;
+        limit = shared.limit;
     }
 
     return prefix;
@@ -103,7 +112,7 @@ __device__ u32 select(const u32 (&keys)[CHOICES], const u32 (&weights)[CHOICES],
 extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS) sample(const __grid_constant__ SampleArguments a)
 {
     __shared__ float shared[LANES];
-    __shared__ u32 histogram[DIGITS], found[2];
+    __shared__ Selection selection;
     __shared__ int indices[LANES];
     let_next_begin();
     const Settings s = *a.settings;                      // like the noise and the state from before this step
@@ -164,7 +173,7 @@ extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS) sample(const __grid
                 weights[i] = i * SAMPLE_THREADS + threadIdx.x < VOCABULARY;
             }
 
-            const u32 least = select(keys, weights, VOCABULARY - s.top_k, histogram, found);
+            const u32 least = select(keys, weights, VOCABULARY - s.top_k, selection);
 #pragma unroll
             for (int i = 0; i < CHOICES; i++)
                 if (keys[i] < least) scores[i] = -INFINITY;
@@ -183,10 +192,10 @@ extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS) sample(const __grid
                 weights[i] = (u32)(expf(scores[i] - top) / mass * 1073741824.0f);
             }
 
-            const u32 least = select(keys, weights, (u32)((1 - s.top_p) * 1073741824.0f), histogram, found);
+            const u32 least = select(keys, weights, (u32)((1 - s.top_p) * 1073741824.0f), selection);
 #pragma unroll
             for (int i = 0; i < CHOICES; i++)
-                if (keys[i] < least) scores[i] = -INFINITY;
+                if (keys[i] < least && scores[i] < top) scores[i] = -INFINITY;   // the likeliest stays
         }
 
         if (!PENALTY_FIRST) penalise();

@@ -1,0 +1,241 @@
+// T3's step as one kernel: attention, of a block to its part of one row's head, and its way out. The eight blocks of a head first
+// join their parts among themselves, each some of the head's numbers: all blocks need them then, and to read eight times as many
+// would take longer than this stage more.
+#pragma once
+#include "t3_products.cuh"
+
+struct Attention : Multiplier
+{
+    const Place& place;
+    KeyTiles keys, oldest_keys;
+
+    __device__ __forceinline__ Attention(const StepArguments& a, Shared& shared, const Place& place, Tiles tiles, KeyTiles keys, int block)
+        : Multiplier(a, shared, tiles, block), place(place), keys(keys), oldest_keys(keys)
+    {
+        constexpr int HALF = HEAD_DIM / 2;
+        if (!GPT2 && thread < HEAD_DIM) shared.turn[thread / HALF][thread % HALF] = (thread < HALF ? a.cosines : a.sines)[place.position * HALF + thread % HALF];
+    }
+
+    using Multiplier::take;
+    using Multiplier::add;
+
+    // One vector of a query or key, turned to its position.
+    __device__ __forceinline__ void rotate(const uint4 (&words)[2], const uint4 (&others)[2], float (&x)[VECTOR])
+    {
+        untag(words, x);
+        if (GPT2) return;
+        float other[VECTOR], cosine[VECTOR], sine[VECTOR];
+        untag(others, other);
+        load(shared.turn[0] + lane % (KEY_LANES / 2) * VECTOR, cosine);
+        load(shared.turn[1] + lane % (KEY_LANES / 2) * VECTOR, sine);
+#pragma unroll
+        for (int i = 0; i < VECTOR; i++) x[i] = x[i] * cosine[i] + (lane % KEY_LANES < KEY_LANES / 2 ? -other[i] : other[i]) * sine[i];
+    }
+
+    __device__ __forceinline__ static void untag(const uint4 (&words)[2], float (&x)[VECTOR])
+    {
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+        {
+            x[4 * i] = untagged(words[i].x); x[4 * i + 1] = untagged(words[i].y);
+            x[4 * i + 2] = untagged(words[i].z); x[4 * i + 3] = untagged(words[i].w);
+        }
+    }
+
+    // A softmax over some keys: maximum, sum, weighted values of this thread's part of a head. Powers are of 2.
+    struct Weighted
+    {
+        float m = NOTHING, l = 0, values[VECTOR] = {};
+    };
+
+    __device__ __forceinline__ void attend(int layer, Tag now)
+    {
+        float* sums = next_sums();
+        const int piece = lane % KEY_LANES, other = piece ^ KEY_LANES / 2;
+        const bool newest = place.split == 0 && warp == 0;          // takes the new key and value
+        const u32* qkv = a.qkv + place.row * 3 * HIDDEN + place.head * HEAD_DIM;
+        KeysAndValues older;
+        if (place.begin < place.end) take(older, place.end - place.begin);
+        uint4 words[10];                                 // a query, its other half, a key, its other half, a value: two each
+        constexpr u32 QUERY = GPT2 ? 0x3 : 0xf, KEY_AND_VALUE = GPT2 ? 0x330 : 0x3f0;
+        wait_for(words, now, newest ? QUERY | KEY_AND_VALUE : QUERY, [&](int i)
+        {
+            return qkv + i / 4 * HIDDEN + (i / 2 % 2 == 1 ? other : piece) * VECTOR + i % 2 * 4;
+        });
+        float query[VECTOR];
+        rotate({words[0], words[1]}, {words[2], words[3]}, query);
+        const float scale = rsqrtf((float)HEAD_DIM) * 1.44269504f;  // so that powers are of 2
+#pragma unroll
+        for (int i = 0; i < VECTOR; i++) query[i] *= scale;
+
+        Weighted w;
+        if (newest)
+        {
+            float x[VECTOR];
+            rotate({words[4], words[5]}, {words[6], words[7]}, x);
+            const uint4 key = pack(x);
+            untag({words[8], words[9]}, x);
+            const uint4 value = pack(x);
+            const float score = dot(query, key);
+            if (lane < KEY_LANES)
+            {
+                const size_t at = layer * a.layer_stride + place.cache + (size_t)place.position * HIDDEN + piece * VECTOR;
+                *(uint4*)(a.keys + at) = key;
+                *(uint4*)(a.values + at) = value;
+                w.m = score;
+                w.l = 1;
+                unpack(value, w.values);
+            }
+        }
+
+#pragma unroll 1
+        for (int at = place.begin; at < place.end; at += KEYS)
+        {
+            add(older, query, place.end - at, w);
+            give_back(oldest_keys, 1);
+            if (at + KEYS < place.end) take(older, place.end - at - KEYS);
+        }
+
+#pragma unroll
+        for (int offset = KEY_LANES; offset < LANES; offset <<= 1)
+        {
+            float values[VECTOR];
+            const float m = __shfl_xor_sync(~0u, w.m, offset), l = __shfl_xor_sync(~0u, w.l, offset);
+#pragma unroll
+            for (int i = 0; i < VECTOR; i++) values[i] = __shfl_xor_sync(~0u, w.values[i], offset);
+            merge(w.m, w.l, w.values, m, l, values);
+        }
+
+        constexpr int STRIDE = 4 + HEAD_DIM;             // of a warp: maximum, sum, room, values
+        if (lane < KEY_LANES)
+        {
+            float* s = sums + warp * STRIDE;
+            *(float2*)s = make_float2(w.m, w.l);
+#pragma unroll
+            for (int i = 0; i < VECTOR; i++) s[4 + piece * VECTOR + i] = w.values[i];
+        }
+
+        meet();
+        if (thread >= HEAD_DIM) return;
+        float top = NOTHING, l = 0, value = 0;
+#pragma unroll
+        for (int i = 0; i < WARPS; i++) top = fmaxf(top, sums[i * STRIDE]);
+#pragma unroll
+        for (int i = 0; i < WARPS; i++)
+        {
+            const float f = exp2f(sums[i * STRIDE] - top);
+            l += f * sums[i * STRIDE + 1];
+            value += f * sums[i * STRIDE + 4 + thread];
+        }
+
+        u32* part = a.parts + (place.head * ROWS * SPLITS + place.part) * PART;
+        tell(part + thread, value, now);
+        if (thread < 4) tell(part + HEAD_DIM + thread, thread % 2 == 0 ? top : l, now);
+        if (warp == 0) join(now);
+    }
+
+    __device__ __forceinline__ static float dot(const float (&query)[VECTOR], uint4 key)    // over the lanes of a key
+    {
+        float x[VECTOR], sum = 0;
+        unpack(key, x);
+#pragma unroll
+        for (int i = 0; i < VECTOR; i++) sum += query[i] * x[i];
+#pragma unroll
+        for (int offset = 1; offset < KEY_LANES; offset <<= 1) sum += __shfl_xor_sync(~0u, sum, offset);
+        return sum;
+    }
+
+    static constexpr int TURNS = KEYS / KEYS_AT_ONCE;
+
+    struct KeysAndValues        // this thread's part of a tile of them
+    {
+        uint4 key[TURNS], value[TURNS];
+    };
+
+    __device__ __forceinline__ int first_key() const { return warp * (LANES / KEY_LANES) + lane / KEY_LANES; }
+
+    __device__ __forceinline__ void take(KeysAndValues& older, int count)
+    {
+        wait(keys.full(), keys.phase);
+        const unsigned char* tile = keys.tile() + first_key() * KEY_BYTES + lane % KEY_LANES * sizeof(uint4);
+#pragma unroll
+        for (int u = 0; u < TURNS; u++)
+        {
+            older.key[u] = older.value[u] = make_uint4(0, 0, 0, 0);
+            if (first_key() + u * KEYS_AT_ONCE >= count) continue;
+            older.key[u] = *(const uint4*)(tile + u * KEYS_AT_ONCE * KEY_BYTES);
+            older.value[u] = *(const uint4*)(tile + (KEYS + u * KEYS_AT_ONCE) * KEY_BYTES);
+        }
+
+        keys.next();
+    }
+
+    __device__ __forceinline__ void add(const KeysAndValues& older, const float (&query)[VECTOR], int count, Weighted& w)
+    {
+        float scores[TURNS], top = w.m;
+#pragma unroll
+        for (int u = 0; u < TURNS; u++)
+        {
+            scores[u] = dot(query, older.key[u]);
+            if (first_key() + u * KEYS_AT_ONCE >= count) scores[u] = NOTHING;
+            top = fmaxf(top, scores[u]);
+        }
+
+        const float f = exp2f(w.m - top);
+        w.m = top;
+        w.l *= f;
+#pragma unroll
+        for (int i = 0; i < VECTOR; i++) w.values[i] *= f;
+#pragma unroll
+        for (int u = 0; u < TURNS; u++)
+        {
+            float x[VECTOR];
+            const float p = first_key() + u * KEYS_AT_ONCE < count ? exp2f(scores[u] - top) : 0;
+            unpack(older.value[u], x);
+            w.l += p;
+#pragma unroll
+            for (int i = 0; i < VECTOR; i++) w.values[i] += p * x[i];
+        }
+    }
+
+    // This block's numbers of the head, of what all blocks of the row's splits have.
+    __device__ __forceinline__ void join(Tag now)
+    {
+        constexpr int VECTORS = HEAD_DIM / SPLITS / 4;   // of 4 numbers; each lane reads one of one split
+        const int split = lane / VECTORS % SPLITS, vector = place.split * VECTORS + lane % VECTORS;
+        const u32* parts = a.parts + ((place.head * ROWS + place.row) * SPLITS + split) * PART;
+        uint4 words[2];
+        wait_for(words, now, 3, [&](int i) { return parts + (i == 0 ? vector * 4 : HEAD_DIM); });
+        const float m = untagged(words[1].x), top = over_splits(m, [](float x, float y) { return fmaxf(x, y); }), f = exp2f(m - top);
+        auto total = [&](u32 word) { return over_splits(f * untagged(word), [](float x, float y) { return x + y; }); };
+        const float l = total(words[1].y);
+        const float x[4] = {total(words[0].x) / l, total(words[0].y) / l, total(words[0].z) / l, total(words[0].w) / l};
+        if (lane < VECTORS)
+            tell(a.joined + place.row * HIDDEN + place.head * HEAD_DIM + vector * 4, make_uint4(halves(x[0]), halves(x[1]), halves(x[2]), halves(x[3])), now);
+    }
+
+    template <class Combine>
+    __device__ __forceinline__ static float over_splits(float x, Combine combine)
+    {
+        constexpr int VECTORS = HEAD_DIM / SPLITS / 4;
+#pragma unroll
+        for (int offset = VECTORS; offset < VECTORS * SPLITS; offset <<= 1) x = combine(x, __shfl_xor_sync(~0u, x, offset));
+        return x;
+    }
+
+    __device__ __forceinline__ void way_out(const Layer& w, Tag now)
+    {
+        float* sums = next_sums();
+        const float bias = GPT2 && owns ? w.out_bias[own] : 0;
+        Weights<1> weights;
+        take(weights);
+        uint4 words[ROWS];
+        wait_for(words, now, lane * 4 < SHARE ? (1u << ROWS) - 1 : 0, [&](int r) { return a.joined + r * HIDDEN + warp * SHARE + lane * 4; });
+        float d[WIDER][4] = {};
+        multiply(words, weights.w[0], d);
+        note(d, sums);
+        meet();
+        add(sums, bias, a.attended, now);
+        give_back(oldest_tile, 1);
+    }
+};
