@@ -24,7 +24,7 @@ internal static class T3Benchmark
             "turbo" => ("t3_turbo_v1", T3Config.Turbo, 21),
             _ => ("t3_nano_v1", T3Config.Nano, 21),
         };
-        var place = new torch.Device(device ?? ModelOptions.BestDevice());
+        var place = Devices.Find(device);
         var watch = Stopwatch.StartNew();
         using var store = new WeightStore(SyntheticTensors.FullSize(file), place, place.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32);
         using var mode = inference_mode();
