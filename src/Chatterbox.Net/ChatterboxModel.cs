@@ -76,6 +76,10 @@ public sealed class ChatterboxModel : ISpeechModel
         _watermarker = watermark.Result;
         _rehearsal = new(_config, _t3, _vocalist, _watermarker);
         _isOnGpu = device.type != DeviceType.CPU;
+        if (_isOnGpu)
+        {
+            NativeHeap.Trim();      // of what went through the host's memory on its way
+        }
     }
 
     /// <summary>Name of the variant, such as english, turbo, or tiny.</summary>
