@@ -76,6 +76,10 @@ public sealed class ChatterboxModel : ISpeechModel
         _watermarker = watermark.Result;
         _rehearsal = new(_config, _t3, _vocalist, _watermarker);
         _isOnGpu = device.type != DeviceType.CPU;
+        if (_isOnGpu)
+        {
+            NativeHeap.Trim();      // of what went through the host's memory on its way
+        }
     }
 
     /// <summary>Name of the variant, such as english, turbo, or tiny.</summary>
@@ -145,7 +149,7 @@ public sealed class ChatterboxModel : ISpeechModel
     {
         if (_isOnGpu)
         {
-            _rehearsal.SpeakAllLengths();
+            SpeakToNobody();
         }
 
         _ = Pace;
@@ -285,6 +289,22 @@ public sealed class ChatterboxModel : ISpeechModel
         }
 
         return part.Value;
+    }
+
+    /// <summary>T3 and what comes behind it, side by side: most of the time it is the host that loads kernels.</summary>
+    private void SpeakToNobody()
+    {
+        var tokens = Task.Factory.StartNew(_rehearsal.SpeakTokens, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        try
+        {
+            _rehearsal.SpeakAllLengths();
+        }
+        finally
+        {
+            Task.WhenAny(tokens).Wait();
+        }
+
+        tokens.GetAwaiter().GetResult();
     }
 
     private static ScalarType T3Type(Precision precision) => precision == Precision.Fast ? ScalarType.BFloat16 : ScalarType.Float32;

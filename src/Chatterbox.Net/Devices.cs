@@ -1,3 +1,5 @@
+using Chatterbox.Ops.Cuda;
+
 namespace Chatterbox;
 
 /// <summary>Names of devices.</summary>
@@ -25,6 +27,8 @@ internal static class Devices
             throw new UnavailableException(
                 $"The device '{name}' is not here: this build and machine have {(cuda_is_available() ? $"{cuda.device_count()} CUDA GPU(s)" : "no CUDA")}. Use cpu, or build with -p:TorchBackend=cuda on a machine with an NVIDIA driver.");
         }
+
+        CublasMemory.Limit();
 
         // cuDNN would round the operands of convolutions to 10 bits; float32 means float32.
         backends.cuda.matmul.allow_tf32 = false;

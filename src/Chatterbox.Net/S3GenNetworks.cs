@@ -7,10 +7,7 @@ namespace Chatterbox;
 /// <summary>All that S3Gen's file holds: what hears a recording, and what speaks like it.</summary>
 internal sealed class S3GenNetworks
 {
-    private readonly Lock _gate = new();
-    private readonly Func<WeightScope, ReferenceEncoder> _buildReference;
-    private readonly WeightScope _weights;
-    private ReferenceEncoder? _reference;
+    private readonly LateNetwork<ReferenceEncoder> _reference;
 
     /// <param name="config">The variant.</param>
     /// <param name="weights">The whole file.</param>
@@ -20,9 +17,7 @@ internal sealed class S3GenNetworks
     {
         S3Gen = new(config.S3Gen, weights["flow"], ops, precision);
         HiFT = new(config.HiFT, weights["mel2wav"], ops, precision);
-        _weights = weights;
-        _buildReference = scope => new(config.Voices.Reference, scope, ops);
-        _buildReference(weights.Unread);
+        _reference = new(weights, scope => new(config.Voices.Reference, scope, ops));
     }
 
     /// <summary>Speech tokens to mel.</summary>
@@ -31,25 +26,9 @@ internal sealed class S3GenNetworks
     /// <summary>Mel to samples.</summary>
     public HiFTGenerator HiFT { get; }
 
-    /// <summary>Recording to what S3Gen continues. It is half of the file, and who speaks with ready voices never needs it: it is
-    /// read when it is first asked for. Its faults are known before.</summary>
-    public ReferenceEncoder Reference
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return _reference ??= Task.Run(Build).GetAwaiter().GetResult();   // on a thread where no scope takes its tensors
-            }
-        }
-    }
+    /// <summary>Recording to what S3Gen continues. It is half of the file, and who speaks with ready voices never needs it.</summary>
+    public ReferenceEncoder Reference => _reference.Value;
 
     /// <summary>What of a variant's config the networks are built by: variants that agree in it can share them.</summary>
     public static object[] SizesOf(ChatterboxConfig config) => [config.S3Gen, config.HiFT, config.Voices.Reference];
-
-    private ReferenceEncoder Build()
-    {
-        using var mode = inference_mode();
-        return _buildReference(_weights);
-    }
 }

@@ -17,6 +17,7 @@ internal static class Commands
         root.Add(T3());
         root.Add(Voice());
         root.Add(Speech());
+        root.Add(Memory());
         root.Add(Start());
         root.Add(Chunks());
         root.Add(Context());
@@ -59,6 +60,14 @@ internal static class Commands
         var variant = OneOf("variant", "english", "turbo", "nano");
         var command = new Command("speech", "Text in, 10 s of audio out, through the library's door; and what a GPU's memory holds before and after.") { variant, Device };
         command.SetAction(parsed => SpeechBenchmark.Run(parsed.GetRequiredValue(variant), parsed.GetValue(Device)));
+        return command;
+    }
+
+    private static Command Memory()
+    {
+        var variant = OneOf("variant", "english", "turbo", "nano");
+        var command = new Command("memory", "Where a GPU's memory goes: what each network takes as it is loaded, and each kind of work as it is first done.") { variant, Device };
+        command.SetAction(parsed => MemoryBenchmark.Run(parsed.GetRequiredValue(variant), parsed.GetValue(Device)));
         return command;
     }
 

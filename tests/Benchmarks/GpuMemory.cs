@@ -9,8 +9,8 @@ internal static partial class GpuMemory
     /// <summary>Bytes in use once CUDA is there and nothing else, or 0 where the device is no GPU.</summary>
     public static long Begin(TorchSharp.torch.Device device)
     {
-        TorchSharp.torch.zeros(1, device: device).Dispose();
-        return Used(device);
+        TorchSharp.torch.zeros(1, device: device).Dispose();   // makes the context this thread's
+        return device.type == TorchSharp.DeviceType.CUDA ? Used() : 0;
     }
 
     /// <summary>Bytes in use, or 0 where the device is no GPU.</summary>
@@ -23,6 +23,11 @@ internal static partial class GpuMemory
 
         TorchSharp.torch.cuda.synchronize(device);
         using var context = CudaContext.Use(device.index);
+        return Used();
+    }
+
+    private static long Used()
+    {
         CudaDriver.Check(MemGetInfo(out var free, out var total), nameof(MemGetInfo));
         return (long)(total - free);
     }

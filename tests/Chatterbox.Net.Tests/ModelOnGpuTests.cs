@@ -12,7 +12,7 @@ public class ModelOnGpuTests(ModelOnGpuTests.Checkpoints checkpoints) : IClassFi
 
     [Theory]
     [InlineData("nano", 500)]
-    [InlineData("english", 100)]
+    [InlineData("english", 500)]
     public void Syntheses_take_no_more_memory_the_more_there_are(string variant, int syntheses)
     {
         const int Kinds = 25;

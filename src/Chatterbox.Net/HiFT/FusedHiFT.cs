@@ -69,10 +69,12 @@ internal sealed class FusedHiFT : IDisposable
         var y = Narrow(rows, frames, _pre.Outputs);
         Convolve(torch, Tile.Small, _pre, 1, x, new() { Narrow = y.Address(), Activation = Activation.LeakyRelu, Slope = (float)_config.LeakySlope });
 
+        // Each stage takes twice the memory of the one before, which is therefore given back at once.
         var spectrum = Spectrum(source);
         foreach (var (i, stage) in _stages.Index())
         {
-            y = Upsample(torch, stage, y, spectrum, last: i == _stages.Length - 1);
+            using var before = y;
+            y = Upsample(torch, stage, before, spectrum, last: i == _stages.Length - 1);
         }
 
         var steps = (int)y.size(1);
@@ -135,19 +137,17 @@ internal sealed class FusedHiFT : IDisposable
         var sum = Wide(rows, length, channels);
         Run(stream, stage.SourceBlock, source, activated[0], hidden, sum, more: up);
 
-        // From here on `sum` is the stage's input, and `up` collects the blocks.
-        var working = Wide(rows, length, channels);
-        var narrow = Narrow(rows, length, channels);
+        // From here on `sum` is the stage's input, `up` collects the blocks, and there is room in `source`.
         Activate(stream, sum, [.. stage.Blocks.Select(block => block[0])], activated);
         foreach (var (i, block) in stage.Blocks.Index())
         {
             var end = i == stage.Blocks.Length - 1;
             Run(
-                stream, block, sum, activated[i], hidden, up, more: i == 0 ? null : up, working,
-                end ? 1f / stage.Blocks.Length : 1, end ? narrow : null, last ? HiFTGenerator.EndSlope : _config.LeakySlope);
+                stream, block, sum, activated[i], hidden, up, more: i == 0 ? null : up, working: source,
+                end ? 1f / stage.Blocks.Length : 1, end ? activated[i] : null, last ? HiFTGenerator.EndSlope : _config.LeakySlope);
         }
 
-        return narrow.MoveToOuterDisposeScope();
+        return activated[^1].MoveToOuterDisposeScope();
     }
 
     /// <returns>The source's spectrum, real parts before imaginary parts, [rows, steps, fft + 2].</returns>
@@ -168,7 +168,7 @@ internal sealed class FusedHiFT : IDisposable
     /// <param name="more">Added to its output, or null.</param>
     /// <param name="working">Room, where the input is to stay as it is.</param>
     /// <param name="scale">Factor of its output.</param>
-    /// <param name="narrow">Where its output goes behind the leaky ReLU, or null.</param>
+    /// <param name="narrow">Where its output goes behind the leaky ReLU, or null; may be <paramref name="activated"/>.</param>
     /// <param name="slope">The leaky ReLU's.</param>
     private void Run(
         CudaStream stream, Part[] parts, Tensor x, Tensor activated, Tensor hidden, Tensor y, Tensor? more, Tensor? working = null, float scale = 1, Tensor? narrow = null,

@@ -22,32 +22,39 @@ internal sealed class HiFTGenerator
     private readonly ScalarType _dtype;
     private readonly F0Predictor _f0Predictor;
     private readonly HarmonicSource _source;
-    private readonly Conv1d _pre;
-    private readonly UpsamplingStage[] _stages;
-    private readonly Conv1d _post;
     private readonly Tensor _window;
     private readonly Tensor _fade;
+    private readonly Convolutions? _plain;   // null where fused kernels have their own copy
     private readonly FusedHiFT? _fused;
 
     /// <param name="config">Sizes.</param>
     /// <param name="weights">The part mel2wav of S3Gen's file.</param>
     /// <param name="ops">Operations of the device.</param>
-    /// <param name="precision">Whether the convolutions may run on fused kernels. What does then stays in the host's memory here,
-    /// as the kernels have their own copy.</param>
+    /// <param name="precision">Whether the convolutions may run on fused kernels.</param>
     public HiFTGenerator(HiFTConfig config, WeightScope weights, TorchOps ops, Precision precision = Precision.Full)
     {
         (_config, _device, _dtype) = (config, weights.Device, weights.DType);
         WhyNotFused = FusedHiFT.WhyNot(config, weights.Device, precision);
-        var convolutions = WhyNotFused is null ? weights.InHost : weights;
         _f0Predictor = new(config, weights["f0_predictor"]);
         _source = new(config, weights["m_source"]);
-        _pre = new(convolutions["conv_pre"], config.MelBands, config.Channels, EndKernel, padding: EndKernel / 2, weightNorm: true);
-        _stages = [.. Enumerable.Range(0, config.UpsampleRates.Count).Select(stage => new UpsamplingStage(config, weights, convolutions, ops, stage))];
-        _post = new(
-            convolutions["conv_post"], config.Channels >> config.UpsampleRates.Count, config.FftSize + 2, EndKernel, padding: EndKernel / 2, weightNorm: true);
         _window = weights.Own(Window(config, weights.Device));
         _fade = weights.Own(Fade(config, weights.Device));
-        _fused = WhyNotFused is null ? weights.Own(new FusedHiFT(config, _pre, _stages.Select(stage => stage.Weights), _post, _window, weights.Device)) : null;
+        if (WhyNotFused is not null)
+        {
+            _plain = Network(weights);
+            return;
+        }
+
+        using var passing = new OwnedWeights();
+        var network = Network(weights.InHost(passing));
+        _fused = weights.Own(new FusedHiFT(config, network.Pre, network.Stages.Select(stage => stage.Weights), network.Post, _window, weights.Device));
+
+        Convolutions Network(WeightScope convolutions) => new(
+            new(convolutions["conv_pre"], config.MelBands, config.Channels, EndKernel, padding: EndKernel / 2, weightNorm: true),
+            [.. Enumerable.Range(0, config.UpsampleRates.Count).Select(stage => new UpsamplingStage(config, weights, convolutions, ops, stage))],
+            new(
+                convolutions["conv_post"], config.Channels >> config.UpsampleRates.Count, config.FftSize + 2, EndKernel,
+                padding: EndKernel / 2, weightNorm: true));
     }
 
     /// <summary>Why the vocoder runs on the plain operations; null where its convolutions run on fused kernels.</summary>
@@ -117,13 +124,13 @@ internal sealed class HiFTGenerator
         }
 
         var spectrum = Spectrum(source);
-        var x = _pre.Forward(mel.to(_dtype));   // [rows, channels, frames]
-        foreach (var stage in _stages)
+        var x = _plain!.Pre.Forward(mel.to(_dtype));   // [rows, channels, frames]
+        foreach (var stage in _plain.Stages)
         {
             x = stage.Forward(x, spectrum);
         }
 
-        x = _post.Forward(x.LeakyRelu(EndSlope));   // [rows, fft + 2, steps]
+        x = _plain.Post.Forward(x.LeakyRelu(EndSlope));   // [rows, fft + 2, steps]
         return Waveform(x).MoveToOuterDisposeScope();
     }
 
@@ -193,6 +200,8 @@ internal sealed class HiFTGenerator
         var length = (int)(config.FadeSeconds * config.SampleRate);
         return cat([zeros(length), linspace(Math.PI, 0, length).cos().Add(1).Div(2)]).to(device).MoveToOuterDisposeScope();
     }
+
+    private sealed record Convolutions(Conv1d Pre, UpsamplingStage[] Stages, Conv1d Post);
 }
 
 /// <summary>One upsampling: a transposed convolution, the source's spectrum brought to the same rate and added, and the

@@ -29,8 +29,14 @@ internal sealed class FlowMatching
         Times = Spread(config.Flow, weights);
         WhyNotFused = precision == Precision.Full ? "full precision is wanted" : FusedEstimator.WhyNot(config, weights.Device);
         var estimator = weights["estimator"];
-        Estimator = new(config, WhyNotFused is null ? estimator.InHost : estimator, ops);
-        _fused = WhyNotFused is null ? weights.Own(new FusedFlow(config, Estimator, Times)) : null;
+        if (WhyNotFused is not null)
+        {
+            Estimator = new(config, estimator, ops);
+            return;
+        }
+
+        using var passing = new OwnedWeights();
+        _fused = weights.Own(new FusedFlow(config, new(config, estimator.InHost(passing), ops), Times));
     }
 
     /// <summary>Why the flow runs on the plain operations; null where it runs on fused kernels.</summary>
@@ -39,9 +45,8 @@ internal sealed class FlowMatching
     /// <summary>Where the steps begin and end, from 0 to 1: [steps + 1], in float32 whatever the weights are in.</summary>
     public Tensor Times { get; }
 
-    /// <summary>The network that is integrated. Where it runs on fused kernels, which have their own copy of its weights, this
-    /// one is in the host's memory.</summary>
-    public FlowEstimator Estimator { get; }
+    /// <summary>The network that is integrated; null where it runs on fused kernels, which have their own copy of its weights.</summary>
+    public FlowEstimator? Estimator { get; }
 
     /// <summary>Draws the noise that a mel starts from.</summary>
     /// <param name="noise">The request's randomness.</param>
@@ -80,7 +85,7 @@ internal sealed class FlowMatching
         using var scope = NewDisposeScope();
         var steps = _flow.Steps;
         var lengths = Times.diff();                                                                // [steps]
-        var embeddings = Estimator.EmbedTime(Times.narrow(0, 0, steps), Times.narrow(0, 1, steps));   // [steps, time size]
+        var embeddings = Estimator!.EmbedTime(Times.narrow(0, 0, steps), Times.narrow(0, 1, steps));   // [steps, time size]
         var given = Guide(conditions.Join());                                                      // [rows or 2·rows, frames, 3·bands]
 
         var x = noise;
@@ -101,11 +106,11 @@ internal sealed class FlowMatching
     {
         if (_flow.CfgRate == 0)
         {
-            return Estimator.Forward(x, given, time);
+            return Estimator!.Forward(x, given, time);
         }
 
         using var scope = NewDisposeScope();
-        var velocities = Estimator.Forward(cat([x, x]), given, time).chunk(2);                     // with conditions, and without
+        var velocities = Estimator!.Forward(cat([x, x]), given, time).chunk(2);                     // with conditions, and without
         return (velocities[0].Mul(1 + _flow.CfgRate) - velocities[1].Mul(_flow.CfgRate)).MoveToOuterDisposeScope();
     }
 

@@ -6,7 +6,7 @@ namespace Chatterbox.T3;
 /// <summary>A way of making steps, for the buffers of one sequence.</summary>
 internal interface IStep : IDisposable
 {
-    /// <summary>Called before a sequence's first step; the cache may be elsewhere than it was.</summary>
+    /// <summary>Called before a sequence's first step, and while none is under way; the cache may be elsewhere than it was.</summary>
     void Begin();
 
     /// <summary>Launches a step: from the last token's embedding to the next token.</summary>
@@ -27,6 +27,7 @@ internal sealed class FusedSteps : IDisposable
     private PrefillGraphs? _prefill;
     private NoiseSource? _noise;
     private int _limit;
+    private int _length;         // of the prefix
     private int _launched;
     private int _read;
 
@@ -57,7 +58,7 @@ internal sealed class FusedSteps : IDisposable
     /// <summary>Steps under way beyond the one whose token is waited for; less than <see cref="StepBuffers.Ring"/>.</summary>
     public int Ahead { get; set; } = 3;
 
-    /// <summary>The sequence's keys and values, in slots from 0 on.</summary>
+    /// <summary>The sequence's keys and values, in slots from 0 on; another cache once the sequence is longer than most.</summary>
     public KvCache Cache => _buffers.Cache;
 
     /// <summary>Logits of the last step that was launched, [rows, vocabulary].</summary>
@@ -77,7 +78,7 @@ internal sealed class FusedSteps : IDisposable
     public void Begin(Tensor logits, int length, SamplingSettings settings, int startToken, NoiseSource noise)
     {
         using var context = CudaContext.Use(_device);
-        (_noise, _limit, _launched, _read) = (settings.Temperature == 0 ? null : noise, settings.MaxSpeechTokens, 0, 0);
+        (_noise, _limit, _length, _launched, _read) = (settings.Temperature == 0 ? null : noise, settings.MaxSpeechTokens, length, 0, 0);
         _buffers.Begin(logits, length, settings, startToken);
         _step.Begin();
         _stream.WaitFor(CudaStream.OfTorch);
@@ -110,6 +111,7 @@ internal sealed class FusedSteps : IDisposable
         using var context = CudaContext.Use(_device);
         CudaStream.OfTorch.WaitFor(_stream);
         _noise = null;
+        _buffers.End();
         _t3.Return(this);
     }
 
@@ -150,11 +152,23 @@ internal sealed class FusedSteps : IDisposable
         }
         else
         {
+            MakeRoom(_length + _launched);
             _step.Launch(_stream);
         }
 
         CudaDriver.Check(CudaDriver.EventRecord(_done[entry], _stream.Handle), nameof(CudaDriver.EventRecord));
         _launched++;
+    }
+
+    private void MakeRoom(int length)
+    {
+        if (length > Cache.Capacity)
+        {
+            _stream.Synchronize();
+            _buffers.MakeRoom(length);
+            _step.Begin();
+            _stream.WaitFor(CudaStream.OfTorch);
+        }
     }
 }
 
@@ -164,13 +178,18 @@ internal sealed class StepBuffers : IDisposable
     /// <summary>Tokens, and rows of noise, that are kept for the steps under way.</summary>
     public const int Ring = 8;
 
+    private const int UsualText = 96, UsualSpeech = 10 * SpeechResult.TokensPerSecond;   // tokens
+
     private readonly Tensor[] _noiseRows;
+    private readonly KvCache _usual;
+    private KvCache? _longer;
 
     public StepBuffers(T3Config config, int rows, Device device)
     {
         var sizes = config.Backbone;
         Rows = rows;
-        Cache = new(sizes, rows, device, ScalarType.BFloat16);
+        _usual = new(sizes, rows, device, ScalarType.BFloat16);
+        _usual.Reserve(config.MaxLength - config.TextPositions - config.MaxSpeechTokens + UsualText + UsualSpeech);
         X = Wide(rows, sizes.HiddenSize);
         Logits = Wide(rows, config.SpeechVocabulary);
         Spoken = zeros([config.SpeechVocabulary], ScalarType.Byte, device).DetachFromDisposeScope();
@@ -185,7 +204,8 @@ internal sealed class StepBuffers : IDisposable
 
     public int Rows { get; }
 
-    public KvCache Cache { get; }
+    /// <summary>Where most sequences fit in; a longer one has a cache of its own from where it does not.</summary>
+    public KvCache Cache => _longer ?? _usual;
 
     public Tensor X { get; }
 
@@ -236,10 +256,26 @@ internal sealed class StepBuffers : IDisposable
         Settings.copy_(tensor(MemoryMarshal.Cast<SettingsArguments, int>(new ReadOnlySpan<SettingsArguments>(in values)).ToArray()));
     }
 
+    /// <summary>Makes room for so many time steps and the next ten seconds.</summary>
+    public void MakeRoom(int length)
+    {
+        var longer = Cache.CopyWithRoom(length + UsualSpeech);
+        _longer?.Dispose();
+        _longer = longer;
+    }
+
+    /// <summary>Takes the sequence out.</summary>
+    public void End()
+    {
+        _longer?.Dispose();
+        _longer = null;
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
-        Cache.Dispose();
+        End();
+        _usual.Dispose();
         foreach (var tensor in _noiseRows.Concat([X, Logits, Spoken, State, Settings, Noise, Tokens]))
         {
             tensor.Dispose();

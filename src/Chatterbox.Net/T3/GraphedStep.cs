@@ -14,7 +14,7 @@ internal sealed class GraphedStep : IStep
     private readonly Tensor _partial;
     private readonly Tensor _mlp;
     private CudaGraph? _graph;
-    private (nint Keys, nint Values) _recordedFor;
+    private (nint Keys, nint Values, int Capacity) _recordedFor;
 
     /// <param name="t3">Samples.</param>
     /// <param name="config">The variant, which <see cref="WhyNot"/> has nothing against.</param>
@@ -38,7 +38,7 @@ internal sealed class GraphedStep : IStep
     /// <inheritdoc/>
     public void Begin()
     {
-        var recorded = (_buffers.Cache.Keys.Address(), _buffers.Cache.Values.Address());
+        var recorded = (_buffers.Cache.Keys.Address(), _buffers.Cache.Values.Address(), _buffers.Cache.Capacity);
         if (_graph is null || _recordedFor != recorded)
         {
             _graph?.Dispose();

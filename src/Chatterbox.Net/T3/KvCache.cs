@@ -8,12 +8,12 @@ internal readonly record struct CacheRows(int Slot, int Count, int Start);
 
 /// <summary>Keys and values of everything the backbone has seen, one buffer each of [layers, slots, time, heads, headDim].</summary>
 /// <remarks>
-/// The buffers are made as long as the longest sequence needs before it begins, so no step allocates. On the CPU that
-/// costs address space only: memory becomes resident as it is written.
+/// For plain operations the buffers are made as long as the longest sequence needs before it begins, so no step allocates. On
+/// the CPU that costs address space only: memory becomes resident as it is written. Fused steps make room as they go.
 /// </remarks>
 internal sealed class KvCache(BackboneConfig config, int slots, Device device, ScalarType dtype) : IDisposable
 {
-    private const int Granularity = 256;
+    private const int Granularity = 64;
 
     /// <summary>All keys, [layers, slots, capacity, heads, headDim]; another buffer once there is more room.</summary>
     public Tensor Keys { get; private set; } = Allocate(config, slots, 0, device, dtype);
@@ -33,6 +33,17 @@ internal sealed class KvCache(BackboneConfig config, int slots, Device device, S
             Keys = Grow(Keys, capacity);
             Values = Grow(Values, capacity);
         }
+    }
+
+    /// <summary>Another cache with the same in it, and with room for at least <paramref name="length"/> time steps.</summary>
+    public KvCache CopyWithRoom(int length)
+    {
+        var copy = new KvCache(config, slots, device, dtype);
+        copy.Reserve(length);
+        using var scope = NewDisposeScope();
+        copy.Keys.narrow(2, 0, Capacity).copy_(Keys);
+        copy.Values.narrow(2, 0, Capacity).copy_(Values);
+        return copy;
     }
 
     /// <summary>Writes new keys and values of a layer behind the older ones.</summary>

@@ -39,7 +39,7 @@ internal sealed class T3Decoder(T3Model model, int capacity = 1) : IDisposable
             model, settings, noise, steps?.Cache ?? _cache, new(steps is null ? place * model.Config.MaxRows : 0, settings.Rows, 0), steps, () => _free.Push(place));
         try
         {
-            sequence.Cache.Reserve(length + settings.MaxSpeechTokens);
+            sequence.Cache.Reserve(length + (steps is null ? settings.MaxSpeechTokens : 0));
             Run(sequence, prefix, prefill: true);
             steps?.Begin(sequence.Logits, length, settings, model.Config.StartSpeechToken, noise);
             return sequence;

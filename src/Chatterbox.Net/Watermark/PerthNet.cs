@@ -2,28 +2,15 @@ using static TorchSharp.torch.nn.functional;
 
 namespace Chatterbox.Watermark;
 
-/// <summary>The watermark network: an encoder that adds the mark to the low bins of a magnitude spectrum, and a decoder
-/// that says how sure it is of one.</summary>
-/// <remarks>
-/// Ports perth_net.py, encoder.py, decoder.py and __init__.py of perth, perth_net/perth_net_implicit/model. Left out: the
-/// attacks of training. Weights: encoder.layers, decoder.slow_layers, decoder.normal_layers, decoder.fast_layers.
-/// </remarks>
-/// <param name="config">Sizes.</param>
-/// <param name="weights">The file.</param>
-/// <param name="encoder">The file again, for the encoder's weights.</param>
-internal sealed class PerthNet(PerthConfig config, WeightScope weights, WeightScope encoder)
+/// <summary>The watermark network's encoder, which adds the mark to the low bins of a magnitude spectrum.</summary>
+/// <remarks>Ports perth_net.py and encoder.py of perth, perth_net/perth_net_implicit/model. Left out: the attacks of training.
+/// Weights: encoder.layers.</remarks>
+internal sealed class PerthEncoder(PerthConfig config, WeightScope weights)
 {
-    private readonly int _marked = config.MarkedBins;
-    private readonly ConvStack _encoder = new(config, encoder["encoder"]["layers"], config.MarkedBins);
-    private readonly DecoderBranch[] _decoder =
-    [
-        new(config, weights["decoder"]["slow_layers"], stretch: 1.25),
-        new(config, weights["decoder"]["normal_layers"], stretch: 1),
-        new(config, weights["decoder"]["fast_layers"], stretch: 0.75),
-    ];
+    private readonly ConvStack _layers = new(config, weights["encoder"]["layers"], config.MarkedBins);
 
-    /// <summary>The encoder's convolutions.</summary>
-    public IReadOnlyList<Conv1d> Encoder => _encoder.Convs;
+    /// <summary>The network's convolutions.</summary>
+    public IReadOnlyList<Conv1d> Convs => _layers.Convs;
 
     /// <summary>Frames on either side that a frame's mark depends on.</summary>
     public static int Reach => ConvStack.Reach;
@@ -32,27 +19,14 @@ internal sealed class PerthNet(PerthConfig config, WeightScope weights, WeightSc
     /// <param name="magnitude">Scaled, [rows, bins, frames].</param>
     /// <param name="loudest">Level of the utterance's loudest frame, [rows, 1, 1]; null where these frames are all of it.</param>
     /// <returns>What is to be added to the lowest bins, [rows, marked bins, frames].</returns>
-    public Tensor Encode(Tensor magnitude, Tensor? loudest = null)
+    public Tensor Forward(Tensor magnitude, Tensor? loudest = null)
     {
         using var scope = NewDisposeScope();
-        return (_encoder.Forward(magnitude.narrow(1, 0, _marked)) * Mask(magnitude, loudest)).MoveToOuterDisposeScope();
-    }
-
-    /// <summary>Looks for the mark at three speeds and lets the network weigh what it found.</summary>
-    /// <param name="magnitude">Scaled, [rows, bins, frames]; two frames or more.</param>
-    /// <returns>About 1 with a mark and about 0 without, [rows]; NaN where no frame counts, as in silence.</returns>
-    public Tensor Decode(Tensor magnitude)
-    {
-        using var scope = NewDisposeScope();
-        var low = magnitude.narrow(1, 0, _marked);
-        var mask = Mask(magnitude);
-        var found = stack(_decoder.Select(branch => branch.Forward(low, mask)), 1);   // [rows, branches, 2]
-        var attention = found.select(2, 0).softmax(1);
-        return (found.select(2, 1) * attention).sum(1).MoveToOuterDisposeScope();
+        return (_layers.Forward(magnitude.narrow(1, 0, config.MarkedBins)) * Mask(config, magnitude, loudest)).MoveToOuterDisposeScope();
     }
 
     /// <summary>1 for frames loud enough to carry the mark, 0 for the rest, [rows, 1, frames].</summary>
-    public Tensor Mask(Tensor magnitude, Tensor? loudest = null)
+    public static Tensor Mask(PerthConfig config, Tensor magnitude, Tensor? loudest = null)
     {
         using var scope = NewDisposeScope();
         var level = magnitude.sum(1, keepdim: true);
@@ -64,6 +38,32 @@ internal sealed class PerthNet(PerthConfig config, WeightScope weights, WeightSc
     {
         using var level = magnitude.sum(1, keepdim: true);
         return level.amax([2], keepdim: true);
+    }
+}
+
+/// <summary>The watermark network's decoder, which says how sure it is of a mark.</summary>
+/// <remarks>Ports decoder.py of perth, perth_net/perth_net_implicit/model, and its __init__.py. Weights: decoder.slow_layers,
+/// decoder.normal_layers, decoder.fast_layers.</remarks>
+internal sealed class PerthDecoder(PerthConfig config, WeightScope weights)
+{
+    private readonly DecoderBranch[] _branches =
+    [
+        new(config, weights["decoder"]["slow_layers"], stretch: 1.25),
+        new(config, weights["decoder"]["normal_layers"], stretch: 1),
+        new(config, weights["decoder"]["fast_layers"], stretch: 0.75),
+    ];
+
+    /// <summary>Looks for the mark at three speeds and lets the network weigh what it found.</summary>
+    /// <param name="magnitude">Scaled, [rows, bins, frames]; two frames or more.</param>
+    /// <returns>About 1 with a mark and about 0 without, [rows]; NaN where no frame counts, as in silence.</returns>
+    public Tensor Forward(Tensor magnitude)
+    {
+        using var scope = NewDisposeScope();
+        var low = magnitude.narrow(1, 0, config.MarkedBins);
+        var mask = PerthEncoder.Mask(config, magnitude);
+        var found = stack(_branches.Select(branch => branch.Forward(low, mask)), 1);   // [rows, branches, 2]
+        var attention = found.select(2, 0).softmax(1);
+        return (found.select(2, 1) * attention).sum(1).MoveToOuterDisposeScope();
     }
 }
 

@@ -29,7 +29,7 @@ internal sealed class PerthStream : IDisposable
         _sampleRate = sampleRate;
         _hop = sampleRate * config.HopSize / config.SampleRate;
         var seconds = Resampler.Reach(sampleRate, config.SampleRate) + Resampler.Reach(config.SampleRate, sampleRate)
-            + ((config.FftSize + (PerthNet.Reach * config.HopSize)) / (double)config.SampleRate);
+            + ((config.FftSize + (PerthEncoder.Reach * config.HopSize)) / (double)config.SampleRate);
         _reach = ((int)Math.Ceiling(seconds * sampleRate / _hop) + 1) * _hop;
     }
 

@@ -16,21 +16,28 @@ internal sealed class PerthWatermarker
     private readonly PerthConfig _config;
     private readonly Device _device;
     private readonly PerthSpectrum _spectrum;
-    private readonly PerthNet _net;
+    private readonly PerthEncoder? _encoder;             // null where fused kernels have their own copy
+    private readonly LateNetwork<PerthDecoder> _decoder;
     private readonly FusedPerth? _fused;
 
     /// <param name="config">Sizes.</param>
     /// <param name="weights">The file.</param>
-    /// <param name="precision">Whether the network that makes the mark may run on fused kernels. What does then stays in the host's
-    /// memory here, as the kernels have their own copy.</param>
+    /// <param name="precision">Whether the network that makes the mark may run on fused kernels.</param>
     public PerthWatermarker(PerthConfig config, WeightScope weights, Precision precision = Precision.Full)
     {
         (_config, _device) = (config, weights.Device);
         WhyNotFused = FusedPerth.WhyNot(config, _device, precision);
         var wide = weights.InFloat32;
         _spectrum = new(config, wide["ap"]);
-        _net = new(config, wide, encoder: WhyNotFused is null ? wide.InHost : wide);
-        _fused = WhyNotFused is null ? weights.Own(new FusedPerth(config, _spectrum, _net.Encoder, _device)) : null;
+        _decoder = new(wide, scope => new(config, scope));
+        if (WhyNotFused is not null)
+        {
+            _encoder = new(config, wide);
+            return;
+        }
+
+        using var passing = new OwnedWeights();
+        _fused = weights.Own(new FusedPerth(config, _spectrum, new PerthEncoder(config, wide.InHost(passing)).Convs, _device));
     }
 
     /// <summary>Why marks are made by the plain operations; null where by fused kernels.</summary>
@@ -91,7 +98,7 @@ internal sealed class PerthWatermarker
         }
 
         using var scope = NewDisposeScope();
-        var confidence = _net.Decode(_spectrum.Magnitude(_spectrum.Analyse(Row(signal)))).Clamp(0, 1).item<float>();
+        var confidence = _decoder.Value.Forward(_spectrum.Magnitude(_spectrum.Analyse(Row(signal)))).Clamp(0, 1).item<float>();
         return float.IsNaN(confidence) ? null : confidence;
     }
 
@@ -108,8 +115,8 @@ internal sealed class PerthWatermarker
         using var scope = NewDisposeScope();
         var spectrum = _spectrum.Analyse(signal.unsqueeze(0));
         var magnitude = _spectrum.Magnitude(spectrum);
-        loudest?.copy_(maximum(loudest, PerthNet.Loudest(magnitude)));
-        _spectrum.Raise(spectrum, magnitude, _net.Encode(magnitude, loudest));
+        loudest?.copy_(maximum(loudest, PerthEncoder.Loudest(magnitude)));
+        _spectrum.Raise(spectrum, magnitude, _encoder!.Forward(magnitude, loudest));
         return _spectrum.Synthesize(spectrum).squeeze(0).MoveToOuterDisposeScope();
     }
 

@@ -14,7 +14,7 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
 {
     private const int FaultsShown = 50;    // of each kind
 
-    private readonly HashSet<IDisposable> _owned = new(ReferenceEqualityComparer.Instance);   // tensors compare by value
+    private readonly OwnedWeights _owned = new();
     private readonly HashSet<string> _read = [];
     private readonly Dictionary<string, long[]> _asked = [];
     private readonly List<string> _faults = [];
@@ -26,7 +26,7 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
     public ScalarType DType { get; } = dtype;
 
     /// <summary>The scope of the whole file.</summary>
-    public WeightScope Root => new(this, "", DType, Device);
+    public WeightScope Root => new(this, "", DType, Device, _owned);
 
     /// <summary>Name and shape of every tensor that was asked for: of an empty source, all that a network of these sizes needs.</summary>
     public IReadOnlyDictionary<string, long[]> Asked => _asked;
@@ -69,26 +69,21 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (var owned in _owned)
-        {
-            owned.Dispose();
-        }
-
-        _owned.Clear();
+        _owned.Dispose();
         source.Dispose();
     }
 
     internal bool Has(string name) => source.Tensors.ContainsKey(name);
 
-    internal Tensor Get(string name, ScalarType dtype, Device device, ReadOnlySpan<long> shape)
+    internal Tensor Get(string name, ScalarType dtype, Device device, OwnedWeights owner, ReadOnlySpan<long> shape)
     {
         if (!Fits(name, shape))
         {
-            return Own(zeros(shape, dtype, device));
+            return owner.Own(zeros(shape, dtype, device));
         }
 
         var stored = source.Tensors[name].DType;
-        var tensor = Own(empty(shape, FloatConversion.Knows(stored) ? dtype : stored, device));
+        var tensor = owner.Own(empty(shape, FloatConversion.Knows(stored) ? dtype : stored, device));
         if (device.type != DeviceType.META)
         {
             source.ReadTo(name, tensor);
@@ -98,10 +93,10 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
     }
 
     /// <summary>Several tensors of one shape, one after the other along the first dimension, read into their places.</summary>
-    internal Tensor GetStacked(IReadOnlyList<string> names, ScalarType dtype, ReadOnlySpan<long> shape)
+    internal Tensor GetStacked(IReadOnlyList<string> names, ScalarType dtype, OwnedWeights owner, ReadOnlySpan<long> shape)
     {
         using var scope = NewDisposeScope();
-        var stacked = Own(empty([names.Count * shape[0], .. shape[1..]], dtype, Device));
+        var stacked = owner.Own(empty([names.Count * shape[0], .. shape[1..]], dtype, Device));
         foreach (var (i, name) in names.Index())
         {
             var place = stacked.narrow(0, i * shape[0], shape[0]);
@@ -119,26 +114,6 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
     }
 
     internal void Skip(Func<string, bool> names) => _read.UnionWith(source.Tensors.Keys.Where(names));
-
-    internal Tensor Own(Tensor tensor)
-    {
-        _owned.Add(tensor.DetachFromDisposeScope());
-        return tensor;
-    }
-
-    internal T Own<T>(T owned)
-        where T : class, IDisposable
-    {
-        _owned.Add(owned);
-        return owned;
-    }
-
-    /// <summary>Gives up a tensor that was only needed to compute another.</summary>
-    internal void Release(Tensor tensor)
-    {
-        _owned.Remove(tensor);
-        tensor.Dispose();
-    }
 
     /// <summary>Notes that a tensor was asked for, and what is wrong with it.</summary>
     private bool Fits(string name, ReadOnlySpan<long> shape)
@@ -161,28 +136,68 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
     }
 }
 
+/// <summary>Weights, and what was made of them, that go together.</summary>
+internal sealed class OwnedWeights : IDisposable
+{
+    private readonly HashSet<IDisposable> _owned = new(ReferenceEqualityComparer.Instance);   // tensors compare by value
+
+    /// <summary>Takes a tensor over.</summary>
+    public Tensor Own(Tensor tensor)
+    {
+        _owned.Add(tensor.DetachFromDisposeScope());
+        return tensor;
+    }
+
+    /// <summary>Takes something else over.</summary>
+    public T Own<T>(T owned)
+        where T : class, IDisposable
+    {
+        _owned.Add(owned);
+        return owned;
+    }
+
+    /// <summary>Gives up a tensor that was only needed to compute another.</summary>
+    public void Release(Tensor tensor)
+    {
+        _owned.Remove(tensor);
+        tensor.Dispose();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var owned in _owned)
+        {
+            owned.Dispose();
+        }
+
+        _owned.Clear();
+    }
+}
+
 /// <summary>A place in a checkpoint's names, such as <c>tfmr.layers.0.</c>: what a module's constructor is given.</summary>
-internal readonly struct WeightScope(WeightStore store, string prefix, ScalarType dtype, Device device)
+internal readonly struct WeightScope(WeightStore store, string prefix, ScalarType dtype, Device device, OwnedWeights owner)
 {
     /// <summary>The scope of a part: <c>weights["mlp"]["down_proj"]</c>, or <c>weights[3]</c> for an item of a list.</summary>
-    public WeightScope this[string part] => new(store, $"{prefix}{part}.", dtype, Device);
+    public WeightScope this[string part] => new(store, $"{prefix}{part}.", dtype, Device, owner);
 
     /// <inheritdoc cref="this[string]"/>
-    public WeightScope this[int item] => new(store, $"{prefix}{item}.", dtype, Device);
+    public WeightScope this[int item] => new(store, $"{prefix}{item}.", dtype, Device, owner);
 
     /// <summary>The same place with its weights in float32, whatever the store's element type: for parts that reduced
     /// precision would ruin.</summary>
-    public WeightScope InFloat32 => new(store, prefix, ScalarType.Float32, Device);
+    public WeightScope InFloat32 => new(store, prefix, ScalarType.Float32, Device, owner);
 
     /// <summary>The same place with its weights in another element type.</summary>
-    public WeightScope In(ScalarType type) => new(store, prefix, type, Device);
+    public WeightScope In(ScalarType type) => new(store, prefix, type, Device, owner);
 
-    /// <summary>The same place with its weights in the host's memory: for parts whose kernels have a copy of their own.</summary>
-    public WeightScope InHost => new(store, prefix, dtype, CPU);
+    /// <summary>The same place with its weights in the host's memory: for parts whose kernels make a copy of their own.</summary>
+    /// <param name="passing">Owns them in the store's stead: they can go once they are copied.</param>
+    public WeightScope InHost(OwnedWeights passing) => new(store, prefix, dtype, CPU, passing);
 
     /// <summary>The same place with weights that have shapes but no numbers: for a network that is only to be checked against the
     /// file, and built when it is needed.</summary>
-    public WeightScope Unread => new(store, prefix, dtype, META);
+    public WeightScope Unread => new(store, prefix, dtype, META, owner);
 
     /// <summary>The device that the weights are on.</summary>
     public Device Device => device;
@@ -194,14 +209,14 @@ internal readonly struct WeightScope(WeightStore store, string prefix, ScalarTyp
     public bool Has(string name) => store.Has(prefix + name);
 
     /// <summary>A tensor of exactly this shape, owned by the store and living as long as it.</summary>
-    public Tensor Get(string name, params ReadOnlySpan<long> shape) => store.Get(prefix + name, dtype, Device, shape);
+    public Tensor Get(string name, params ReadOnlySpan<long> shape) => store.Get(prefix + name, dtype, Device, owner, shape);
 
     /// <summary>Tensors of several parts, each of this shape, one after the other along the first dimension: the weight of
     /// layers that are computed as one.</summary>
     public Tensor GetStacked(IReadOnlyList<string> parts, string name, params ReadOnlySpan<long> shape)
     {
         var at = prefix;
-        return store.GetStacked([.. parts.Select(part => $"{at}{part}.{name}")], dtype, shape);
+        return store.GetStacked([.. parts.Select(part => $"{at}{part}.{name}")], dtype, owner, shape);
     }
 
     /// <summary>Marks tensors that the files carry and inference does not use; <c>*</c> stands for any text.</summary>
@@ -218,12 +233,12 @@ internal readonly struct WeightScope(WeightStore store, string prefix, ScalarTyp
     }
 
     /// <summary>Hands a tensor computed from weights (or a table) over to the store, to live as long as they do.</summary>
-    public Tensor Own(Tensor computed) => store.Own(computed);
+    public Tensor Own(Tensor computed) => owner.Own(computed);
 
     /// <summary>Hands something made of the weights over to the store, to live as long as they do.</summary>
     public T Own<T>(T owned)
-        where T : class, IDisposable => store.Own(owned);
+        where T : class, IDisposable => owner.Own(owned);
 
     /// <summary>Frees a tensor got from here once another has been computed from it.</summary>
-    public void Release(Tensor tensor) => store.Release(tensor);
+    public void Release(Tensor tensor) => owner.Release(tensor);
 }

@@ -38,7 +38,7 @@ public class S3GenParityTests(S3GenParityTests.Networks networks) : IClassFixtur
         var s3gen = networks.For(golden);
         var mu = TestDevice.Place(golden["mu"]).transpose(1, 2);
         var conditions = new FlowConditions(mu, TestDevice.Place(golden["spks"]), s3gen.PadPrompt(Voice(golden).Mel, mu.shape[1]));
-        var time = s3gen.Flow.Estimator.EmbedTime(Time("t"), Time("r"));
+        var time = s3gen.Flow.Estimator!.EmbedTime(Time("t"), Time("r"));
         var velocity = s3gen.Flow.Estimator.Forward(TestDevice.Place(golden["est_x"]).transpose(1, 2), conditions.Join(), time);
         Close.Assert(golden, "est_out", golden["est_out"], velocity.transpose(1, 2), 1e-4);
 

@@ -1,4 +1,5 @@
 using Chatterbox.Tests.Watermark;
+using Chatterbox.Watermark;
 
 namespace Chatterbox.Tests.Parity;
 
@@ -18,9 +19,9 @@ public class WatermarkParityTests(PerthNetwork network) : IClassFixture<PerthNet
 
         var magnitude = network.Spectrum.Magnitude(network.Spectrum.Analyse(TestDevice.Place(golden["clip32"]).unsqueeze(0)));
         Close.Assert(golden, "mag", golden["mag"], magnitude[0].narrow(0, 0, bins), 1e-5);
-        Close.AssertEqual(golden, "mask", golden["mask"], network.Net.Mask(magnitude));
+        Close.AssertEqual(golden, "mask", golden["mask"], PerthEncoder.Mask(network.Config, magnitude));
 
-        var change = network.Net.Encode(magnitude)[0].cpu();
+        var change = network.Encoder.Forward(magnitude)[0].cpu();
         var marked = magnitude[0].narrow(0, 0, bins).cpu();
         marked.narrow(0, 0, change.shape[0]).add_(change);
         Close.Assert(golden, "wm_mag", golden["wm_mag"], marked, 1e-5);

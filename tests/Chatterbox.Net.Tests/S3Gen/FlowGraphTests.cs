@@ -19,6 +19,7 @@ public class FlowGraphTests
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
         using var store = new WeightStore(SyntheticTensors.FullSize(file), device);
+        using var passing = new OwnedWeights();
         var flow = new S3GenModel(config, store.Root["flow"], TorchOps.Plain, Precision.Fast).Flow;
         Assert.Null(flow.WhyNotFused);
         var generator = new Generator(5);
@@ -26,7 +27,7 @@ public class FlowGraphTests
         var (noise, conditions) = (Draw(1, frames, 80), new FlowConditions(Draw(1, frames, 80), Draw(1, 80), Draw(1, frames, 80)));
         var recorded = flow.Integrate(noise, conditions);
 
-        using var fused = new FusedFlow(config, flow.Estimator, flow.Times);
+        using var fused = new FusedFlow(config, new(config, store.Root["flow"]["decoder"]["estimator"].InHost(passing), TorchOps.Plain), flow.Times);
         using var context = CudaContext.Use(device.index);
         using var buffers = new FlowBuffers(config, 1, (frames + FusedFlow.Bucket - 1) / FusedFlow.Bucket * FusedFlow.Bucket, device);
         buffers.Shape(1, (frames + FusedFlow.Bucket - 1) / FusedFlow.Bucket * FusedFlow.Bucket);

@@ -61,7 +61,7 @@ public class FlowTests
         using var store = TinyS3Gen.Weights(TinyS3Gen.Standard);
         var flow = TinyS3Gen.Model(TinyS3Gen.Standard with { Flow = new(Steps: 1) }, store).Flow;
         var (x, conditions) = (Random(2, 7, 4), Conditions(2, 7));
-        var time = flow.Estimator.EmbedTime(zeros(1), ones(1));
+        var time = flow.Estimator!.EmbedTime(zeros(1), ones(1));
         var guided = 1.7 * flow.Estimator.Forward(x, conditions.Join(), time) - 0.7 * flow.Estimator.Forward(x, zeros(2, 7, 12), time);
         AssertClose(x + guided, flow.Integrate(x, conditions, cancel: TestContext.Current.CancellationToken));
     }
@@ -84,7 +84,7 @@ public class FlowTests
     {
         using var scope = NewDisposeScope();
         using var store = TinyS3Gen.Weights(TinyS3Gen.MeanFlow);
-        var estimator = TinyS3Gen.Model(TinyS3Gen.MeanFlow, store).Flow.Estimator;
+        var estimator = TinyS3Gen.Model(TinyS3Gen.MeanFlow, store).Flow.Estimator!;
         var (start, end) = (tensor(new[] { 0f, 0.3f }), tensor(new[] { 0.3f, 1f }));
         AssertClose(estimator.EmbedTime(start.narrow(0, 1, 1), end.narrow(0, 1, 1)), estimator.EmbedTime(start, end).narrow(0, 1, 1));
     }

@@ -75,7 +75,8 @@ public sealed class FusedFlowTests : IDisposable
         using var store = new WeightStore(SyntheticTensors.FullSize(file), device);
         var decoder = store.Root["flow"]["decoder"];
         var plain = new FlowMatching(config, decoder, TorchOps.Plain, Precision.Full);
-        using var fused = new FusedFlow(config, new FlowEstimator(config, decoder["estimator"].InHost, TorchOps.Plain), plain.Times, portable: true);
+        using var passing = new OwnedWeights();
+        using var fused = new FusedFlow(config, new(config, decoder["estimator"].InHost(passing), TorchOps.Plain), plain.Times, portable: true);
         var generator = new Generator(4);
         Tensor Draw(params long[] shape) => randn(shape, generator: generator).to(device);
         var (noise, conditions) = (Draw(rows, frames, 80), new FlowConditions(Draw(rows, frames, 80), Draw(rows, 80), Draw(rows, frames, 80)));

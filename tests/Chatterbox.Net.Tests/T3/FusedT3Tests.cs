@@ -157,6 +157,40 @@ public class FusedT3Tests
     }
 
     [Theory]
+    [InlineData("llama", true)]
+    [InlineData("llama", false)]
+    [InlineData("gpt2", true)]
+    [InlineData("gpt2", false)]
+    public void Long_speech_is_the_same_whether_or_not_there_was_room_for_it(string backbone, bool persistent)
+    {
+        var device = Gpu.Required();
+        using var model = TinyT3.Rounded(Config(backbone, 256), ScalarType.BFloat16, device);
+        Choose(model, persistent);
+        using var decoder = new T3Decoder(model.Model);
+        var (seed, grown) = Enumerable.Range(0, 20).Select(seed => (seed, Spoken: Speak(seed))).First(run => run.Spoken.Grew);
+        using (var steps = model.Model.Fused!.Rent(SamplingSettings.Resolve(new(), model.Model.Config).Rows))
+        {
+            steps.Cache.Reserve(1000);
+        }
+
+        var roomy = Speak(seed);
+        Assert.False(roomy.Grew);
+        Assert.Equal(roomy.Tokens, grown.Tokens);
+
+        (int[] Tokens, bool Grew) Speak(int seed)
+        {
+            using var noise = new NoiseSource(seed);
+            using var sequence = decoder.Start(TinyT3.Text, Voice, new() { MaxSpeechTokens = 600 }, noise);
+            while (!sequence.Finished)
+            {
+                decoder.Step(sequence);
+            }
+
+            return ([.. sequence.SpeechTokens], sequence.Steps!.Cache != sequence.Cache);
+        }
+    }
+
+    [Theory]
     [InlineData("llama", true, true)]
     [InlineData("llama", true, false)]
     [InlineData("llama", false, false)]

@@ -12,16 +12,19 @@ public sealed class PerthNetwork : IDisposable
     public PerthNetwork()
     {
         Spectrum = new(Config, _store.Root["ap"]);
-        Net = new(Config, _store.Root, _store.Root);
-        _store.ThrowIfFaulty();
+        Encoder = new(Config, _store.Root);
+        Decoder = new(Config, _store.Root);
         Watermarker = new(Config, _store.Root);
+        _store.ThrowIfFaulty();
     }
 
     internal PerthConfig Config { get; } = new();
 
     internal PerthSpectrum Spectrum { get; }
 
-    internal PerthNet Net { get; }
+    internal PerthEncoder Encoder { get; }
+
+    internal PerthDecoder Decoder { get; }
 
     internal PerthWatermarker Watermarker { get; }
 

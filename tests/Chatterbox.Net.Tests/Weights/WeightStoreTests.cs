@@ -29,6 +29,23 @@ public class WeightStoreTests
         store.ThrowIfFaulty();
     }
 
+    [Fact]
+    public void Weights_that_pass_through_the_host_go_without_the_rest()
+    {
+        using var store = new WeightStore(Source(("a.weight", [4, 3]), ("a.bias", [4]), ("b.weight", [4, 3]), ("b.bias", [4])));
+        var stays = new Linear(store.Root["a"], 3, 4);
+        Linear passes;
+        using (var passing = new OwnedWeights())
+        {
+            passes = new(store.Root["b"].InHost(passing), 3, 4);
+            Assert.False(passes.Weight.IsInvalid);
+        }
+
+        Assert.True(passes.Weight.IsInvalid);
+        Assert.False(stays.Weight.IsInvalid);
+        store.ThrowIfFaulty();
+    }
+
     [Theory]
     [InlineData(ScalarType.Float32)]
     [InlineData(ScalarType.BFloat16)]

@@ -107,6 +107,9 @@ internal static partial class CudaDriver
     [LibraryImport(Library, EntryPoint = "cuDevicePrimaryCtxRetain")]
     public static partial int DevicePrimaryCtxRetain(out nint context, int device);
 
+    [LibraryImport(Library, EntryPoint = "cuCtxSetLimit")]
+    public static partial int CtxSetLimit(int limit, nuint value);
+
     [LibraryImport(Library, EntryPoint = "cuCtxPushCurrent_v2")]
     public static partial int CtxPushCurrent(nint context);
 

@@ -39,9 +39,10 @@ internal static unsafe class LibTorch
     public static readonly delegate* unmanaged<MemoryPool> NewPool =
         (delegate* unmanaged<MemoryPool>)Find(Torch, "_ZN2at4cuda17graph_pool_handleEv");
 
-    /// <summary>c10::cuda::getStreamFromPool(high priority, device).</summary>
-    public static readonly delegate* unmanaged<byte, sbyte, TorchStream> StreamFromPool =
-        (delegate* unmanaged<byte, sbyte, TorchStream>)Find(Core, "_ZN3c104cuda17getStreamFromPoolEba");
+    /// <summary>c10::cuda::getStreamFromExternal(the driver's handle, device): torch's name of a stream that is not its own. Of its
+    /// own it makes a hundred or two at once, which take 66 MiB of an H200.</summary>
+    public static readonly delegate* unmanaged<nint, sbyte, TorchStream> StreamOf =
+        (delegate* unmanaged<nint, sbyte, TorchStream>)Find(Core, "_ZN3c104cuda21getStreamFromExternalEP11CUstream_sta");
 
     /// <summary>c10::cuda::getCurrentCUDAStream(device): where this thread's operations go.</summary>
     public static readonly delegate* unmanaged<sbyte, TorchStream> CurrentStream =
@@ -50,10 +51,6 @@ internal static unsafe class LibTorch
     /// <summary>c10::cuda::setCurrentCUDAStream(stream): where this thread's operations go from now on.</summary>
     public static readonly delegate* unmanaged<TorchStream, void> SetCurrentStream =
         (delegate* unmanaged<TorchStream, void>)Find(Core, "_ZN3c104cuda20setCurrentCUDAStreamENS0_10CUDAStreamE");
-
-    /// <summary>CUDAStream::stream(): the driver's handle.</summary>
-    public static readonly delegate* unmanaged<TorchStream*, nint> HandleOf =
-        (delegate* unmanaged<TorchStream*, nint>)Find(Core, "_ZNK3c104cuda10CUDAStream6streamEv");
 
     /// <summary>What of all this cannot be found; null where nothing is missing. Ask once torch has used a GPU.</summary>
     public static string? Lacks => Missing.Count > 0 ? string.Join(", ", Missing) : null;

@@ -58,14 +58,14 @@ internal sealed unsafe class TorchGraph : IDisposable
                 Delete(recording);
             }
 
-            memory.Renew();   // torch's allocator believes in a capture without an end for ever, and so that keeps its object
+            memory.GiveUp();   // torch's allocator believes in a capture without an end for ever, and so that keeps its object
             throw;
         }
 
         Tensor Capture()
         {
             var usual = LibTorch.CurrentStream((sbyte)memory.Device);
-            LibTorch.SetCurrentStream(memory.Stream);
+            LibTorch.SetCurrentStream(LibTorch.StreamOf(memory.Stream.Handle, (sbyte)memory.Device));
             try
             {
                 LibTorch.BeginCapture(recording, memory.Pool, CudaDriver.ThreadLocalCapture);
@@ -86,13 +86,13 @@ internal sealed unsafe class TorchGraph : IDisposable
 
         bool End()
         {
-            if (CudaDriver.StreamIsCapturing(memory.StreamHandle, out var status) == 0 && status == CudaDriver.CaptureActive)
+            if (CudaDriver.StreamIsCapturing(memory.Stream.Handle, out var status) == 0 && status == CudaDriver.CaptureActive)
             {
                 LibTorch.EndCapture(recording);
                 return true;
             }
 
-            _ = CudaDriver.StreamEndCapture(memory.StreamHandle, out _);   // libtorch's own function would end the process
+            _ = CudaDriver.StreamEndCapture(memory.Stream.Handle, out _);   // libtorch's own function would end the process
             return false;
         }
     }
@@ -118,7 +118,7 @@ internal sealed unsafe class TorchGraph : IDisposable
 
 /// <summary>The memory that the temporaries of some graphs share: one graph's launch overwrites what another's has left, its
 /// result too. So whoever launches holds <see cref="Gate"/> until the result is copied, and launches come one behind the other.</summary>
-internal sealed class GraphMemory
+internal sealed unsafe class GraphMemory
 {
     private static readonly ConcurrentDictionary<int, GraphMemory> Shared = new();
 
@@ -128,8 +128,9 @@ internal sealed class GraphMemory
     {
         Device = device;
         using var context = CudaContext.Use(device);
+        Pool = LibTorch.NewPool();
+        Stream = new();
         Beside = new();
-        Renew();
     }
 
     /// <summary>Index of the GPU.</summary>
@@ -142,10 +143,7 @@ internal sealed class GraphMemory
     public LibTorch.MemoryPool Pool { get; private set; }
 
     /// <summary>What is recorded goes into this stream.</summary>
-    public LibTorch.TorchStream Stream { get; private set; }
-
-    /// <summary>The driver's handle of it.</summary>
-    public nint StreamHandle { get; private set; }
+    public CudaStream Stream { get; private set; }
 
     /// <summary>Where a graph runs beside what torch does.</summary>
     public CudaStream Beside { get; }
@@ -167,15 +165,10 @@ internal sealed class GraphMemory
     {
         if (pool == Pool && --_graphs == 0)
         {
-            Renew();   // torch does not take up again what the last graph has left
+            Pool = LibTorch.NewPool();   // torch does not take up again what the last graph has left
         }
     }
 
-    /// <summary>Takes other memory for the graphs to come.</summary>
-    public unsafe void Renew()
-    {
-        _graphs = 0;
-        var stream = LibTorch.StreamFromPool(0, (sbyte)Device);
-        (Pool, Stream, StreamHandle) = (LibTorch.NewPool(), stream, LibTorch.HandleOf(&stream));
-    }
+    /// <summary>Takes another stream and other memory for the graphs to come.</summary>
+    public void GiveUp() => (Stream, Pool, _graphs) = (new(), LibTorch.NewPool(), 0);
 }
