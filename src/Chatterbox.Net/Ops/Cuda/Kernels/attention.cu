@@ -37,7 +37,7 @@ struct Attention
         handed = (float*)(shared + (given + 8 - address));
         if (threadIdx.x == 0)
         {
-            for (int i = 0; i < KEY_SLOTS; i++) prepare(loaded + i * 8, 2), prepare(used + i * 8, GROUP / LANES);
+            for (int i = 0; i < KEY_SLOTS; i++) prepare(loaded + i * 8, 1), prepare(used + i * 8, GROUP / LANES);
             prepare(given, 1);
             asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
         }
@@ -52,11 +52,13 @@ struct Attention
 
     __device__ void load()
     {
+        expect(given, TILE);
         copy(queries, tile(blockIdx.x, 0), TILE, given);
         for (int j = 0; j < steps; j++)
         {
             const int slot = j % KEY_SLOTS, turn = j / KEY_SLOTS;
             if (turn > 0) wait(used + slot * 8, turn - 1);
+            expect(loaded + slot * 8, 2 * TILE);
             copy(slots + slot * 2 * TILE, tile(j, 1), TILE, loaded + slot * 8);
             copy(slots + slot * 2 * TILE + TILE, tile(j, 2), TILE, loaded + slot * 8);
         }
@@ -144,6 +146,7 @@ struct Attention
         if (threadIdx.x == 0)
         {
             write_back(a.y + (((long long)blockIdx.z * a.tiles + blockIdx.x) * HEADS + blockIdx.y) * (TILE / 2), queries, TILE);
+            end_of_writes();
             wait_written();
         }
     }

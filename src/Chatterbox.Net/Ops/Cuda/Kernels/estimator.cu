@@ -1,5 +1,4 @@
-// The estimator on compute capability 9.0: its convolutions and its transformer blocks, each but for the attention one
-// kernel of clusters. A cluster makes 64 frames; its blocks share what is summed over or the outputs, and weights go through
+// The estimator's convolutions on compute capability 9.0, each one kernel of clusters. A cluster makes 64 frames; its blocks share what is summed over or the outputs, and weights go through
 // each block once. Operands are fp16, sums, norms and what is added up float32.
 //
 // Weights, and what attention reads and writes, lie in tiles of 64 numbers of 64 or more rows (see piece).
@@ -8,12 +7,12 @@
 #include "tiles.cuh"
 #include "hopper.cuh"
 
-constexpr int CHANNELS = 256, HEADS = 8, HIDDEN = 1024, QKV = 3 * HEADS * 64, FRAMES = 64, TAPS = 3;
-constexpr int HIDDEN_EACH = HIDDEN / CLUSTER, HEADS_EACH = HEADS / CLUSTER, QKV_EACH = QKV / CLUSTER, FRAMES_EACH = FRAMES / CLUSTER;
+constexpr int CHANNELS = 256, HEADS = 8, QKV = 3 * HEADS * 64, FRAMES = 64, TAPS = 3;
+constexpr int QKV_EACH = QKV / CLUSTER, FRAMES_EACH = FRAMES / CLUSTER;
 constexpr int WORKERS = 2 * GROUP, WARPS = WORKERS / LANES;           // and a warp that loads
 constexpr int MINE = FRAMES_EACH / WARPS;                             // frames of a warp, between products
 constexpr int SLOTS = 4, SLOT = CHANNELS * 128;                       // weights under way
-constexpr int HIDDEN_PART = HIDDEN_EACH < 256 ? HIDDEN_EACH : 256, QKV_PART = 192;   // outputs of a block that it makes at once
+constexpr int QKV_PART = 192;                                         // outputs of a block that it makes at once
 
 __device__ inline void store_shared(u32 to, u32 x) { asm volatile("st.shared.b32 [%0], %1;" :: "r"(to), "r"(x) : "memory"); }
 
@@ -67,6 +66,7 @@ struct Loader
         {
             const int slot = stage % SLOTS, turn = stage / SLOTS;
             if (turn > 0) wait(place.used + slot * 8, turn - 1);
+            expect(place.loaded + slot * 8, count * 128);
             copy(place.weights + slot * SLOT, weight + ((long long)(first_chunk + i) * outputs + first) * 64, count * 128, place.loaded + slot * 8);
         }
     }
@@ -240,7 +240,11 @@ struct Worker
             }
 
             narrow_tiles(tiles, sums);
-            if (threadIdx.x == 0) write_back(qkv + ((long long)tile * QKV + rank * QKV_EACH + done) * FRAMES, tiles, QKV_PART * 128);
+            if (threadIdx.x == 0)
+            {
+                write_back(qkv + ((long long)tile * QKV + rank * QKV_EACH + done) * FRAMES, tiles, QKV_PART * 128);
+                end_of_writes();
+            }
         }
 
         if (threadIdx.x == 0) wait_written();
@@ -251,100 +255,6 @@ struct Worker
 };
 
 #define CLUSTERS __launch_bounds__(WORKERS + LANES, 1) __attribute__((cluster_dims(CLUSTER, 1, 1)))
-
-// ---- a transformer block behind its attention, up to the next attention --------------------------------------------
-
-struct TransformerArguments
-{
-    const half* attended;       // [frames / 64, HEADS] tiles
-    const half *out, *up, *down;
-    const half* qkv_weight;     // of the next block; or null, where it is the stage's last
-    const float *out_bias, *gain, *shift, *up_bias, *down_bias;
-    const float *next_gain, *next_shift;
-    float* x;                   // [frames of all rows, CHANNELS]
-    half* qkv;                  // [frames / 64, 3, HEADS] tiles
-    half* y;                    // [frames of all rows, ld_y], the same as x; or null
-    int ld_y;
-};
-
-__device__ inline float gelu(float x)                    // with erf to 1.5e-7, by Abramowitz and Stegun, 7.1.26
-{
-    const float z = fabsf(x) * 0.70710678f, t = __fdividef(1, 1 + 0.3275911f * z);
-    const float tail = ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t + 0.254829592f) * t * __expf(-z * z);
-    return fmaxf(x, 0) - 0.5f * fabsf(x) * tail;
-}
-
-extern "C" __global__ void CLUSTERS transform(const __grid_constant__ TransformerArguments a)
-{
-    const Place place;
-    const int tile = blockIdx.x / CLUSTER, rank = cluster_rank();
-    if (threadIdx.x >= WORKERS)
-    {
-        if (threadIdx.x > WORKERS) return;
-        copy(place.operands, a.attended + ((long long)tile * HEADS + rank * HEADS_EACH) * (TILE / 2), HEADS_EACH * TILE, place.given);
-        Loader loader = {place, 0};
-        loader.load(a.out, CHANNELS, 0, CHANNELS, rank * HEADS_EACH, HEADS_EACH);
-        for (int done = 0; done < HIDDEN_EACH; done += HIDDEN_PART) loader.load(a.up, HIDDEN, rank * HIDDEN_EACH + done, HIDDEN_PART, 0, CHANNELS / 64);
-        loader.load(a.down, CHANNELS, 0, CHANNELS, rank * (HIDDEN_EACH / 64), HIDDEN_EACH / 64);
-        loader.load_qkv(a.qkv_weight, rank);
-        return;
-    }
-
-    Worker worker(place);
-    const long long frame = (long long)tile * FRAMES + worker.mine;
-    float x[MINE][VECTOR], normed[MINE][VECTOR], sums[64], bias[VECTOR], gain[VECTOR], shift[VECTOR];
-#pragma unroll
-    for (int i = 0; i < MINE; i++) worker.of_lane(a.x + (frame + i) * CHANNELS, x[i]);
-    wait_for_all();
-    wait(place.given, 0);
-    worker.run(sums, place.operands, HEADS_EACH);
-    worker.put(sums);
-    worker.of_lane(a.out_bias, bias);
-    worker.of_lane(a.gain, gain);
-    worker.of_lane(a.shift, shift);
-    worker.meet();
-    worker.add(x, bias);
-    worker.norm(normed, x, gain, shift);
-    worker.spread(normed);
-#pragma unroll 1
-    for (int done = 0; done < HIDDEN_EACH; done += HIDDEN_PART)
-    {
-        constexpr int N = HIDDEN_PART / 2;
-        float hidden[N / 2];
-        worker.run(hidden, place.operands, CHANNELS / 64);
-#pragma unroll
-        for (int n = 0; n < N / 8; n++)
-        {
-            const float2 bias = *(const float2*)(a.up_bias + rank * HIDDEN_EACH + done + worker.group * N + n * 8 + worker.lane % 4 * 2);
-#pragma unroll
-            for (int i = 0; i < 4; i++) hidden[n * 4 + i] = gelu(hidden[n * 4 + i] + (i % 2 == 0 ? bias.x : bias.y));
-        }
-
-        worker.narrow_tiles(place.sums + done * 128, hidden);
-    }
-
-    worker.run(sums, place.sums, HIDDEN_EACH / 64);
-    worker.in_step();                                    // all have read what the sums are written over
-    worker.put(sums);
-    worker.of_lane(a.down_bias, bias);
-    if (a.qkv_weight)
-    {
-        worker.of_lane(a.next_gain, gain);
-        worker.of_lane(a.next_shift, shift);
-    }
-
-    worker.meet();
-    worker.add(x, bias);
-#pragma unroll
-    for (int i = 0; i < MINE; i++)
-    {
-        store(a.x + (frame + i) * CHANNELS + worker.lane * VECTOR, x[i]);
-        if (a.y) store(a.y + (frame + i) * a.ld_y + worker.lane * VECTOR, x[i]);
-    }
-
-    if (a.qkv_weight) worker.make_qkv(x, gain, shift, a.qkv, tile);
-    else worker.meet();                                  // all have read what is here
-}
 
 // ---- a causal convolution over three frames, and what follows it ---------------------------------------------------
 
