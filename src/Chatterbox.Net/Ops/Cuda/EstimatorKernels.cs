@@ -47,22 +47,19 @@ internal sealed class EstimatorKernels
     /// <summary>Heads of the attention, as in the sources.</summary>
     public const int Heads = 8;
 
-    private const string Convolution = "estimator.cu", Transformer = "transformer.cu", Attention = "attention.cu";
+    private const string Estimator = "estimator.cu", Attention = "attention.cu";
     private const int Needed = 90;                                               // compute capability
     private const int Threads = 288, TileFrames = 64, TileBytes = 64 * 128, BarrierBytes = 128, Alignment = 1024;   // as in the sources
     private const int KeySlots = 4, HandedBytes = 36 * 128 * sizeof(float);
     private const int AttentionShared = ((1 + (2 * KeySlots)) * TileBytes) + HandedBytes + BarrierBytes + Alignment;
     private const int Shared = 227 * 1024;                                       // all that a block can have
-    private const int ConvolutionShared = (4 * TileBytes) + (64 * 256 * sizeof(float)) + (4 * 4 * TileBytes) + BarrierBytes + Alignment;
     private const int Cluster = 4;                                               // blocks
     private const int Reserve = 12;                                              // multiprocessors that clusters may leave over: an H200 has 30 of them at once
 
     // Frames of a cluster. The fewer, the sooner it is done; but only so many clusters run at once.
     private static readonly int[] Sizes = [48, 72];
 
-    private readonly CudaModule _two;        // blocks a cluster, for convolutions
-    private readonly CudaModule _four;
-    private readonly Dictionary<int, CudaModule> _transformers;
+    private readonly Dictionary<int, CudaModule> _estimators;   // by frames of a cluster
     private readonly CudaModule _attention;
     private readonly int _clusters;          // that run at once
 
@@ -70,8 +67,7 @@ internal sealed class EstimatorKernels
     /// <exception cref="CudaException">The kernels do not compile.</exception>
     public EstimatorKernels(Device device)
     {
-        (_two, _four) = (CudaModule.Get(Convolution, device, Blocks(2)), CudaModule.Get(Convolution, device, Blocks(4)));
-        _transformers = Sizes.ToDictionary(size => size, size => CudaModule.Get(Transformer, device, Frames(size)));
+        _estimators = Sizes.ToDictionary(size => size, size => CudaModule.Get(Estimator, device, Frames(size)));
         _attention = CudaModule.Get(Attention, device);
         _clusters = (CudaDriver.Attribute(DeviceAttribute.Multiprocessors, device.index) - Reserve) / Cluster;
     }
@@ -80,20 +76,14 @@ internal sealed class EstimatorKernels
     public static string? WhyNot(Device device) =>
         CudaModule.WhyNot(device) is { } reason ? reason
         : CudaModule.Capability(device.index) != Needed ? "the GPU's compute capability is not 9.0"
-        : CudaModule.WhyNot(Convolution, device, Blocks(2)) ?? CudaModule.WhyNot(Convolution, device, Blocks(4))
-        ?? Sizes.Select(size => CudaModule.WhyNot(Transformer, device, Frames(size))).FirstOrDefault(reason => reason is not null) ?? CudaModule.WhyNot(Attention, device);
+        : Sizes.Select(size => CudaModule.WhyNot(Estimator, device, Frames(size))).FirstOrDefault(reason => reason is not null) ?? CudaModule.WhyNot(Attention, device);
 
     /// <summary>A convolution over three frames, and what follows it.</summary>
     /// <param name="stream">Where it runs.</param>
     /// <param name="frames">Of all rows; whole multiples of 64 in a row.</param>
     /// <param name="arguments">What it works on.</param>
-    public void Convolve(CudaStream stream, int frames, ConvolutionArguments arguments)
-    {
-        // Larger clusters are faster, where all of them run at once.
-        var clusters = frames / TileFrames;
-        var (module, blocks) = clusters <= _clusters - 2 ? (_four, 4) : (_two, 2);
-        module["convolve"].Launch(new((long)clusters * blocks, Threads, ConvolutionShared), stream, arguments);
-    }
+    public void Convolve(CudaStream stream, int frames, ConvolutionArguments arguments) =>
+        Launch(stream, "convolve", frames / arguments.Frames, arguments.Frames, arguments);
 
     /// <summary>A transformer block behind its attention, up to the next attention.</summary>
     /// <param name="stream">Where it runs.</param>
@@ -102,8 +92,7 @@ internal sealed class EstimatorKernels
     public void Transform(CudaStream stream, int frames, TransformerArguments arguments)
     {
         arguments.Frames = frames;
-        var size = Sizes.MinBy(size => (Parts(Parts(frames, size), _clusters), size));   // fewest waves, then fewest frames
-        _transformers[size]["transform"].Launch(new((long)Parts(frames, size) * Cluster, Threads, Shared), stream, arguments);
+        Launch(stream, "transform", 1, frames, arguments);
     }
 
     /// <summary>Attention.</summary>
@@ -117,11 +106,18 @@ internal sealed class EstimatorKernels
         _attention["attend"].Launch(new(((uint)arguments.Tiles, Heads, (uint)rows), Threads, AttentionShared), stream, arguments);
     }
 
-    private static (string Name, double Value) Blocks(int count) => ("CLUSTER", count);
-
     private static (string Name, double Value) Frames(int size) => ("FRAMES", size);
 
     private static int Parts(int whole, int part) => (whole + part - 1) / part;
+
+    /// <summary>Launches a kernel for rows of so many frames, with as many frames a cluster as make it the fewest waves of clusters;
+    /// of these the fewest.</summary>
+    private void Launch<T>(CudaStream stream, string kernel, int rows, int frames, T arguments)
+        where T : unmanaged
+    {
+        var size = Sizes.MinBy(size => (Parts(rows * Parts(frames, size), _clusters), size));
+        _estimators[size][kernel].Launch(new((long)rows * Parts(frames, size) * Cluster, Threads, Shared), stream, arguments);
+    }
 }
 
 // The parameters of the kernels, laid out as in the sources.

@@ -64,12 +64,6 @@ __device__ inline u32 remote(u32 address, u32 rank)
     return there;
 }
 
-__device__ inline void load_remote(u32 address, float (&x)[VECTOR])
-{
-    asm volatile("ld.shared::cluster.v4.f32 {%0,%1,%2,%3}, [%4];" : "=f"(x[0]), "=f"(x[1]), "=f"(x[2]), "=f"(x[3]) : "r"(address) : "memory");
-    asm volatile("ld.shared::cluster.v4.f32 {%0,%1,%2,%3}, [%4];" : "=f"(x[4]), "=f"(x[5]), "=f"(x[6]), "=f"(x[7]) : "r"(address + 16) : "memory");
-}
-
 // Another block's barrier is told.
 __device__ inline void send(u32 there, u32 from, int bytes, u32 barrier_there)
 {
@@ -96,8 +90,6 @@ __device__ inline u64 matrix(u32 address) { return (u64)(address >> 4) | (u64)(1
 #define N24 "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23"
 #define N32 N24 ",%24,%25,%26,%27,%28,%29,%30,%31"
 #define N36 N32 ",%32,%33,%34,%35"
-#define N48 N36 ",%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
-#define N64 N48 ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
 #define PRODUCT(n) "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.f16.f16 "
 
 // d = left · right, with what was there where there is more of it.
@@ -111,15 +103,6 @@ __device__ inline u64 matrix(u32 address) { return (u64)(address >> 4) | (u64)(1
 OF_TILES(48, 24, N24, "%24", "%25", "%26", R16(0), R8(16))
 OF_TILES(64, 32, N32, "%32", "%33", "%34", R16(0), R16(16))
 OF_TILES(72, 36, N36, "%36", "%37", "%38", R16(0), R16(16), R4(32))
-OF_TILES(96, 48, N48, "%48", "%49", "%50", R16(0), R16(16), R16(32))
-OF_TILES(128, 64, N64, "%64", "%65", "%66", R16(0), R16(16), R16(32), R16(48))
-
-// The left matrix is in the threads: d += left · right.
-__device__ inline void multiply(float (&d)[64], const u32 (&left)[4], u64 right)
-{
-    asm volatile(PRODUCT(128) N64 "}, {%64,%65,%66,%67}, %68, 1, 1, 1, 0;"
-        : R16(0), R16(16), R16(32), R16(48) : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right));
-}
 
 // The left matrix is in the threads, a tile's rows are the rows of the right one: d += left · right.
 __device__ inline void multiply_rows(float (&d)[32], const u32 (&left)[4], u32 right)
