@@ -103,7 +103,7 @@ internal sealed class EstimatorKernels
     public void Attend(CudaStream stream, int rows, int frames, TiledAttentionArguments arguments)
     {
         arguments.Tiles = frames / TileFrames;
-        _attention["attend"].Launch(new(((uint)arguments.Tiles, Heads, (uint)rows), Threads, AttentionShared), stream, arguments);
+        _attention["attend"].Launch(new(((uint)arguments.Tiles, Heads, (uint)rows), Threads, AttentionShared), stream, arguments, overlaps: true);
     }
 
     private static (string Name, double Value) Frames(int size) => ("FRAMES", size);
@@ -116,7 +116,7 @@ internal sealed class EstimatorKernels
         where T : unmanaged
     {
         var size = Sizes.MinBy(size => (Parts(rows * Parts(frames, size), _clusters), size));
-        _estimators[size][kernel].Launch(new((long)rows * Parts(frames, size) * Cluster, Threads, Shared), stream, arguments);
+        _estimators[size][kernel].Launch(new((long)rows * Parts(frames, size) * Cluster, Threads, Shared), stream, arguments, overlaps: true);
     }
 }
 

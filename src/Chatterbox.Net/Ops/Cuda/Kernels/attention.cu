@@ -52,6 +52,7 @@ struct Attention
 
     __device__ void load()
     {
+        wait_for_previous();
         expect(given, TILE);
         copy(queries, tile(blockIdx.x, 0), TILE, given);
         for (int j = 0; j < steps; j++)
@@ -122,6 +123,7 @@ struct Attention
             end_of_products();
         }
 
+        let_next_begin();
         wait_for_products<0>();
         settle(sums);
 #pragma unroll

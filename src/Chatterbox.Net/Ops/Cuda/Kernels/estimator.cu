@@ -1,5 +1,6 @@
 // The estimator on compute capability 9.0: its convolutions and its transformer blocks, each but for the attention one
-// kernel of clusters. Operands are fp16, sums, norms and what is added up float32.
+// kernel of clusters. Operands are fp16, sums, norms and what is added up float32. The first weights are loaded while the
+// kernel in front is still running.
 //
 // Weights, and what attention reads and writes, lie in tiles of 64 numbers of 64 or more rows (see piece).
 
@@ -115,15 +116,17 @@ extern "C" __global__ void CLUSTERS transform(const __grid_constant__ Transforme
     {
         if (threadIdx.x > WORKERS) return;
         const int rank = cluster_rank();
-        load_attended(place, a.attended, frame, here);
         Loader loader = {place, 0};
         loader.load_halves(a.out, HEADS);
+        wait_for_previous();
+        load_attended(place, a.attended, frame, here);
         loader.load_each(a.up, HIDDEN, rank * (HIDDEN / CLUSTER), 2, 0, CHANNELS / 64);
         loader.load_each(a.down, CHANNELS, 0, 2, rank * (HIDDEN / CLUSTER / 64), HIDDEN / CLUSTER / 64);
         if (a.qkv_weight) loader.load_each(a.qkv_weight, QKV, rank * (QKV / CLUSTER), 3, 0, CHANNELS / 64);
         return;
     }
 
+    wait_for_previous();
     Worker w(place);
     float* const x = a.x + (long long)frame * CHANNELS;
     float bias[2], down_bias[2], gain[2], shift[2];
@@ -149,6 +152,7 @@ extern "C" __global__ void CLUSTERS transform(const __grid_constant__ Transforme
     w.tell();
     make_hidden(w, a.up_bias);
     add_hidden(w);
+    let_next_begin();
 #pragma unroll
     for (int i = 0; i < MINE; i++)
 #pragma unroll
@@ -230,6 +234,7 @@ extern "C" __global__ void CLUSTERS convolve(const __grid_constant__ Convolution
         return;
     }
 
+    wait_for_previous();
     Worker w(place);
     for (int c = 0; c < a.chunks; c++) load_chunk(place.operands + c * SEEN, a.x + row * a.ld_x + c * 64, a.ld_x, first - TAPS + 1, FRAMES + TAPS - 1, a.frames);
     for (int c = 0; c < a.around_chunks; c++) load_chunk(place.operands + AROUND + c * CHUNK, a.around + row * a.ld_around + c * 64, a.ld_around, first, FRAMES, a.frames);
@@ -254,6 +259,7 @@ extern "C" __global__ void CLUSTERS convolve(const __grid_constant__ Convolution
         for (int k = 0; k < 4; k++) w.x[i][k] = bias[k / 2], added[i][k] = more[k / 2] + times[k / 2];
     w.take(w.x, sums, place.operands);
     if (a.around) w.take(added, around_sums, place.operands + EIGHTS * 2048);
+    let_next_begin();
     wait_for_all();
     if (a.gain)
     {

@@ -1,4 +1,4 @@
-// What the kernels of T3's steps have in common: numbers in bf16, kernels that overlap, the pieces of attention and MLP.
+// What the kernels of T3's steps have in common: numbers in bf16, the pieces of attention and MLP.
 #pragma once
 #include "common.cuh"
 
@@ -7,14 +7,6 @@ typedef unsigned short bf16;
 
 constexpr int HEAD_DIM = HIDDEN / HEADS;
 static_assert(HEAD_DIM == 64, "the size of a head that the kernels are made for");
-
-#if __CUDA_ARCH__ >= 900
-__device__ inline void wait_for_previous() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
-__device__ inline void let_next_begin() { asm volatile("griddepcontrol.launch_dependents;"); }
-#else
-__device__ inline void wait_for_previous() {}
-__device__ inline void let_next_begin() {}
-#endif
 
 __device__ inline float low(u32 pair) { return __uint_as_float(pair << 16); }
 __device__ inline float high(u32 pair) { return __uint_as_float(pair & 0xffff0000u); }
