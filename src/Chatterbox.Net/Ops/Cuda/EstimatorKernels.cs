@@ -49,7 +49,7 @@ internal sealed class EstimatorKernels
 
     private const string Estimator = "estimator.cu", Attention = "attention.cu";
     private const int Needed = 90;                                               // compute capability
-    private const int Threads = 288, TileFrames = 64, TileBytes = 64 * 128, BarrierBytes = 128, Alignment = 1024;   // as in the sources
+    private const int Threads = 288, AttentionThreads = 256, TileFrames = 64, TileBytes = 64 * 128, BarrierBytes = 128, Alignment = 1024;   // as in the sources
     private const int KeySlots = 4, HandedBytes = 36 * 128 * sizeof(float);
     private const int AttentionShared = ((1 + (2 * KeySlots)) * TileBytes) + HandedBytes + BarrierBytes + Alignment;
     private const int Shared = 227 * 1024;                                       // all that a block can have
@@ -103,7 +103,7 @@ internal sealed class EstimatorKernels
     public void Attend(CudaStream stream, int rows, int frames, TiledAttentionArguments arguments)
     {
         arguments.Tiles = frames / TileFrames;
-        _attention["attend"].Launch(new(((uint)arguments.Tiles, Heads, (uint)rows), Threads, AttentionShared), stream, arguments, overlaps: true);
+        _attention["attend"].Launch(new(((uint)arguments.Tiles, Heads, (uint)rows), AttentionThreads, AttentionShared), stream, arguments, overlaps: true);
     }
 
     private static (string Name, double Value) Frames(int size) => ("FRAMES", size);
