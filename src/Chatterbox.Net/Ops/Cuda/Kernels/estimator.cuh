@@ -176,7 +176,7 @@ struct Worker
     {
 #pragma unroll
         for (int n = 0; n < EIGHTS; n++)
-            if (n < MINE == group) store_shared(to + n * 2048 + own, sums[n * 4], sums[n * 4 + 1], sums[n * 4 + 2], sums[n * 4 + 3]);
+            if ((n < MINE) == (group == 1)) store_shared(to + n * 2048 + own, sums[n * 4], sums[n * 4 + 1], sums[n * 4 + 2], sums[n * 4 + 3]);
     }
 
     // Adds both halves of this group's frames.
