@@ -3,167 +3,115 @@ using Chatterbox.Ops.Cuda;
 namespace Chatterbox.S3Gen;
 
 /// <summary>The estimator as kernels of s3gen.cu, for any GPU that those are for.</summary>
-internal sealed class PortableEstimator : FusedEstimator
+internal sealed class PortableEstimator : FusedEstimator<PackedWeight>
 {
     private const int MishWarps = 4, AttentionThreads = 128, Queries = 64, Lanes = 32;   // as in the source
 
-    private readonly Stage[] _stages;
-    private readonly PackedWeight _downConv;
-    private readonly PackedWeight _upConv;
-    private readonly PackedWeight _finalConv;
-    private readonly Norm _finalNorm;
-    private readonly PackedWeight _projection;
-
     /// <inheritdoc/>
     public PortableEstimator(S3GenConfig config, FlowEstimator estimator, Tensor times)
-        : base(config, estimator, times)
+        : base(config, estimator, times, PackedWeight.Of, together: true)
     {
-        using var scope = NewDisposeScope();
-        var weights = estimator.Weights;
-        _stages = [.. weights.Stages.Select(Pack)];
-        _downConv = Pack(weights.DownConv);
-        _upConv = Pack(weights.UpConv);
-        _finalConv = Pack(weights.Final.Conv);
-        _finalNorm = Pack(weights.Final.Norm);
-        _projection = Pack(weights.Projection);
     }
 
     /// <inheritdoc/>
-    public override void Forward(FlowBuffers buffers, CudaStream stream)
+    protected override void Residual(Pass pass, Stage stage, Rows x)
     {
-        var (rows, frames, sizes) = (buffers.Rows, buffers.Frames, Config.Estimator);
-        var narrow = buffers.Narrow.Address();
-        var joined = buffers.Joined.Address();
-        var skip = joined + (Channels * sizeof(short));
-
-        Run(_stages[0], 0, buffers.Input.Address(), FlowEstimator.Inputs(Config), skip, 2 * Channels);
-        Convolve(_downConv, skip, 2 * Channels, narrow: narrow);
-        for (var stage = 1; stage < _stages.Length - 1; stage++)
+        var buffers = pass.Buffers;
+        var hidden = new Rows(buffers.Hidden.Address(), Channels);
+        Multiply(pass, stage.First, x, wide: buffers.First.Address());
+        NormMish(pass, stage.FirstNorm, new() { X = buffers.First.Address(), LdX = 2 * Channels, Narrow = hidden.Address, Times = stage.Times });
+        Multiply(pass, stage.Second, hidden, wide: buffers.Second.Address());
+        NormMish(pass, stage.SecondNorm, new()
         {
-            var last = stage == _stages.Length - 2;
-            Run(_stages[stage], stage, narrow, Channels, last ? joined : narrow, last ? 2 * Channels : Channels);
-        }
-
-        Run(_stages[^1], _stages.Length - 1, joined, 2 * Channels, narrow, Channels);
-        Convolve(_upConv, narrow, Channels, narrow: buffers.Hidden.Address());
-        Convolve(_finalConv, buffers.Hidden.Address(), Channels, wide: buffers.Second.Address());
-        NormMish(_finalNorm, buffers.Second.Address(), Channels, narrow: narrow);
-        Convolve(_projection, narrow, Channels, wide: buffers.Velocity.Address());
-
-        void Run(Stage stage, int index, nint x, int ldX, nint y, int ldY)
-        {
-            // The first convolution and the projection around the block, side by side.
-            Convolve(stage.First, x, ldX, wide: buffers.First.Address());
-            NormMish(stage.FirstNorm, buffers.First.Address(), 2 * Channels, narrow: buffers.Hidden.Address(), times: Times.Address() + (index * Channels * sizeof(float)));
-            Convolve(stage.Second, buffers.Hidden.Address(), Channels, wide: buffers.Second.Address());
-            NormMish(stage.SecondNorm, buffers.Second.Address(), Channels, residual: buffers.First.Address() + (Channels * sizeof(float)), wide: buffers.X.Address());
-            foreach (var (number, block) in stage.Blocks.Index())
-            {
-                Transform(block, number == stage.Blocks.Length - 1 ? y : 0, ldY);
-            }
-        }
-
-        void Transform(Block block, nint y, int ldY)
-        {
-            Normed(block.AttentionNorm, block.Qkv, buffers.Qkv.Address(), Activation.None);
-            Kernels.Launch(stream, "attention", new(((uint)((frames + Queries - 1) / Queries), (uint)sizes.Heads, (uint)rows), AttentionThreads), new AttentionArguments
-            {
-                Qkv = buffers.Qkv.Address(),
-                Y = buffers.Attended.Address(),
-                Live = buffers.Live.Address(),
-                Frames = frames,
-                Heads = sizes.Heads,
-            });
-            AddTo(block.Out, buffers.Attended.Address(), 0, 0);
-            Normed(block.MlpNorm, block.Up, buffers.Mlp.Address(), Activation.Gelu);
-            AddTo(block.Down, buffers.Mlp.Address(), y, ldY);
-        }
-
-        void Normed(Norm norm, PackedWeight weight, nint y, Activation activation) => Kernels.Launch(stream, Tile.Normed, weight, rows, new()
-        {
-            Normed = buffers.X.Address(),
-            Gain = norm.Gain.Address(),
-            Shift = norm.Shift.Address(),
-            Narrow = y,
-            Activation = activation,
-            FramesX = frames,
-            Frames = frames,
-            LdNarrow = weight.Outputs,
-            RowNarrow = (long)frames * weight.Outputs,
-        });
-
-        void AddTo(PackedWeight weight, nint x, nint y, int ldY) => Kernels.Launch(stream, Tile.Small, weight, rows, new()
-        {
-            X = x,
-            Residual = buffers.X.Address(),
+            X = buffers.Second.Address(),
+            LdX = Channels,
+            Residual = buffers.First.Address() + (Channels * sizeof(float)),
             Wide = buffers.X.Address(),
-            Narrow = y,
-            FramesX = frames,
-            Frames = frames,
-            LdX = weight.Inputs,
-            RowX = (long)frames * weight.Inputs,
-            LdWide = Channels,
-            RowWide = (long)frames * Channels,
-            LdNarrow = ldY,
-            RowNarrow = (long)frames * ldY,
+        });
+    }
+
+    /// <inheritdoc/>
+    protected override void Transform(Pass pass, Block block, Block? next, Rows y)
+    {
+        var (buffers, heads) = (pass.Buffers, Config.Estimator.Heads);
+        Normed(pass, block.AttentionNorm, block.Qkv, buffers.Qkv.Address(), Activation.None);
+        Kernels.Launch(pass.Stream, "attention", new(((uint)((buffers.Frames + Queries - 1) / Queries), (uint)heads, (uint)buffers.Rows), AttentionThreads), new AttentionArguments
+        {
+            Qkv = buffers.Qkv.Address(),
+            Y = buffers.Attended.Address(),
+            Live = buffers.Live.Address(),
+            Frames = buffers.Frames,
+            Heads = heads,
+        });
+        AddTo(pass, block.Out, buffers.Attended.Address(), default);
+        Normed(pass, block.MlpNorm, block.Up, buffers.Mlp.Address(), Activation.Gelu);
+        AddTo(pass, block.Down, buffers.Mlp.Address(), next is null ? y : default);
+    }
+
+    /// <inheritdoc/>
+    protected override void Convolve(Pass pass, PackedWeight weight, Rows x, nint y) => Multiply(pass, weight, x, narrow: y);
+
+    /// <inheritdoc/>
+    protected override void Convolve(Pass pass, PackedWeight weight, Norm norm, Rows x, nint y)
+    {
+        Multiply(pass, weight, x, wide: pass.Buffers.Second.Address());
+        NormMish(pass, norm, new() { X = pass.Buffers.Second.Address(), LdX = Channels, Narrow = y });
+    }
+
+    private void Normed(Pass pass, Norm norm, PackedWeight weight, nint y, Activation activation) => Kernels.Launch(pass.Stream, Tile.Normed, weight, pass.Buffers.Rows, new()
+    {
+        Normed = pass.Buffers.X.Address(),
+        Gain = norm.Gain.Address(),
+        Shift = norm.Shift.Address(),
+        Narrow = y,
+        Activation = activation,
+        FramesX = pass.Buffers.Frames,
+        Frames = pass.Buffers.Frames,
+        LdNarrow = weight.Outputs,
+        RowNarrow = (long)pass.Buffers.Frames * weight.Outputs,
+    });
+
+    private void AddTo(Pass pass, PackedWeight weight, nint x, Rows y) => Kernels.Launch(pass.Stream, Tile.Small, weight, pass.Buffers.Rows, new()
+    {
+        X = x,
+        Residual = pass.Buffers.X.Address(),
+        Wide = pass.Buffers.X.Address(),
+        Narrow = y.Address,
+        FramesX = pass.Buffers.Frames,
+        Frames = pass.Buffers.Frames,
+        LdX = weight.Inputs,
+        RowX = (long)pass.Buffers.Frames * weight.Inputs,
+        LdWide = Channels,
+        RowWide = (long)pass.Buffers.Frames * Channels,
+        LdNarrow = y.Ld,
+        RowNarrow = (long)pass.Buffers.Frames * y.Ld,
+    });
+
+    private void Multiply(Pass pass, PackedWeight weight, Rows x, nint wide = 0, nint narrow = 0) =>
+        Kernels.Launch(pass.Stream, weight.Outputs > Channels ? Tile.Wide : Tile.Small, weight, pass.Buffers.Rows, new()
+        {
+            X = x.Address,
+            Wide = wide,
+            Narrow = narrow,
+            FramesX = pass.Buffers.Frames,
+            Frames = pass.Buffers.Frames,
+            Before = weight.Taps - 1,
+            LdX = x.Ld,
+            RowX = (long)pass.Buffers.Frames * x.Ld,
+            LdWide = weight.Outputs,
+            RowWide = (long)pass.Buffers.Frames * weight.Outputs,
+            LdNarrow = weight.Outputs,
+            RowNarrow = (long)pass.Buffers.Frames * weight.Outputs,
         });
 
-        void Convolve(PackedWeight weight, nint x, int ldX, nint wide = 0, nint narrow = 0) =>
-            Kernels.Launch(stream, weight.Outputs > Channels ? Tile.Wide : Tile.Small, weight, rows, new()
-            {
-                X = x,
-                Wide = wide,
-                Narrow = narrow,
-                FramesX = frames,
-                Frames = frames,
-                Before = weight.Taps - 1,
-                LdX = ldX,
-                RowX = (long)frames * ldX,
-                LdWide = weight.Outputs,
-                RowWide = (long)frames * weight.Outputs,
-                LdNarrow = weight.Outputs,
-                RowNarrow = (long)frames * weight.Outputs,
-            });
-
-        void NormMish(Norm norm, nint x, int ldX, nint times = 0, nint residual = 0, nint wide = 0, nint narrow = 0) =>
-            Kernels.Launch(stream, "norm_mish", new((rows * frames) / MishWarps, MishWarps * Lanes), new MishArguments
-            {
-                X = x,
-                Gain = norm.Gain.Address(),
-                Shift = norm.Shift.Address(),
-                Times = times,
-                Step = buffers.Step.Address(),
-                Residual = residual,
-                Wide = wide,
-                Narrow = narrow,
-                Frames = rows * frames,
-                LdX = ldX,
-                LdResidual = 2 * Channels,
-                LdTimes = _stages.Length * Channels,
-            });
-    }
-
-    private Stage Pack(StageWeights weights)
+    private void NormMish(Pass pass, Norm norm, MishArguments arguments)
     {
-        var resnet = weights.Resnet;
-        return new(
-            Pack(
-                cat([resnet.First.Conv.Weight, nn.functional.pad(resnet.Residual.Weight, (resnet.First.Conv.Weight.shape[2] - 1, 0))]),
-                cat([resnet.First.Conv.Bias!, resnet.Residual.Bias!])),
-            Pack(resnet.First.Norm), Pack(resnet.Second.Conv), Pack(resnet.Second.Norm), [.. weights.Blocks.Select(Pack)]);
+        var frames = pass.Buffers.Rows * pass.Buffers.Frames;
+        (arguments.Gain, arguments.Shift) = (norm.Gain.Address(), norm.Shift.Address());
+        (arguments.Step, arguments.Frames) = (pass.Buffers.Step.Address(), frames);
+        (arguments.LdResidual, arguments.LdTimes) = (2 * Channels, LdTimes);
+        Kernels.Launch(pass.Stream, "norm_mish", new(frames / MishWarps, MishWarps * Lanes), arguments);
     }
-
-    private Block Pack(BlockWeights weights) => new(
-        Pack(weights.AttentionNorm), Pack(cat([.. weights.Qkv.Select(linear => linear.Weight)]), null), Pack(weights.Out.Weight, weights.Out.Bias),
-        Pack(weights.MlpNorm), Pack(weights.Up.Weight, weights.Up.Bias), Pack(weights.Down.Weight, weights.Down.Bias));
-
-    private PackedWeight Pack(CausalConv1d conv) => Pack(conv.Weight, conv.Bias);
-
-    private PackedWeight Pack(Tensor weight, Tensor? bias) => Keep(PackedWeight.Of(weight, bias, Device));
-
-    private sealed record Stage(PackedWeight First, Norm FirstNorm, PackedWeight Second, Norm SecondNorm, Block[] Blocks);
-
-    private sealed record Block(Norm AttentionNorm, PackedWeight Qkv, PackedWeight Out, Norm MlpNorm, PackedWeight Up, PackedWeight Down);
 }
 
 // The parameters of the kernels, laid out as in s3gen.cu.

@@ -49,40 +49,51 @@ internal sealed class EstimatorKernels
 
     private const string Estimator = "estimator.cu", Attention = "attention.cu";
     private const int Needed = 90;                                               // compute capability
-    private const int Reserve = 20;                                              // multiprocessors that clusters of four may leave over
-    private const int Threads = 288, Frames = 64, Channels = 256, TileBytes = 64 * 128, BarrierBytes = 128, Alignment = 1024;   // as in the sources
-    private const int Slots = 4, KeySlots = 4, HandedBytes = 36 * 128 * sizeof(float);
+    private const int Threads = 288, AttentionThreads = 256, TileFrames = 64, TileBytes = 64 * 128, BarrierBytes = 128, Alignment = 1024;   // as in the sources
+    private const int KeySlots = 4, HandedBytes = 36 * 128 * sizeof(float);
     private const int AttentionShared = ((1 + (2 * KeySlots)) * TileBytes) + HandedBytes + BarrierBytes + Alignment;
-    private const int Shared = (4 * TileBytes) + (Frames * Channels * sizeof(float)) + (Slots * 4 * TileBytes) + BarrierBytes + Alignment;
+    private const int Shared = 227 * 1024;                                       // all that a block can have
+    private const int Cluster = 4;                                               // blocks
+    private const int Reserve = 12;                                              // multiprocessors that clusters may leave over: an H200 has 30 of them at once
 
-    private readonly CudaModule _two;        // blocks a cluster
-    private readonly CudaModule _four;
+    // Frames of a cluster. The fewer, the sooner it is done; but only so many clusters run at once.
+    private static readonly int[] Sizes = [48, 72];
+
+    private readonly Dictionary<int, CudaModule> _estimators;   // by frames of a cluster
     private readonly CudaModule _attention;
-    private readonly int _multiprocessors;
+    private readonly int _clusters;          // that run at once
 
     /// <param name="device">The GPU.</param>
     /// <exception cref="CudaException">The kernels do not compile.</exception>
     public EstimatorKernels(Device device)
     {
-        (_two, _four, _attention) = (CudaModule.Get(Estimator, device, Cluster(2)), CudaModule.Get(Estimator, device, Cluster(4)), CudaModule.Get(Attention, device));
-        _multiprocessors = CudaDriver.Attribute(DeviceAttribute.Multiprocessors, device.index);
+        _estimators = Sizes.ToDictionary(size => size, size => CudaModule.Get(Estimator, device, Frames(size)));
+        _attention = CudaModule.Get(Attention, device);
+        _clusters = (CudaDriver.Attribute(DeviceAttribute.Multiprocessors, device.index) - Reserve) / Cluster;
     }
 
     /// <summary>Why these kernels cannot be used on a device, or null.</summary>
     public static string? WhyNot(Device device) =>
         CudaModule.WhyNot(device) is { } reason ? reason
         : CudaModule.Capability(device.index) != Needed ? "the GPU's compute capability is not 9.0"
-        : CudaModule.WhyNot(Estimator, device, Cluster(2)) ?? CudaModule.WhyNot(Estimator, device, Cluster(4)) ?? CudaModule.WhyNot(Attention, device);
+        : Sizes.Select(size => CudaModule.WhyNot(Estimator, device, Frames(size))).FirstOrDefault(reason => reason is not null) ?? CudaModule.WhyNot(Attention, device);
 
     /// <summary>A convolution over three frames, and what follows it.</summary>
     /// <param name="stream">Where it runs.</param>
     /// <param name="frames">Of all rows; whole multiples of 64 in a row.</param>
     /// <param name="arguments">What it works on.</param>
-    public void Convolve(CudaStream stream, int frames, ConvolutionArguments arguments) => Launch(stream, "convolve", frames, arguments);
+    public void Convolve(CudaStream stream, int frames, ConvolutionArguments arguments) =>
+        Launch(stream, "convolve", frames / arguments.Frames, arguments.Frames, arguments);
 
     /// <summary>A transformer block behind its attention, up to the next attention.</summary>
-    /// <inheritdoc cref="Convolve"/>
-    public void Transform(CudaStream stream, int frames, TransformerArguments arguments) => Launch(stream, "transform", frames, arguments);
+    /// <param name="stream">Where it runs.</param>
+    /// <param name="frames">Of all rows; whole multiples of 64 in a row.</param>
+    /// <param name="arguments">What it works on; the frames are filled in.</param>
+    public void Transform(CudaStream stream, int frames, TransformerArguments arguments)
+    {
+        arguments.Frames = frames;
+        Launch(stream, "transform", 1, frames, arguments);
+    }
 
     /// <summary>Attention.</summary>
     /// <param name="stream">Where it runs.</param>
@@ -91,20 +102,21 @@ internal sealed class EstimatorKernels
     /// <param name="arguments">What it works on; the rest is filled in.</param>
     public void Attend(CudaStream stream, int rows, int frames, TiledAttentionArguments arguments)
     {
-        arguments.Tiles = frames / Frames;
-        _attention["attend"].Launch(new(((uint)arguments.Tiles, Heads, (uint)rows), Threads, AttentionShared), stream, arguments);
+        arguments.Tiles = frames / TileFrames;
+        _attention["attend"].Launch(new(((uint)arguments.Tiles, Heads, (uint)rows), AttentionThreads, AttentionShared), stream, arguments, overlaps: true);
     }
 
-    private static IEnumerable<(string Name, double Value)> Cluster(int blocks) => [("CLUSTER", blocks)];
+    private static (string Name, double Value) Frames(int size) => ("FRAMES", size);
 
-    private void Launch<T>(CudaStream stream, string kernel, int frames, T arguments)
+    private static int Parts(int whole, int part) => (whole + part - 1) / part;
+
+    /// <summary>Launches a kernel for rows of so many frames, with as many frames a cluster as make it the fewest waves of clusters;
+    /// of these the fewest.</summary>
+    private void Launch<T>(CudaStream stream, string kernel, int rows, int frames, T arguments)
         where T : unmanaged
     {
-        // Larger clusters are faster, where all of them run at once. One fits only where multiprocessors that are neighbours
-        // are free: of an H200's 132, clusters of four do not get 128.
-        var clusters = frames / Frames;
-        var (module, blocks) = 4 * clusters <= _multiprocessors - Reserve ? (_four, 4) : (_two, 2);
-        module[kernel].Launch(new((long)clusters * blocks, Threads, Shared), stream, arguments);
+        var size = Sizes.MinBy(size => (Parts(rows * Parts(frames, size), _clusters), size));
+        _estimators[size][kernel].Launch(new((long)rows * Parts(frames, size) * Cluster, Threads, Shared), stream, arguments, overlaps: true);
     }
 }
 
@@ -119,7 +131,7 @@ internal struct ConvolutionArguments
 internal struct TransformerArguments
 {
     public nint Attended, Out, Up, Down, QkvWeight, OutBias, Gain, Shift, UpBias, DownBias, NextGain, NextShift, X, Qkv, Y;
-    public int LdY;
+    public int LdY, Frames;
 }
 
 internal struct TiledAttentionArguments

@@ -4,7 +4,7 @@
 #include "tiles.cuh"
 #include "hopper.cuh"
 
-constexpr int HEADS = 8, KEYS = 64, KEY_SLOTS = 4;
+constexpr int HEADS = 8, KEYS = 64, KEY_SLOTS = 4;        // slots of a block
 
 struct AttentionArguments
 {
@@ -22,6 +22,7 @@ struct Attention
 {
     const AttentionArguments& a;
     const int steps, lane = threadIdx.x % LANES, group = threadIdx.x / GROUP;
+    const bool loads = threadIdx.x % GROUP == 0;         // its group's keys and values, ahead of the products
     u32 queries, slots, loaded, used, given;
     float* handed;
 
@@ -37,7 +38,7 @@ struct Attention
         handed = (float*)(shared + (given + 8 - address));
         if (threadIdx.x == 0)
         {
-            for (int i = 0; i < KEY_SLOTS; i++) prepare(loaded + i * 8, 2), prepare(used + i * 8, GROUP / LANES);
+            for (int i = 0; i < KEY_SLOTS; i++) prepare(loaded + i * 8, 1), prepare(used + i * 8, GROUP / LANES);
             prepare(given, 1);
             asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
         }
@@ -50,20 +51,30 @@ struct Attention
         return a.qkv + (((long long)blockIdx.z * a.tiles + number) * 3 * HEADS + which * HEADS + blockIdx.y) * (TILE / 2);
     }
 
-    __device__ void load()
+    __device__ void load(int number)
     {
-        copy(queries, tile(blockIdx.x, 0), TILE, given);
-        for (int j = 0; j < steps; j++)
+        const int slot = number % KEY_SLOTS;
+        expect(loaded + slot * 8, 2 * TILE);
+        copy(slots + slot * 2 * TILE, tile(number, 1), TILE, loaded + slot * 8);
+        copy(slots + slot * 2 * TILE + TILE, tile(number, 2), TILE, loaded + slot * 8);
+    }
+
+    __device__ void begin()
+    {
+        if (!loads) return;
+        wait_for_previous();
+        if (group == 0)
         {
-            const int slot = j % KEY_SLOTS, turn = j / KEY_SLOTS;
-            if (turn > 0) wait(used + slot * 8, turn - 1);
-            copy(slots + slot * 2 * TILE, tile(j, 1), TILE, loaded + slot * 8);
-            copy(slots + slot * 2 * TILE + TILE, tile(j, 2), TILE, loaded + slot * 8);
+            expect(given, TILE);
+            copy(queries, tile(blockIdx.x, 0), TILE, given);
         }
+
+        for (int j = group; j < steps && j < KEY_SLOTS; j += SHARES) load(j);
     }
 
     __device__ void run()
     {
+        begin();
         const int live = *a.live;
         float sums[32] = {}, top[2] = {-INFINITY, -INFINITY}, total[2] = {};
         wait(given, 0);
@@ -79,7 +90,19 @@ struct Attention
             wait_for_products<0>();
             settle(scores);
             settle(sums);
-            if (j != group && lane == 0) arrive(used + (j - SHARES) % KEY_SLOTS * 8);
+            if (j != group)
+            {
+                const int before = j - SHARES, next = before + KEY_SLOTS;
+                if (lane == 0) arrive(used + before % KEY_SLOTS * 8);
+                if (loads && next < steps)
+                {
+                    wait(used + before % KEY_SLOTS * 8, before / KEY_SLOTS);
+                    load(next);
+                }
+
+                __syncwarp();
+            }
+
             if (j * KEYS + KEYS > live)
 #pragma unroll
                 for (int i = 0; i < 32; i++)
@@ -120,6 +143,7 @@ struct Attention
             end_of_products();
         }
 
+        let_next_begin();
         wait_for_products<0>();
         settle(sums);
 #pragma unroll
@@ -144,6 +168,7 @@ struct Attention
         if (threadIdx.x == 0)
         {
             write_back(a.y + (((long long)blockIdx.z * a.tiles + blockIdx.x) * HEADS + blockIdx.y) * (TILE / 2), queries, TILE);
+            end_of_writes();
             wait_written();
         }
     }
@@ -175,12 +200,8 @@ struct Attention
     }
 };
 
-extern "C" __global__ void __launch_bounds__(2 * GROUP + LANES, 2) attend(const __grid_constant__ AttentionArguments a)
+extern "C" __global__ void __launch_bounds__(SHARES * GROUP, 2) attend(const __grid_constant__ AttentionArguments a)
 {
     const int steps = (*a.live + KEYS - 1) / KEYS;
-    if (blockIdx.x >= steps) return;
-
-    Attention attention(a, steps);
-    if (threadIdx.x < 2 * GROUP) attention.run();
-    else if (threadIdx.x == 2 * GROUP) attention.load();
+    if (blockIdx.x < steps) Attention(a, steps).run();
 }

@@ -20,3 +20,12 @@ __device__ inline float warp_sum(float x)
     for (int offset = 16; offset > 0; offset >>= 1) x += __shfl_xor_sync(~0u, x, offset);
     return x;
 }
+
+// Kernels that overlap: one may begin when all blocks of the one in front of it let it, and waits itself for that one's end.
+#if __CUDA_ARCH__ >= 900
+__device__ inline void wait_for_previous() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+__device__ inline void let_next_begin() { asm volatile("griddepcontrol.launch_dependents;"); }
+#else
+__device__ inline void wait_for_previous() {}
+__device__ inline void let_next_begin() {}
+#endif

@@ -1,256 +1,10 @@
 // The estimator on compute capability 9.0: its convolutions and its transformer blocks, each but for the attention one
-// kernel of clusters. A cluster makes 64 frames; its blocks share what is summed over or the outputs, and weights go through
-// each block once. Operands are fp16, sums, norms and what is added up float32.
+// kernel of clusters. Operands are fp16, sums, norms and what is added up float32. The first weights are loaded while the
+// kernel in front is still running.
 //
 // Weights, and what attention reads and writes, lie in tiles of 64 numbers of 64 or more rows (see piece).
 
-#include "common.cuh"
-#include "tiles.cuh"
-#include "hopper.cuh"
-
-constexpr int CHANNELS = 256, HEADS = 8, HIDDEN = 1024, QKV = 3 * HEADS * 64, FRAMES = 64, TAPS = 3;
-constexpr int HIDDEN_EACH = HIDDEN / CLUSTER, HEADS_EACH = HEADS / CLUSTER, QKV_EACH = QKV / CLUSTER, FRAMES_EACH = FRAMES / CLUSTER;
-constexpr int WORKERS = 2 * GROUP, WARPS = WORKERS / LANES;           // and a warp that loads
-constexpr int MINE = FRAMES_EACH / WARPS;                             // frames of a warp, between products
-constexpr int SLOTS = 4, SLOT = CHANNELS * 128;                       // weights under way
-constexpr int HIDDEN_PART = HIDDEN_EACH < 256 ? HIDDEN_EACH : 256, QKV_PART = 192;   // outputs of a block that it makes at once
-
-__device__ inline void store_shared(u32 to, u32 x) { asm volatile("st.shared.b32 [%0], %1;" :: "r"(to), "r"(x) : "memory"); }
-
-__device__ inline void load_shared(u32 from, float (&x)[VECTOR])
-{
-    asm volatile("ld.shared.v4.f32 {%0,%1,%2,%3}, [%4];" : "=f"(x[0]), "=f"(x[1]), "=f"(x[2]), "=f"(x[3]) : "r"(from) : "memory");
-    asm volatile("ld.shared.v4.f32 {%0,%1,%2,%3}, [%4];" : "=f"(x[4]), "=f"(x[5]), "=f"(x[6]), "=f"(x[7]) : "r"(from + 16) : "memory");
-}
-
-__device__ inline void store_shared(u32 to, float x, float y) { asm volatile("st.shared.v2.f32 [%0], {%1,%2};" :: "r"(to), "f"(x), "f"(y) : "memory"); }
-
-// Shared memory of a block: operands, sums, weights in slots, barriers. Its address is the same in all blocks of a cluster.
-struct Place
-{
-    u32 operands, sums, weights, loaded, used, met, given;
-
-    __device__ Place()
-    {
-        extern __shared__ unsigned char shared[];
-        operands = (shared_address(shared) + 1023) & ~1023u;
-        sums = operands + 4 * TILE;
-        weights = sums + FRAMES * CHANNELS * sizeof(float);
-        loaded = weights + SLOTS * SLOT;
-        used = loaded + SLOTS * 8;
-        met = used + SLOTS * 8;
-        given = met + 8;
-        if (threadIdx.x == 0)
-        {
-            for (int i = 0; i < SLOTS; i++) prepare(loaded + i * 8, 1), prepare(used + i * 8, WARPS);
-            prepare(met, CLUSTER * WARPS);
-            prepare(given, 1);
-            asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-        }
-
-        __syncthreads();
-        come();
-    }
-};
-
-// ---- the warp that loads -------------------------------------------------------------------------------------------
-
-struct Loader
-{
-    const Place& place;
-    int stage;
-
-    // Some rows of some chunks of 64 inputs.
-    __device__ void load(const half* weight, int outputs, int first, int count, int first_chunk, int chunks)
-    {
-        for (int i = 0; i < chunks; i++, stage++)
-        {
-            const int slot = stage % SLOTS, turn = stage / SLOTS;
-            if (turn > 0) wait(place.used + slot * 8, turn - 1);
-            copy(place.weights + slot * SLOT, weight + ((long long)(first_chunk + i) * outputs + first) * 64, count * 128, place.loaded + slot * 8);
-        }
-    }
-
-    __device__ void load_qkv(const half* weight, int rank)
-    {
-        if (weight)
-            for (int done = 0; done < QKV_EACH; done += QKV_PART) load(weight, QKV, rank * QKV_EACH + done, QKV_PART, 0, CHANNELS / 64);
-    }
-};
-
-// ---- the warps that multiply ---------------------------------------------------------------------------------------
-
-struct Worker
-{
-    const Place& place;
-    const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, group = threadIdx.x / GROUP, rank = cluster_rank();
-    const int row = warp % 4 * 16 + lane / 4;                         // in a product: of the frames, this one and the eighth behind it
-    const int mine = rank * FRAMES_EACH + warp * MINE;                // between products: the first frame of the warp
-    int stage = 0, turn = 0;
-
-    __device__ Worker(const Place& p) : place(p) {}
-
-    // Sums of this group's outputs: the slots' rows are the outputs, the second half of them the second group's.
-    template <int N>
-    __device__ void run(float (&sums)[N], u32 left, int chunks)
-    {
-        for (int c = 0; c < chunks; c++, stage++)
-        {
-            const u32 right = arrived() + group * N * 2 * 128;
-            begin_products(sums);
-#pragma unroll
-            for (int k = 0; k < 4; k++) multiply(sums, matrix(left + c * TILE + k * 32), matrix(right + k * 32), c | k);
-            end_of_products();
-            if (c > 0)
-            {
-                wait_for_products<1>();
-                release(stage - 1);
-            }
-        }
-
-        wait_for_products<0>();
-        settle(sums);
-        if (chunks > 0) release(stage - 1);
-    }
-
-    // The slot of this stage, when it is there.
-    __device__ u32 arrived()
-    {
-        wait(place.loaded + stage % SLOTS * 8, stage / SLOTS);
-        return place.weights + stage % SLOTS * SLOT;
-    }
-
-    __device__ void release(int stage)
-    {
-        if (lane == 0) arrive(place.used + stage % SLOTS * 8);
-    }
-
-    __device__ void in_step() { barrier(1, WORKERS); }
-
-    // All workers of the cluster have come here, and see what the others have written.
-    __device__ void meet()
-    {
-        __syncwarp();
-        if (lane < CLUSTER) arrive_remote(remote(place.met, lane));
-        wait(place.met, turn++);
-    }
-
-    // This block's part of sums over all blocks of the cluster, for all frames.
-    __device__ void put(const float (&sums)[64])
-    {
-        const u32 to = place.sums + row * 1024 + lane % 4 * 8;
-#pragma unroll
-        for (int n = 0; n < 16; n++)
-        {
-            const u32 at = to + (((group * 16 + n) ^ (row & 7)) << 5);
-            store_shared(at, sums[n * 4], sums[n * 4 + 1]);
-            store_shared(at + 8 * 1024, sums[n * 4 + 2], sums[n * 4 + 3]);
-        }
-    }
-
-    // Adds what the cluster's blocks have put there for the warp's own frames: the lane's eight channels, this block's first.
-    __device__ void add(float (&x)[MINE][VECTOR], const float (&bias)[VECTOR])
-    {
-#pragma unroll
-        for (int i = 0; i < MINE; i++)
-        {
-            const u32 from = place.sums + (mine + i) * 1024 + ((lane ^ ((mine + i) & 7)) << 5);
-            float parts[CLUSTER][VECTOR];
-            load_shared(from, parts[0]);
-#pragma unroll
-            for (int c = 1; c < CLUSTER; c++) load_remote(remote(from, (rank + c) % CLUSTER), parts[c]);
-#pragma unroll
-            for (int k = 0; k < VECTOR; k++)
-            {
-                x[i][k] += bias[k];
-#pragma unroll
-                for (int c = 0; c < CLUSTER; c++) x[i][k] += parts[c][k];
-            }
-        }
-    }
-
-    __device__ void norm(float (&y)[MINE][VECTOR], const float (&x)[MINE][VECTOR], const float (&gain)[VECTOR], const float (&shift)[VECTOR])
-    {
-#pragma unroll
-        for (int i = 0; i < MINE; i++)
-        {
-            float sum = 0, squares = 0;
-#pragma unroll
-            for (int k = 0; k < VECTOR; k++) sum += x[i][k];
-            const float mean = warp_sum(sum) / CHANNELS;
-#pragma unroll
-            for (int k = 0; k < VECTOR; k++) squares += (x[i][k] - mean) * (x[i][k] - mean);
-            const float factor = rsqrtf(warp_sum(squares) / CHANNELS + 1e-5f);
-#pragma unroll
-            for (int k = 0; k < VECTOR; k++) y[i][k] = (x[i][k] - mean) * factor * gain[k] + shift[k];
-        }
-    }
-
-    // The warp's frames become operands of all blocks.
-    __device__ void spread(const float (&x)[MINE][VECTOR])
-    {
-#pragma unroll
-        for (int i = 0; i < MINE; i++)
-        {
-            const u32 to = piece(place.operands + lane / 8 * TILE, mine + i, lane % 8);
-            const u32 v[4] = {narrow(x[i][0], x[i][1]), narrow(x[i][2], x[i][3]), narrow(x[i][4], x[i][5]), narrow(x[i][6], x[i][7])};
-            asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" :: "r"(to), "r"(v[0]), "r"(v[1]), "r"(v[2]), "r"(v[3]) : "memory");
-#pragma unroll
-            for (int c = 1; c < CLUSTER; c++)
-                asm volatile("st.shared::cluster.v4.b32 [%0], {%1,%2,%3,%4};" :: "r"(remote(to, (rank + c) % CLUSTER)), "r"(v[0]), "r"(v[1]), "r"(v[2]), "r"(v[3]) : "memory");
-        }
-
-        meet();
-        show();
-    }
-
-    // Results of a product become tiles, from this group's first output on.
-    template <int N>
-    __device__ void narrow_tiles(u32 tiles, const float (&x)[N])
-    {
-#pragma unroll
-        for (int n = 0; n < N / 4; n++)
-        {
-            const int column = group * N * 2 + n * 8;
-            const u32 to = piece(tiles + column / 64 * TILE, row, column % 64 / 8) + lane % 4 * 4;
-            store_shared(to, narrow(x[n * 4], x[n * 4 + 1]));
-            store_shared(to + 8 * 128, narrow(x[n * 4 + 2], x[n * 4 + 3]));
-        }
-
-        show();
-        in_step();
-    }
-
-    // Queries, keys and values of the next attention.
-    __device__ void make_qkv(const float (&x)[MINE][VECTOR], const float (&gain)[VECTOR], const float (&shift)[VECTOR], half* qkv, int tile)
-    {
-        float normed[MINE][VECTOR];
-        norm(normed, x, gain, shift);
-        spread(normed);
-#pragma unroll 1
-        for (int done = 0; done < QKV_EACH; done += QKV_PART)
-        {
-            float sums[QKV_PART / 4];
-            run(sums, place.operands, CHANNELS / 64);
-            const u32 tiles = place.sums + done / QKV_PART % 2 * QKV_PART * 128;
-            if (done >= 2 * QKV_PART)
-            {
-                if (threadIdx.x == 0) wait_read<1>();
-                in_step();
-            }
-
-            narrow_tiles(tiles, sums);
-            if (threadIdx.x == 0) write_back(qkv + ((long long)tile * QKV + rank * QKV_EACH + done) * FRAMES, tiles, QKV_PART * 128);
-        }
-
-        if (threadIdx.x == 0) wait_written();
-    }
-
-    // The lane's channels, of what has a number for each.
-    __device__ void of_lane(const float* from, float (&x)[VECTOR]) { ::load(from + lane * VECTOR, x); }
-};
-
-#define CLUSTERS __launch_bounds__(WORKERS + LANES, 1) __attribute__((cluster_dims(CLUSTER, 1, 1)))
+#include "estimator.cuh"
 
 // ---- a transformer block behind its attention, up to the next attention --------------------------------------------
 
@@ -265,6 +19,7 @@ struct TransformerArguments
     half* qkv;                  // [frames / 64, 3, HEADS] tiles
     half* y;                    // [frames of all rows, ld_y], the same as x; or null
     int ld_y;
+    int frames;                 // of all rows
 };
 
 __device__ inline float gelu(float x)                    // with erf to 1.5e-7, by Abramowitz and Stegun, 7.1.26
@@ -274,76 +29,150 @@ __device__ inline float gelu(float x)                    // with erf to 1.5e-7, 
     return fmaxf(x, 0) - 0.5f * fabsf(x) * tail;
 }
 
-extern "C" __global__ void CLUSTERS transform(const __grid_constant__ TransformerArguments a)
+__device__ inline void load_attended(const Place& place, const half* attended, int frame, int here)
 {
-    const Place place;
-    const int tile = blockIdx.x / CLUSTER, rank = cluster_rank();
-    if (threadIdx.x >= WORKERS)
+    const int ahead = min(here, 64 - frame % 64);        // in the first tile of 64 frames
+    expect(place.given, HEADS * here * 128);
+    for (int h = 0; h < HEADS; h++)
     {
-        if (threadIdx.x > WORKERS) return;
-        copy(place.operands, a.attended + ((long long)tile * HEADS + rank * HEADS_EACH) * (TILE / 2), HEADS_EACH * TILE, place.given);
-        Loader loader = {place, 0};
-        loader.load(a.out, CHANNELS, 0, CHANNELS, rank * HEADS_EACH, HEADS_EACH);
-        for (int done = 0; done < HIDDEN_EACH; done += HIDDEN_PART) loader.load(a.up, HIDDEN, rank * HIDDEN_EACH + done, HIDDEN_PART, 0, CHANNELS / 64);
-        loader.load(a.down, CHANNELS, 0, CHANNELS, rank * (HIDDEN_EACH / 64), HIDDEN_EACH / 64);
-        loader.load_qkv(a.qkv_weight, rank);
-        return;
+        const half* const from = attended + ((long long)(frame / 64) * HEADS + h) * (TILE / 2);
+        copy(place.operands + h * CHUNK, from + frame % 64 * 64, ahead * 128, place.given);
+        if (ahead < here) copy(place.operands + h * CHUNK + ahead * 128, from + HEADS * (TILE / 2), (here - ahead) * 128, place.given);
     }
+}
 
-    Worker worker(place);
-    const long long frame = (long long)tile * FRAMES + worker.mine;
-    float x[MINE][VECTOR], normed[MINE][VECTOR], sums[64], bias[VECTOR], gain[VECTOR], shift[VECTOR];
-#pragma unroll
-    for (int i = 0; i < MINE; i++) worker.of_lane(a.x + (frame + i) * CHANNELS, x[i]);
-    wait_for_all();
-    wait(place.given, 0);
-    worker.run(sums, place.operands, HEADS_EACH);
-    worker.put(sums);
-    worker.of_lane(a.out_bias, bias);
-    worker.of_lane(a.gain, gain);
-    worker.of_lane(a.shift, shift);
-    worker.meet();
-    worker.add(x, bias);
-    worker.norm(normed, x, gain, shift);
-    worker.spread(normed);
+// A quarter of the hidden channels, from the operands into the chunks behind them.
+__device__ inline void make_hidden(Worker& w, const float* bias)
+{
 #pragma unroll 1
-    for (int done = 0; done < HIDDEN_EACH; done += HIDDEN_PART)
+    for (int m = 0; m < 2; m++)
     {
-        constexpr int N = HIDDEN_PART / 2;
-        float hidden[N / 2];
-        worker.run(hidden, place.operands, CHANNELS / 64);
+        float hidden[SUMS];
+        w.run_chunks(hidden, w.place.operands);
+        const int tile = w.group * 2 + m;
 #pragma unroll
-        for (int n = 0; n < N / 8; n++)
+        for (int r = 0; r < 2; r++)
         {
-            const float2 bias = *(const float2*)(a.up_bias + rank * HIDDEN_EACH + done + worker.group * N + n * 8 + worker.lane % 4 * 2);
+            const float b = bias[w.rank * (HIDDEN / CLUSTER) + tile * 64 + w.channel + r * 8];
 #pragma unroll
-            for (int i = 0; i < 4; i++) hidden[n * 4 + i] = gelu(hidden[n * 4 + i] + (i % 2 == 0 ? bias.x : bias.y));
+            for (int i = 0; i < SUMS; i++)
+                if (i / 2 % 2 == r) hidden[i] = gelu(hidden[i] + b);
         }
 
-        worker.narrow_tiles(place.sums + done * 128, hidden);
+        w.put(w.place.operands + (4 + tile) * CHUNK, 0, EIGHTS, hidden);
     }
 
-    worker.run(sums, place.sums, HIDDEN_EACH / 64);
-    worker.in_step();                                    // all have read what the sums are written over
-    worker.put(sums);
-    worker.of_lane(a.down_bias, bias);
-    if (a.qkv_weight)
+    show();
+    w.in_step();
+}
+
+// Products with those: each block's part of all channels' sums, which go to the blocks that the channels are of. Added to x.
+__device__ inline void add_hidden(Worker& w)
+{
+    w.wait_for_told();                                   // nothing is on its way from the operands, which are written over
+#pragma unroll 1
+    for (int m = 0; m < 2; m++)
     {
-        worker.of_lane(a.next_gain, gain);
-        worker.of_lane(a.next_shift, shift);
+        float sums[SUMS];
+        w.run_chunks(sums, w.place.operands + 4 * CHUNK);
+        const int to = w.group * 2 + m;
+        const u32 part = w.place.operands + to * CHUNK;
+#pragma unroll
+        for (int n = 0; n < EIGHTS; n++)
+            asm volatile("st.shared.v2.b32 [%0], {%1,%2};"
+                :: "r"(part + n * 1024 + w.own / 2), "r"(narrow(sums[n * 4], sums[n * 4 + 1])), "r"(narrow(sums[n * 4 + 2], sums[n * 4 + 3])) : "memory");
+        show();
+        w.group_in_step();
+        if (threadIdx.x % GROUP == 0 && to != w.rank) send(remote(w.place.received + (w.rank - (w.rank > to)) * CHUNK, to), part, CHUNK, remote(w.place.summed, to));
     }
 
-    worker.meet();
-    worker.add(x, bias);
+    w.in_step();
+    wait(w.place.summed, 0);
 #pragma unroll
     for (int i = 0; i < MINE; i++)
     {
-        store(a.x + (frame + i) * CHANNELS + worker.lane * VECTOR, x[i]);
-        if (a.y) store(a.y + (frame + i) * a.ld_y + worker.lane * VECTOR, x[i]);
+        if (i >= w.count) break;
+#pragma unroll
+        for (int c = 0; c < CLUSTER; c++)
+        {
+            const u32 part = c == w.rank ? w.place.operands + c * CHUNK : w.place.received + (c - (c > w.rank)) * CHUNK;
+            u32 pairs[2];
+            asm volatile("ld.shared.v2.b32 {%0,%1}, [%2];" : "=r"(pairs[0]), "=r"(pairs[1]) : "r"(part + (w.first + i) * 1024 + w.own / 2) : "memory");
+#pragma unroll
+            for (int k = 0; k < 2; k++)
+            {
+                const float2 pair = widen(pairs[k]);
+                w.x[i][k * 2] += pair.x, w.x[i][k * 2 + 1] += pair.y;
+            }
+        }
+    }
+}
+
+extern "C" __global__ void CLUSTERS transform(const __grid_constant__ TransformerArguments a)
+{
+    const Place place(HEADS * CHUNK, (CLUSTER - 1) * CHUNK);
+    const int frame = blockIdx.x / CLUSTER * FRAMES, here = min(FRAMES, a.frames - frame);
+    if (threadIdx.x >= WORKERS)
+    {
+        if (threadIdx.x > WORKERS) return;
+        const int rank = cluster_rank();
+        Loader loader = {place, 0};
+        loader.load_halves(a.out, HEADS);
+        wait_for_previous();
+        load_attended(place, a.attended, frame, here);
+        loader.load_each(a.up, HIDDEN, rank * (HIDDEN / CLUSTER), 2, 0, CHANNELS / 64);
+        loader.load_each(a.down, CHANNELS, 0, 2, rank * (HIDDEN / CLUSTER / 64), HIDDEN / CLUSTER / 64);
+        if (a.qkv_weight) loader.load_each(a.qkv_weight, QKV, rank * (QKV / CLUSTER), 3, 0, CHANNELS / 64);
+        return;
     }
 
-    if (a.qkv_weight) worker.make_qkv(x, gain, shift, a.qkv, tile);
-    else worker.meet();                                  // all have read what is here
+    wait_for_previous();
+    Worker w(place);
+    float* const x = a.x + (long long)frame * CHANNELS;
+    float bias[2], down_bias[2], gain[2], shift[2];
+    w.of_thread(a.out_bias, bias);
+    w.of_thread(a.down_bias, down_bias);
+    w.of_thread(a.gain, gain);
+    w.of_thread(a.shift, shift);
+#pragma unroll
+    for (int i = 0; i < MINE; i++)
+#pragma unroll
+        for (int k = 0; k < 4; k++) w.x[i][k] = w.is_there(i, here) ? *w.place_of(x, i, k) + bias[k / 2] : 0;
+    {
+        float sums[SUMS] = {};
+        wait(place.given, 0);
+        w.run_half(sums, HEADS, [&](int t) { return place.operands + t * CHUNK; });
+        w.give(sums, place.received);
+        w.in_step();
+        w.take(w.x, sums, place.received);
+    }
+
+    wait_for_all();
+    w.spread(0, gain, shift);
+    w.tell();
+    make_hidden(w, a.up_bias);
+    add_hidden(w);
+    let_next_begin();
+#pragma unroll
+    for (int i = 0; i < MINE; i++)
+#pragma unroll
+        for (int k = 0; k < 4; k++)
+        {
+            w.x[i][k] += down_bias[k / 2];
+            if (w.is_there(i, here)) *w.place_of(x, i, k) = w.x[i][k];
+        }
+
+    if (a.y) w.write(a.y + (long long)frame * a.ld_y, a.ld_y, here, place.operands + 4 * CHUNK);
+    if (a.qkv_weight)
+    {
+        w.of_thread(a.next_gain, gain);
+        w.of_thread(a.next_shift, shift);
+        w.spread(1, gain, shift);
+    }
+
+    come();
+    if (a.qkv_weight) w.make_qkv(a.qkv, frame, here);
+    wait_for_all();                                      // until then others may read what is here
 }
 
 // ---- a causal convolution over three frames, and what follows it ---------------------------------------------------
@@ -369,15 +198,18 @@ struct ConvolutionArguments
     int chunks, ld_x, around_chunks, ld_around, ld_times;
 };
 
-constexpr int SEEN_TILE = 72 * 128;                      // bytes of a tile that begins two frames early, rounded up
+constexpr int AROUND = CHANNELS / 64 * SEEN;             // where that lies, behind x
 
-// 64 channels of some frames; zeros for those before the first of a row.
-__device__ inline void load_tile(u32 tile, const half* from, int ld, int first, int count)
+// 64 channels of a row's frames from `first` on; zeros for those that there are none of.
+__device__ inline void load_chunk(u32 chunk, const half* row, int ld, int first, int count, int frames)
 {
     const int column = threadIdx.x % 8;
     for (int r = threadIdx.x / 8; r < count; r += WORKERS / 8)
+    {
+        const bool there = first + r >= 0 && first + r < frames;
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-            :: "r"(piece(tile, r, column)), "l"(from + (long long)r * ld + column * VECTOR), "r"(first + r >= 0 ? 16 : 0) : "memory");
+            :: "r"(piece(chunk, r, column)), "l"(row + (long long)(there ? first + r : 0) * ld + column * VECTOR), "r"(there ? 16 : 0) : "memory");
+    }
 }
 
 __device__ inline float mish(float x)                    // x · tanh(ln(1 + eˣ))
@@ -388,97 +220,73 @@ __device__ inline float mish(float x)                    // x · tanh(ln(1 + eˣ
 
 extern "C" __global__ void CLUSTERS convolve(const __grid_constant__ ConvolutionArguments a)
 {
-    const Place place;
-    const int tile = blockIdx.x / CLUSTER, rank = cluster_rank();
-    const int first_term = rank * a.chunks * TAPS / CLUSTER, end_term = (rank + 1) * a.chunks * TAPS / CLUSTER, first_chunk = first_term / TAPS;
-    const int first_around = rank * a.around_chunks / CLUSTER, end_around = (rank + 1) * a.around_chunks / CLUSTER;
+    const Place place(MOST_OPERANDS, 0);
+    const int tiles = (a.frames + FRAMES - 1) / FRAMES, tile = blockIdx.x / CLUSTER;
+    const int first = tile % tiles * FRAMES, here = min(FRAMES, a.frames - first);
+    const long long row = (long long)(tile / tiles) * a.frames, frame = row + first;
     if (threadIdx.x >= WORKERS)
     {
         if (threadIdx.x > WORKERS) return;
         Loader loader = {place, 0};
-        loader.load(a.around_weight, CHANNELS, 0, CHANNELS, first_around, end_around - first_around);
-        loader.load(a.weight, CHANNELS, 0, CHANNELS, first_term, end_term - first_term);
-        loader.load_qkv(a.qkv_weight, rank);
+        loader.load_halves(a.weight, a.chunks * TAPS);
+        loader.load_halves(a.around_weight, a.around_chunks);
+        if (a.qkv_weight) loader.load_each(a.qkv_weight, QKV, cluster_rank() * (QKV / CLUSTER), 3, 0, CHANNELS / 64);
         return;
     }
 
-    Worker worker(place);
-    const long long frame = (long long)tile * FRAMES;
-    for (int c = first_chunk; c * TAPS < end_term; c++)
-        load_tile(place.operands + (c - first_chunk) * SEEN_TILE, a.x + (frame - TAPS + 1) * a.ld_x + c * 64, a.ld_x, (int)(frame % a.frames) - TAPS + 1, FRAMES + TAPS - 1);
-    for (int c = first_around; c < end_around; c++) load_tile(place.sums + (c - first_around) * TILE, a.around + frame * a.ld_around + c * 64, a.ld_around, 0, FRAMES);
+    wait_for_previous();
+    Worker w(place);
+    for (int c = 0; c < a.chunks; c++) load_chunk(place.operands + c * SEEN, a.x + row * a.ld_x + c * 64, a.ld_x, first - TAPS + 1, FRAMES + TAPS - 1, a.frames);
+    for (int c = 0; c < a.around_chunks; c++) load_chunk(place.operands + AROUND + c * CHUNK, a.around + row * a.ld_around + c * 64, a.ld_around, first, FRAMES, a.frames);
+    float bias[2], gain[2], shift[2], more[2] = {}, times[2] = {};
+    w.of_thread(a.bias, bias);
+    if (a.around) w.of_thread(a.around_bias, more);
+    if (a.times) w.of_thread(a.times + (long long)*a.step * a.ld_times, times);
     asm volatile("cp.async.wait_all;" ::: "memory");
     show();
-    worker.in_step();
+    w.in_step();
+
+    float sums[SUMS] = {}, around_sums[SUMS] = {}, added[MINE][4];
+    w.run_half(sums, a.chunks * TAPS, [&](int t) { return place.operands + t / TAPS * SEEN + t % TAPS * 128; });
+    if (a.around) w.run_half(around_sums, a.around_chunks, [&](int t) { return place.operands + AROUND + t * CHUNK; });
+    w.in_step();                                         // the inputs are written over
+    w.give(sums, place.operands);
+    if (a.around) w.give(around_sums, place.operands + EIGHTS * 2048);
+    w.in_step();
+#pragma unroll
+    for (int i = 0; i < MINE; i++)
+#pragma unroll
+        for (int k = 0; k < 4; k++) w.x[i][k] = bias[k / 2], added[i][k] = more[k / 2] + times[k / 2];
+    w.take(w.x, sums, place.operands);
+    if (a.around) w.take(added, around_sums, place.operands + EIGHTS * 2048);
+    let_next_begin();
     wait_for_all();
-
-    float sums[64] = {}, y[MINE][VECTOR] = {}, added[MINE][VECTOR] = {}, bias[VECTOR], gain[VECTOR], shift[VECTOR];
-    if (a.times)
-#pragma unroll
-        for (int i = 0; i < MINE; i++) load(a.times + (long long)*a.step * a.ld_times + worker.lane * VECTOR, added[i]);
-    if (a.around)
-    {
-        worker.run(sums, place.sums, end_around - first_around);
-        worker.in_step();
-        worker.put(sums);
-        worker.of_lane(a.around_bias, bias);
-        worker.meet();
-        worker.add(added, bias);
-#pragma unroll
-        for (int i = 0; i < 64; i++) sums[i] = 0;
-    }
-
-    for (int term = first_term; term < end_term; term++, worker.stage++)
-    {
-        const int seen = worker.warp % 4 * 16 + worker.lane % 16 + term % TAPS;
-        u32 left[4][4];
-#pragma unroll
-        for (int k = 0; k < 4; k++) load_matrices(left[k], piece(place.operands + (term / TAPS - first_chunk) * SEEN_TILE, seen, k * 2 + worker.lane / 16));
-        const u32 right = worker.arrived() + worker.group * GROUP * 128;
-        begin_products(sums);
-#pragma unroll
-        for (int k = 0; k < 4; k++) multiply(sums, left[k], matrix(right + k * 32));
-        end_of_products();
-        wait_for_products<0>();
-        settle(sums);
-        worker.release(worker.stage);
-    }
-
-    if (a.around) worker.meet();                         // all have read what the sums are written over
-    worker.put(sums);
-    worker.of_lane(a.bias, bias);
     if (a.gain)
     {
-        worker.of_lane(a.gain, gain);
-        worker.of_lane(a.shift, shift);
-    }
-
-    worker.meet();
-    worker.add(y, bias);
-    if (a.gain)
-    {
-        worker.norm(y, y, gain, shift);
+        w.of_thread(a.gain, gain);
+        w.of_thread(a.shift, shift);
+        w.norm(w.x, 0, gain, shift);
 #pragma unroll
         for (int i = 0; i < MINE; i++)
 #pragma unroll
-            for (int k = 0; k < VECTOR; k++) y[i][k] = mish(y[i][k]) + added[i][k];
+            for (int k = 0; k < 4; k++) w.x[i][k] = mish(w.x[i][k]) + added[i][k];
     }
 
+    if (a.y) w.write(a.y + frame * CHANNELS, CHANNELS, here, place.operands + 2 * EIGHTS * 2048);
+    if (a.wide)
 #pragma unroll
-    for (int i = 0; i < MINE; i++)
+        for (int i = 0; i < MINE; i++)
+#pragma unroll
+            for (int k = 0; k < 4; k++)
+                if (w.is_there(i, here)) *w.place_of(a.wide + frame * CHANNELS, i, k) = w.x[i][k];
+    if (a.qkv_weight)
     {
-        const long long at = (frame + worker.mine + i) * CHANNELS + worker.lane * VECTOR;
-        if (a.y) store(a.y + at, y[i]);
-        if (a.wide) store(a.wide + at, y[i]);
+        w.of_thread(a.next_gain, gain);
+        w.of_thread(a.next_shift, shift);
+        w.spread(1, gain, shift);
     }
 
-    if (!a.qkv_weight)
-    {
-        worker.meet();                                   // all have read what is here
-        return;
-    }
-
-    worker.of_lane(a.next_gain, gain);
-    worker.of_lane(a.next_shift, shift);
-    worker.make_qkv(y, gain, shift, a.qkv, tile);
+    come();
+    if (a.qkv_weight) w.make_qkv(a.qkv, (int)frame, here);
+    wait_for_all();                                      // until then others may read what is here
 }

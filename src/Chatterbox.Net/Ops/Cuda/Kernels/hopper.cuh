@@ -21,9 +21,11 @@ __device__ inline void wait(u32 barrier, int turn)
     while (!passed);
 }
 
+// Arrives, and tells how much is copied in the turn.
+__device__ inline void expect(u32 barrier, int bytes) { asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(barrier), "r"(bytes) : "memory"); }
+
 __device__ inline void copy(u32 to, const void* from, int bytes, u32 barrier)
 {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(barrier), "r"(bytes) : "memory");
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
         :: "r"(to), "l"(from), "r"(bytes), "r"(barrier) : "memory");
 }
@@ -31,10 +33,11 @@ __device__ inline void copy(u32 to, const void* from, int bytes, u32 barrier)
 __device__ inline void write_back(void* to, u32 from, int bytes)
 {
     asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" :: "l"(to), "r"(from), "r"(bytes) : "memory");
-    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 }
 
-// Until all but so many of them have been read from shared memory.
+__device__ inline void end_of_writes() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+
+// Until all but so many lots of them have been read from shared memory.
 template <int LEFT>
 __device__ inline void wait_read() { asm volatile("cp.async.bulk.wait_group.read %0;" :: "n"(LEFT) : "memory"); }
 
@@ -61,10 +64,11 @@ __device__ inline u32 remote(u32 address, u32 rank)
     return there;
 }
 
-__device__ inline void load_remote(u32 address, float (&x)[VECTOR])
+// Another block's barrier is told.
+__device__ inline void send(u32 there, u32 from, int bytes, u32 barrier_there)
 {
-    asm volatile("ld.shared::cluster.v4.f32 {%0,%1,%2,%3}, [%4];" : "=f"(x[0]), "=f"(x[1]), "=f"(x[2]), "=f"(x[3]) : "r"(address) : "memory");
-    asm volatile("ld.shared::cluster.v4.f32 {%0,%1,%2,%3}, [%4];" : "=f"(x[4]), "=f"(x[5]), "=f"(x[6]), "=f"(x[7]) : "r"(address + 16) : "memory");
+    asm volatile("cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
+        :: "r"(there), "r"(from), "r"(bytes), "r"(barrier_there) : "memory");
 }
 
 __device__ inline void arrive_remote(u32 barrier) { asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" :: "r"(barrier) : "memory"); }
@@ -81,11 +85,11 @@ __device__ inline void wait_for_all() { asm volatile("barrier.cluster.wait.acqui
 __device__ inline u64 matrix(u32 address) { return (u64)(address >> 4) | (u64)(1024 >> 4) << 16 | (u64)(1024 >> 4) << 32 | (u64)1 << 62; }
 
 #define R4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
-#define R16(i) R4(i), R4(i + 4), R4(i + 8), R4(i + 12)
-#define N16 "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
-#define N32 N16 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
-#define N48 N32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
-#define N64 N48 ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define R8(i) R4(i), R4(i + 4)
+#define R16(i) R8(i), R8(i + 8)
+#define N24 "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23"
+#define N32 N24 ",%24,%25,%26,%27,%28,%29,%30,%31"
+#define N36 N32 ",%32,%33,%34,%35"
 #define PRODUCT(n) "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.f16.f16 "
 
 // d = left · right, with what was there where there is more of it.
@@ -96,18 +100,11 @@ __device__ inline u64 matrix(u32 address) { return (u64)(address >> 4) | (u64)(1
             : __VA_ARGS__ : "l"(left), "l"(right), "r"(more));                                                           \
     }
 
+OF_TILES(48, 24, N24, "%24", "%25", "%26", R16(0), R8(16))
 OF_TILES(64, 32, N32, "%32", "%33", "%34", R16(0), R16(16))
-OF_TILES(96, 48, N48, "%48", "%49", "%50", R16(0), R16(16), R16(32))
-OF_TILES(128, 64, N64, "%64", "%65", "%66", R16(0), R16(16), R16(32), R16(48))
+OF_TILES(72, 36, N36, "%36", "%37", "%38", R16(0), R16(16), R4(32))
 
-// The left matrix is in the threads: d += left · right.
-__device__ inline void multiply(float (&d)[64], const u32 (&left)[4], u64 right)
-{
-    asm volatile(PRODUCT(128) N64 "}, {%64,%65,%66,%67}, %68, 1, 1, 1, 0;"
-        : R16(0), R16(16), R16(32), R16(48) : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right));
-}
-
-// The same, but a tile's rows are the rows of the right matrix.
+// The left matrix is in the threads, a tile's rows are the rows of the right one: d += left · right.
 __device__ inline void multiply_rows(float (&d)[32], const u32 (&left)[4], u32 right)
 {
     asm volatile(PRODUCT(64) N32 "}, {%32,%33,%34,%35}, %36, 1, 1, 1, 1;"

@@ -1,4 +1,4 @@
-// What the kernels of T3's steps have in common: kernels that overlap, the pieces of attention and MLP.
+// What the kernels of T3's steps have in common: the pieces of attention and MLP.
 #pragma once
 #include "bf16.cuh"
 
@@ -6,14 +6,6 @@ typedef unsigned char u8;
 
 constexpr int HEAD_DIM = HIDDEN / HEADS;
 static_assert(HEAD_DIM == 64, "the size of a head that the kernels are made for");
-
-#if __CUDA_ARCH__ >= 900
-__device__ inline void wait_for_previous() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
-__device__ inline void let_next_begin() { asm volatile("griddepcontrol.launch_dependents;"); }
-#else
-__device__ inline void wait_for_previous() {}
-__device__ inline void let_next_begin() {}
-#endif
 
 // Joins two parts of a softmax: maxima, sums, weighted values. Powers are of 2.
 __device__ inline void merge(float& m, float& l, float (&sum)[VECTOR], float m2, float l2, const float (&sum2)[VECTOR])

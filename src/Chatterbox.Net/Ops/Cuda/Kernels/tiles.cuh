@@ -12,6 +12,13 @@ __device__ inline u32 narrow(float low, float high)      // two numbers as fp16
     return pair;
 }
 
+__device__ inline float2 widen(u32 pair)
+{
+    float2 x;
+    asm("{.reg .f16 low, high; mov.b32 {low, high}, %2; cvt.f32.f16 %0, low; cvt.f32.f16 %1, high;}" : "=f"(x.x), "=f"(x.y) : "r"(pair));
+    return x;
+}
+
 __device__ inline void store(half* p, const float (&x)[VECTOR])
 {
     uint4 v;
