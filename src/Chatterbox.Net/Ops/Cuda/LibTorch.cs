@@ -48,6 +48,10 @@ internal static unsafe class LibTorch
     public static readonly delegate* unmanaged<sbyte, TorchStream> CurrentStream =
         (delegate* unmanaged<sbyte, TorchStream>)Find(Core, "_ZN3c104cuda20getCurrentCUDAStreamEa");
 
+    /// <summary>CUDAStream::stream(): the driver's handle.</summary>
+    public static readonly delegate* unmanaged<TorchStream*, nint> HandleOf =
+        (delegate* unmanaged<TorchStream*, nint>)Find(Core, "_ZNK3c104cuda10CUDAStream6streamEv");
+
     /// <summary>c10::cuda::setCurrentCUDAStream(stream): where this thread's operations go from now on.</summary>
     public static readonly delegate* unmanaged<TorchStream, void> SetCurrentStream =
         (delegate* unmanaged<TorchStream, void>)Find(Core, "_ZN3c104cuda20setCurrentCUDAStreamENS0_10CUDAStreamE");
