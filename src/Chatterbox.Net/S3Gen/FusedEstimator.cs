@@ -144,7 +144,7 @@ internal abstract class FusedEstimator<TWeight> : FusedEstimator
         Run(pass, _stages[^1], joined, narrow);
         Convolve(pass, _upConv, narrow, hidden.Address);
         Convolve(pass, _finalConv, _finalNorm, hidden, narrow.Address);
-        Kernels.Launch(stream, Ops.Cuda.Tile.Small, _projection, buffers.Rows, new()
+        Kernels.Launch(stream, Tile.Small, _projection, buffers.Rows, new()
         {
             X = narrow.Address,
             Wide = buffers.Velocity.Address(),
