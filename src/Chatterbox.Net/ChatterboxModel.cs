@@ -149,7 +149,7 @@ public sealed class ChatterboxModel : ISpeechModel
     {
         if (_isOnGpu)
         {
-            SpeakToNobody();
+            _rehearsal.SpeakAllLengths();
         }
 
         _ = Pace;
@@ -289,22 +289,6 @@ public sealed class ChatterboxModel : ISpeechModel
         }
 
         return part.Value;
-    }
-
-    /// <summary>T3 and what comes behind it, side by side: most of the time it is the host that loads kernels.</summary>
-    private void SpeakToNobody()
-    {
-        var tokens = Task.Factory.StartNew(_rehearsal.SpeakTokens, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-        try
-        {
-            _rehearsal.SpeakAllLengths();
-        }
-        finally
-        {
-            Task.WhenAny(tokens).Wait();
-        }
-
-        tokens.GetAwaiter().GetResult();
     }
 
     private static ScalarType T3Type(Precision precision) => precision == Precision.Fast ? ScalarType.BFloat16 : ScalarType.Float32;

@@ -59,14 +59,6 @@ internal sealed class Rehearsal(ChatterboxConfig config, T3Model t3, Vocalist vo
         }
     }
 
-    /// <summary>Has T3 make some tokens.</summary>
-    public void SpeakTokens()
-    {
-        using var mode = inference_mode();
-        using var scope = NewDisposeScope();
-        _ = MeasureStep();
-    }
-
     /// <summary>Seconds of a step of T3.</summary>
     private double MeasureStep() => Enumerable.Range(0, Repetitions).Min(repetition =>
     {
