@@ -42,7 +42,7 @@ public enum Precision
     /// <summary>In float32 throughout.</summary>
     Full,
 
-    /// <summary>T3 in bfloat16; on a GPU of compute capability 8.0 or later, the flow's network and the vocoder's with operands
+    /// <summary>T3 in bfloat16; on a GPU of compute capability 8.0 or later, the networks of flow, vocoder and watermark with operands
     /// in fp16 and sums in float32. What would be heard stays in float32: pitch, the source made from it, and how the speech's
     /// voice was read from its recording.</summary>
     Fast,

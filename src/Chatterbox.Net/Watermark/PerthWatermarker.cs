@@ -9,7 +9,7 @@ namespace Chatterbox.Watermark;
 /// </summary>
 /// <remarks>
 /// Ports perth_watermarker.py of perth, perth_net/perth_net_implicit. Weights: a file of their own, kept in float32 whatever
-/// the store's element type. Safe for use by several threads at once.
+/// the store's element type; only the copy that fused kernels have of the network that makes the mark is in fp16. Safe for use by several threads at once.
 /// </remarks>
 internal sealed class PerthWatermarker
 {
