@@ -81,11 +81,11 @@ public sealed class StreamOnGpuTests
         using var model = Load(name);
         foreach (var chunks in new[] { new ChunkOptions { FirstTokens = 4 }, new() { FirstTokens = 8, MostTokens = 8, LeftContext = 20 } })
         {
-            var expected = Speak(model, seed: 5, chunks, overlaps: false);
-            Assert.True(expected.Count > 2);         // T3 goes ahead from the second on
+            // T3 goes ahead from the second chunk on. Synthetic weights say stop where rounding has them do so: a seed that is not over then.
+            var (seed, expected) = Enumerable.Range(5, 20).Select(seed => (seed, Speak(model, seed, chunks, overlaps: false))).First(speech => speech.Item2.Count > 2);
             for (var i = 0; i < 3; i++)
             {
-                Assert.Equal(expected, Speak(model, seed: 5, chunks, overlaps: true));
+                Assert.Equal(expected, Speak(model, seed, chunks, overlaps: true));
             }
         }
     }
