@@ -6,15 +6,12 @@ struct Attention : Multiplier
 {
     const Place& place;
     KeyTiles keys, oldest_keys;
-    float cosine[VECTOR], sine[VECTOR];                  // of the new key's position
 
     __device__ __forceinline__ Attention(const StepArguments& a, Shared& shared, const Place& place, Tiles tiles, KeyTiles keys, int block)
         : Multiplier(a, shared, tiles, block), place(place), keys(keys), oldest_keys(keys)
     {
-        if (GPT2) return;
-        const int at = place.position * (HEAD_DIM / 2) + lane % (KEY_LANES / 2) * VECTOR;
-        load(a.cosines + at, cosine);
-        load(a.sines + at, sine);
+        constexpr int HALF = HEAD_DIM / 2;
+        if (!GPT2 && thread < HEAD_DIM) shared.rotation[thread / HALF][thread % HALF] = (thread < HALF ? a.cosines : a.sines)[place.position * HALF + thread % HALF];
     }
 
     using Multiplier::take;
@@ -25,8 +22,10 @@ struct Attention : Multiplier
     {
         untag(words, x);
         if (GPT2) return;
-        float other[VECTOR];
+        float other[VECTOR], cosine[VECTOR], sine[VECTOR];
         untag(others, other);
+        load(shared.rotation[0] + lane % (KEY_LANES / 2) * VECTOR, cosine);
+        load(shared.rotation[1] + lane % (KEY_LANES / 2) * VECTOR, sine);
 #pragma unroll
         for (int i = 0; i < VECTOR; i++) x[i] = x[i] * cosine[i] + (lane % KEY_LANES < KEY_LANES / 2 ? -other[i] : other[i]) * sine[i];
     }

@@ -16,7 +16,7 @@ constexpr int UP_TILES = (GPT2 ? 1 : 2) * WIDER, UP_OUTPUTS = UP_TILES * OUTPUTS
 constexpr int HEAD_TILES = (VOCABULARY + OUTPUTS - 1) / OUTPUTS;          // of all blocks
 constexpr int KEY_LANES = HEAD_DIM / VECTOR, KEYS_AT_ONCE = WARPS * LANES / KEY_LANES;
 constexpr int KEYS = 128, KEY_BYTES = HEAD_DIM * 2, KEY_TILE = 2 * KEYS * KEY_BYTES, KEY_SLOTS = 2;
-constexpr int IN_FLIGHT = 3;                             // tiles that are asked for at once: more are in the way of what blocks exchange
+constexpr int IN_FLIGHT = 2;                             // tiles that are asked for at once: more are in the way of what blocks exchange
 constexpr float NOTHING = -1e30f;                        // the maximum of nothing: infinity has no room for a tag
 static_assert(HEADS * 8 == BLOCKS && 8 % ROWS == 0 && SHARE % CHUNK == 0 && SHARE <= LANES * 4 && MLP == WIDER * HIDDEN,
     "sizes that the kernel is made for");
@@ -68,6 +68,7 @@ struct Shared
     Slot slots[MOST_SLOTS], key_slots[KEY_SLOTS];
     __align__(16) float sums[2][SUMS];                   // taken in turns by the stages, so that one barrier a stage is enough
     __align__(16) unsigned char operands[WARPS][2 * PLANE];
+    __align__(16) float rotation[2][HEAD_DIM / 2];       // cosines and sines of the new key's position
 };
 
 constexpr int KEYS_AT = (sizeof(Shared) + 127) / 128 * 128, TILES_AT = KEYS_AT + KEY_SLOTS * KEY_TILE;
