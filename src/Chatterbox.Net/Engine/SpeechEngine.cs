@@ -274,8 +274,8 @@ public sealed class SpeechEngine : ISpeechEngine
         }
         catch (Exception e)
         {
-            sequence.EndWork();
             _logger.LogWarning(e, "Piece {Piece} of request {Request} could not be spoken", piece + 1, sequence.Request.Name);
+            EndWork(sequence);
             happened = new PieceFailed(piece, e);
         }
 
@@ -335,7 +335,21 @@ public sealed class SpeechEngine : ISpeechEngine
         }
 
         how(sequence);
+        EndWork(sequence);
         sequence.Dispose();
+    }
+
+    /// <summary>Ends what a model has begun. A GPU that has failed fails here once more: that is no reason for the model's thread to end.</summary>
+    private void EndWork(SpeechSequence sequence)
+    {
+        try
+        {
+            sequence.EndWork();
+        }
+        catch (Exception e)
+        {
+            _logger.LogError(e, "What a model had begun for request {Request} could not be ended", sequence.Request.Name);
+        }
     }
 
     private void AbandonAll()

@@ -79,8 +79,9 @@ internal sealed class SpeechSequence : IDisposable
     /// <summary>Ends what a model has begun, on the model's thread.</summary>
     public void EndWork()
     {
-        Work?.Dispose();
+        var work = Work;
         Work = null;
+        work?.Dispose();
     }
 
     /// <summary>Hands over what happened to the piece that was begun.</summary>

@@ -161,6 +161,21 @@ public sealed class StreamingEngineTests
     }
 
     [Fact]
+    public async Task A_model_that_cannot_end_what_has_failed_serves_the_others()
+    {
+        var model = new ChunkModel { Free = true };
+        model.OnClose = () =>
+        {
+            model.OnClose = () => { };
+            throw new InvalidOperationException("the GPU is gone");
+        };
+        await using var engine = Engine(model);
+        var events = await engine.Submit(new SpeechRequest { Pieces = ["a!b", "c"], Chunks = new() }, Cancel).Events.ToListAsync(Cancel);
+        Assert.Equal([typeof(AudioChunk), typeof(PieceFailed), typeof(AudioChunk)], events.Select(e => e.GetType()));
+        Assert.Equal(2, (await engine.StreamAsync(new() { Pieces = ["xy"] }, Cancel).ToListAsync(Cancel)).Count);
+    }
+
+    [Fact]
     public async Task A_piece_that_fails_after_some_chunks_does_not_end_the_request()
     {
         var model = new ChunkModel { Free = true };
@@ -267,6 +282,8 @@ public sealed class StreamingEngineTests
 
         public Action OnChunk { get; set; } = () => { };
 
+        public Action OnClose { get; set; } = () => { };
+
         public SemaphoreSlim Asked { get; } = new(0);
 
         public SemaphoreSlim Closed { get; } = new(0);
@@ -352,6 +369,7 @@ public sealed class StreamingEngineTests
             {
                 model.ClosedOnItsThread &= Thread.CurrentThread == model._thread;
                 model.Closed.Release();
+                model.OnClose();
             }
         }
     }
