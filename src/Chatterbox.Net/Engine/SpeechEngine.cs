@@ -17,7 +17,7 @@ public sealed class SpeechEngine : ISpeechEngine
     private readonly Turn _turn;
     private readonly RequestQueue<SpeechSequence> _queue = new();
     private readonly HashSet<SpeechSequence> _speaking = [];
-    private readonly Queue<Errand> _errands = new();
+    private readonly Errands _errands = new();
     private readonly SemaphoreSlim _work = new(0);
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Task _workersEnded;
@@ -193,7 +193,7 @@ public sealed class SpeechEngine : ISpeechEngine
     private void OnLoadFailed(Exception error)
     {
         List<SpeechSequence> refused = [];
-        List<Errand> undone = [];
+        IReadOnlyList<Errand> undone = [];
         lock (_gate)
         {
             if (_state != EngineState.Stopping)
@@ -205,13 +205,16 @@ public sealed class SpeechEngine : ISpeechEngine
             {
                 _state = EngineState.Failed;
                 refused = _queue.RemoveWhere(_ => true);
-                undone = [.. _errands];
-                _errands.Clear();
+                undone = _errands.TakeAll();
             }
         }
 
         refused.ForEach(sequence => End(sequence, s => s.Fail(NotLoaded(error))));
-        undone.ForEach(errand => errand.Fail(NotLoaded(error)));
+        foreach (var errand in undone)
+        {
+            errand.Fail(NotLoaded(error));
+        }
+
         _ready.TrySetException(error);
     }
 
@@ -223,7 +226,7 @@ public sealed class SpeechEngine : ISpeechEngine
         {
             lock (_gate)
             {
-                if (_errands.TryDequeue(out var errand))
+                if (_errands.Take() is { } errand)
                 {
                     return () => errand.Run(model);
                 }
@@ -365,33 +368,15 @@ public sealed class SpeechEngine : ISpeechEngine
 
     private Task<T> RunErrand<T>(Func<ISpeechModel, T> errand, CancellationToken cancel)
     {
-        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<T> done;
         lock (_gate)
         {
             ThrowIfClosed();
-            _errands.Enqueue(new Errand(Run, error => done.TrySetException(error)));
+            done = _errands.Add(errand, cancel);
         }
 
         _work.Release();
-        return done.Task;
-
-        void Run(ISpeechModel model)
-        {
-            if (cancel.IsCancellationRequested)
-            {
-                done.SetCanceled(cancel);
-                return;
-            }
-
-            try
-            {
-                done.SetResult(errand(model));
-            }
-            catch (Exception e)
-            {
-                done.SetException(e);
-            }
-        }
+        return done;
     }
 
     private void ThrowIfClosed()
@@ -418,7 +403,4 @@ public sealed class SpeechEngine : ISpeechEngine
 
     private TimeSpan? ExpectedWait() =>
         _secondsPerCharacter is { } each ? TimeSpan.FromSeconds(each * _queue.All.Concat(_speaking).Sum(s => s.CharactersLeft) / _workers) : null;
-
-    /// <summary>Work for a model's thread that is not speech.</summary>
-    private sealed record Errand(Action<ISpeechModel> Run, Action<Exception> Fail);
 }
