@@ -136,7 +136,6 @@ internal sealed class SpeechSequence : IDisposable
             _isOver = true;
         }
 
-        EndWork();
         _ended.Dispose();
         _deadline.Dispose();
     }

@@ -50,10 +50,9 @@ internal sealed class Rehearsal(ChatterboxConfig config, T3Model t3, Vocalist vo
     public void SpeakAllLengths()
     {
         using var mode = inference_mode();
-        using var scope = NewDisposeScope();
         for (var tokens = LongestPiece; tokens > 0; tokens -= LengthStep)
         {
-            using var piece = NewDisposeScope();
+            using var scope = NewDisposeScope();
             using var noise = new NoiseSource(tokens);
             HostCopies.Read(watermarker.Mark(vocalist.SpeakText(Sounds(config, tokens), Voice.S3Gen, noise), SpeechResult.SampleRate));
         }

@@ -98,7 +98,7 @@ internal sealed class PerthWatermarker
         }
 
         using var scope = NewDisposeScope();
-        var confidence = _decoder.Value.Forward(_spectrum.Magnitude(_spectrum.Analyse(Row(signal)))).Clamp(0, 1).item<float>();
+        var confidence = _decoder.Value.Forward(_spectrum.Magnitude(_spectrum.Analyse(HostCopies.Place(signal, _device).unsqueeze(0)))).Clamp(0, 1).item<float>();
         return float.IsNaN(confidence) ? null : confidence;
     }
 
@@ -119,6 +119,4 @@ internal sealed class PerthWatermarker
         _spectrum.Raise(spectrum, magnitude, _encoder!.Forward(magnitude, loudest));
         return _spectrum.Synthesize(spectrum).squeeze(0).MoveToOuterDisposeScope();
     }
-
-    private Tensor Row(float[] signal) => tensor(signal, device: _device).unsqueeze(0);
 }

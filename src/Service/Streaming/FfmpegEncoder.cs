@@ -130,6 +130,12 @@ internal sealed class FfmpegEncoder(IOptions<ServiceOptions> options) : IDisposa
         return kept.Trim();
     }
 
+    private static void End(Process process)
+    {
+        Kill(process);
+        process.Dispose();
+    }
+
     private static void Kill(Process process)
     {
         try
@@ -184,8 +190,7 @@ internal sealed class FfmpegEncoder(IOptions<ServiceOptions> options) : IDisposa
 
         if (!_ahead.TryAdd(encoding, process))
         {
-            Kill(process);
-            process.Dispose();
+            End(process);
         }
         else if (_disposed)
         {
@@ -197,8 +202,7 @@ internal sealed class FfmpegEncoder(IOptions<ServiceOptions> options) : IDisposa
     {
         if (_ahead.TryRemove(encoding, out var process))
         {
-            Kill(process);
-            process.Dispose();
+            End(process);
         }
     }
 
