@@ -51,7 +51,6 @@ internal sealed class FusedFlow : IDisposable
         for (var step = 0; step < _config.Flow.Steps; step++)
         {
             cancel.ThrowIfCancellationRequested();
-            buffers.Step.Fill(step);
             graph.Launch(torch);
             progress?.Report((step + 1) / (double)_config.Flow.Steps);
         }
@@ -59,7 +58,7 @@ internal sealed class FusedFlow : IDisposable
         return buffers.Mel.narrow(1, 0, frames).clone().MoveToOuterDisposeScope();
     }
 
-    /// <summary>Launches one step: x += length · velocity.</summary>
+    /// <summary>Launches the next step: x += length · velocity.</summary>
     internal void Launch(FlowBuffers buffers, CudaStream stream)
     {
         _estimator.Forward(buffers, stream);
@@ -165,7 +164,7 @@ internal sealed class FlowBuffers : IDisposable
         Add(nameof(Qkv), 3 * sizes.Heads * sizes.HeadSize, ScalarType.Float16);
         Add(nameof(Attended), sizes.Heads * sizes.HeadSize, ScalarType.Float16);
         Add(nameof(Mlp), sizes.MlpSize, ScalarType.Float16);
-        Step = zeros([1], ScalarType.Int32, device).DetachFromDisposeScope();
+        Step = zeros([2], ScalarType.Int32, device).DetachFromDisposeScope();
         Live = zeros([1], ScalarType.Int32, device).DetachFromDisposeScope();
 
         // Zeros: what no batch has written is read in places, and nothing may be made of it that is no number.
@@ -214,7 +213,7 @@ internal sealed class FlowBuffers : IDisposable
     /// <summary>[rows, frames, MLP size], fp16.</summary>
     public Tensor Mlp => _views[nameof(Mlp)];
 
-    /// <summary>Number of the step, [1].</summary>
+    /// <summary>Number of the step, which the steps count up themselves, and what they count it up with, [2].</summary>
     public Tensor Step { get; }
 
     /// <summary>Frames that count, [1].</summary>
@@ -235,13 +234,14 @@ internal sealed class FlowBuffers : IDisposable
         }
     }
 
-    /// <summary>Puts a batch in.</summary>
+    /// <summary>Puts a batch in, before its first step.</summary>
     /// <param name="noise">[batch, live frames, bands].</param>
     /// <param name="conditions">[batch, live frames, 3·bands].</param>
     public void Fill(Tensor noise, Tensor conditions)
     {
         using var scope = NewDisposeScope();
         var (batch, live, bands) = (noise.shape[0], noise.shape[1], noise.shape[2]);
+        Step.zero_();
         Live.Fill(live);
         Mel.zero_();
         Mel.narrow(1, 0, live).copy_(noise);

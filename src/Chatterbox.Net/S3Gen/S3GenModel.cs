@@ -61,10 +61,10 @@ internal sealed class S3GenModel
         using var scope = NewDisposeScope();
         cancel.ThrowIfCancellationRequested();
         var (frames, promptFrames) = ((long)(voice.SpeechTokens.Count + speechTokens.Count) * _config.Encoder.Upsampling, voice.Mel.Count / _config.MelBands);
-        var (speaker, prompt) = (ProjectSpeaker(voice.XVector), PadPrompt(voice.Mel, frames));     // what is copied to a GPU may wait for its work: first
-        var start = Flow.Draw(noise, frames, newFrames: (long)speechTokens.Count * _config.Encoder.Upsampling);
+        var prompt = PadPrompt(voice.Mel, frames);                                                 // so much that it would wait for a GPU's work: first
         var mu = Project(Encode([.. voice.SpeechTokens, .. speechTokens]));                        // [1, frames, bands]
-        var conditions = new FlowConditions(mu, speaker, prompt);
+        var conditions = new FlowConditions(mu, ProjectSpeaker(voice.XVector), prompt);            // while a GPU encodes
+        var start = Flow.Draw(noise, frames, newFrames: (long)speechTokens.Count * _config.Encoder.Upsampling);
         var mel = Flow.Integrate(start, conditions, progress, cancel);                             // [1, frames, bands]
         return mel.narrow(1, promptFrames, frames - promptFrames).transpose(1, 2).contiguous().MoveToOuterDisposeScope();
     }

@@ -17,10 +17,11 @@ internal sealed class S3GenStream : IDisposable
     private readonly int _leftContext;
     private readonly int _upsampling;             // frames a token
     private readonly int _promptFrames;           // of the prompt's tokens
-    private readonly Tensor _promptNoise;         // [frames, bands]
+    private readonly NoiseSource _drawn;          // of both noises
     private readonly FrameNoise _noise;           // of the frames of new tokens
-    private readonly Tensor _speaker;             // [1, bands]
     private readonly Tensor _promptMel;           // [1, frames, bands]
+    private Tensor? _promptNoise;                 // [frames, bands]; from the first pass on, as is the speaker
+    private Tensor? _speaker;                     // [1, bands]
     private Tensor _pending;                      // mel that has been made and is no sound yet, [1, bands, frames]
     private long _pendingFrom;                    // its first frame
 
@@ -35,11 +36,8 @@ internal sealed class S3GenStream : IDisposable
         _promptFrames = voice.SpeechTokens.Count * _upsampling;
         ExtraFrames = (voice.Mel.Count / config.MelBands) - _promptFrames;
         var device = model.Flow.Times.device;
-        var drawn = new FrameNoise(noise, config.MelBands, device);
-        _promptNoise = drawn.From(0, _promptFrames).DetachFromDisposeScope();
-        drawn.Dispose();
+        _drawn = noise;
         _noise = new(noise, config.MelBands, device);
-        _speaker = model.ProjectSpeaker(voice.XVector).DetachFromDisposeScope();
         _promptMel = model.PadPrompt(voice.Mel, _promptFrames + ExtraFrames).DetachFromDisposeScope();
         _pending = zeros([1, config.MelBands, 0], device: device).DetachFromDisposeScope();
     }
@@ -76,6 +74,8 @@ internal sealed class S3GenStream : IDisposable
         PassFrames = _promptFrames + newFrames;
         var hidden = _model.Encode([.. _voice.SpeechTokens, .. speechTokens.Skip(firstToken)], complete: last);
         var mu = _model.Project(hidden);                                                           // [1, frames, bands]
+        _speaker ??= _model.ProjectSpeaker(_voice.XVector).DetachFromDisposeScope();               // while a GPU encodes
+        _promptNoise ??= DrawForPrompt().DetachFromDisposeScope();
         var promptFrames = firstToken == 0 ? _promptFrames + ExtraFrames : _promptFrames;
         var prompt = nn.functional.pad(_promptMel.narrow(1, 0, promptFrames), (0, 0, 0, PassFrames - promptFrames));
         var noise = cat([_promptNoise, _noise.From(firstToken * _upsampling, newFrames)]).unsqueeze(0);
@@ -91,11 +91,17 @@ internal sealed class S3GenStream : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _promptNoise.Dispose();
+        _promptNoise?.Dispose();
         _noise.Dispose();
-        _speaker.Dispose();
+        _speaker?.Dispose();
         _promptMel.Dispose();
         _pending.Dispose();
+    }
+
+    private Tensor DrawForPrompt()
+    {
+        using var drawn = new FrameNoise(_drawn, _config.MelBands, _pending.device);
+        return drawn.From(0, _promptFrames);
     }
 
     /// <summary>Where frames were made before, goes over from the old mel to the new one.</summary>

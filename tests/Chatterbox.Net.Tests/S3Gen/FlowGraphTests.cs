@@ -34,7 +34,6 @@ public class FlowGraphTests
         buffers.Fill(noise, conditions.Join());
         for (var step = 0; step < config.Flow.Steps; step++)
         {
-            buffers.Step.Fill(step);
             fused.Launch(buffers, CudaStream.OfTorch);
         }
 

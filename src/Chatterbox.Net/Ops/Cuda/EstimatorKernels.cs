@@ -57,7 +57,7 @@ internal sealed class EstimatorKernels
     private const int Reserve = 12;                                              // multiprocessors that clusters may leave over: an H200 has 30 of them at once
 
     // Frames of a cluster. The fewer, the sooner it is done; but only so many clusters run at once.
-    private static readonly int[] Sizes = [48, 72];
+    private static readonly int[] Sizes = [24, 40, 48, 72, 96];
 
     private readonly Dictionary<int, CudaModule> _estimators;   // by frames of a cluster
     private readonly CudaModule _attention;
