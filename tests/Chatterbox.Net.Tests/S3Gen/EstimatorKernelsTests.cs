@@ -18,7 +18,7 @@ public class EstimatorKernelsTests
         get
         {
             // rows, frames, inputs, what is around
-            var shapes = new TheoryData<int, int, int, bool> { { 2, 1024, 256, true }, { 2, 576, 256, true }, { 1, 576, 256, true }, { 2, 704, 512, false }, { 2, 1152, 320, true }, { 1, 192, 512, false }, { 1, 1024, 256, false }, { 2, 128, 320, false }, { 1, 256, 512, false } };
+            var shapes = new TheoryData<int, int, int, bool> { { 2, 1024, 256, true }, { 2, 576, 256, true }, { 1, 576, 256, true }, { 2, 704, 512, false }, { 2, 1152, 256, true }, { 1, 192, 512, false }, { 1, 1024, 256, false }, { 2, 128, 320, false }, { 1, 256, 512, false } };
             var random = new Random(2);
             for (var i = 0; i < 8; i++)
             {

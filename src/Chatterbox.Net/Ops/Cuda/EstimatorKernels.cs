@@ -56,8 +56,9 @@ internal sealed class EstimatorKernels
     private const int Cluster = 4;                                               // blocks
     private const int Reserve = 12;                                              // multiprocessors that clusters may leave over: an H200 has 30 of them at once
 
-    // Frames of a cluster. The fewer, the sooner it is done; but only so many clusters run at once.
-    private static readonly int[] Sizes = [24, 40, 48, 72, 96];
+    // Frames of a cluster: eights that never lie in more than two tiles. The fewer, the sooner it is done; but only so many
+    // clusters run at once.
+    private static readonly int[] Sizes = [40, 48, 72, 96];
 
     private readonly Dictionary<int, CudaModule> _estimators;   // by frames of a cluster
     private readonly CudaModule _attention;

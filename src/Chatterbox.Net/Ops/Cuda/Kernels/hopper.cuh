@@ -87,15 +87,11 @@ __device__ inline u64 matrix(u32 address) { return (u64)(address >> 4) | (u64)(1
 #define R4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define R8(i) R4(i), R4(i + 4)
 #define R16(i) R8(i), R8(i + 8)
-#define N12 "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11"
-#define N16 N12 ",%12,%13,%14,%15"
-#define N20 N16 ",%16,%17,%18,%19"
+#define N20 "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19"
 #define N24 N20 ",%20,%21,%22,%23"
-#define N28 N24 ",%24,%25,%26,%27"
-#define N32 N28 ",%28,%29,%30,%31"
+#define N32 N24 ",%24,%25,%26,%27,%28,%29,%30,%31"
 #define N36 N32 ",%32,%33,%34,%35"
-#define N40 N36 ",%36,%37,%38,%39"
-#define N48 N40 ",%40,%41,%42,%43,%44,%45,%46,%47"
+#define N48 N36 ",%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
 #define PRODUCT(n) "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.f16.f16 "
 
 // d = left · right, with what was there where there is more of it.
@@ -106,14 +102,10 @@ __device__ inline u64 matrix(u32 address) { return (u64)(address >> 4) | (u64)(1
             : __VA_ARGS__ : "l"(left), "l"(right), "r"(more));                                                           \
     }
 
-OF_TILES(24, 12, N12, "%12", "%13", "%14", R8(0), R4(8))
-OF_TILES(32, 16, N16, "%16", "%17", "%18", R16(0))
 OF_TILES(40, 20, N20, "%20", "%21", "%22", R16(0), R4(16))
 OF_TILES(48, 24, N24, "%24", "%25", "%26", R16(0), R8(16))
-OF_TILES(56, 28, N28, "%28", "%29", "%30", R16(0), R8(16), R4(24))
 OF_TILES(64, 32, N32, "%32", "%33", "%34", R16(0), R16(16))
 OF_TILES(72, 36, N36, "%36", "%37", "%38", R16(0), R16(16), R4(32))
-OF_TILES(80, 40, N40, "%40", "%41", "%42", R16(0), R16(16), R8(32))
 OF_TILES(96, 48, N48, "%48", "%49", "%50", R16(0), R16(16), R16(32))
 
 // The left matrix is in the threads, a tile's rows are the rows of the right one: d += left · right.
