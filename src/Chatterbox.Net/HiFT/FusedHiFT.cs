@@ -24,6 +24,7 @@ internal sealed class FusedHiFT : IDisposable
     private readonly HiFTConfig _config;
     private readonly Device _device;
     private readonly Products _kernels;
+    private readonly CudaStream _beside;
     private readonly List<IDisposable> _owned = [];
     private readonly PackedWeight _pre;
     private readonly Stage[] _stages;
@@ -40,6 +41,11 @@ internal sealed class FusedHiFT : IDisposable
     {
         using var scope = NewDisposeScope();
         (_config, _device, _kernels) = (config, device, new(device));
+        using (CudaContext.Use(device.index))
+        {
+            _beside = new();
+        }
+
         _pre = Pack(pre);
         _post = PackPost(post);
         _fourier = Own(Fourier(window).to(device));
@@ -95,7 +101,11 @@ internal sealed class FusedHiFT : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _owned.ForEach(owned => owned.Dispose());
+    public void Dispose()
+    {
+        _beside.Dispose();
+        _owned.ForEach(owned => owned.Dispose());
+    }
 
     /// <param name="stream">Where to launch.</param>
     /// <param name="stage">The stage.</param>
@@ -139,12 +149,21 @@ internal sealed class FusedHiFT : IDisposable
 
         // From here on `sum` is the stage's input, `up` collects the blocks, and there is room in `source`.
         Activate(stream, sum, [.. stage.Blocks.Select(block => block[0])], activated);
+        // The last block, as long as the others together, runs beside them until it adds to what they have made.
+        var (hiddenBeside, workingBeside) = (Narrow(rows, length, channels), Wide(rows, length, channels));
+        _beside.WaitFor(stream);
         foreach (var (i, block) in stage.Blocks.Index())
         {
-            var end = i == stage.Blocks.Length - 1;
-            Run(
-                stream, block, sum, activated[i], hidden, up, more: i == 0 ? null : up, working: source,
-                end ? 1f / stage.Blocks.Length : 1, end ? activated[i] : null, last ? HiFTGenerator.EndSlope : _config.LeakySlope);
+            if (i < stage.Blocks.Length - 1)
+            {
+                Run(_beside, block, sum, activated[i], hiddenBeside, up, more: i == 0 ? null : up, working: workingBeside);
+            }
+            else
+            {
+                Run(
+                    stream, block, sum, activated[i], hidden, up, more: up, working: source, 1f / stage.Blocks.Length, activated[i],
+                    last ? HiFTGenerator.EndSlope : _config.LeakySlope, beforeLast: () => stream.WaitFor(_beside));
+            }
         }
 
         return activated[^1].MoveToOuterDisposeScope();
@@ -170,15 +189,21 @@ internal sealed class FusedHiFT : IDisposable
     /// <param name="scale">Factor of its output.</param>
     /// <param name="narrow">Where its output goes behind the leaky ReLU, or null; may be <paramref name="activated"/>.</param>
     /// <param name="slope">The leaky ReLU's.</param>
+    /// <param name="beforeLast">Called before the launch that writes the output.</param>
     private void Run(
         CudaStream stream, Part[] parts, Tensor x, Tensor activated, Tensor hidden, Tensor y, Tensor? more, Tensor? working = null, float scale = 1, Tensor? narrow = null,
-        double slope = 0)
+        double slope = 0, Action? beforeLast = null)
     {
         var tile = x.size(2) > Products.Chunk * 2 ? Tile.Small : x.size(2) > Products.Chunk ? Tile.Wide : Tile.Long;
         foreach (var (i, part) in parts.Index())
         {
             var (first, last) = (i == 0, i == parts.Length - 1);
             Convolve(stream, tile, part.Dilated, part.Dilation, activated, new() { Narrow = hidden.Address(), Activation = Activation.Snake, Alpha = part.Alpha2.Address() });
+            if (last)
+            {
+                beforeLast?.Invoke();
+            }
+
             Convolve(stream, tile, part.Plain, 1, hidden, new()
             {
                 Residual = (first ? x : working ?? x).Address(),

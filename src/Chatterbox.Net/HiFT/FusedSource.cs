@@ -18,6 +18,7 @@ internal sealed class FusedSource : IDisposable
     private readonly HiFTConfig _config;
     private readonly Device _device;
     private readonly CudaModule _kernels;
+    private readonly CudaStream _beside;
     private readonly (Tensor Weight, Tensor Bias)[] _layers;     // [inputs, taps, outputs], [outputs]
     private readonly (Tensor Weight, Tensor Bias) _classifier;
     private readonly (Tensor Weight, Tensor Bias) _merge;
@@ -30,6 +31,11 @@ internal sealed class FusedSource : IDisposable
     {
         using var scope = NewDisposeScope();
         (_config, _device, _kernels) = (config, device, CudaModule.Get(Source, device));
+        using (CudaContext.Use(device.index))
+        {
+            _beside = new();
+        }
+
         _layers = [.. pitch.Convolutions.Select(conv => Place(conv.Weight.permute(1, 2, 0), conv.Bias!))];
         _classifier = Place(pitch.Classifier.Weight, pitch.Classifier.Bias!);
         _merge = Place(merge.Weight, merge.Bias!);
@@ -49,31 +55,29 @@ internal sealed class FusedSource : IDisposable
     {
         using var scope = NewDisposeScope();
         using var context = CudaContext.Use(_device.index);
-        var torch = CudaStream.OfTorch;
-        var (rows, frames) = ((int)mel.size(0), (int)mel.size(2));
-        var x = mel.to(ScalarType.Float32).contiguous();                                 // [rows, channels, frames]
-        var channels = _config.MelBands;
-        foreach (var layer in _layers)
+        return PredictF0(Inputs(mel), CudaStream.OfTorch).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Pitch from mel, beside other work of torch's: the GPU does both side by side.</summary>
+    /// <param name="mel">[rows, bands, frames].</param>
+    /// <param name="other">Launches work that does not need the pitch.</param>
+    /// <returns>F0 in Hz, [rows, frames], and the other's result, the caller's own.</returns>
+    public (Tensor F0, SourceNoise Other) PredictF0(Tensor mel, Func<SourceNoise> other)
+    {
+        using var scope = NewDisposeScope();
+        using var context = CudaContext.Use(_device.index);
+        var x = Inputs(mel);
+        _beside.WaitFor(CudaStream.OfTorch);
+        try
         {
-            var y = empty([rows, _config.F0Channels, frames], ScalarType.Float32, _device);
-            Launch("pitch_layer", ((uint)((frames + Frames - 1) / Frames), (uint)(_config.F0Channels / Outputs), (uint)rows), layer, y);
-            (x, channels) = (y, _config.F0Channels);
+            var f0 = PredictF0(x, _beside);
+            var result = other();
+            return (f0.MoveToOuterDisposeScope(), new(result.Phases.MoveToOuterDisposeScope(), result.Noise.MoveToOuterDisposeScope()));
         }
-
-        var f0 = empty([rows, frames], ScalarType.Float32, _device);
-        Launch("pitch", ((uint)((frames + Lanes - 1) / Lanes), 1, (uint)rows), _classifier, f0);
-        return f0.MoveToOuterDisposeScope();
-
-        void Launch(string kernel, (uint, uint, uint) grid, (Tensor Weight, Tensor Bias) layer, Tensor y) => _kernels[kernel].Launch(new(grid, Threads), torch, new PitchArguments
+        finally
         {
-            X = x.Address(),
-            Weight = layer.Weight.Address(),
-            Bias = layer.Bias.Address(),
-            Y = y.Address(),
-            Inputs = channels,
-            Outputs = _config.F0Channels,
-            Frames = frames,
-        });
+            CudaStream.OfTorch.WaitFor(_beside);       // before any of these tensors' memory is used again
+        }
     }
 
     /// <inheritdoc cref="HarmonicSource.Forward"/>
@@ -105,11 +109,42 @@ internal sealed class FusedSource : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _beside.Dispose();
         foreach (var (weight, bias) in _layers.Append(_classifier).Append(_merge))
         {
             weight.Dispose();
             bias.Dispose();
         }
+    }
+
+    private static Tensor Inputs(Tensor mel) => mel.to(ScalarType.Float32).contiguous();
+
+    /// <returns>[rows, frames]; what is made on the way stays with the caller's dispose scope, until the stream is done with it.</returns>
+    private Tensor PredictF0(Tensor mel, CudaStream stream)
+    {
+        var (rows, frames) = ((int)mel.size(0), (int)mel.size(2));
+        var (x, channels) = (mel, _config.MelBands);                                     // [rows, channels, frames]
+        foreach (var layer in _layers)
+        {
+            var y = empty([rows, _config.F0Channels, frames], ScalarType.Float32, _device);
+            Launch("pitch_layer", ((uint)((frames + Frames - 1) / Frames), (uint)(_config.F0Channels / Outputs), (uint)rows), layer, y);
+            (x, channels) = (y, _config.F0Channels);
+        }
+
+        var f0 = empty([rows, frames], ScalarType.Float32, _device);
+        Launch("pitch", ((uint)((frames + Lanes - 1) / Lanes), 1, (uint)rows), _classifier, f0);
+        return f0;
+
+        void Launch(string kernel, (uint, uint, uint) grid, (Tensor Weight, Tensor Bias) layer, Tensor y) => _kernels[kernel].Launch(new(grid, Threads), stream, new PitchArguments
+        {
+            X = x.Address(),
+            Weight = layer.Weight.Address(),
+            Bias = layer.Bias.Address(),
+            Y = y.Address(),
+            Inputs = channels,
+            Outputs = _config.F0Channels,
+            Frames = frames,
+        });
     }
 }
 

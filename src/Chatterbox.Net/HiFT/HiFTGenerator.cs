@@ -90,8 +90,9 @@ internal sealed class HiFTGenerator
             return zeros([mel.size(0), 0], ScalarType.Float32, _device).MoveToOuterDisposeScope();
         }
 
-        var f0 = PredictF0(mel);
-        var source = MakeSource(f0, DrawNoise(noise, mel.size(0), mel.size(2)));
+        SourceNoise Draw() => DrawNoise(noise, mel.size(0), mel.size(2));
+        var (f0, drawn) = _fusedSource?.PredictF0(mel, Draw) ?? (PredictF0(mel), Draw());
+        var source = MakeSource(f0, drawn);
         return Decode(mel, source).MoveToOuterDisposeScope();
     }
 
