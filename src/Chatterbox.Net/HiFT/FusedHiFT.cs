@@ -103,6 +103,7 @@ internal sealed class FusedHiFT : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        using var context = CudaContext.Use(_device.index);
         _beside.Dispose();
         _owned.ForEach(owned => owned.Dispose());
     }
@@ -149,6 +150,7 @@ internal sealed class FusedHiFT : IDisposable
 
         // From here on `sum` is the stage's input, `up` collects the blocks, and there is room in `source`.
         Activate(stream, sum, [.. stage.Blocks.Select(block => block[0])], activated);
+
         // The last block, as long as the others together, runs beside them until it adds to what they have made.
         var (hiddenBeside, workingBeside) = (Narrow(rows, length, channels), Wide(rows, length, channels));
         _beside.WaitFor(stream);

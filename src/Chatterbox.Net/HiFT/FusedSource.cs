@@ -61,7 +61,7 @@ internal sealed class FusedSource : IDisposable
     /// <summary>Pitch from mel, beside other work of torch's: the GPU does both side by side.</summary>
     /// <param name="mel">[rows, bands, frames].</param>
     /// <param name="other">Launches work that does not need the pitch.</param>
-    /// <returns>F0 in Hz, [rows, frames], and the other's result, the caller's own.</returns>
+    /// <returns>F0 in Hz, [rows, frames], and the other's result.</returns>
     public (Tensor F0, SourceNoise Other) PredictF0(Tensor mel, Func<SourceNoise> other)
     {
         using var scope = NewDisposeScope();
@@ -109,6 +109,7 @@ internal sealed class FusedSource : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        using var context = CudaContext.Use(_device.index);
         _beside.Dispose();
         foreach (var (weight, bias) in _layers.Append(_classifier).Append(_merge))
         {
