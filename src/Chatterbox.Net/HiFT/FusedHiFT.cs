@@ -21,6 +21,9 @@ internal sealed class FusedHiFT : IDisposable
     private const int Snakes = 3, FftSize = 16, HopSize = 4;                      // as in the source
     private const int SnakeThreads = 256, Vector = 8, StftFrames = 128;
 
+    // Of fewer, the host takes longer to launch two streams than the GPU takes for all.
+    private const int ManyFrames = 256;
+
     private readonly HiFTConfig _config;
     private readonly Device _device;
     private readonly Products _kernels;
@@ -80,7 +83,7 @@ internal sealed class FusedHiFT : IDisposable
         foreach (var (i, stage) in _stages.Index())
         {
             using var before = y;
-            y = Upsample(torch, stage, before, spectrum, last: i == _stages.Length - 1);
+            y = Upsample(torch, stage, before, spectrum, last: i == _stages.Length - 1, beside: rows * frames >= ManyFrames);
         }
 
         var steps = (int)y.size(1);
@@ -113,8 +116,9 @@ internal sealed class FusedHiFT : IDisposable
     /// <param name="x">Behind the leaky ReLU, [rows, time, 2·channels], fp16.</param>
     /// <param name="spectrum">[rows, steps, fft + 2].</param>
     /// <param name="last">True for the last stage.</param>
+    /// <param name="beside">True where residual blocks run side by side.</param>
     /// <returns>The blocks' mean behind the leaky ReLU that follows, [rows, time', channels], fp16.</returns>
-    private Tensor Upsample(CudaStream stream, Stage stage, Tensor x, Tensor spectrum, bool last)
+    private Tensor Upsample(CudaStream stream, Stage stage, Tensor x, Tensor spectrum, bool last, bool beside)
     {
         using var scope = NewDisposeScope();
         var (rows, time, channels) = ((int)x.size(0), (int)x.size(1), stage.Up.Outputs / stage.Rate);
@@ -152,20 +156,23 @@ internal sealed class FusedHiFT : IDisposable
         Activate(stream, sum, [.. stage.Blocks.Select(block => block[0])], activated);
 
         // The last block, as long as the others together, runs beside them until it adds to what they have made.
-        var (hiddenBeside, workingBeside) = (Narrow(rows, length, channels), Wide(rows, length, channels));
-        _beside.WaitFor(stream);
+        var (others, hiddenOfOthers, roomOfOthers) = beside ? (_beside, Narrow(rows, length, channels), Wide(rows, length, channels)) : (stream, hidden, source);
+        if (beside)
+        {
+            _beside.WaitFor(stream);
+        }
+
         foreach (var (i, block) in stage.Blocks.Index())
         {
             if (i < stage.Blocks.Length - 1)
             {
-                Run(_beside, block, sum, activated[i], hiddenBeside, up, more: i == 0 ? null : up, working: workingBeside);
+                Run(others, block, sum, activated[i], hiddenOfOthers, up, more: i == 0 ? null : up, working: roomOfOthers);
+                continue;
             }
-            else
-            {
-                Run(
-                    stream, block, sum, activated[i], hidden, up, more: up, working: source, 1f / stage.Blocks.Length, activated[i],
-                    last ? HiFTGenerator.EndSlope : _config.LeakySlope, beforeLast: () => stream.WaitFor(_beside));
-            }
+
+            Run(
+                stream, block, sum, activated[i], hidden, up, more: up, working: source, 1f / stage.Blocks.Length, activated[i],
+                last ? HiFTGenerator.EndSlope : _config.LeakySlope, beforeLast: beside ? () => stream.WaitFor(_beside) : null);
         }
 
         return activated[^1].MoveToOuterDisposeScope();
