@@ -20,8 +20,9 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /app /app
 COPY LICENSE NOTICE /app/
-# Models are mounted or downloaded into /models, never baked in.
+# Models are mounted or downloaded into /models, never baked in; compiled kernels are kept there too.
 ENV HF_HOME=/models \
+    CHATTERBOX_KERNEL_CACHE=/models/kernels \
     ASPNETCORE_HTTP_PORTS= \
     Service__VoicesFolder=/shared/reference_voices \
     Service__AudioFolder=/shared/audio

@@ -21,6 +21,7 @@ public sealed class ChatterboxModel : ISpeechModel
     private const double TokensPerTextToken = 3;
 
     private const int WarmUpTokens = 3 * SpeechResult.TokensPerSecond;
+    private const string WarmUpText = "Good morning. I will speak in a moment; these words are for nobody, they only have the length that most sentences have.";
 
     private readonly List<IDisposable> _parts = [];
     private readonly ChatterboxConfig _config;
@@ -155,7 +156,7 @@ public sealed class ChatterboxModel : ISpeechModel
         _ = Pace;
         if (_isOnGpu)
         {
-            using var stream = OpenStream("One, two, three.", _rehearsal.Voice, new() { Seed = 1, MaxSpeechTokens = WarmUpTokens });
+            using var stream = OpenStream(WarmUpText, _rehearsal.Voice, new() { Seed = 1, MaxSpeechTokens = WarmUpTokens });
             while (!stream.IsOver)
             {
                 stream.NextChunk();

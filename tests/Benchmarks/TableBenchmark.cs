@@ -24,6 +24,7 @@ internal static class TableBenchmark
         new("text in, 10 s of audio out, Turbo", "speech turbo", "ms", 240, 100),
         new("process start to loaded, English", "start english loaded", "s"),
         new("process start to warm, English", "start english warm", "s", 8, 4),
+        new("  the first time, its kernels compiled", "start english first", "s"),
         new("GPU memory, English, ready", "memory english ready", "GiB", 2.2, 1.6),
         new("GPU memory, English, after 12 speeches", "memory english after", "GiB", 2.2, 1.6),
         new("GPU memory, English, and a voice made", "memory english with a voice made", "GiB", 2.2, 1.6),

@@ -14,6 +14,9 @@ internal sealed class F0Predictor(HiFTConfig config, WeightScope weights)
 
     private readonly Linear _classifier = new(weights.InFloat32["classifier"], config.F0Channels, 1);
 
+    /// <summary>What the predictor is made of.</summary>
+    public PitchWeights Weights => new(_convs, _classifier);
+
     /// <summary>Frames on either side that a frame's pitch depends on.</summary>
     public int Reach { get; } = config.F0Layers * (Kernel / 2);
 

@@ -21,9 +21,13 @@ internal sealed class FusedHiFT : IDisposable
     private const int Snakes = 3, FftSize = 16, HopSize = 4;                      // as in the source
     private const int SnakeThreads = 256, Vector = 8, StftFrames = 128;
 
+    // Of fewer, the host takes longer to launch two streams than the GPU takes for all.
+    private const int ManyFrames = 256;
+
     private readonly HiFTConfig _config;
     private readonly Device _device;
     private readonly Products _kernels;
+    private readonly CudaStream _beside;
     private readonly List<IDisposable> _owned = [];
     private readonly PackedWeight _pre;
     private readonly Stage[] _stages;
@@ -40,6 +44,11 @@ internal sealed class FusedHiFT : IDisposable
     {
         using var scope = NewDisposeScope();
         (_config, _device, _kernels) = (config, device, new(device));
+        using (CudaContext.Use(device.index))
+        {
+            _beside = new();
+        }
+
         _pre = Pack(pre);
         _post = PackPost(post);
         _fourier = Own(Fourier(window).to(device));
@@ -74,7 +83,7 @@ internal sealed class FusedHiFT : IDisposable
         foreach (var (i, stage) in _stages.Index())
         {
             using var before = y;
-            y = Upsample(torch, stage, before, spectrum, last: i == _stages.Length - 1);
+            y = Upsample(torch, stage, before, spectrum, last: i == _stages.Length - 1, beside: rows * frames >= ManyFrames);
         }
 
         var steps = (int)y.size(1);
@@ -95,15 +104,21 @@ internal sealed class FusedHiFT : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _owned.ForEach(owned => owned.Dispose());
+    public void Dispose()
+    {
+        using var context = CudaContext.Use(_device.index);
+        _beside.Dispose();
+        _owned.ForEach(owned => owned.Dispose());
+    }
 
     /// <param name="stream">Where to launch.</param>
     /// <param name="stage">The stage.</param>
     /// <param name="x">Behind the leaky ReLU, [rows, time, 2·channels], fp16.</param>
     /// <param name="spectrum">[rows, steps, fft + 2].</param>
     /// <param name="last">True for the last stage.</param>
+    /// <param name="beside">True where residual blocks run side by side.</param>
     /// <returns>The blocks' mean behind the leaky ReLU that follows, [rows, time', channels], fp16.</returns>
-    private Tensor Upsample(CudaStream stream, Stage stage, Tensor x, Tensor spectrum, bool last)
+    private Tensor Upsample(CudaStream stream, Stage stage, Tensor x, Tensor spectrum, bool last, bool beside)
     {
         using var scope = NewDisposeScope();
         var (rows, time, channels) = ((int)x.size(0), (int)x.size(1), stage.Up.Outputs / stage.Rate);
@@ -139,12 +154,25 @@ internal sealed class FusedHiFT : IDisposable
 
         // From here on `sum` is the stage's input, `up` collects the blocks, and there is room in `source`.
         Activate(stream, sum, [.. stage.Blocks.Select(block => block[0])], activated);
+
+        // The last block, as long as the others together, runs beside them until it adds to what they have made.
+        var (others, hiddenOfOthers, roomOfOthers) = beside ? (_beside, Narrow(rows, length, channels), Wide(rows, length, channels)) : (stream, hidden, source);
+        if (beside)
+        {
+            _beside.WaitFor(stream);
+        }
+
         foreach (var (i, block) in stage.Blocks.Index())
         {
-            var end = i == stage.Blocks.Length - 1;
+            if (i < stage.Blocks.Length - 1)
+            {
+                Run(others, block, sum, activated[i], hiddenOfOthers, up, more: i == 0 ? null : up, working: roomOfOthers);
+                continue;
+            }
+
             Run(
-                stream, block, sum, activated[i], hidden, up, more: i == 0 ? null : up, working: source,
-                end ? 1f / stage.Blocks.Length : 1, end ? activated[i] : null, last ? HiFTGenerator.EndSlope : _config.LeakySlope);
+                stream, block, sum, activated[i], hidden, up, more: up, working: source, 1f / stage.Blocks.Length, activated[i],
+                last ? HiFTGenerator.EndSlope : _config.LeakySlope, beforeLast: beside ? () => stream.WaitFor(_beside) : null);
         }
 
         return activated[^1].MoveToOuterDisposeScope();
@@ -170,15 +198,21 @@ internal sealed class FusedHiFT : IDisposable
     /// <param name="scale">Factor of its output.</param>
     /// <param name="narrow">Where its output goes behind the leaky ReLU, or null; may be <paramref name="activated"/>.</param>
     /// <param name="slope">The leaky ReLU's.</param>
+    /// <param name="beforeLast">Called before the launch that writes the output.</param>
     private void Run(
         CudaStream stream, Part[] parts, Tensor x, Tensor activated, Tensor hidden, Tensor y, Tensor? more, Tensor? working = null, float scale = 1, Tensor? narrow = null,
-        double slope = 0)
+        double slope = 0, Action? beforeLast = null)
     {
         var tile = x.size(2) > Products.Chunk * 2 ? Tile.Small : x.size(2) > Products.Chunk ? Tile.Wide : Tile.Long;
         foreach (var (i, part) in parts.Index())
         {
             var (first, last) = (i == 0, i == parts.Length - 1);
             Convolve(stream, tile, part.Dilated, part.Dilation, activated, new() { Narrow = hidden.Address(), Activation = Activation.Snake, Alpha = part.Alpha2.Address() });
+            if (last)
+            {
+                beforeLast?.Invoke();
+            }
+
             Convolve(stream, tile, part.Plain, 1, hidden, new()
             {
                 Residual = (first ? x : working ?? x).Address(),

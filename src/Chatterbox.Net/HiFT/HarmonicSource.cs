@@ -17,10 +17,11 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
     // A tensor, since torch on CUDA multiplies by the reciprocal of a number.
     private readonly Tensor _sampleRate = weights.Own(tensor((float)config.SampleRate, device: weights.Device));
 
-    private readonly Linear _merge = new(weights.InFloat32["l_linear"], config.Overtones + 1, 1);
-
     /// <summary>Sines that the source is merged from.</summary>
     public int Sines { get; } = config.Overtones + 1;
+
+    /// <summary>Makes one signal of the sines.</summary>
+    public Linear Merge { get; } = new(weights.InFloat32["l_linear"], config.Overtones + 1, 1);
 
     /// <summary>Draws what a source needs, in the reference's order.</summary>
     /// <param name="noise">The utterance's stream.</param>
@@ -60,7 +61,7 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
         var noiseLevel = voiced.Mul(config.VoicedNoise).Add((-voiced).Add(1).Mul(config.SineAmplitude).Div(3));
         var drawn = noise.Noise.unflatten(2, [f0.size(1), config.SamplesPerFrame]);                             // [rows, sines, frames, samples of a frame]
         var waves = (Waves(f0, noise.Phases, cycles) * voiced).Add(noiseLevel * drawn).flatten(2);                // [rows, sines, samples]
-        return matmul(_merge.Weight, waves).Add(_merge.Bias!).tanh().MoveToOuterDisposeScope();
+        return matmul(Merge.Weight, waves).Add(Merge.Bias!).tanh().MoveToOuterDisposeScope();
     }
 
     /// <summary>Cycles that the sines make in some frames.</summary>

@@ -26,6 +26,7 @@ internal sealed class HiFTGenerator
     private readonly Tensor _fade;
     private readonly Convolutions? _plain;   // null where fused kernels have their own copy
     private readonly FusedHiFT? _fused;
+    private readonly FusedSource? _fusedSource;
 
     /// <param name="config">Sizes.</param>
     /// <param name="weights">The part mel2wav of S3Gen's file.</param>
@@ -34,18 +35,20 @@ internal sealed class HiFTGenerator
     public HiFTGenerator(HiFTConfig config, WeightScope weights, TorchOps ops, Precision precision = Precision.Full)
     {
         (_config, _device, _dtype) = (config, weights.Device, weights.DType);
-        WhyNotFused = FusedHiFT.WhyNot(config, weights.Device, precision);
-        _f0Predictor = new(config, weights["f0_predictor"]);
+        WhyNotFused = FusedHiFT.WhyNot(config, weights.Device, precision) ?? FusedSource.WhyNot(config, weights.Device);
         _source = new(config, weights["m_source"]);
         _window = weights.Own(Window(config, weights.Device));
         _fade = weights.Own(Fade(config, weights.Device));
         if (WhyNotFused is not null)
         {
+            _f0Predictor = new(config, weights["f0_predictor"]);
             _plain = Network(weights);
             return;
         }
 
         using var passing = new OwnedWeights();
+        _f0Predictor = new(config, weights["f0_predictor"].InHost(passing));
+        _fusedSource = weights.Own(new FusedSource(config, _f0Predictor.Weights, _source.Merge, weights.Device));
         var network = Network(weights.InHost(passing));
         _fused = weights.Own(new FusedHiFT(config, network.Pre, network.Stages.Select(stage => stage.Weights), network.Post, _window, weights.Device));
 
@@ -57,7 +60,7 @@ internal sealed class HiFTGenerator
                 padding: EndKernel / 2, weightNorm: true));
     }
 
-    /// <summary>Why the vocoder runs on the plain operations; null where its convolutions run on fused kernels.</summary>
+    /// <summary>Why the vocoder runs on the plain operations; null where it runs on fused kernels.</summary>
     public string? WhyNotFused { get; }
 
     /// <summary>Samples made from each frame of mel.</summary>
@@ -87,13 +90,14 @@ internal sealed class HiFTGenerator
             return zeros([mel.size(0), 0], ScalarType.Float32, _device).MoveToOuterDisposeScope();
         }
 
-        var f0 = PredictF0(mel);
-        var source = MakeSource(f0, DrawNoise(noise, mel.size(0), mel.size(2)));
+        SourceNoise Draw() => DrawNoise(noise, mel.size(0), mel.size(2));
+        var (f0, drawn) = _fusedSource?.PredictF0(mel, Draw) ?? (PredictF0(mel), Draw());
+        var source = MakeSource(f0, drawn);
         return Decode(mel, source).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc cref="F0Predictor.Forward"/>
-    public Tensor PredictF0(Tensor mel) => _f0Predictor.Forward(mel);
+    public Tensor PredictF0(Tensor mel) => _fusedSource?.PredictF0(mel) ?? _f0Predictor.Forward(mel);
 
     /// <inheritdoc cref="HarmonicSource.Draw"/>
     public SourceNoise DrawNoise(NoiseSource noise, long rows, long frames) => _source.Draw(noise, rows, frames);
@@ -102,7 +106,8 @@ internal sealed class HiFTGenerator
     public Tensor DrawPhases(NoiseSource noise, long rows) => _source.DrawPhases(noise, rows);
 
     /// <inheritdoc cref="HarmonicSource.Forward"/>
-    public Tensor MakeSource(Tensor f0, SourceNoise noise, Tensor? cycles = null) => _source.Forward(f0, noise, cycles);
+    public Tensor MakeSource(Tensor f0, SourceNoise noise, Tensor? cycles = null) =>
+        _fusedSource?.MakeSource(f0, noise, cycles) ?? _source.Forward(f0, noise, cycles);
 
     /// <inheritdoc cref="HarmonicSource.Cycles"/>
     public Tensor CountCycles(Tensor f0) => _source.Cycles(f0);

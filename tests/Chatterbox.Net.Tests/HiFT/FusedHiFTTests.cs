@@ -10,6 +10,7 @@ namespace Chatterbox.Tests.HiFT;
 public sealed class FusedHiFTTests : IDisposable
 {
     private const double SpectrumBound = 4e-3;   // measured: 5e-4 to 1e-3
+    private const double PitchBound = 1e-5, SourceBound = 1e-4;
 
     private readonly List<WeightStore> _stores = [];
 
@@ -45,6 +46,34 @@ public sealed class FusedHiFTTests : IDisposable
         Assert.True(error <= SpectrumBound, $"spectrum: relative error {error:E3} exceeds {SpectrumBound:E0}");
     }
 
+    [Theory, MemberData(nameof(Lengths))]
+    public void Pitch_is_as_the_plain_operations_have_it(int rows, int frames)
+    {
+        var device = Gpu.Required();
+        using var mode = inference_mode();
+        using var scope = NewDisposeScope();
+        var (fused, plain) = (Build(device, Precision.Fast), Build(device, Precision.Full));
+        var mel = (randn([rows, 80, frames], generator: new Generator(9)) - 3).to(device);
+        AssertSame(plain.PredictF0(mel), fused.PredictF0(mel), PitchBound, "pitch");
+    }
+
+    [Theory, MemberData(nameof(Lengths))]
+    public void The_source_is_as_the_plain_operations_have_it(int rows, int frames)
+    {
+        var device = Gpu.Required();
+        using var mode = inference_mode();
+        using var scope = NewDisposeScope();
+        var (fused, plain) = (Build(device, Precision.Fast), Build(device, Precision.Full));
+        var generator = new Generator(9);
+        var f0 = (300 * rand([rows, frames], generator: generator)).to(device);
+        f0 = where(f0.le(60), zeros([], device: device), f0);                        // some frames are unvoiced
+        using var noise = new NoiseSource(9);
+        var drawn = fused.DrawNoise(noise, rows, frames);
+        AssertSame(plain.MakeSource(f0, drawn), fused.MakeSource(f0, drawn), SourceBound, "source");
+        var cycles = fused.CountCycles(f0);
+        AssertSame(plain.MakeSource(f0, drawn, cycles), fused.MakeSource(f0, drawn, cycles), SourceBound, "source, later");
+    }
+
     public void Dispose() => _stores.ForEach(store => store.Dispose());
 
     private HiFTGenerator Build(Device device, Precision precision)
@@ -54,6 +83,14 @@ public sealed class FusedHiFTTests : IDisposable
         var hift = new HiFTGenerator(new(), store.Root["mel2wav"], TorchOps.Plain, precision);
         Assert.Equal(precision == Precision.Full, hift.WhyNotFused is not null);
         return hift;
+    }
+
+    private static void AssertSame(Tensor expected, Tensor ours, double bound, string what)
+    {
+        Assert.Equal(expected.shape, ours.shape);
+        var error = Close.RelativeError(expected.cpu(), ours.cpu());
+        Close.Report($"{what}: relative error {error:E2} (bound {bound:E0})");
+        Assert.True(error <= bound, $"{what}: relative error {error:E3} exceeds {bound:E0}");
     }
 
     private static Tensor Spectrum(Tensor samples) => stft(samples, 256, 64, 256, hann_window(256), return_complex: true).abs();

@@ -28,7 +28,10 @@ internal sealed class CudaModule
             $"--gpu-architecture=sm_{capability}{(capability == 90 ? "a" : "")}", "--std=c++17", "--use_fast_math", "--extra-device-vectorization",
             .. sizes,
         ];
-        var image = Nvrtc.Compile(source, Read(source), Headers.Value, options);
+        var text = Read(source);
+        var image = KernelCache.Default.Get(
+            [Nvrtc.Version, source, text, .. Headers.Value.SelectMany(header => new[] { header.Name, header.Text }), .. options],
+            () => Nvrtc.Compile(source, text, Headers.Value, options));
         using var context = CudaContext.Use(device);
         CudaDriver.Check(CudaDriver.ModuleLoadData(out _handle, image), $"Loading the kernels of {source}");
     }

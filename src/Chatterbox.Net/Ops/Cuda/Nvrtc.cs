@@ -10,6 +10,18 @@ internal static unsafe class Nvrtc
 {
     private static readonly Lazy<Functions> Loaded = new(() => new Functions(), LazyThreadSafetyMode.PublicationOnly);
 
+    /// <summary>The compiler's version, such as 13.0.</summary>
+    /// <exception cref="CudaException">The compiler is not there.</exception>
+    public static string Version
+    {
+        get
+        {
+            int major, minor;
+            Check(Loaded.Value.Version(&major, &minor), "nvrtcVersion");
+            return $"{major}.{minor}";
+        }
+    }
+
     /// <summary>Compiles a program.</summary>
     /// <param name="name">Its name, for messages.</param>
     /// <param name="source">CUDA C++.</param>
@@ -78,6 +90,7 @@ internal static unsafe class Nvrtc
 
     private sealed class Functions
     {
+        public readonly delegate* unmanaged<int*, int*, int> Version;
         public readonly delegate* unmanaged<nint*, nint, nint, int, nint*, nint*, int> CreateProgram;
         public readonly delegate* unmanaged<nint, int, nint*, int> CompileProgram;
         public readonly delegate* unmanaged<nint, nuint*, int> GetCubinSize, GetProgramLogSize;
@@ -91,6 +104,7 @@ internal static unsafe class Nvrtc
                 throw new CudaException("libcaffe2_nvrtc.so, which comes with libtorch for CUDA, cannot be loaded.");
             }
 
+            Version = (delegate* unmanaged<int*, int*, int>)Export("nvrtcVersion");
             CreateProgram = (delegate* unmanaged<nint*, nint, nint, int, nint*, nint*, int>)Export("nvrtcCreateProgram");
             CompileProgram = (delegate* unmanaged<nint, int, nint*, int>)Export("nvrtcCompileProgram");
             GetCubinSize = (delegate* unmanaged<nint, nuint*, int>)Export("nvrtcGetCUBINSize");
