@@ -12,7 +12,7 @@ internal sealed record SnakePart(Tensor Alpha1, Conv1d Dilated, Tensor Alpha2, C
 /// <param name="Blocks">The residual blocks whose mean ends the stage.</param>
 internal sealed record UpsamplingWeights(ConvTranspose1d Up, Conv1d SourceDown, SnakePart[] SourceBlock, SnakePart[][] Blocks);
 
-/// <summary>The vocoder's convolutions as kernels of s3gen.cu, with a copy of their weights in fp16: operands in fp16, sums and
+/// <summary>The vocoder's convolutions as kernels of products.cu and hift.cu, with a copy of their weights in fp16: operands in fp16, sums and
 /// what is added up along the residual blocks in float32. A twin of <see cref="HiFTGenerator.Decode"/>.</summary>
 /// <remarks>What torch does here are products alone: its convolutions and Fourier transforms make a plan for each length that
 /// they have not seen, which takes some milliseconds.</remarks>
@@ -26,8 +26,13 @@ internal sealed class FusedHiFT : IDisposable
 
     private readonly HiFTConfig _config;
     private readonly Device _device;
+<<<<<<< HEAD
     private readonly Products _kernels;
     private readonly CudaStream _beside;
+=======
+    private readonly Products _products;
+    private readonly CudaModule _kernels;
+>>>>>>> 5888f72 (Kernels: a source file for each of products, flow, portable estimator and HiFT)
     private readonly List<IDisposable> _owned = [];
     private readonly PackedWeight _pre;
     private readonly Stage[] _stages;
@@ -43,12 +48,16 @@ internal sealed class FusedHiFT : IDisposable
     public FusedHiFT(HiFTConfig config, Conv1d pre, IEnumerable<UpsamplingWeights> stages, Conv1d post, Tensor window, Device device)
     {
         using var scope = NewDisposeScope();
+<<<<<<< HEAD
         (_config, _device, _kernels) = (config, device, new(device));
         using (CudaContext.Use(device.index))
         {
             _beside = new();
         }
 
+=======
+        (_config, _device, _products, _kernels) = (config, device, new(device), CudaModule.Get("hift.cu", device));
+>>>>>>> 5888f72 (Kernels: a source file for each of products, flow, portable estimator and HiFT)
         _pre = Pack(pre);
         _post = PackPost(post);
         _fourier = Own(Fourier(window).to(device));
@@ -91,7 +100,7 @@ internal sealed class FusedHiFT : IDisposable
         Convolve(torch, Tile.Long, _post, 1, y, new() { Wide = post.Address() });
         var samples = empty([rows, (steps - 1) * HopSize], ScalarType.Float32, _device);
         const int FramesOfBlock = StftFrames - (FftSize / HopSize) + 1;
-        _kernels.Launch(torch, "waveform", new(((uint)((steps + FramesOfBlock - 1) / FramesOfBlock), (uint)rows, 1), StftFrames), new WaveformArguments
+        _kernels["waveform"].Launch(new(((uint)((steps + FramesOfBlock - 1) / FramesOfBlock), (uint)rows, 1), StftFrames), torch, new WaveformArguments
         {
             X = post.Address(),
             LdX = _post.Outputs,
@@ -126,7 +135,7 @@ internal sealed class FusedHiFT : IDisposable
         var up = Wide(rows, length, channels);
 
         // A row for each group of samples that the same inputs reach; the first groups begin before the signal.
-        _kernels.Launch(stream, Tile.Wide, stage.Up, rows, new()
+        _products.Launch(stream, Tile.Wide, stage.Up, rows, new()
         {
             X = x.Address(),
             Wide = up.Address(),
@@ -233,7 +242,7 @@ internal sealed class FusedHiFT : IDisposable
         nint Alpha(int i) => i < parts.Length ? parts[i].Alpha1.Address() : 0;
         nint Out(int i) => i < parts.Length ? y[i].Address() : 0;
         var numbers = x.numel();
-        _kernels.Launch(stream, "snakes", new((numbers / Vector + SnakeThreads - 1) / SnakeThreads, SnakeThreads), new SnakeArguments
+        _kernels["snakes"].Launch(new((numbers / Vector + SnakeThreads - 1) / SnakeThreads, SnakeThreads), stream, new SnakeArguments
         {
             X = x.Address(),
             Alpha0 = Alpha(0),
@@ -257,7 +266,7 @@ internal sealed class FusedHiFT : IDisposable
         (arguments.LdX, arguments.RowX) = (weight.Inputs, (long)time * weight.Inputs);
         (arguments.LdWide, arguments.RowWide) = (weight.Outputs, (long)time * weight.Outputs);
         (arguments.LdNarrow, arguments.RowNarrow) = (weight.Outputs, (long)time * weight.Outputs);
-        _kernels.Launch(stream, tile, weight, rows, arguments);
+        _products.Launch(stream, tile, weight, rows, arguments);
     }
 
     private Tensor Wide(long rows, long time, long channels) => empty([rows, time, channels], ScalarType.Float32, _device);
@@ -310,7 +319,7 @@ internal sealed class FusedHiFT : IDisposable
     private sealed record Stage(PackedWeight Up, int Padding, int Rate, Conv1d SourceDown, Part[] SourceBlock, Part[][] Blocks);
 }
 
-// The parameters of the kernels, laid out as in s3gen.cu.
+// The parameters of the kernels, laid out as in hift.cu.
 
 internal struct SnakeArguments
 {

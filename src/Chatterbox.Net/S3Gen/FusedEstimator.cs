@@ -38,7 +38,7 @@ internal abstract class FusedEstimator : IDisposable
     {
         using var scope = NewDisposeScope();
         (Config, Device) = (config, times.device);
-        Kernels = new(Device);
+        Products = new(Device);
 
         // Each residual block's share of the time is the same for every request.
         var host = times.cpu();
@@ -47,7 +47,7 @@ internal abstract class FusedEstimator : IDisposable
     }
 
     /// <summary>Launches matrix products.</summary>
-    public Products Kernels { get; }
+    protected Products Products { get; }
 
     /// <summary>Sizes.</summary>
     protected S3GenConfig Config { get; }
@@ -144,7 +144,7 @@ internal abstract class FusedEstimator<TWeight> : FusedEstimator
         Run(pass, _stages[^1], joined, narrow);
         Convolve(pass, _upConv, narrow, hidden.Address);
         Convolve(pass, _finalConv, _finalNorm, hidden, narrow.Address);
-        Kernels.Launch(stream, Tile.Small, _projection, buffers.Rows, new()
+        Products.Launch(stream, Tile.Small, _projection, buffers.Rows, new()
         {
             X = narrow.Address,
             Wide = buffers.Velocity.Address(),

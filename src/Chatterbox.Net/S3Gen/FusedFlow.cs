@@ -17,6 +17,7 @@ internal sealed class FusedFlow : IDisposable
     private readonly Lock _gate = new();                  // models on several threads share one S3Gen
     private readonly S3GenConfig _config;
     private readonly FusedEstimator _estimator;
+    private readonly CudaModule _kernels;
     private readonly Device _device;
     private readonly Tensor _lengths;                     // of the steps
     private readonly Dictionary<(int Rows, int Frames), CudaGraph> _graphs = [];
@@ -34,6 +35,7 @@ internal sealed class FusedFlow : IDisposable
         _estimator = portable || ClusterEstimator.WhyNot(config, _device) is not null
             ? new PortableEstimator(config, estimator, times)
             : new ClusterEstimator(config, estimator, times);
+        _kernels = CudaModule.Get("flow.cu", _device);
         _lengths = times.diff().DetachFromDisposeScope();
     }
 
@@ -63,7 +65,7 @@ internal sealed class FusedFlow : IDisposable
     {
         _estimator.Forward(buffers, stream);
         var numbers = (int)buffers.Mel.numel();
-        _estimator.Kernels.Launch(stream, "euler", new((numbers + EulerThreads - 1) / EulerThreads, EulerThreads), new EulerArguments
+        _kernels["euler"].Launch(new((numbers + EulerThreads - 1) / EulerThreads, EulerThreads), stream, new EulerArguments
         {
             Velocity = buffers.Velocity.Address(),
             Lengths = _lengths.Address(),
@@ -262,7 +264,7 @@ internal sealed class FlowBuffers : IDisposable
     private int EstimatorRows(int rows) => _config.Flow.CfgRate == 0 ? rows : 2 * rows;
 }
 
-// The parameters of the kernel, laid out as in s3gen.cu.
+// The parameters of the kernel, laid out as in flow.cu.
 
 internal struct EulerArguments
 {

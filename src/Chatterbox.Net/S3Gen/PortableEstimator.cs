@@ -2,16 +2,19 @@ using Chatterbox.Ops.Cuda;
 
 namespace Chatterbox.S3Gen;
 
-/// <summary>The estimator as kernels of s3gen.cu, for any GPU that those are for.</summary>
+/// <summary>The estimator as kernels of products.cu and portable.cu, for any GPU that those are for.</summary>
 internal sealed class PortableEstimator : FusedEstimator<PackedWeight>
 {
+    /// <summary>File name of the kernels.</summary>
+    public const string Source = "portable.cu";
+
     private const int MishWarps = 4, AttentionThreads = 128, Queries = 64, Lanes = 32;   // as in the source
+
+    private readonly CudaModule _kernels;
 
     /// <inheritdoc/>
     public PortableEstimator(S3GenConfig config, FlowEstimator estimator, Tensor times)
-        : base(config, estimator, times, PackedWeight.Of, together: true)
-    {
-    }
+        : base(config, estimator, times, PackedWeight.Of, together: true) => _kernels = CudaModule.Get(Source, Device);
 
     /// <inheritdoc/>
     protected override void Residual(Pass pass, Stage stage, Rows x)
@@ -35,7 +38,7 @@ internal sealed class PortableEstimator : FusedEstimator<PackedWeight>
     {
         var (buffers, heads) = (pass.Buffers, Config.Estimator.Heads);
         Normed(pass, block.AttentionNorm, block.Qkv, buffers.Qkv.Address(), Activation.None);
-        Kernels.Launch(pass.Stream, "attention", new(((uint)((buffers.Frames + Queries - 1) / Queries), (uint)heads, (uint)buffers.Rows), AttentionThreads), new AttentionArguments
+        _kernels["attention"].Launch(new(((uint)((buffers.Frames + Queries - 1) / Queries), (uint)heads, (uint)buffers.Rows), AttentionThreads), pass.Stream, new AttentionArguments
         {
             Qkv = buffers.Qkv.Address(),
             Y = buffers.Attended.Address(),
@@ -58,7 +61,7 @@ internal sealed class PortableEstimator : FusedEstimator<PackedWeight>
         NormMish(pass, norm, new() { X = pass.Buffers.Second.Address(), LdX = Channels, Narrow = y });
     }
 
-    private void Normed(Pass pass, Norm norm, PackedWeight weight, nint y, Activation activation) => Kernels.Launch(pass.Stream, Tile.Normed, weight, pass.Buffers.Rows, new()
+    private void Normed(Pass pass, Norm norm, PackedWeight weight, nint y, Activation activation) => Products.Launch(pass.Stream, Tile.Normed, weight, pass.Buffers.Rows, new()
     {
         Normed = pass.Buffers.X.Address(),
         Gain = norm.Gain.Address(),
@@ -71,7 +74,7 @@ internal sealed class PortableEstimator : FusedEstimator<PackedWeight>
         RowNarrow = (long)pass.Buffers.Frames * weight.Outputs,
     });
 
-    private void AddTo(Pass pass, PackedWeight weight, nint x, Rows y) => Kernels.Launch(pass.Stream, Tile.Small, weight, pass.Buffers.Rows, new()
+    private void AddTo(Pass pass, PackedWeight weight, nint x, Rows y) => Products.Launch(pass.Stream, Tile.Small, weight, pass.Buffers.Rows, new()
     {
         X = x,
         Residual = pass.Buffers.X.Address(),
@@ -88,7 +91,7 @@ internal sealed class PortableEstimator : FusedEstimator<PackedWeight>
     });
 
     private void Multiply(Pass pass, PackedWeight weight, Rows x, nint wide = 0, nint narrow = 0) =>
-        Kernels.Launch(pass.Stream, weight.Outputs > Channels ? Tile.Wide : Tile.Small, weight, pass.Buffers.Rows, new()
+        Products.Launch(pass.Stream, weight.Outputs > Channels ? Tile.Wide : Tile.Small, weight, pass.Buffers.Rows, new()
         {
             X = x.Address,
             Wide = wide,
@@ -110,11 +113,11 @@ internal sealed class PortableEstimator : FusedEstimator<PackedWeight>
         (arguments.Gain, arguments.Shift) = (norm.Gain.Address(), norm.Shift.Address());
         (arguments.Step, arguments.Frames) = (pass.Buffers.Step.Address(), frames);
         (arguments.LdResidual, arguments.LdTimes) = (2 * Channels, LdTimes);
-        Kernels.Launch(pass.Stream, "norm_mish", new(frames / MishWarps, MishWarps * Lanes), arguments);
+        _kernels["norm_mish"].Launch(new(frames / MishWarps, MishWarps * Lanes), pass.Stream, arguments);
     }
 }
 
-// The parameters of the kernels, laid out as in s3gen.cu.
+// The parameters of the kernels, laid out as in portable.cu.
 
 internal struct AttentionArguments
 {

@@ -2,7 +2,7 @@ using Chatterbox.Ops.Cuda;
 
 namespace Chatterbox.Watermark;
 
-/// <summary>The watermark as kernels of perth.cu, its network's convolutions as those of s3gen.cu with a copy of their weights in
+/// <summary>The watermark as kernels of perth.cu, its network's convolutions as those of products.cu with a copy of their weights in
 /// fp16: their operands are in fp16, sums and all else in float32. A twin of <see cref="PerthWatermarker.Raise"/>.</summary>
 /// <remarks>No shape needs a plan, so that a length which comes for the first time takes as long as any other.</remarks>
 internal sealed class FusedPerth : IDisposable

@@ -3,7 +3,7 @@ using Chatterbox.Tests.Parity;
 
 namespace Chatterbox.Tests.Ops;
 
-/// <summary>Matrix products and convolutions of s3gen.cu against torch's, in float64 on the operands that the kernel sees.</summary>
+/// <summary>Matrix products and convolutions of products.cu against torch's, in float64 on the operands that the kernel sees.</summary>
 public class ProductsTests
 {
     public static TheoryData<string, int, int, int, int, int, int> Shapes

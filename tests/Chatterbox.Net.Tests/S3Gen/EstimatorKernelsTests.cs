@@ -172,7 +172,7 @@ public class EstimatorKernelsTests
 
         using var context = CudaContext.Use(device.index);
         var stream = CudaStream.OfTorch;
-        new Products(device).Launch(stream, "attention", new(((uint)((frames + 63) / 64), Heads, (uint)rows), 128), new AttentionArguments
+        CudaModule.Get(PortableEstimator.Source, device)["attention"].Launch(new(((uint)((frames + 63) / 64), Heads, (uint)rows), 128), stream, new AttentionArguments
         {
             Qkv = qkv.Address(),
             Y = y.Address(),
@@ -204,7 +204,7 @@ public class EstimatorKernelsTests
 
         using var context = CudaContext.Use(device.index);
         var stream = CudaStream.OfTorch;
-        new Products(device).Launch(stream, "norm_mish", new(frames / 4, 128), new MishArguments
+        CudaModule.Get(PortableEstimator.Source, device)["norm_mish"].Launch(new(frames / 4, 128), stream, new MishArguments
         {
             X = x.Address(),
             Gain = gain.Address(),

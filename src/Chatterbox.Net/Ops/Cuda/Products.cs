@@ -1,6 +1,6 @@
 namespace Chatterbox.Ops.Cuda;
 
-/// <summary>A linear layer or a convolution over time as the kernels of s3gen.cu want it: fp16, channels last.</summary>
+/// <summary>A linear layer or a convolution over time as the kernels of products.cu want it: fp16, channels last.</summary>
 /// <param name="Weight">[outputs, taps, inputs]; inputs are filled up with zeros to a multiple of <see cref="Products.Chunk"/>.</param>
 /// <param name="Bias">[outputs], float32, or null.</param>
 internal sealed record PackedWeight(Tensor Weight, Tensor? Bias) : IDisposable
@@ -37,7 +37,7 @@ internal sealed record PackedWeight(Tensor Weight, Tensor? Bias) : IDisposable
     }
 }
 
-/// <summary>What a product does with its sums; as in s3gen.cu.</summary>
+/// <summary>What a product does with its sums; as in products.cu.</summary>
 internal enum Activation
 {
     /// <summary>Nothing.</summary>
@@ -53,13 +53,13 @@ internal enum Activation
     Snake,
 }
 
-/// <summary>Launches the matrix products and convolutions of s3gen.cu on one GPU.</summary>
+/// <summary>Launches the matrix products and convolutions of products.cu on one GPU.</summary>
 internal sealed class Products
 {
     /// <summary>Channels in come in whole chunks of so many.</summary>
     public const int Chunk = 64;
 
-    private const string Source = "s3gen.cu";
+    private const string Source = "products.cu";
     private const int Slots = 4, RowBytes = 128;   // as in the source
 
     private readonly CudaModule _kernels;
@@ -86,15 +86,11 @@ internal sealed class Products
         var frames = tile.Frames + ((weight.Taps - 1) * arguments.Dilation);
         var shared = ((Slots * tile.Outputs) + (arguments.XSlots * frames)) * RowBytes;
         var grid = ((uint)((weight.Outputs + tile.Outputs - 1) / tile.Outputs), (uint)((arguments.Frames + tile.Frames - 1) / tile.Frames), (uint)rows);
-        Launch(stream, tile.Kernel, new(grid, tile.Threads, shared), arguments);
+        _kernels[tile.Kernel].Launch(new(grid, tile.Threads, shared), stream, arguments);
     }
-
-    /// <summary>Puts any kernel of s3gen.cu into a stream.</summary>
-    public void Launch<T>(CudaStream stream, string kernel, LaunchShape shape, T arguments)
-        where T : unmanaged => _kernels[kernel].Launch(shape, stream, arguments);
 }
 
-/// <summary>How much of a product a block makes, as in s3gen.cu.</summary>
+/// <summary>How much of a product a block makes, as in products.cu.</summary>
 internal sealed record Tile(string Kernel, int Frames, int Outputs, uint Threads)
 {
     /// <summary>For many outputs.</summary>
@@ -113,7 +109,7 @@ internal sealed record Tile(string Kernel, int Frames, int Outputs, uint Threads
     public bool IsNormed => Kernel == "product_wide_normed";
 }
 
-/// <summary>Parameters of a product; s3gen.cu says what they are.</summary>
+/// <summary>Parameters of a product; products.cu says what they are.</summary>
 internal struct ProductArguments
 {
     public nint X, Weight, Normed, Gain, Shift, Bias, Residual, More, Alpha, Wide, Narrow;
