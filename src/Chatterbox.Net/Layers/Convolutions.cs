@@ -23,8 +23,14 @@ internal sealed class Conv1d(
     /// torch's convolution makes a plan for each length that it has not seen, which takes a millisecond; a product needs none.</summary>
     /// <param name="x">[rows, time, inputs].</param>
     /// <returns>[rows, time', outputs].</returns>
+    /// <exception cref="NotSupportedException">It has dilation or groups.</exception>
     public Tensor Multiply(Tensor x)
     {
+        if (dilation != 1 || groups != 1)
+        {
+            throw new NotSupportedException("A convolution with dilation or groups is no plain product: use Forward.");
+        }
+
         using var scope = NewDisposeScope();
         var windows = pad(x, (0, 0, padding, padding)).unfold(1, kernel, stride);                 // [rows, time', inputs, kernel]
         var y = matmul(windows.flatten(2), Weight.flatten(1).t());                                 // torch's linear layer would plan, too
