@@ -26,13 +26,9 @@ internal sealed class FusedHiFT : IDisposable
 
     private readonly HiFTConfig _config;
     private readonly Device _device;
-<<<<<<< HEAD
-    private readonly Products _kernels;
-    private readonly CudaStream _beside;
-=======
     private readonly Products _products;
     private readonly CudaModule _kernels;
->>>>>>> 5888f72 (Kernels: a source file for each of products, flow, portable estimator and HiFT)
+    private readonly CudaStream _beside;
     private readonly List<IDisposable> _owned = [];
     private readonly PackedWeight _pre;
     private readonly Stage[] _stages;
@@ -48,16 +44,12 @@ internal sealed class FusedHiFT : IDisposable
     public FusedHiFT(HiFTConfig config, Conv1d pre, IEnumerable<UpsamplingWeights> stages, Conv1d post, Tensor window, Device device)
     {
         using var scope = NewDisposeScope();
-<<<<<<< HEAD
-        (_config, _device, _kernels) = (config, device, new(device));
+        (_config, _device, _products, _kernels) = (config, device, new(device), CudaModule.Get("hift.cu", device));
         using (CudaContext.Use(device.index))
         {
             _beside = new();
         }
 
-=======
-        (_config, _device, _products, _kernels) = (config, device, new(device), CudaModule.Get("hift.cu", device));
->>>>>>> 5888f72 (Kernels: a source file for each of products, flow, portable estimator and HiFT)
         _pre = Pack(pre);
         _post = PackPost(post);
         _fourier = Own(Fourier(window).to(device));
