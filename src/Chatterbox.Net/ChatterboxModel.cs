@@ -209,8 +209,8 @@ public sealed class ChatterboxModel : ISpeechModel
         try
         {
             tokens = new TokenStream(_t3, encoded.Tokens, voice.T3, sampling, noise, chunks.EndsWhenStuck);
-            assembler = new ChunkAssembler(_config, _vocalist, _watermarker, voice.S3Gen, seed, chunks.LeftContext);
-            var passes = new Passes(assembler.Lag, voice.S3Gen.SpeechTokens.Count, chunks.LeftContext);
+            assembler = new ChunkAssembler(_config, _vocalist, _watermarker, voice.S3Gen, seed, chunks);
+            var passes = new Passes(assembler.Lag, voice.S3Gen.SpeechTokens.Count, chunks.FirstPrompt, chunks.LeftContext);
             var plan = chunks.FirstTokens is { } first
                 ? ChunkPlan.Doubling(first, chunks.MostTokens, passes)
                 : ChunkPlan.Following(chunks.MostTokens, Pace, passes);

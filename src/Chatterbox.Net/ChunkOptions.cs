@@ -18,6 +18,10 @@ public sealed record ChunkOptions
     /// that is made in one piece, fewer are faster; no chunk takes longer for what lies before them.</summary>
     public int LeftContext { get; init; } = 100;
 
+    /// <summary>Speech tokens of the voice's prompt, its last ones, that S3Gen sees for the first chunk, 0 to 4096; later chunks are made
+    /// with all of the prompt. The fewer, the sooner the first sound comes, and the less chunks cost beside one piece.</summary>
+    public int FirstPrompt { get; init; } = 125;
+
     /// <summary>Whether speech ends that says the same few tokens over and over, for longer than anybody speaks.</summary>
     public bool EndsWhenStuck { get; init; }
 
@@ -28,6 +32,7 @@ public sealed record ChunkOptions
         Check(FirstTokens, nameof(FirstTokens), 1, 1000);
         Check(MostTokens, nameof(MostTokens), 1, 1000);
         Check(LeftContext, nameof(LeftContext), 0, 4096);
+        Check(FirstPrompt, nameof(FirstPrompt), 0, 4096);
     }
 
     private static void Check(int? value, string name, int low, int high)

@@ -82,7 +82,7 @@ internal static class VoiceBenchmark
         {
             var variant = config == S3GenConfig.Standard ? ChatterboxConfig.English : ChatterboxConfig.Turbo;
             var vocalist = new Vocalist(variant, s3gen, hift);
-            ChunkAssembler Open() => new(variant, vocalist, watermarker, voice, seed: 1, leftContext: FirstTokens);
+            ChunkAssembler Open() => new(variant, vocalist, watermarker, voice, seed: 1, new());
             using var first = Open();
             int[] known = spoken[..(first.Lag + FirstTokens)];
             Time("first pass of a stream", () =>
@@ -95,11 +95,11 @@ internal static class VoiceBenchmark
                 using var assembler = Open();
                 return assembler.Lag;
             });
-            Time("  encoder", () => s3gen.Project(s3gen.Encode([.. voice.SpeechTokens, .. known], complete: false)));
+            Time("  encoder", () => s3gen.Project(s3gen.Encode([.. voice.SpeechTokens.TakeLast(new ChunkOptions().FirstPrompt), .. known], complete: false)));
             using var melNoise = new NoiseSource(1);
             var mel = Time("  tokens to mel", () =>
             {
-                using var stream = s3gen.OpenStream(voice, melNoise, leftContext: FirstTokens);
+                using var stream = s3gen.OpenStream(voice, melNoise, leftContext: FirstTokens, new ChunkOptions().FirstPrompt);
                 return stream.Next(known, from: 0, last: false).clone();
             });
             var piece = Time("  vocoder", () =>

@@ -153,10 +153,10 @@ public sealed class ChunkTests
         using var answer = await service.Post(Route, body);
         Assert.Equal(new ChunkOptions(), Assert.Single(service.Model.Chunks)! with { EndsWhenStuck = false });
 
-        await using var set = await TestService.Start(new() { ["Streaming:FirstTokens"] = "20", ["Streaming:MostTokens"] = "50", ["Streaming:LeftContext"] = "75" });
+        await using var set = await TestService.Start(new() { ["Streaming:FirstTokens"] = "20", ["Streaming:MostTokens"] = "50", ["Streaming:LeftContext"] = "75", ["Streaming:FirstPrompt"] = "50" });
         using var asSet = await set.Post(Route, body);
         var chunks = Assert.Single(set.Model.Chunks)!;
-        Assert.Equal((20, 50, 75), (chunks.FirstTokens, chunks.MostTokens, chunks.LeftContext));
+        Assert.Equal((20, 50, 75, 50), (chunks.FirstTokens, chunks.MostTokens, chunks.LeftContext, chunks.FirstPrompt));
         using var whole = await set.Post(Route, new { body.model, body.input, body.voice, body.response_format, chunk = false });
         using var sentences = await set.Post("/speak", new { text = "Hello.", stream = true });
         Assert.Equal([null, null], set.Model.Chunks.Skip(1));

@@ -73,7 +73,8 @@ internal sealed class S3GenModel
     /// <param name="voice">Who says it.</param>
     /// <param name="noise">The randomness of this speech alone; stays the caller's.</param>
     /// <param name="leftContext">Tokens of the past that a pass sees beside the prompt.</param>
-    public S3GenStream OpenStream(S3GenPrompt voice, NoiseSource noise, int leftContext) => new(_config, this, voice, noise, leftContext);
+    /// <param name="firstPrompt">Tokens of the prompt, its last ones, that the first pass sees, unless it is the only one.</param>
+    public S3GenStream OpenStream(S3GenPrompt voice, NoiseSource noise, int leftContext, int firstPrompt = int.MaxValue) => new(_config, this, voice, noise, leftContext, firstPrompt);
 
     /// <summary>The encoder's hidden states.</summary>
     /// <param name="speechTokens">The prompt's tokens and those to be spoken.</param>

@@ -7,7 +7,8 @@ namespace Chatterbox.S3Gen;
 /// is what goes in: the tokens as the look ahead sees them (the last ones are held back until those behind them are known)
 /// and each frame's noise. A frame's mel then differs from the whole utterance's by what it does not attend to: the
 /// future beyond its pass, and the past beyond the left context. Frames that were made before and are made again go over
-/// from the old mel to the new one, so that nothing jumps where the new pass begins to be heard.
+/// from the old mel to the new one, so that nothing jumps where the new pass begins to be heard. The first pass, which is
+/// waited for, may see the end of the prompt alone.
 /// </remarks>
 internal sealed class S3GenStream : IDisposable
 {
@@ -15,6 +16,7 @@ internal sealed class S3GenStream : IDisposable
     private readonly S3GenModel _model;
     private readonly S3GenPrompt _voice;
     private readonly int _leftContext;
+    private readonly int _firstPrompt;
     private readonly int _upsampling;             // frames a token
     private readonly int _promptFrames;           // of the prompt's tokens
     private readonly NoiseSource _drawn;          // of both noises
@@ -25,13 +27,14 @@ internal sealed class S3GenStream : IDisposable
     private Tensor _pending;                      // mel that has been made and is no sound yet, [1, bands, frames]
     private long _pendingFrom;                    // its first frame
 
-    public S3GenStream(S3GenConfig config, S3GenModel model, S3GenPrompt voice, NoiseSource noise, int leftContext)
+    public S3GenStream(S3GenConfig config, S3GenModel model, S3GenPrompt voice, NoiseSource noise, int leftContext, int firstPrompt)
     {
         model.Check(voice);
         _config = config;
         _model = model;
         _voice = voice;
         _leftContext = leftContext;
+        _firstPrompt = firstPrompt;
         _upsampling = config.Encoder.Upsampling;
         _promptFrames = voice.SpeechTokens.Count * _upsampling;
         ExtraFrames = (voice.Mel.Count / config.MelBands) - _promptFrames;
@@ -45,7 +48,7 @@ internal sealed class S3GenStream : IDisposable
     /// <summary>Frames that the prompt's mel has beyond its tokens; the first new tokens have as many fewer.</summary>
     public int ExtraFrames { get; }
 
-    /// <summary>Frames that the last pass went over: the prompt's, some of the past, and the new ones.</summary>
+    /// <summary>Frames that the last pass went over: those of the prompt that it saw, some of the past, and the new ones.</summary>
     public int PassFrames { get; private set; }
 
     /// <summary>Makes a pass.</summary>
@@ -71,17 +74,19 @@ internal sealed class S3GenStream : IDisposable
             return zeros([1, _config.MelBands, 0], device: _pending.device).MoveToOuterDisposeScope();
         }
 
-        PassFrames = _promptFrames + newFrames;
-        var hidden = _model.Encode([.. _voice.SpeechTokens, .. speechTokens.Skip(firstToken)], complete: last);
+        var unseen = from == 0 && !last ? Math.Max(0, _voice.SpeechTokens.Count - _firstPrompt) : 0;   // tokens of the prompt
+        var (unseenFrames, seenFrames) = (unseen * _upsampling, _promptFrames - (unseen * _upsampling));
+        PassFrames = seenFrames + newFrames;
+        var hidden = _model.Encode([.. _voice.SpeechTokens.Skip(unseen), .. speechTokens.Skip(firstToken)], complete: last);
         var mu = _model.Project(hidden);                                                           // [1, frames, bands]
         _speaker ??= _model.ProjectSpeaker(_voice.XVector).DetachFromDisposeScope();               // while a GPU encodes
         _promptNoise ??= DrawForPrompt().DetachFromDisposeScope();
-        var promptFrames = firstToken == 0 ? _promptFrames + ExtraFrames : _promptFrames;
-        var prompt = nn.functional.pad(_promptMel.narrow(1, 0, promptFrames), (0, 0, 0, PassFrames - promptFrames));
-        var noise = cat([_promptNoise, _noise.From(firstToken * _upsampling, newFrames)]).unsqueeze(0);
+        var promptFrames = firstToken == 0 ? seenFrames + ExtraFrames : seenFrames;
+        var prompt = nn.functional.pad(_promptMel.narrow(1, unseenFrames, promptFrames), (0, 0, 0, PassFrames - promptFrames));
+        var noise = cat([_promptNoise.narrow(0, unseenFrames, seenFrames), _noise.From(firstToken * _upsampling, newFrames)]).unsqueeze(0);
         var conditions = new FlowConditions(mu, _speaker, prompt);
         var mel = _model.Flow.Integrate(noise.to(mu.dtype), conditions, progress: null, cancel);
-        mel = GoOver(mel.narrow(1, _promptFrames + past, newFrames - past).transpose(1, 2), from);
+        mel = GoOver(mel.narrow(1, seenFrames + past, newFrames - past).transpose(1, 2), from);
         _pending.Dispose();
         _pending = mel.contiguous().DetachFromDisposeScope();
         _pendingFrom = from;

@@ -27,14 +27,14 @@ internal sealed class ChunkAssembler : IDisposable
     /// <param name="watermarker">Marks it.</param>
     /// <param name="voice">Who speaks.</param>
     /// <param name="seed">The request's seed.</param>
-    /// <param name="leftContext">Tokens of the past that a pass of S3Gen sees beside the prompt.</param>
-    public ChunkAssembler(ChatterboxConfig config, Vocalist vocalist, PerthWatermarker watermarker, S3GenPrompt voice, long seed, int leftContext)
+    /// <param name="chunks">What S3Gen sees of past and prompt; sizes are not looked at.</param>
+    public ChunkAssembler(ChatterboxConfig config, Vocalist vocalist, PerthWatermarker watermarker, S3GenPrompt voice, long seed, ChunkOptions chunks)
     {
         _config = config;
         _vocalist = vocalist;
         _melNoise = new(seed ^ MelSeed);
         _sourceNoise = new(seed ^ SourceSeed);
-        _mel = vocalist.S3Gen.OpenStream(voice, _melNoise, leftContext);
+        _mel = vocalist.S3Gen.OpenStream(voice, _melNoise, chunks.LeftContext, chunks.FirstPrompt);
         _waveform = vocalist.HiFT.OpenStream(_sourceNoise);
         _marked = watermarker.OpenStream(SpeechResult.SampleRate);
     }
@@ -49,7 +49,7 @@ internal sealed class ChunkAssembler : IDisposable
         }
     }
 
-    /// <summary>Tokens that the last pass of S3Gen went over: the prompt's, some of the past, and what had been no sound yet.</summary>
+    /// <summary>Tokens that the last pass of S3Gen went over: those of the prompt that it saw, some of the past, and what had been no sound yet.</summary>
     public int PassTokens => _mel.PassFrames / _config.S3Gen.Encoder.Upsampling;
 
     /// <summary>Makes the next piece.</summary>

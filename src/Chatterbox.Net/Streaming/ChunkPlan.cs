@@ -101,11 +101,12 @@ internal sealed class ChunkPlan
 /// <summary>What a pass goes over.</summary>
 /// <param name="Lag">Tokens that have to follow one before it can be heard.</param>
 /// <param name="PromptTokens">Tokens of the voice's prompt.</param>
+/// <param name="FirstPrompt">Most of these that the first pass sees.</param>
 /// <param name="LeftContext">Most tokens of the past.</param>
-internal sealed record Passes(int Lag, int PromptTokens, int LeftContext)
+internal sealed record Passes(int Lag, int PromptTokens, int FirstPrompt, int LeftContext)
 {
     /// <summary>Tokens of a pass.</summary>
     /// <param name="size">Tokens that become sound.</param>
     /// <param name="spoken">Tokens that are sound already.</param>
-    public int Tokens(int size, int spoken) => PromptTokens + Math.Min(spoken, LeftContext) + Lag + size;
+    public int Tokens(int size, int spoken) => (spoken == 0 ? Math.Min(PromptTokens, FirstPrompt) : PromptTokens) + Math.Min(spoken, LeftContext) + Lag + size;
 }

@@ -77,7 +77,7 @@ internal sealed class Rehearsal(ChatterboxConfig config, T3Model t3, Vocalist vo
     /// <summary>A short pass, and a long one behind it: how many tokens each goes over, and its seconds.</summary>
     private ((int Tokens, double Seconds) Short, (int Tokens, double Seconds) Long) MeasurePasses()
     {
-        using var assembler = new ChunkAssembler(config, vocalist, watermarker, Voice.S3Gen, seed: 1, leftContext: LongPass);
+        using var assembler = new ChunkAssembler(config, vocalist, watermarker, Voice.S3Gen, seed: 1, new() { LeftContext = LongPass });
         return (Measure(assembler.Lag + ShortPass), Measure(assembler.Lag + ShortPass + LongPass));
 
         (int Tokens, double Seconds) Measure(int spoken)

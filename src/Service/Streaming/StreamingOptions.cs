@@ -22,6 +22,10 @@ internal sealed class StreamingOptions
     [Range(0, 4096)]
     public int LeftContext { get; set; } = new ChunkOptions().LeftContext;
 
+    /// <inheritdoc cref="ChunkOptions.FirstPrompt"/>
+    [Range(0, 4096)]
+    public int FirstPrompt { get; set; } = new ChunkOptions().FirstPrompt;
+
     /// <summary>Most characters of text that a session may have sent and not heard yet.</summary>
     [Range(100, 10_000_000)]
     public int MaxWaitingCharacters { get; set; } = 20_000;
@@ -35,5 +39,11 @@ internal sealed class StreamingOptions
     public double IdleSeconds { get; set; } = 300;
 
     /// <summary>How a request's pieces are cut.</summary>
-    public ChunkOptions Chunks() => new() { FirstTokens = FirstTokens > 0 ? FirstTokens : null, MostTokens = MostTokens, LeftContext = LeftContext };
+    public ChunkOptions Chunks() => new()
+    {
+        FirstTokens = FirstTokens > 0 ? FirstTokens : null,
+        MostTokens = MostTokens,
+        LeftContext = LeftContext,
+        FirstPrompt = FirstPrompt,
+    };
 }

@@ -69,6 +69,33 @@ public sealed class S3GenStreamTests : IDisposable
     }
 
     [Fact]
+    public void The_first_pass_sees_the_end_of_the_prompt_alone_and_later_ones_and_an_only_one_all_of_it()
+    {
+        var voice = TinyS3Gen.Voice(5, 11);
+        var other = voice with { SpeechTokens = [9, 9, 9, .. voice.SpeechTokens.Skip(3)], Mel = [.. voice.Mel.Take(6 * 4).Select(x => x + 1), .. voice.Mel.Skip(6 * 4)] };
+        var (first, whole) = (Begin(voice, 2), Begin(voice, 5));
+        Assert.Equal(whole[0].shape, first[0].shape);
+        AssertSame(Begin(other, 2)[0], first[0]);
+        Assert.InRange(Close.RelativeError(whole[0], first[0]), 1e-4, 1);
+        Assert.InRange(Close.RelativeError(Begin(other, 2)[1], first[1]), 1e-4, 1);
+        AssertSame(Passes(voice, Unlimited, (13, 0, true))[0], Only(2));
+
+        List<Tensor> Begin(S3GenPrompt voice, int firstPrompt)
+        {
+            using var noise = new NoiseSource(Seed);
+            using var stream = _model.OpenStream(voice, noise, Unlimited, firstPrompt);
+            return [stream.Next(Tokens(13), 0, last: false), stream.Next(Tokens(20), 19, last: true)];
+        }
+
+        Tensor Only(int firstPrompt)
+        {
+            using var noise = new NoiseSource(Seed);
+            using var stream = _model.OpenStream(voice, noise, Unlimited, firstPrompt);
+            return stream.Next(Tokens(13), 0, last: true);
+        }
+    }
+
+    [Fact]
     public void Frames_made_again_go_over_from_the_old_mel_to_the_new_one()
     {
         var voice = TinyS3Gen.Voice(5, 10);

@@ -5,9 +5,9 @@ namespace Chatterbox.Tests.Streaming;
 public class ChunkPlanTests
 {
     private const int Lag = 19;
-    private const int Prompt = 250;
+    private const int Prompt = 250, FirstPrompt = 125;
 
-    private static readonly Passes Passes = new(Lag, Prompt, new ChunkOptions().LeftContext);
+    private static readonly Passes Passes = new(Lag, Prompt, FirstPrompt, new ChunkOptions().LeftContext);
 
     [Fact]
     public void Sizes_that_were_asked_for_double()
@@ -35,7 +35,7 @@ public class ChunkPlanTests
         var spoken = 0;
         foreach (var (i, size) in sizes.Index())
         {
-            var tokens = Prompt + Math.Min(spoken, options.LeftContext) + Lag + size;
+            var tokens = (i == 0 ? FirstPrompt : Prompt) + Math.Min(spoken, options.LeftContext) + Lag + size;
             now += 1.5 * (((i == 0 ? Lag + size : size) * step) + pace.PassOver(tokens));
             Assert.True(i == 0 || now <= dry + 1e-9, $"chunk {i} of {string.Join(", ", sizes)} comes {now - dry:0.000} s late");
             dry = (i == 0 ? now : dry) + (size / 25.0);
@@ -54,7 +54,7 @@ public class ChunkPlanTests
     public void A_chunk_takes_as_long_as_its_missing_tokens_and_its_pass()
     {
         var (plan, pace) = (ChunkPlan.Doubling(10, 40, Passes), new ChunkPace(0.001, 0.02, 0.0001));
-        Assert.Equal(0.029 + 0.02 + (0.0001 * (Prompt + Lag + 10)), plan.TimeFor(0, known: 0, pace).TotalSeconds, 1e-6);
+        Assert.Equal(0.029 + 0.02 + (0.0001 * (FirstPrompt + Lag + 10)), plan.TimeFor(0, known: 0, pace).TotalSeconds, 1e-6);
         Assert.Equal(0.012 + 0.02 + (0.0001 * (Prompt + 10 + Lag + 20)), plan.TimeFor(1, known: 37, pace).TotalSeconds, 1e-6);
         Assert.Equal(0.02 + (0.0001 * (Prompt + 100 + Lag + 40)), plan.TimeFor(5, known: 1000, pace).TotalSeconds, 1e-6);
     }

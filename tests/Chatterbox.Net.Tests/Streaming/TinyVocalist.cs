@@ -34,7 +34,7 @@ internal sealed class TinyVocalist : IDisposable
 
     public PerthWatermarker Watermarker { get; }
 
-    public ChunkAssembler Speak(long seed, int leftContext) => new(Config, Vocalist, Watermarker, Voice.S3Gen, seed, leftContext);
+    public ChunkAssembler Speak(long seed, int leftContext) => new(Config, Vocalist, Watermarker, Voice.S3Gen, seed, new() { LeftContext = leftContext });
 
     /// <summary>Speech tokens as if of some text.</summary>
     public int[] Tokens(int seed, int count)
