@@ -287,6 +287,12 @@ public sealed class SpeechEngine : ISpeechEngine
             _metrics?.Chunk(sequence.PlaybackLeft);
         }
 
+        var taken = _time.GetElapsedTime(started);
+        lock (_gate)
+        {
+            _longestTurn = taken > _longestTurn ? taken : (0.9 * _longestTurn) + (0.1 * taken);
+        }
+
         if (!sequence.Advance(happened))
         {
             End(sequence, _ => { });
@@ -295,9 +301,7 @@ public sealed class SpeechEngine : ISpeechEngine
 
         lock (_gate)
         {
-            var taken = _time.GetElapsedTime(started);
             sequence.NextTurn = (sequence.Work?.Doing as IChunkedSpeech)?.NextTakes ?? taken;
-            _longestTurn = taken > _longestTurn ? taken : (0.9 * _longestTurn) + (0.1 * taken);
             _speaking.Remove(sequence);
             _queue.PutBack(sequence.Request.Client, sequence);
         }

@@ -70,6 +70,20 @@ public sealed class StreamingEngineTests
     }
 
     [Fact]
+    public async Task A_short_first_chunk_is_followed_by_its_second_where_others_have_long_last_turns()
+    {
+        var (time, model, turns) = (new HandClock(), new ChunkModel { Seconds = 0.16 }, 0);
+        model.OnChunk = () => time.Advance(TimeSpan.FromSeconds(turns++ % 2 == 0 ? 0.02 : 0.08));
+        await using var engine = Engine(model, time: time);
+        model.Allow(2);
+        await engine.StreamAsync(new() { Pieces = ["ab"], Client = "1" }, Cancel).ToListAsync(Cancel);
+        var others = new[] { "cd", "ef" }.Select(text => engine.StreamAsync(new() { Pieces = [text], Client = text }, Cancel).ToListAsync(Cancel).AsTask()).ToList();
+        model.Allow(4);
+        await Task.WhenAll(others);
+        Assert.Equal("abcdef", model.Made);
+    }
+
+    [Fact]
     public async Task Streams_that_are_late_as_it_is_take_turns()
     {
         var (time, model) = (new HandClock(), new ChunkModel { Seconds = 0.1 });
