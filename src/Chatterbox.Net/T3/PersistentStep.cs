@@ -91,10 +91,11 @@ internal sealed class PersistentStep : IStep
     /// <inheritdoc/>
     public void Launch(CudaStream stream)
     {
-        // Neither begins before the other has ended: what is said of kernels that overlap does not say it of those whose blocks run together.
+        // The step begins when the choice before it has ended. The other way round they overlap: what the choice needs besides logits it
+        // loads while the step makes them.
         _kernel.Launch(_shape, stream, _arguments, together: true);
         _arguments.Round++;
-        _t3.Sample(_buffers, stream, overlaps: false);
+        _t3.Sample(_buffers, stream, overlaps: true);
     }
 
     /// <inheritdoc/>

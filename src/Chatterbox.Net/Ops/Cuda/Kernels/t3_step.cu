@@ -166,5 +166,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) step(const __grid_const
         before = now;
     }
 
+    let_next_begin();
     self.head(x, before);
 }
