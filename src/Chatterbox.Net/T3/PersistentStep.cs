@@ -8,7 +8,7 @@ internal sealed class PersistentStep : IStep
 {
     private const string Source = "t3_step.cu";
     private const int LeastCapability = 90, LeastSharedBytes = 200 * 1024;
-    private const int Threads = 320, Outputs = 8;   // as in the source
+    private const int Threads = 320, Outputs = 8, Parts = 8;   // as in the source
 
     private readonly FusedT3 _t3;
     private readonly StepBuffers _buffers;
@@ -44,7 +44,8 @@ internal sealed class PersistentStep : IStep
         _layers = inHost.to(device).DetachFromDisposeScope();
 
         // Zeros, which have not the tag of the first layer.
-        int[] lengths = [rows * sizes.HiddenSize, rows * sizes.HiddenSize, rows * 3 * sizes.HiddenSize, Outputs * sizes.HiddenSize, Outputs * sizes.Heads * 4, rows * sizes.MlpSize];
+        var hidden = rows * sizes.HiddenSize;
+        int[] lengths = [hidden, hidden, 3 * hidden, sizes.Heads * Parts * (sizes.HeadDim + 4), hidden, rows * sizes.MlpSize];
         _exchange = zeros([lengths.Sum()], ScalarType.Int32, device).DetachFromDisposeScope();
         var places = lengths.Select((_, i) => _exchange.Address() + (lengths.Take(i).Sum() * sizeof(int))).ToArray();
         _arguments = new()
@@ -62,7 +63,7 @@ internal sealed class PersistentStep : IStep
             Fed = places[1],
             Qkv = places[2],
             Parts = places[3],
-            Weights = places[4],
+            Joined = places[4],
             Mlp = places[5],
         };
     }
@@ -90,10 +91,11 @@ internal sealed class PersistentStep : IStep
     /// <inheritdoc/>
     public void Launch(CudaStream stream)
     {
-        // Neither begins before the other has ended: what is said of kernels that overlap does not say it of those whose blocks run together.
+        // The step begins when the choice before it has ended. The other way round they overlap: what the choice needs besides logits it
+        // loads while the step makes them.
         _kernel.Launch(_shape, stream, _arguments, together: true);
         _arguments.Round++;
-        _t3.Sample(_buffers, stream, overlaps: false);
+        _t3.Sample(_buffers, stream, overlaps: true);
     }
 
     /// <inheritdoc/>
@@ -133,5 +135,5 @@ internal struct StepArguments
     public long LayerStride;
     public int Capacity, Round;
     public nint Positions, Slots, X, Logits;
-    public nint Attended, Fed, Qkv, Parts, Weights, Mlp;
+    public nint Attended, Fed, Qkv, Parts, Joined, Mlp;
 }

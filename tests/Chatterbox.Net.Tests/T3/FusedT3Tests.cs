@@ -73,6 +73,45 @@ public class FusedT3Tests
         CheckError($"{sequence.SpeechTokens.Count} steps", worst, 5e-3);
     }
 
+    [Theory]
+    [InlineData("llama", 256, 0.5)]
+    [InlineData("llama", 1024, 0)]
+    [InlineData("llama", 1024, 0.5)]
+    [InlineData("gpt2", 768, 0)]
+    [InlineData("gpt2", 1024, 0)]
+    public void One_kernel_makes_the_step_of_the_graph_however_much_is_in_the_cache(string backbone, int hidden, double guidance)
+    {
+        const int longest = 1400;
+        var device = Gpu.Required();
+        var config = Config(backbone, hidden, longest + 100);
+        using var model = TinyT3.Rounded(config, ScalarType.BFloat16, device);
+        Choose(model, persistent: true);
+        using var mode = inference_mode();
+        using var scope = NewDisposeScope();
+        var settings = SamplingSettings.Resolve(new() { CfgWeight = guidance, Temperature = 0 }, config);
+        using var noise = new NoiseSource(1);
+        var cache = noise.Normal([2, config.Backbone.Layers, settings.Rows, longest, config.Backbone.Heads, config.Backbone.HeadDim], device).to(ScalarType.BFloat16);
+        var logits = noise.Normal([settings.Rows, config.SpeechVocabulary], device);
+        foreach (var length in new[] { 1, 2, 9, 63, 64, 65, 511, 513, 1000, longest })
+        {
+            CheckError($"{length} positions", Close.RelativeError(Step(length, persistent: false), Step(length, persistent: true)), 1e-3);
+        }
+
+        Tensor Step(int length, bool persistent)
+        {
+            model.Model.Fused!.Persistent = persistent;
+            using var steps = model.Model.Fused.Rent(settings.Rows);
+            steps.Ahead = 0;
+            steps.Cache.Reserve(config.MaxLength);
+            steps.Cache.Keys.narrow(2, 0, length).copy_(cache[0].narrow(2, 0, length));
+            steps.Cache.Values.narrow(2, 0, length).copy_(cache[1].narrow(2, 0, length));
+            steps.Begin(logits, length, settings, config.StartSpeechToken, noise);
+            _ = steps.Next(config.StopSpeechToken);   // of the logits given
+            _ = steps.Next(config.StopSpeechToken);   // of a step's
+            return steps.Logits.clone();
+        }
+    }
+
     [Theory, MemberData(nameof(Samplings))]
     public void The_same_noise_draws_the_same_token_as_the_plain_sampler(string backbone, int vocabulary, SamplingOptions options)
     {
@@ -246,15 +285,15 @@ public class FusedT3Tests
         Assert.True(error <= bound, $"{what}: relative error {error:E3} exceeds {bound:E0}");
     }
 
-    internal static T3Config Config(string backbone, int hidden) => backbone == "llama"
-        ? Sized(TinyT3.LlamaConfig, new LlamaConfig(Layers: 3, HiddenSize: hidden, Heads: hidden / 64, MlpSize: 4 * hidden))
-        : Sized(TinyT3.Gpt2Config, new Gpt2Config(Layers: 3, HiddenSize: hidden, Heads: hidden / 64, MlpSize: 4 * hidden) { Positions = 700 });
+    internal static T3Config Config(string backbone, int hidden, int speechTokens = 600) => backbone == "llama"
+        ? Sized(TinyT3.LlamaConfig, new LlamaConfig(Layers: 3, HiddenSize: hidden, Heads: hidden / 64, MlpSize: 4 * hidden), speechTokens)
+        : Sized(TinyT3.Gpt2Config, new Gpt2Config(Layers: 3, HiddenSize: hidden, Heads: hidden / 64, MlpSize: 4 * hidden) { Positions = speechTokens + 100 }, speechTokens);
 
-    private static T3Config Sized(T3Config config, BackboneConfig backbone) => config with
+    private static T3Config Sized(T3Config config, BackboneConfig backbone, int speechTokens) => config with
     {
         Backbone = backbone,
         SpeechVocabulary = 1300,     // more than a thread of the sampler each
-        MaxSpeechTokens = 600,
+        MaxSpeechTokens = speechTokens,
         SpeakerSize = 256,
     };
 }

@@ -1,4 +1,6 @@
-// T3's step as one kernel: attention, of a block to its part of one row's head, and its way out.
+// T3's step as one kernel: attention, of a block to its part of one row's head, and its way out. The eight blocks of a head first
+// join their parts among themselves, each some of the head's numbers: all blocks need them then, and to read eight times as many
+// would take longer than this stage more.
 #pragma once
 #include "t3_products.cuh"
 
@@ -49,7 +51,7 @@ struct Attention : Multiplier
     __device__ __forceinline__ void attend(int layer, Tag now)
     {
         float* sums = next_sums();
-        const int part = lane % KEY_LANES, other = part ^ KEY_LANES / 2;
+        const int piece = lane % KEY_LANES, other = piece ^ KEY_LANES / 2;
         const bool newest = place.split == 0 && warp == 0;          // takes the new key and value
         const u32* qkv = a.qkv + place.row * 3 * HIDDEN + place.head * HEAD_DIM;
         KeysAndValues older;
@@ -58,7 +60,7 @@ struct Attention : Multiplier
         constexpr u32 QUERY = GPT2 ? 0x3 : 0xf, KEY_AND_VALUE = GPT2 ? 0x330 : 0x3f0;
         wait_for(words, now, newest ? QUERY | KEY_AND_VALUE : QUERY, [&](int i)
         {
-            return qkv + i / 4 * HIDDEN + (i / 2 % 2 == 1 ? other : part) * VECTOR + i % 2 * 4;
+            return qkv + i / 4 * HIDDEN + (i / 2 % 2 == 1 ? other : piece) * VECTOR + i % 2 * 4;
         });
         float query[VECTOR];
         rotate({words[0], words[1]}, {words[2], words[3]}, query);
@@ -77,7 +79,7 @@ struct Attention : Multiplier
             const float score = dot(query, key);
             if (lane < KEY_LANES)
             {
-                const size_t at = layer * a.layer_stride + place.cache + (size_t)place.position * HIDDEN + part * VECTOR;
+                const size_t at = layer * a.layer_stride + place.cache + (size_t)place.position * HIDDEN + piece * VECTOR;
                 *(uint4*)(a.keys + at) = key;
                 *(uint4*)(a.values + at) = value;
                 w.m = score;
@@ -110,7 +112,7 @@ struct Attention : Multiplier
             float* s = sums + warp * STRIDE;
             *(float2*)s = make_float2(w.m, w.l);
 #pragma unroll
-            for (int i = 0; i < VECTOR; i++) s[4 + part * VECTOR + i] = w.values[i];
+            for (int i = 0; i < VECTOR; i++) s[4 + piece * VECTOR + i] = w.values[i];
         }
 
         meet();
@@ -126,8 +128,10 @@ struct Attention : Multiplier
             value += f * sums[i * STRIDE + 4 + thread];
         }
 
-        tell(a.parts + place.part * HIDDEN + place.head * HEAD_DIM + place_of(thread), halves(value), now);
-        if (thread < 4) tell(a.weights + (place.part * HEADS + place.head) * 4 + thread, thread % 2 == 0 ? top : l, now);
+        u32* part = a.parts + (place.head * ROWS * SPLITS + place.part) * PART;
+        tell(part + thread, value, now);
+        if (thread < 4) tell(part + HEAD_DIM + thread, thread % 2 == 0 ? top : l, now);
+        if (warp == 0) join(now);
     }
 
     __device__ __forceinline__ static float dot(const float (&query)[VECTOR], uint4 key)    // over the lanes of a key
@@ -194,63 +198,44 @@ struct Attention : Multiplier
         }
     }
 
-    // Of 32 numbers, four threads take 8 each, as two vectors; the first vectors of all, then the second, lie side by side.
-    __device__ __forceinline__ static int place_of(int i) { return (i & ~31) | (i / 4 % 2) << 4 | (i / 8 % 4) << 2 | i % 4; }
-
-    // Attention's way out. The operand has a row for each row and split: they are joined behind the product.
-    __device__ __forceinline__ void way_out(const Layer& w, Tag now)
+    // This block's numbers of the head, of what all blocks of the row's splits have.
+    __device__ __forceinline__ void join(Tag now)
     {
-        constexpr int TOGETHER = SHARE % HEAD_DIM == 0 ? 2 : 1, GROUPS = CHUNKS / TOGETHER;     // chunks of one head
-        float* sums = next_sums();
-        const int part = lane / 4, at = warp * SHARE;
-        const float bias = GPT2 && owns ? w.out_bias[own] : 0;
-        Weights<1> weights;
-        take(weights);
-        uint4 words[CHUNKS * 2 + GROUPS];
-        wait_for(words, now, (1u << (CHUNKS * 2 + GROUPS)) - 1, [&](int i)
-        {
-            return i < CHUNKS * 2 ? a.parts + part * HIDDEN + at + i / 2 * CHUNK + i % 2 * 16 + lane % 4 * 4
-                : a.weights + (part * HEADS + (at + (i - CHUNKS * 2) * TOGETHER * CHUNK) / HEAD_DIM) * 4;
-        });
-        float sum0 = 0, sum1 = 0;
-#pragma unroll
-        for (int i = 0; i < GROUPS; i++)
-        {
-            const float m = untagged(words[CHUNKS * 2 + i].x), top = over_splits(m, [](float x, float y) { return fmaxf(x, y); });
-            const float f = exp2f(m - top), l = over_splits(f * untagged(words[CHUNKS * 2 + i].y), [](float x, float y) { return x + y; });
-            float d[4] = {};
-#pragma unroll
-            for (int c = i * TOGETHER; c < (i + 1) * TOGETHER; c++)
-            {
-                u32 x[2][4];
-#pragma unroll
-                for (int half = 0; half < 2; half++)
-                {
-                    unhalve(words[c * 2 + half].x, words[c * 2 + half].y, x[half][0], x[half][1]);
-                    unhalve(words[c * 2 + half].z, words[c * 2 + half].w, x[half][2], x[half][3]);
-                }
-
-                multiply_add(d, x[0], weights.w[0][c].x, weights.w[0][c].y);
-                multiply_add(d, x[1], weights.w[0][c].z, weights.w[0][c].w);
-            }
-
-            sum0 += f / l * (d[0] + d[2]);
-            sum1 += f / l * (d[1] + d[3]);
-        }
-
-        sum0 = over_splits(sum0, [](float x, float y) { return x + y; });
-        sum1 = over_splits(sum1, [](float x, float y) { return x + y; });
-        if (part % SPLITS == 0) *(float2*)(sums + (warp * ROWS + part / SPLITS) * (OUTPUTS + 2) + lane % 4 * 2) = make_float2(sum0, sum1);
-        meet();
-        add(sums, bias, a.attended, now);
-        give_back(oldest_tile, 1);
+        constexpr int VECTORS = HEAD_DIM / SPLITS / 4;   // of 4 numbers; each lane reads one of one split
+        const int split = lane / VECTORS % SPLITS, vector = place.split * VECTORS + lane % VECTORS;
+        const u32* parts = a.parts + ((place.head * ROWS + place.row) * SPLITS + split) * PART;
+        uint4 words[2];
+        wait_for(words, now, 3, [&](int i) { return parts + (i == 0 ? vector * 4 : HEAD_DIM); });
+        const float m = untagged(words[1].x), top = over_splits(m, [](float x, float y) { return fmaxf(x, y); }), f = exp2f(m - top);
+        auto total = [&](u32 word) { return over_splits(f * untagged(word), [](float x, float y) { return x + y; }); };
+        const float l = total(words[1].y);
+        const float x[4] = {total(words[0].x) / l, total(words[0].y) / l, total(words[0].z) / l, total(words[0].w) / l};
+        if (lane < VECTORS)
+            tell(a.joined + place.row * HIDDEN + place.head * HEAD_DIM + vector * 4, make_uint4(halves(x[0]), halves(x[1]), halves(x[2]), halves(x[3])), now);
     }
 
     template <class Combine>
     __device__ __forceinline__ static float over_splits(float x, Combine combine)
     {
+        constexpr int VECTORS = HEAD_DIM / SPLITS / 4;
 #pragma unroll
-        for (int offset = 4; offset < 4 * SPLITS; offset <<= 1) x = combine(x, __shfl_xor_sync(~0u, x, offset));
+        for (int offset = VECTORS; offset < VECTORS * SPLITS; offset <<= 1) x = combine(x, __shfl_xor_sync(~0u, x, offset));
         return x;
+    }
+
+    __device__ __forceinline__ void way_out(const Layer& w, Tag now)
+    {
+        float* sums = next_sums();
+        const float bias = GPT2 && owns ? w.out_bias[own] : 0;
+        Weights<1> weights;
+        take(weights);
+        uint4 words[ROWS];
+        wait_for(words, now, lane * 4 < SHARE ? (1u << ROWS) - 1 : 0, [&](int r) { return a.joined + r * HIDDEN + warp * SHARE + lane * 4; });
+        float d[WIDER][4] = {};
+        multiply(words, weights.w[0], d);
+        note(d, sums);
+        meet();
+        add(sums, bias, a.attended, now);
+        give_back(oldest_tile, 1);
     }
 };

@@ -19,6 +19,12 @@ __device__ inline void tell(u32* p, u32 word, Tag tag)
 
 __device__ inline void tell(u32* p, float x, Tag tag) { tell(p, __float_as_uint(x), tag); }
 
+__device__ inline void tell(u32* p, uint4 words, Tag tag)
+{
+    asm volatile("st.relaxed.gpu.global.v4.u32 [%0], {%1,%2,%3,%4};"
+        :: "l"(p), "r"((words.x & ~3u) | tag.value), "r"((words.y & ~3u) | tag.value), "r"((words.z & ~3u) | tag.value), "r"((words.w & ~3u) | tag.value) : "memory");
+}
+
 // Past L1, which may still have what was there before another kernel wrote it.
 __device__ inline u32 look_at(const u32* p)
 {

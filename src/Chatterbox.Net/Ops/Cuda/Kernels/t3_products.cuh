@@ -184,6 +184,38 @@ struct Multiplier
             }
     }
 
+    // d += x · tile, of ROWS rows of x in halves; in sums that do not wait for each other.
+    __device__ __forceinline__ void multiply(const uint4* x, const uint4 (&tile)[CHUNKS], float (&d)[WIDER][4])
+    {
+        __syncwarp();
+#pragma unroll
+        for (int r = 0; r < ROWS; r++)
+        {
+            uint2 highs, lows;
+            unhalve(x[r].x, x[r].y, highs.x, lows.x);
+            unhalve(x[r].z, x[r].w, highs.y, lows.y);
+            put(r, highs, lows);
+        }
+
+        __syncwarp();
+        Operand operand;
+        get(operand);
+#pragma unroll
+        for (int c = 0; c < CHUNKS; c++)
+        {
+            multiply_add(d[c % WIDER], operand[c][0], tile[c].x, tile[c].y);
+            multiply_add(d[c % WIDER], operand[c][1], tile[c].z, tile[c].w);
+        }
+    }
+
+    __device__ __forceinline__ void note(const float (&d)[WIDER][4], float* sums)
+    {
+        float all[1][4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) all[0][i] = d[0][i] + d[1][i] + (d[2][i] + d[3][i]);
+        note(all, sums, 0, OUTPUTS);
+    }
+
     template <int N>
     __device__ __forceinline__ void note(const float (&d)[N][4], float* sums, int first, int outputs)
     {

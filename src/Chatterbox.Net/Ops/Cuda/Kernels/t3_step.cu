@@ -88,35 +88,10 @@ struct Block : Attention
                 return a.mlp + i % ROWS * MLP + (first + i / ROWS) * HIDDEN + warp * SHARE + lane * 4;
             });
 #pragma unroll
-            for (int i = 0; i < TOGETHER; i++)
-            {
-                __syncwarp();
-#pragma unroll
-                for (int r = 0; r < ROWS; r++)
-                {
-                    uint2 highs, lows;
-                    unhalve(words[i * ROWS + r].x, words[i * ROWS + r].y, highs.x, lows.x);
-                    unhalve(words[i * ROWS + r].z, words[i * ROWS + r].w, highs.y, lows.y);
-                    put(r, highs, lows);
-                }
-
-                __syncwarp();
-                Operand operand;
-                get(operand);
-#pragma unroll
-                for (int c = 0; c < CHUNKS; c++)
-                {
-                    const uint4 w = weights.w[first + i][c];
-                    multiply_add(d[c % WIDER], operand[c][0], w.x, w.y);
-                    multiply_add(d[c % WIDER], operand[c][1], w.z, w.w);
-                }
-            }
+            for (int i = 0; i < TOGETHER; i++) multiply(words + i * ROWS, weights.w[first + i], d);
         }
 
-        float all[1][4];
-#pragma unroll
-        for (int i = 0; i < 4; i++) all[0][i] = d[0][i] + d[1][i] + (d[2][i] + d[3][i]);
-        note(all, sums, 0, OUTPUTS);
+        note(d, sums);
         meet();
         add(sums, bias, a.fed, now);
         give_back(oldest_tile, WIDER);
@@ -191,5 +166,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) step(const __grid_const
         before = now;
     }
 
+    let_next_begin();
     self.head(x, before);
 }

@@ -11,11 +11,12 @@ constexpr int PITCH = HIDDEN * 2 + 64, TILE = OUTPUTS * PITCH;            // byt
 constexpr int CHUNK = 32, SHARE = HIDDEN / WARPS, CHUNKS = SHARE / CHUNK; // columns of a tile that a warp multiplies
 constexpr int PLANE = ROWS * SHARE * 2;                  // bytes of the high, or the low, parts of a warp's operand
 constexpr int SPLITS = 8 / ROWS;                         // blocks that share a row's head in attention
+constexpr int PART = HEAD_DIM + 4;                       // numbers of a block's part of attention
 constexpr int WIDER = 4;                                 // the MLP, than the rest
 constexpr int UP_TILES = (GPT2 ? 1 : 2) * WIDER, UP_OUTPUTS = UP_TILES * OUTPUTS;
 constexpr int HEAD_TILES = (VOCABULARY + OUTPUTS - 1) / OUTPUTS;          // of all blocks
 constexpr int KEY_LANES = HEAD_DIM / VECTOR, KEYS_AT_ONCE = WARPS * LANES / KEY_LANES;
-constexpr int KEYS = 128, KEY_BYTES = HEAD_DIM * 2, KEY_TILE = 2 * KEYS * KEY_BYTES, KEY_SLOTS = 2;
+constexpr int KEYS = 64, KEY_BYTES = HEAD_DIM * 2, KEY_TILE = 2 * KEYS * KEY_BYTES, KEY_SLOTS = 2;
 constexpr int IN_FLIGHT = 2;                             // tiles that are asked for at once: more are in the way of what blocks exchange
 constexpr float NOTHING = -1e30f;                        // the maximum of nothing: infinity has no room for a tag
 static_assert(HEADS * 8 == BLOCKS && 8 % ROWS == 0 && SHARE % CHUNK == 0 && SHARE <= LANES * 4 && MLP == WIDER * HIDDEN,
@@ -52,8 +53,8 @@ struct StepArguments
     u32* attended;              // [ROWS, HIDDEN]: x behind attention
     u32* fed;                   // [ROWS, HIDDEN]: x behind the MLP
     u32* qkv;                   // [ROWS, 3, HIDDEN]
-    u32* parts;                 // [ROWS · SPLITS, HIDDEN]: weighted values, in halves, in the order of place_of()
-    u32* weights;               // [ROWS · SPLITS, HEADS, 4]: their maximum and sum, twice
+    u32* parts;                 // [HEADS, ROWS, SPLITS, PART]: attention's weighted values, then their maximum and sum, twice
+    u32* joined;                // [ROWS, HIDDEN]: attention, in halves
     u32* mlp;                   // [ROWS, MLP], in halves
 };
 
