@@ -79,12 +79,13 @@ public class ChunkPlanTests
     }
 
     [Theory]
-    [InlineData(0, 128, 100, "FirstTokens is 0; it must be from 1 to 1000")]
-    [InlineData(null, 1001, 100, "MostTokens is 1001")]
-    [InlineData(null, 128, -1, "LeftContext is -1")]
-    public void Options_out_of_range_are_refused_by_name(int? first, int most, int context, string message)
+    [InlineData(0, 128, 100, 125, "FirstTokens is 0; it must be from 1 to 1000")]
+    [InlineData(null, 1001, 100, 125, "MostTokens is 1001")]
+    [InlineData(null, 128, -1, 125, "LeftContext is -1")]
+    [InlineData(null, 128, 100, 4097, "FirstPrompt is 4097; it must be from 0 to 4096")]
+    public void Options_out_of_range_are_refused_by_name(int? first, int most, int context, int prompt, string message)
     {
-        var error = Assert.Throws<RequestException>(new ChunkOptions { FirstTokens = first, MostTokens = most, LeftContext = context }.Check);
+        var error = Assert.Throws<RequestException>(new ChunkOptions { FirstTokens = first, MostTokens = most, LeftContext = context, FirstPrompt = prompt }.Check);
         Assert.StartsWith(message, error.Message, StringComparison.Ordinal);
         Assert.StartsWith(error.Parameter!, message, StringComparison.Ordinal);
     }

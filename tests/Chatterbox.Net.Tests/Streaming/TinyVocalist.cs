@@ -34,7 +34,9 @@ internal sealed class TinyVocalist : IDisposable
 
     public PerthWatermarker Watermarker { get; }
 
-    public ChunkAssembler Speak(long seed, int leftContext) => new(Config, Vocalist, Watermarker, Voice.S3Gen, seed, new() { LeftContext = leftContext });
+    /// <summary>Speech in chunks, the first of which is made with half of the prompt.</summary>
+    public ChunkAssembler Speak(long seed, int leftContext) =>
+        new(Config, Vocalist, Watermarker, Voice.S3Gen, seed, new() { LeftContext = leftContext, FirstPrompt = Voice.S3Gen.SpeechTokens.Count / 2 });
 
     /// <summary>Speech tokens as if of some text.</summary>
     public int[] Tokens(int seed, int count)
