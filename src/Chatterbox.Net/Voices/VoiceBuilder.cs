@@ -1,6 +1,7 @@
 using System.Globalization;
 using Chatterbox.Audio;
 using Chatterbox.Ops.Cuda;
+using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
 
 namespace Chatterbox.Voices;
 
@@ -49,15 +50,11 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
                 $"The recording lasts {seconds:0.###} s; this model needs more than {config.MinSeconds:0.###} s of speech to imitate a voice. Use a longer recording; ten seconds are best."));
         }
 
-        var (lowest, highest) = (float.PositiveInfinity, float.NegativeInfinity);
-        foreach (var sample in recording.Samples)
+        var (lowest, highest) = (TensorPrimitives.Min(recording.Samples), TensorPrimitives.Max(recording.Samples));     // NaN if a sample is
+        if (!float.IsFinite(lowest) || !float.IsFinite(highest))
         {
-            if (!float.IsFinite(sample))
-            {
-                throw new VoiceException($"The recording holds a sample that is {sample.ToString(CultureInfo.InvariantCulture)}, not a number between −1 and 1. Export it again, as 16-bit PCM for instance.");
-            }
-
-            (lowest, highest) = (Math.Min(lowest, sample), Math.Max(highest, sample));
+            var bad = Array.Find(recording.Samples, sample => !float.IsFinite(sample));
+            throw new VoiceException($"The recording holds a sample that is {bad.ToString(CultureInfo.InvariantCulture)}, not a number between −1 and 1. Export it again, as 16-bit PCM for instance.");
         }
 
         if (highest - lowest < 2 * Silence)
