@@ -1,4 +1,5 @@
 using Chatterbox.Audio;
+using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
 
 namespace Chatterbox.Voices;
 
@@ -66,7 +67,7 @@ internal sealed class ReferenceEncoder(ReferenceConfig config, WeightScope weigh
     internal static float[] Numbers(Tensor values, string network)
     {
         var numbers = values.cpu().contiguous().data<float>().ToArray();
-        return Array.TrueForAll(numbers, float.IsFinite)
+        return TensorPrimitives.IsFiniteAll<float>(numbers)
             ? numbers
             : throw new VoiceException($"The {network} finds no voice in the recording. Use a recording of clear speech.");
     }
