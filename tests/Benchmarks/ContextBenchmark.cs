@@ -69,13 +69,14 @@ internal static class ContextBenchmark
         (Tensor Mel, double Seconds) Begin(int prompt)
         {
             using var inner = NewDisposeScope();
+            var known = FirstChunk + (lookahead / config.Encoder.Upsampling) + config.Encoder.Lookahead;
             var (mel, times) = (default(Tensor), new List<double>());
             for (var repetition = 0; repetition < Repetitions; repetition++)
             {
                 using var noise = new NoiseSource(1);
                 using var stream = s3gen.OpenStream(voice, noise, leftContext: 0, prompt);
                 var watch = Stopwatch.StartNew();
-                mel = stream.Next(speech[..((lookahead / 2) + 3 + FirstChunk)], from: 0, last: false);
+                mel = stream.Next(speech[..known], from: 0, last: false);
                 _ = mel.sum().item<float>();
                 times.Add(watch.Elapsed.TotalSeconds);
             }

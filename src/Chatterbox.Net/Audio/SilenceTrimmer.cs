@@ -1,5 +1,3 @@
-using System.Numerics;
-
 namespace Chatterbox.Audio;
 
 /// <summary>Finds where a recording's sound begins and ends: frames far below the loudest one count as silence.</summary>
@@ -43,7 +41,13 @@ internal static class SilenceTrimmer
         var energies = new double[HopsOfFrame + (samples.Length / HopLength)];     // of hop i − 2
         for (var start = 0; start < samples.Length; start += HopLength)
         {
-            energies[(HopsOfFrame / 2) + (start / HopLength)] = Energy(samples[start..Math.Min(samples.Length, start + HopLength)]);
+            var energy = 0.0;
+            foreach (var x in samples[start..Math.Min(samples.Length, start + HopLength)])
+            {
+                energy += x * x;
+            }
+
+            energies[(HopsOfFrame / 2) + (start / HopLength)] = energy;
         }
 
         var rms = new float[1 + (samples.Length / HopLength)];
@@ -59,25 +63,5 @@ internal static class SilenceTrimmer
         }
 
         return rms;
-    }
-
-    // Squares in float32, sums in float64, as many of them at once as the processor makes.
-    private static double Energy(ReadOnlySpan<float> samples)
-    {
-        var sums = Vector<double>.Zero;
-        for (; samples.Length >= Vector<float>.Count; samples = samples[Vector<float>.Count..])
-        {
-            var x = new Vector<float>(samples);
-            Vector.Widen(x * x, out var low, out var high);
-            sums += low + high;
-        }
-
-        var energy = Vector.Sum(sums);
-        foreach (var x in samples)
-        {
-            energy += x * x;
-        }
-
-        return energy;
     }
 }

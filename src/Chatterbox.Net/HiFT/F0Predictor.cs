@@ -18,7 +18,7 @@ internal sealed class F0Predictor(HiFTConfig config, WeightScope weights)
     public PitchWeights Weights => new(_convs, _classifier);
 
     /// <summary>Frames on either side that a frame's pitch depends on.</summary>
-    public int Reach { get; } = config.F0Layers * (Kernel / 2);
+    public static int Reach(HiFTConfig config) => config.F0Layers * (Kernel / 2);
 
     /// <param name="mel">[rows, bands, frames].</param>
     /// <returns>F0 in Hz, 0 or more, [rows, frames], float32.</returns>

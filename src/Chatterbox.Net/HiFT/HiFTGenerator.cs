@@ -20,11 +20,11 @@ internal sealed class HiFTGenerator
     private readonly HiFTConfig _config;
     private readonly Device _device;
     private readonly ScalarType _dtype;
-    private readonly F0Predictor _f0Predictor;
     private readonly HarmonicSource _source;
     private readonly Tensor _window;
     private readonly Tensor _fade;
-    private readonly Convolutions? _plain;   // null where fused kernels have their own copy
+    private readonly F0Predictor? _f0Predictor;   // null, as the convolutions, where fused kernels have their own copy
+    private readonly Convolutions? _plain;
     private readonly FusedHiFT? _fused;
     private readonly FusedSource? _fusedSource;
 
@@ -47,8 +47,8 @@ internal sealed class HiFTGenerator
         }
 
         using var passing = new OwnedWeights();
-        _f0Predictor = new(config, weights["f0_predictor"].InHost(passing));
-        _fusedSource = weights.Own(new FusedSource(config, _f0Predictor.Weights, _source.Merge, weights.Device));
+        var pitch = new F0Predictor(config, weights["f0_predictor"].InHost(passing));
+        _fusedSource = weights.Own(new FusedSource(config, pitch.Weights, _source.Merge, weights.Device));
         var network = Network(weights.InHost(passing));
         _fused = weights.Own(new FusedHiFT(config, network.Pre, network.Stages.Select(stage => stage.Weights), network.Post, _window, weights.Device));
 
@@ -70,7 +70,7 @@ internal sealed class HiFTGenerator
     public int Context => ContextOf(_config);
 
     /// <summary>Frames of mel behind a frame that its samples depend on, its source's pitch included.</summary>
-    public int Lookahead => Context + _f0Predictor.Reach;
+    public int Lookahead => Context + F0Predictor.Reach(_config);
 
     /// <summary>Makes a waveform.</summary>
     /// <param name="mel">[rows, bands, frames]; no frames make no samples.</param>
@@ -97,7 +97,7 @@ internal sealed class HiFTGenerator
     }
 
     /// <inheritdoc cref="F0Predictor.Forward"/>
-    public Tensor PredictF0(Tensor mel) => _fusedSource?.PredictF0(mel) ?? _f0Predictor.Forward(mel);
+    public Tensor PredictF0(Tensor mel) => _fusedSource?.PredictF0(mel) ?? _f0Predictor!.Forward(mel);
 
     /// <inheritdoc cref="HarmonicSource.Draw"/>
     public SourceNoise DrawNoise(NoiseSource noise, long rows, long frames) => _source.Draw(noise, rows, frames);

@@ -41,9 +41,7 @@ public sealed class FusedHiFTTests : IDisposable
         var source = (0.1 * randn([rows, 1, frames * 480], generator: generator)).to(device);
         var (expected, ours) = (plain.Decode(mel, source), fused.Decode(mel, source));
         Assert.Equal(expected.shape, ours.shape);
-        var error = Close.RelativeError(Spectrum(expected.cpu()), Spectrum(ours.cpu()));
-        Close.Report($"spectrum: relative error {error:E2} (bound {SpectrumBound:E0})");
-        Assert.True(error <= SpectrumBound, $"spectrum: relative error {error:E3} exceeds {SpectrumBound:E0}");
+        AssertSame(Spectrum(expected.cpu()), Spectrum(ours.cpu()), SpectrumBound, "spectrum");
     }
 
     [Theory, MemberData(nameof(Lengths))]
@@ -88,9 +86,7 @@ public sealed class FusedHiFTTests : IDisposable
     private static void AssertSame(Tensor expected, Tensor ours, double bound, string what)
     {
         Assert.Equal(expected.shape, ours.shape);
-        var error = Close.RelativeError(expected.cpu(), ours.cpu());
-        Close.Report($"{what}: relative error {error:E2} (bound {bound:E0})");
-        Assert.True(error <= bound, $"{what}: relative error {error:E3} exceeds {bound:E0}");
+        Close.AssertWithin(what, Close.RelativeError(expected, ours), bound);
     }
 
     private static Tensor Spectrum(Tensor samples) => stft(samples, 256, 64, 256, hann_window(256), return_complex: true).abs();

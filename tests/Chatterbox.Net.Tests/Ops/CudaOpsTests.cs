@@ -54,8 +54,6 @@ public class CudaOpsTests
     {
         Assert.Equal(expected.shape, ours.shape);
         Assert.Equal(ScalarType.BFloat16, ours.dtype);
-        var error = Close.RelativeError(expected, ours);
-        Close.Report($"{what}: relative error {error:E2} (bound {Bound:E0})");
-        Assert.True(error <= Bound, $"{what}: relative error {error:E3} exceeds {Bound:E0}");
+        Close.AssertWithin(what, Close.RelativeError(expected, ours), Bound);
     }
 }

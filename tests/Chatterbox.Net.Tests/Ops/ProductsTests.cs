@@ -109,10 +109,5 @@ public class ProductsTests
         Check("product", nn.functional.linear(nn.functional.layer_norm(x, [Size], gain, shift), weight), narrow, 1e-3);
     }
 
-    private static void Check(string what, Tensor expected, Tensor ours, double bound)
-    {
-        var error = Close.RelativeError(expected, ours);
-        Close.Report($"{what}: relative error {error:E2} (bound {bound:E0})");
-        Assert.True(error <= bound, $"{what}: relative error {error:E3} exceeds {bound:E0}");
-    }
+    private static void Check(string what, Tensor expected, Tensor ours, double bound) => Close.AssertWithin(what, Close.RelativeError(expected, ours), bound);
 }

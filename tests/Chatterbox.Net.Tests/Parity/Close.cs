@@ -8,9 +8,14 @@ internal static class Close
     {
         using var scope = NewDisposeScope();
         Xunit.Assert.Equal(theirs.shape, ours.shape);
-        var error = RelativeError(theirs, ours);
-        Report($"{fixture.Name} {what}: relative error {error:E2} (bound {tolerance:E0})");
-        Xunit.Assert.True(error <= tolerance, $"{fixture.Name} {what}: relative error {error:E3} exceeds {tolerance:E0}");
+        AssertWithin($"{fixture.Name} {what}", RelativeError(theirs, ours), tolerance);
+    }
+
+    /// <summary>Prints a relative error, and fails if it is more than <paramref name="bound"/>.</summary>
+    public static void AssertWithin(string what, double error, double bound)
+    {
+        Report($"{what}: relative error {error:E2} (bound {bound:E0})");
+        Xunit.Assert.True(error <= bound, $"{what}: relative error {error:E3} exceeds {bound:E0}");
     }
 
     /// <summary>Fails unless both hold the same integers.</summary>

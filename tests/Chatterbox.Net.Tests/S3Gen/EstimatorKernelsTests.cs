@@ -253,10 +253,5 @@ public class EstimatorKernelsTests
         return pieces.gather(3, TiledWeight.Swizzle(64, tiles.device).view(1, 1, 64, 8, 1).expand_as(pieces)).view(tiles.shape[0], tiles.shape[1], 64, 64);
     }
 
-    private static void Check(string what, Tensor expected, Tensor ours, double bound)
-    {
-        var error = Close.RelativeError(expected, ours);
-        Close.Report($"{what}: relative error {error:E2} (bound {bound:E0})");
-        Assert.True(error <= bound, $"{what}: relative error {error:E3} exceeds {bound:E0}");
-    }
+    private static void Check(string what, Tensor expected, Tensor ours, double bound) => Close.AssertWithin(what, Close.RelativeError(expected, ours), bound);
 }

@@ -127,10 +127,5 @@ public sealed class FusedFlowTests : IDisposable
         return built.Model;
     }
 
-    private static void Check(Tensor expected, Tensor ours)
-    {
-        var error = Close.RelativeError(expected, ours);
-        Close.Report($"mel: relative error {error:E2} (bound {MelBound:E0})");
-        Assert.True(error <= MelBound, $"mel: relative error {error:E3} exceeds {MelBound:E0}");
-    }
+    private static void Check(Tensor expected, Tensor ours) => Close.AssertWithin("mel", Close.RelativeError(expected, ours), MelBound);
 }

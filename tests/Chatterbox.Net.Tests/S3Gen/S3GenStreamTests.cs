@@ -78,21 +78,9 @@ public sealed class S3GenStreamTests : IDisposable
         AssertSame(Begin(other, 2)[0], first[0]);
         Assert.InRange(Close.RelativeError(whole[0], first[0]), 1e-4, 1);
         Assert.InRange(Close.RelativeError(Begin(other, 2)[1], first[1]), 1e-4, 1);
-        AssertSame(Passes(voice, Unlimited, (13, 0, true))[0], Only(2));
+        AssertSame(Passes(voice, Unlimited, (13, 0, true))[0], Passes(voice, Unlimited, 2, Tokens(40), (13, 0, true))[0]);
 
-        List<Tensor> Begin(S3GenPrompt voice, int firstPrompt)
-        {
-            using var noise = new NoiseSource(Seed);
-            using var stream = _model.OpenStream(voice, noise, Unlimited, firstPrompt);
-            return [stream.Next(Tokens(13), 0, last: false), stream.Next(Tokens(20), 19, last: true)];
-        }
-
-        Tensor Only(int firstPrompt)
-        {
-            using var noise = new NoiseSource(Seed);
-            using var stream = _model.OpenStream(voice, noise, Unlimited, firstPrompt);
-            return stream.Next(Tokens(13), 0, last: true);
-        }
+        List<Tensor> Begin(S3GenPrompt voice, int firstPrompt) => Passes(voice, Unlimited, firstPrompt, Tokens(40), (13, 0, false), (20, 19, true));
     }
 
     [Fact]
@@ -157,10 +145,13 @@ public sealed class S3GenStreamTests : IDisposable
     private List<Tensor> Passes(S3GenPrompt voice, int leftContext, params (int Tokens, int From, bool Last)[] passes) =>
         Passes(voice, leftContext, Tokens(40), passes);
 
-    private List<Tensor> Passes(S3GenPrompt voice, int leftContext, int[] tokens, params (int Tokens, int From, bool Last)[] passes)
+    private List<Tensor> Passes(S3GenPrompt voice, int leftContext, int[] tokens, params (int Tokens, int From, bool Last)[] passes) =>
+        Passes(voice, leftContext, Unlimited, tokens, passes);
+
+    private List<Tensor> Passes(S3GenPrompt voice, int leftContext, int firstPrompt, int[] tokens, params (int Tokens, int From, bool Last)[] passes)
     {
         using var noise = new NoiseSource(Seed);
-        using var stream = _model.OpenStream(voice, noise, leftContext);
+        using var stream = _model.OpenStream(voice, noise, leftContext, firstPrompt);
         return [.. passes.Select(pass => stream.Next(tokens[..pass.Tokens], pass.From, pass.Last))];
     }
 

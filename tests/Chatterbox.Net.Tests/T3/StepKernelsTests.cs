@@ -164,12 +164,7 @@ public class StepKernelsTests
 
     private static Tensor Empty(Device device, params long[] shape) => empty(shape, ScalarType.Float32, device).Fill(double.NaN);
 
-    private static void Check(string what, Tensor expected, Tensor ours, double bound)
-    {
-        var error = Close.RelativeError(expected, ours);
-        Close.Report($"{what}: relative error {error:E2} (bound {bound:E0})");
-        Assert.True(error <= bound, $"{what}: relative error {error:E3} exceeds {bound:E0}");
-    }
+    private static void Check(string what, Tensor expected, Tensor ours, double bound) => Close.AssertWithin(what, Close.RelativeError(expected, ours), bound);
 
     /// <summary>The norm in front of a product: an RMS norm, or with a shift a layer norm.</summary>
     private sealed record Norm(Tensor Gain, Tensor? Shift)
