@@ -61,7 +61,14 @@ internal sealed record ChatterboxConfig
     {
         Name = "turbo",
         T3 = T3Config.Turbo,
-        Text = new(TokenizerKind.Gpt2, PunctuationRules.Turbo),
+        Text = new(TokenizerKind.Gpt2, PunctuationRules.Turbo)
+        {
+            Tags =
+            [
+                "advertisement", "angry", "chuckle", "clear throat", "cough", "crying", "dramatic", "fear", "gasp", "groan", "happy", "laugh", "narration",
+                "sarcastic", "shush", "sigh", "sniff", "surprised", "whispering",
+            ],
+        },
         TailTokens = [Silence, Silence, Silence],
         S3Gen = S3GenConfig.MeanFlow,
         Voices = VoiceConfig.Turbo,
@@ -81,11 +88,21 @@ internal sealed record ChatterboxConfig
         Files = Turbo.Files with { T3 = CheckpointFiles.Weights("t3_nano_v1") },
     };
 
+    /// <summary>The published Flash model: English's sizes, speech in blocks, and a flow like Turbo's under English's file name.</summary>
+    public static ChatterboxConfig Flash { get; } = English with
+    {
+        Name = "flash",
+        T3 = T3Config.Flash,
+        Text = new(TokenizerKind.English, Punctuation: null),
+        S3Gen = S3GenConfig.MeanFlow,
+        Files = English.Files with { T3 = CheckpointFiles.Weights("t3_flash") },
+    };
+
     /// <summary>Every published model; a folder that holds several is taken for the first of them. The language pack's come
     /// without voice encoder, which is put beside them from the multilingual model.</summary>
     public static IReadOnlyList<ChatterboxConfig> Published { get; } =
     [
-        English, Multilingual, MultilingualV3, Turbo, Nano,
+        English, Multilingual, MultilingualV3, Turbo, Nano, Flash,
         LanguagePack("es-mx", "t3_es_mx_latam"), LanguagePack("es-es", "t3_es_es"), LanguagePack("pt-br", "t3_pt_br"),
         LanguagePack("pt-pt", "t3_pt_pt"), LanguagePack("hi", "t3_hi"), LanguagePack("zh", "t3_zh_cmn"),
     ];
@@ -128,6 +145,15 @@ internal sealed record ChatterboxConfig
         .. T3.Guidance ? Array.Empty<string>() : [nameof(SamplingOptions.CfgWeight)],
         .. T3.Sampling.Order.Contains(SamplingStep.MinP) ? Array.Empty<string>() : [nameof(SamplingOptions.MinP)],
         .. T3.Sampling.Order.Contains(SamplingStep.TopK) ? Array.Empty<string>() : [nameof(SamplingOptions.TopK)],
+        .. T3.Sampling.Order.Contains(SamplingStep.TopP) ? Array.Empty<string>() : [nameof(SamplingOptions.TopP)],
+        .. T3.Sampling.Order.Contains(SamplingStep.RepetitionPenalty) ? Array.Empty<string>() : [nameof(SamplingOptions.RepetitionPenalty)],
+        .. T3.InBlocks ? Array.Empty<string>() : SettingsOfBlocks,
+    ];
+
+    private static IReadOnlyList<string> SettingsOfBlocks { get; } =
+    [
+        nameof(SamplingOptions.BlockSize), nameof(SamplingOptions.BlockSteps), nameof(SamplingOptions.TimeShift),
+        nameof(SamplingOptions.ScheduleShift), nameof(SamplingOptions.PositionTemperature), nameof(SamplingOptions.FixedPrior),
     ];
 
     /// <summary>The same variant in a hundredth of its size: every part is there, and none has learned anything.</summary>

@@ -1,9 +1,11 @@
 using System.Runtime.ExceptionServices;
 using Chatterbox.Audio;
 using Chatterbox.Engine;
+using Chatterbox.Ops.Cpu;
 using Chatterbox.Ops.Cuda;
 using Chatterbox.Streaming;
 using Chatterbox.T3;
+using Chatterbox.T3.Fused;
 using Chatterbox.Text;
 using Chatterbox.Voices;
 using Chatterbox.Watermark;
@@ -13,12 +15,18 @@ namespace Chatterbox;
 /// <summary>One Chatterbox model on one device: a text and a voice in, watermarked speech out.</summary>
 /// <remarks>Used by one thread at a time; several models live side by side. For many callers put a
 /// <see cref="SpeechEngine"/> in front. Ports ChatterboxTTS, ChatterboxMultilingualTTS, ChatterboxTurboTTS and ChatterboxVC
-/// of chatterbox tts.py, mtl_tts.py, tts_turbo.py and vc.py: what they differ in is <see cref="ChatterboxConfig"/>'s.</remarks>
+/// of chatterbox tts.py, mtl_tts.py, tts_turbo.py and vc.py, and ChatterboxFlashTTS of chatterbox_flash tts.py: what they differ in is <see cref="ChatterboxConfig"/>'s.</remarks>
 public sealed class ChatterboxModel : ISpeechModel
 {
     // How the time of a synthesis is spread over its stages, roughly, for progress alone.
     private const double T3Share = 0.6, S3GenEnd = 0.9;
     private const double TokensPerTextToken = 3;
+
+    private const int MaxSequences = 1024;        // more than a caller opens streams
+    private const int MostOneByOne = 8;           // open at once where more would only wait longer, as each costs as much as the first; a CPU's step may be for more
+
+    private const int MostLanes = 4;              // more leave nothing of a GPU unused
+    private const int VoicedTogether = 16;        // chunks, of as many listeners; of more the first would wait for long
 
     private const int WarmUpTokens = 3 * SpeechResult.TokensPerSecond;
     private const string WarmUpText = "Good morning. I will speak in a moment; these words are for nobody, they only have the length that most sentences have.";
@@ -26,28 +34,30 @@ public sealed class ChatterboxModel : ISpeechModel
     private readonly List<IDisposable> _parts = [];
     private readonly ChatterboxConfig _config;
     private readonly TextFrontEnd _text;
-    private readonly T3Model _t3;
+    private readonly IT3Decoder _decoder;
     private readonly Vocalist _vocalist;
     private readonly S3GenNetworks _s3gen;
     private readonly SpeakerEncoder _speakerEncoder;
     private readonly PerthWatermarker _watermarker;
+    private readonly VoiceLanes _lanes;
+    private readonly VoiceBatch _voices;
     private readonly Rehearsal _rehearsal;
+    private readonly Device _device;
     private readonly bool _isOnGpu;
     private ChunkPace? _pace;
 
-    private ChatterboxModel(Checkpoint checkpoint, Device device, ModelOptions options)
+    private ChatterboxModel(Checkpoint checkpoint, Device device, ModelOptions options, CheckedDevice arithmetic)
     {
         _config = checkpoint.Config;
-        Device = device.ToString();
+        (_device, Device) = (device, device.ToString());
         BuiltInVoice = checkpoint.ReadVoice();
         var (own, shared) = (new SharedParts(), options.SharedParts ?? new SharedParts());
-        var precision = options.PrecisionOn(device);
+        (SelfCheck, var ops, var precision) = arithmetic;
         Task<T> Load<T>(SharedParts parts, string file, ScalarType dtype, object[] sizes, Func<WeightScope, T> build)
-            where T : class => Task.Run(() => Keep(parts.Networks(file, device, dtype, sizes, build)));
+            where T : class => Task.Run(() => Keep(parts.Networks(file, device, dtype, ops, sizes, build)));
 
         // Beside each other: T3, which is one model's alone, is two thirds of the weights.
-        var ops = TorchOps.Of(device);
-        var t3 = Load(own, checkpoint.T3Path, T3Type(precision), [_config.T3], root => new T3Model(_config.T3, root, ops));
+        var t3 = Load(own, checkpoint.T3Path, T3Type(precision, device), [_config.T3, precision], root => new T3Model(_config.T3, root, ops, cpuFormat: CpuFormat(precision, device, _config)));
         var s3gen = Load(
             shared, checkpoint.S3GenPath, ScalarType.Float32, [.. S3GenNetworks.SizesOf(_config), precision], root => new S3GenNetworks(_config, root, ops, precision));
         var speakerEncoder = Load(
@@ -71,16 +81,16 @@ public sealed class ChatterboxModel : ISpeechModel
         }
 
         _text = text.Result;
-        _t3 = t3.Result;
-        _vocalist = new Vocalist(_config, s3gen.Result.S3Gen, s3gen.Result.HiFT);
+        _decoder = t3.Result.CreateDecoder(MaxSequences);
+        _vocalist = new Vocalist(_config, s3gen.Result);
         (_s3gen, _speakerEncoder) = (s3gen.Result, speakerEncoder.Result);
         _watermarker = watermark.Result;
-        _rehearsal = new(_config, _t3, _vocalist, _watermarker);
+        _lanes = new(device, _vocalist.S3Gen, device.type == DeviceType.CPU ? 1 : MostLanes);
+        _voices = new(_vocalist, _watermarker, device.type == DeviceType.CPU ? 1 : VoicedTogether, _lanes);
+        _rehearsal = new(_config, _decoder, _vocalist, _watermarker);
+        Runtime = RuntimeReport.Of(_config, device, t3.Result, _s3gen, _watermarker);
         _isOnGpu = device.type != DeviceType.CPU;
-        if (_isOnGpu)
-        {
-            NativeHeap.Trim();      // of what went through the host's memory on its way
-        }
+        NativeHeap.Trim();      // of what went through the host's memory on its way to a GPU, or was read to be kept in fewer bits
     }
 
     /// <summary>Name of the variant, such as english, turbo, or tiny.</summary>
@@ -93,22 +103,43 @@ public sealed class ChatterboxModel : ISpeechModel
     public string Device { get; }
 
     /// <inheritdoc/>
+    public SelfCheck SelfCheck { get; private set; }
+
+    /// <inheritdoc/>
+    public RuntimeReport Runtime { get; }
+
+    /// <inheritdoc/>
     public Voice? BuiltInVoice { get; }
+
+    /// <inheritdoc/>
+    public int MaxUtterances => _isOnGpu && _decoder.Width > 1 ? _decoder.Capacity : Math.Min(Math.Max(MostOneByOne, _decoder.Width), _decoder.Capacity);
+
+    /// <inheritdoc/>
+    public int StepWidth => _decoder.Width;
+
+    /// <inheritdoc/>
+    public int VoiceWidth => _voices.Width;
+
+    /// <inheritdoc/>
+    public CacheUse Cache => _decoder.Cache;
+
+    /// <inheritdoc/>
+    public bool VoicesDuringSteps => _isOnGpu;     // one stage alone keeps all cores of a CPU busy
 
     /// <summary>How fast the model is; measured when it is first asked for, and the same from then on.</summary>
     internal ChunkPace Pace => _pace ??= _rehearsal.MeasurePace();
 
-    /// <summary>Says what a folder holds, from its files' names alone.</summary>
+    /// <summary>Describes the model of a folder, from the names of its files alone.</summary>
     /// <param name="folder">Folder with a model's files.</param>
     /// <param name="variant">As <see cref="ModelOptions.Variant"/>.</param>
     /// <exception cref="CheckpointException">There is no such folder, or no such variant.</exception>
     public static ModelDescription Describe(string folder, string? variant = null)
     {
         var config = Checkpoint.VariantOf(folder, variant);
-        return new ModelDescription(config.Name, config.Text.Languages, config.LacksSettings);
+        return new ModelDescription(config.Name, config.Text.Languages, config.LacksSettings) { Tags = config.Text.Tags };
     }
 
-    /// <summary>Says how much memory a model's weights take, from its files' headers, and which of them are the same as another's.</summary>
+    /// <summary>Measures the memory of a model's weights, from the headers of its files, and identifies files that equal another model's.</summary>
     /// <param name="folder">Folder with the model's files.</param>
     /// <param name="options">As for <see cref="Load"/>.</param>
     /// <exception cref="CheckpointException">Files are missing or damaged.</exception>
@@ -122,9 +153,11 @@ public sealed class ChatterboxModel : ISpeechModel
             return file.Tensors.Values.Sum(tensor => tensor.Count) * TorchStorage.SizeOf(dtype);
         }
 
+        // A CPU has no narrower weights for a T3 whose speech comes in blocks.
+        var isNarrow = options.EffectivePrecision == Precision.Fast && !(checkpoint.Config.T3.InBlocks && (options.Device ?? ModelOptions.BestDevice()) == "cpu");
         return
         [
-            new(Guid.NewGuid().ToString(), Measure(checkpoint.T3Path, T3Type(options.PrecisionOn(Devices.Find(options.Device))))),
+            new(Guid.NewGuid().ToString(), Measure(checkpoint.T3Path, isNarrow ? ScalarType.BFloat16 : ScalarType.Float32)),
             .. new[] { checkpoint.S3GenPath, checkpoint.SpeakerEncoderPath, checkpoint.WatermarkPath }
                 .Select(path => new WeightMemory(parts.ContentOf(path), Measure(path, ScalarType.Float32))),
         ];
@@ -135,17 +168,52 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <param name="options">Device and precision; null for the defaults.</param>
     /// <exception cref="CheckpointException">Files are missing, damaged, or of another model; names each fault.</exception>
     /// <exception cref="UnavailableException">The device is not there.</exception>
+    /// <exception cref="SelfCheckException">The device gives wrong numbers.</exception>
     public static ChatterboxModel Load(string folder, ModelOptions? options = null)
     {
         options ??= new ModelOptions();
         var checkpoint = Checkpoint.Open(folder, options.Variant, options.WatermarkFile);
         using var mode = inference_mode();
-        return new ChatterboxModel(checkpoint, Devices.Find(options.Device), options);
+        var device = Devices.Find(options.Device);
+        return device.type == DeviceType.CPU && options.SelfCheck
+            ? LoadWhileChecking(checkpoint, device, options)
+            : new ChatterboxModel(checkpoint, device, options, options.Check(device));
+    }
+
+    /// <summary>Reads the weights while the processor's arithmetic is checked; where that finds a fault, they are read again for what is used instead.</summary>
+    private static ChatterboxModel LoadWhileChecking(Checkpoint checkpoint, Device device, ModelOptions options)
+    {
+        var usual = options.Unchecked(device);
+        var loading = Task.Run(() =>
+        {
+            using var mode = inference_mode();
+            return new ChatterboxModel(checkpoint, device, options, usual);
+        });
+        CheckedDevice arithmetic;
+        try
+        {
+            arithmetic = DeviceCheck.Run(device, usual.Ops, usual.Precision);
+        }
+        catch
+        {
+            loading.ContinueWith(loaded => loaded.Result.Dispose(), TaskContinuationOptions.OnlyOnRanToCompletion);
+            throw;
+        }
+
+        var model = loading.GetAwaiter().GetResult();
+        if (arithmetic.Ops == usual.Ops && arithmetic.Precision == usual.Precision)
+        {
+            model.SelfCheck = arithmetic.Result;
+            return model;
+        }
+
+        model.Dispose();
+        return new ChatterboxModel(checkpoint, device, options, arithmetic);
     }
 
     /// <summary>Makes ready what would otherwise be made for the first requests: measures how fast the model is, by which streams
     /// cut speech into chunks, and on a GPU loads kernels, records graphs and takes memory by speaking for some seconds.</summary>
-    /// <remarks>Without it the first stream measures. Best done while nobody else uses the device.</remarks>
+    /// <remarks>Without it the first stream measures. Best called while nothing else uses the device.</remarks>
     public void WarmUp()
     {
         if (_isOnGpu)
@@ -164,7 +232,16 @@ public sealed class ChatterboxModel : ISpeechModel
         }
     }
 
-    /// <inheritdoc/>
+    /// <summary>Speaks one piece of text.</summary>
+    /// <param name="text">What is said.</param>
+    /// <param name="voice">Who says it.</param>
+    /// <param name="sampling">How; null for the defaults.</param>
+    /// <param name="language">Code of the text's language; null for the variant's default.</param>
+    /// <param name="progress">Receives how far it is.</param>
+    /// <param name="cancel">Checked before each speech token and each step of the flow.</param>
+    /// <exception cref="RequestException">The text or a setting cannot be used.</exception>
+    /// <exception cref="VoiceException">The voice is not of the sizes that the model was made for.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
     public SpeechResult Synthesize(
         string text, Voice voice, SamplingOptions? sampling = null, string? language = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default)
     {
@@ -173,18 +250,22 @@ public sealed class ChatterboxModel : ISpeechModel
         sampling ??= new SamplingOptions();
         using var noise = new NoiseSource(sampling.Seed ?? Random.Shared.NextInt64());        // drawn from in the reference's order
         var encoded = _text.Encode(text, language);
-        var spoken = _t3.Generate(encoded.Tokens, voice.T3, sampling, noise, InT3(progress, encoded.Tokens.Length), cancel);
+        var spoken = _decoder.Generate(encoded.Tokens, voice.T3, sampling, noise, InT3(progress, encoded.Tokens.Length), cancel);
         var speechTokens = _config.T3.SpeechCodesOf(spoken.SpeechTokens);
-        var samples = _vocalist.SpeakText(speechTokens, voice.S3Gen, noise, BehindT3(progress, speechTokens.Length), cancel);
-        progress?.Report(new(SynthesisStage.Watermark, 0.98, speechTokens.Length));
-        var marked = HostCopies.Read(_watermarker.Mark(samples, SpeechResult.SampleRate));
+        var (samples, recovered) = _voices.VoiceWhole(speechTokens, voice.S3Gen, noise, BehindT3(progress, speechTokens.Length), Marking, cancel);
         progress?.Report(new(SynthesisStage.Done, 1, speechTokens.Length));
-        return new SpeechResult(marked, encoded.Tokens.Length, speechTokens, spoken.ReachedLimit) { UnknownCharacters = encoded.UnknownCharacters };
+        return new SpeechResult(samples, encoded.Tokens.Length, speechTokens, spoken.ReachedLimit)
+        {
+            UnknownCharacters = encoded.UnknownCharacters,
+            Recovered = [.. new[] { spoken.Recovered ? SynthesisStage.T3 : (SynthesisStage?)null, recovered }.OfType<SynthesisStage>()],
+        };
+
+        void Marking() => progress?.Report(new(SynthesisStage.Watermark, 0.98, speechTokens.Length));
     }
 
-    /// <summary>Begins to speak a text chunk by chunk, the first chunk as soon as it is made.</summary>
-    /// <param name="text">What is said.</param>
-    /// <param name="voice">Who says it.</param>
+    /// <summary>Opens a stream that generates a text's speech chunk by chunk.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="voice">The voice.</param>
     /// <param name="sampling">How; null for the defaults.</param>
     /// <param name="chunks">How chunks are cut; null for the defaults.</param>
     /// <param name="language">Code of the text's language; null for the variant's default.</param>
@@ -193,28 +274,56 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <exception cref="RequestException">The text or a setting cannot be used.</exception>
     /// <exception cref="VoiceException">The voice is not of the sizes that the model was made for.</exception>
     public IChunkedSpeech OpenStream(string text, Voice voice, SamplingOptions? sampling = null, ChunkOptions? chunks = null, string? language = null) =>
-        OpenStream(text, voice, sampling ?? new(), chunks ?? new(), language, overlaps: _isOnGpu);    // the CPU's cores are busy with one thing as it is
+        new SpeechStream(this, Begin(text, voice, sampling ?? new(), chunks ?? new(), language));
 
-    /// <summary>The same, and <paramref name="overlaps"/> says whether T3 goes on, on a thread of its own, while a chunk is made.</summary>
-    internal IChunkedSpeech OpenStream(string text, Voice voice, SamplingOptions sampling, ChunkOptions chunks, string? language, bool overlaps)
+    /// <inheritdoc/>
+    public void Prepare()
+    {
+        if (VoicesDuringSteps)
+        {
+            _ = Pace;      // measuring needs all of the model
+        }
+    }
+
+    /// <inheritdoc/>
+    public void CheckDevice()
+    {
+        if (_device.type != DeviceType.CUDA)
+        {
+            return;
+        }
+
+        try
+        {
+            using var context = CudaContext.Use(_device.index);
+            CudaStream.OfTorch.Synchronize();
+        }
+        catch (CudaException e)
+        {
+            throw new UnavailableException(
+                $"{Device} has failed, and only a new process can use it: restart the program. If it fails again, run the service's 'doctor' command.", e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public IUtterance Begin(string text, Voice voice, SamplingOptions sampling, ChunkOptions? chunks = null, string? language = null)
     {
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
-        chunks.Check();
+        chunks?.Check();
         var encoded = _text.Encode(text, language);
         var seed = sampling.Seed ?? Random.Shared.NextInt64();
-        var noise = new NoiseSource(seed);
-        TokenStream? tokens = null;
-        ChunkAssembler? assembler = null;
+        var state = new VoicingState(_lanes, voice.S3Gen, seed);
         try
         {
-            tokens = new TokenStream(_t3, encoded.Tokens, voice.T3, sampling, noise, chunks.EndsWhenStuck);
-            assembler = new ChunkAssembler(_config, _vocalist, _watermarker, voice.S3Gen, seed, chunks);
-            var passes = new Passes(assembler.Lag, voice.S3Gen.SpeechTokens.Count, chunks.FirstPrompt, chunks.LeftContext);
-            var plan = chunks.FirstTokens is { } first
-                ? ChunkPlan.Doubling(first, chunks.MostTokens, passes)
-                : ChunkPlan.Following(chunks.MostTokens, Pace, passes);
-            return new SpeechStream(tokens, assembler, Whole, plan, _pace, overlaps, noise)
+            if (chunks is not null)
+            {
+                state.MakeChunks(() => new(_config, _vocalist, _watermarker, voice.S3Gen, seed, chunks));
+            }
+
+            var plan = PlanOf(chunks, state);
+            var sequence = _decoder.Start(encoded.Tokens, voice.T3, sampling, state.Noise);
+            return new Utterance(_config.T3, sequence, state, plan, _pace, chunks?.EndsWhenStuck ?? false)
             {
                 TextTokens = encoded.Tokens.Length,
                 UnknownCharacters = encoded.UnknownCharacters,
@@ -222,28 +331,31 @@ public sealed class ChatterboxModel : ISpeechModel
         }
         catch
         {
-            tokens?.Dispose();
-            assembler?.Dispose();
-            noise.Dispose();
+            state.Dispose();
             throw;
-        }
-
-        float[] Whole(IReadOnlyList<int> speechTokens, CancellationToken cancel)
-        {
-            using var all = NewDisposeScope();
-            var samples = _vocalist.SpeakText(speechTokens, voice.S3Gen, noise, progress: null, cancel);
-            return HostCopies.Read(_watermarker.Mark(samples, SpeechResult.SampleRate));
         }
     }
 
-    /// <summary>Says a recording again in another voice: its words and their timing stay.</summary>
+    /// <inheritdoc/>
+    public void Advance(IReadOnlyList<IUtterance> utterances)
+    {
+        var stepped = utterances.Cast<Utterance>().Where(utterance => utterance.NeedsSteps).ToArray();
+        _decoder.Step([.. stepped.Select(utterance => utterance.Sequence)]);
+        Array.ForEach(stepped, utterance => utterance.Receive());
+    }
+
+    /// <inheritdoc/>
+    public void VoiceChunks(IReadOnlyList<DueChunk> due) => _voices.Run(due);
+
+    /// <summary>Converts a recording to another voice: its words and their timing stay.</summary>
     /// <param name="source">Speech, of any length.</param>
-    /// <param name="target">Who is to have said it; of the voice, only what S3Gen knows counts.</param>
+    /// <param name="target">The target voice, of which only S3Gen's part is used.</param>
     /// <param name="seed">The same seed gives the same speech; null draws one.</param>
-    /// <param name="progress">Told how far it is.</param>
-    /// <param name="cancel">Looked at before each step of the flow.</param>
+    /// <param name="progress">Receives the progress.</param>
+    /// <param name="cancel">Checked before each step of the flow.</param>
     /// <returns>Watermarked speech that is as long as the recording, to 40 ms.</returns>
     /// <exception cref="VoiceException">The recording is too short or holds numbers that are no samples; or the voice does not fit the model.</exception>
+    /// <exception cref="InvalidOutputException">A stage's output is not finite, with plain operations neither.</exception>
     public SpeechResult ConvertVoice(AudioClip source, Voice target, long? seed = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default)
     {
         using var conversion = BeginConversion(source, target, seed);
@@ -253,7 +365,10 @@ public sealed class ChatterboxModel : ISpeechModel
             samples.AddRange(conversion.ConvertNext(progress, cancel));
         }
 
-        return new SpeechResult([.. samples], TextTokens: 0, conversion.SpeechTokens, ReachedLimit: false);
+        return new SpeechResult([.. samples], TextTokens: 0, conversion.SpeechTokens, ReachedLimit: false)
+        {
+            Recovered = conversion.Recovered,
+        };
     }
 
     /// <inheritdoc/>
@@ -277,9 +392,23 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <inheritdoc/>
     public void Dispose()
     {
+        _decoder?.Dispose();    // null where loading failed
+        _lanes?.Dispose();
         _parts.ForEach(part => part.Dispose());
         _parts.Clear();
         NativeHeap.Trim();
+    }
+
+    /// <summary>How an utterance is cut; null where all of it is one chunk.</summary>
+    private ChunkPlan? PlanOf(ChunkOptions? chunks, VoicingState state)
+    {
+        if (chunks is null)
+        {
+            return null;
+        }
+
+        var passes = new Passes(state.Assembler!.Lag, state.Voice.SpeechTokens.Count, chunks.FirstPrompt, chunks.LeftContext);
+        return chunks.FirstTokens is { } first ? ChunkPlan.Doubling(first, chunks.MostTokens, passes) : ChunkPlan.Following(chunks.MostTokens, Pace, passes, VoicesDuringSteps ? Pace.InCompany() : Pace);
     }
 
     private T Keep<T>(Lease<T> part)
@@ -292,7 +421,11 @@ public sealed class ChatterboxModel : ISpeechModel
         return part.Value;
     }
 
-    private static ScalarType T3Type(Precision precision) => precision == Precision.Fast ? ScalarType.BFloat16 : ScalarType.Float32;
+    private static ScalarType T3Type(Precision precision, Device device) =>
+        precision == Precision.Fast && device.type != DeviceType.CPU ? ScalarType.BFloat16 : ScalarType.Float32;
+
+    private static WeightFormat? CpuFormat(Precision precision, Device device, ChatterboxConfig config) =>
+        precision == Precision.Fast && device.type == DeviceType.CPU ? CpuBackbone.FastestFormat(config.T3.Backbone) : null;
 
     private static Relay<int>? InT3(IProgress<SynthesisProgress>? progress, int textTokens) => progress is null ? null
         : new(n => progress.Report(new(SynthesisStage.T3, T3Share * (1 - Math.Exp(-n / (TokensPerTextToken * textTokens))), n)));

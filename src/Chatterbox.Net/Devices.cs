@@ -17,6 +17,7 @@ internal static class Devices
             throw new UnavailableException($"The device '{name}' is not known. Use cpu, cuda, or cuda:1 for the second GPU.");
         }
 
+        Nnpack.SwitchOff();
         if (kind == "cpu")
         {
             return CPU;

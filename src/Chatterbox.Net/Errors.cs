@@ -1,7 +1,7 @@
 namespace Chatterbox;
 
-/// <summary>Base of every error that this library raises on purpose. The message says what was wrong, what was
-/// expected and how to put it right; the derived type says who can: the files, the voice, the request, or later.</summary>
+/// <summary>Base of every error that this library raises on purpose. The message has what was wrong, what was
+/// expected and how to correct it; the derived type is what to change: the files, the voice, the request, or the time.</summary>
 public abstract class ChatterboxException : Exception
 {
     private protected ChatterboxException(string message, Exception? inner = null)
@@ -15,6 +15,16 @@ public sealed class CheckpointException : ChatterboxException
 {
     /// <summary>Creates the error.</summary>
     public CheckpointException(string message, Exception? inner = null)
+        : base(message, inner)
+    {
+    }
+}
+
+/// <summary>The device gives wrong numbers, and no other way to compute them is right: use another device, or update its software.</summary>
+public sealed class SelfCheckException : ChatterboxException
+{
+    /// <summary>Creates the error.</summary>
+    public SelfCheckException(string message, Exception? inner = null)
         : base(message, inner)
     {
     }
@@ -44,7 +54,32 @@ public sealed class RequestException : ChatterboxException
     public string? Parameter { get; }
 }
 
-/// <summary>The model cannot be had now (no network, no room, too busy): try again later or choose another model.</summary>
+/// <summary>A stage of the model gave values that are not finite numbers, with its plain operations too, so that there is no audio:
+/// try another seed or text; if that fails too, the files or the machine are at fault.</summary>
+public sealed class InvalidOutputException : ChatterboxException
+{
+    /// <summary>Creates the error.</summary>
+    /// <param name="stage">The stage whose output it was.</param>
+    public InvalidOutputException(SynthesisStage stage)
+        : base(
+            $"The model gave no usable audio: the output of {NameOf(stage)} holds values that are not finite numbers, also when it was "
+            + "computed once more with plain operations. Try another seed or another text. If every text fails, the model's files are "
+            + "damaged (download or convert them again) or this machine computes wrongly (run the service's 'doctor' command).") =>
+        Stage = stage;
+
+    /// <summary>The stage whose output it was.</summary>
+    public SynthesisStage Stage { get; }
+
+    private static string NameOf(SynthesisStage stage) => stage switch
+    {
+        SynthesisStage.T3 => "T3 (text to speech tokens)",
+        SynthesisStage.S3Gen => "S3Gen (speech tokens to mel)",
+        SynthesisStage.HiFT => "HiFT (mel to samples)",
+        _ => "the watermark",
+    };
+}
+
+/// <summary>The model is not available now (no network, no memory, too busy): try again later or choose another model.</summary>
 public class UnavailableException : ChatterboxException
 {
     /// <summary>Creates the error.</summary>
@@ -61,6 +96,6 @@ public sealed class EngineBusyException : UnavailableException
     public EngineBusyException(string message, TimeSpan retryAfter)
         : base(message) => RetryAfter = retryAfter;
 
-    /// <summary>When a place is likely to be free.</summary>
+    /// <summary>Time until a place is likely to be free.</summary>
     public TimeSpan RetryAfter { get; }
 }

@@ -66,11 +66,20 @@ internal sealed class NoiseSource : IDisposable
     /// <param name="row">[1, choices], float32, on the CPU.</param>
     public void Exponential(Tensor row) => row.exponential_(generator: OnHost());
 
-    /// <summary>Where the stream stands, for <see cref="Restore"/>.</summary>
-    public Tensor Save() => OnHost().get_state().DetachFromDisposeScope();
+    /// <summary>Where the stream stands: the words of its generator, and how many of them are used up.</summary>
+    public int[] SaveWords()
+    {
+        using var state = OnHost().get_state();
+        return GeneratorState.Words(state.bytes);
+    }
 
-    /// <summary>Goes back to where the stream stood.</summary>
-    public void Restore(Tensor state) => OnHost().set_state(state);
+    /// <summary>Moves the stream to where <see cref="SaveWords"/> has found it, or to where another draw of its numbers has led.</summary>
+    public void RestoreWords(ReadOnlySpan<int> words)
+    {
+        using var state = OnHost().get_state();
+        GeneratorState.SetWords(state.bytes, words);
+        _generator.set_state(state);
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -123,7 +132,8 @@ internal sealed class NoiseSource : IDisposable
             count *= size;
         }
 
-        if (device is null || device.type != DeviceType.CUDA || count < least || count > int.MaxValue - Group || CudaNoise.WhyNot(device) is not null)
+        if (device is null || device.type != DeviceType.CUDA || count < least || count > int.MaxValue - Group
+            || CudaNoise.UnsupportedReason(device) is not null)
         {
             return null;
         }

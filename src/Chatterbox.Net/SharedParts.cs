@@ -2,10 +2,10 @@ using System.Text.Json;
 
 namespace Chatterbox;
 
-/// <summary>The parts of models that are in memory: models that are loaded with the same <see cref="SharedParts"/> have what
-/// they read of the same files once: S3Gen, the voice encoder, the watermark, the text tokenizer.</summary>
-/// <remarks>A part is weights and tables, which nobody changes once they are loaded, so models on several threads use it at
-/// the same time. It goes with the last model that uses it. Thread-safe.</remarks>
+/// <summary>The parts of models that are in memory: models that are loaded with the same <see cref="SharedParts"/> load equal
+/// files once: S3Gen, the voice encoder, the watermark, the text tokenizer.</summary>
+/// <remarks>A part is weights and tables, which never change once they are loaded, so models on several threads use it at
+/// the same time. It is unloaded with the last model that uses it. Thread-safe.</remarks>
 public sealed class SharedParts
 {
     private readonly Lock _gate = new();
@@ -21,12 +21,15 @@ public sealed class SharedParts
     /// <param name="file">The file.</param>
     /// <param name="device">Where its weights are put.</param>
     /// <param name="dtype">What they are converted to.</param>
+    /// <param name="ops">Operations that the networks compute with.</param>
     /// <param name="sizes">Configs: everything that the networks are built by.</param>
     /// <param name="build">Builds them.</param>
     /// <exception cref="CheckpointException">The file does not fit: names every fault.</exception>
-    internal Lease<T> Networks<T>(string file, Device device, ScalarType dtype, object[] sizes, Func<WeightScope, T> build)
+    internal Lease<T> Networks<T>(string file, Device device, ScalarType dtype, TorchOps ops, object[] sizes, Func<WeightScope, T> build)
         where T : class =>
-        Rent<T>(new PartKey(typeof(T), ContentOf(file), (device.ToString(), dtype, JsonSerializer.Serialize(sizes, ChatterboxConfig.Json))), () => Load(new WeightStore(Checkpoint.OpenFile(file), device, dtype), build));
+        Rent<T>(
+            new PartKey(typeof(T), ContentOf(file), (device.ToString(), dtype, ops.ToString(), JsonSerializer.Serialize(sizes, ChatterboxConfig.Json))),
+            () => Load(new WeightStore(Checkpoint.OpenFile(file), device, dtype, ops), build));
 
     /// <summary>Anything that is made of some files and needs no disposal.</summary>
     /// <param name="files">The files.</param>

@@ -33,6 +33,9 @@ internal sealed class VoiceConversion : IVoiceConversion
     public IReadOnlyList<int> SpeechTokens => _converter.SpeechTokens;
 
     /// <inheritdoc/>
+    public IReadOnlyList<SynthesisStage> Recovered => _converter.Recovered;
+
+    /// <inheritdoc/>
     public bool IsOver => _converter.IsOver;
 
     /// <inheritdoc/>
@@ -40,7 +43,7 @@ internal sealed class VoiceConversion : IVoiceConversion
     {
         using var mode = inference_mode();
         var samples = _converter.Next(progress is null ? null : new Relay<double>(done => progress.Report(new(SynthesisStage.S3Gen, 0.95 * done, SpeechTokens.Count))), cancel);
-        var marked = _mark.Next(samples.AsSpan(), last: IsOver);
+        var marked = OutputChecks.Check(_mark.Next(samples.AsSpan(), last: IsOver), SynthesisStage.Watermark);
         if (IsOver)
         {
             progress?.Report(new(SynthesisStage.Done, 1, SpeechTokens.Count));

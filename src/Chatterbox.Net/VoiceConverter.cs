@@ -1,6 +1,5 @@
 using System.Globalization;
 using Chatterbox.Audio;
-using Chatterbox.Ops.Cuda;
 using Chatterbox.Voices;
 
 namespace Chatterbox;
@@ -52,18 +51,25 @@ internal sealed class VoiceConverter
     /// <summary>Whether nothing is left to convert.</summary>
     public bool IsOver => _next == _windows.Count;
 
+    /// <summary>Stages that failed and succeeded with plain operations, so far; once for each window.</summary>
+    public IReadOnlyList<SynthesisStage> Recovered { get; private set; } = [];
+
     /// <summary>Converts the next window.</summary>
     /// <param name="progress">Told the share of the whole that is done.</param>
     /// <param name="cancel">Looked at before each step of the flow.</param>
     /// <returns>Samples at 24 kHz that follow those returned before: all that no later window changes.</returns>
     /// <exception cref="VoiceException">The voice does not fit.</exception>
+    /// <exception cref="InvalidOutputException">A stage's output is not finite.</exception>
     public float[] Next(IProgress<double>? progress = null, CancellationToken cancel = default)
     {
-        using var scope = NewDisposeScope();
         var window = _windows[_next];
         var part = progress is null ? null : new Part(progress, _next, _windows.Count);
-        var spoken = _vocalist.Speak(_tokens[window.Start..window.End], _target, _noise, part, cancel);
-        var samples = HostCopies.Read(_next == 0 ? _vocalist.FadeIn(spoken) : spoken);
+        var (samples, recovered) = _vocalist.MakeValid(_noise, (vocalist, checks) =>
+        {
+            var spoken = vocalist.Speak(_tokens[window.Start..window.End], _target, _noise, checks, part, cancel);
+            return checks.Read(_next == 0 ? vocalist.FadeIn(spoken) : spoken, SynthesisStage.HiFT);
+        });
+        Recovered = recovered is { } stage ? [.. Recovered, stage] : Recovered;
         _next++;
         if (_windows.Count == 1)
         {

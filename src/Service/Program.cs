@@ -1,4 +1,3 @@
-using System.CommandLine;
 using Chatterbox.Service.Commands;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
@@ -13,41 +12,30 @@ namespace Chatterbox.Service;
 /// <summary>The service: settings, the models, then one line for each group of routes.</summary>
 internal static class Program
 {
-    /// <summary>Serves until told to stop; or does one thing once: <c>say</c>, <c>convert</c> or <c>detect</c>.</summary>
-    /// <returns>0; or 1 if a setting is wrong, with the reason on standard error.</returns>
-    public static async Task<int> Main(string[] args)
-    {
-        if (args is ["say" or "convert" or "detect", ..])
-        {
-            var commands = new RootCommand("Chatterbox, once and without a server.") { SayCommand.Create(), ConvertCommand.Create(), DetectCommand.Create() };
-            return await commands.Parse(args).InvokeAsync();
-        }
+    /// <summary>Serves until it is stopped, or runs one command.</summary>
+    /// <returns>One of <see cref="ExitCodes"/>.</returns>
+    public static Task<int> Main(string[] args) => CommandLine.RunAsync(args);
 
-        try
-        {
-            await using var app = await BuildAsync(args);
-            await app.RunAsync();
-            return 0;
-        }
-        catch (Exception e) when (e is SettingException or ChatterboxException)
-        {
-            await Console.Error.WriteLineAsync($"The service cannot start. {e.Message}");
-            return 1;
-        }
-    }
-
-    /// <summary>Puts the service together.</summary>
-    /// <param name="args">Settings from the command line.</param>
-    /// <param name="configure">Last word on settings and parts, for tests.</param>
-    internal static async Task<WebApplication> BuildAsync(string[] args, Action<WebApplicationBuilder>? configure = null)
+    /// <summary>Reads the settings.</summary>
+    /// <param name="settings">Settings that override those of files and environment, by key.</param>
+    internal static WebApplicationBuilder CreateBuilder(IEnumerable<KeyValuePair<string, string?>> settings)
     {
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions
         {
             ApplicationName = "Chatterbox.Service",
             ContentRootPath = AppContext.BaseDirectory,
-            Args = ["--hostBuilder:reloadConfigOnChange=false"], // settings are read once, and a system may have no watches on files left to give
+            Args = ["--hostBuilder:reloadConfigOnChange=false"], // settings are read once, and a system may be out of file watches
         });
-        builder.Configuration.AddCommandLine(args, Settings.ShortSwitches);
+        builder.Configuration.AddInMemoryCollection(settings);
+        return builder;
+    }
+
+    /// <summary>Puts the service together.</summary>
+    /// <param name="settings">Settings that override those of files and environment, by key.</param>
+    /// <param name="configure">Last word on settings and parts, for tests.</param>
+    internal static async Task<WebApplication> BuildAsync(IEnumerable<KeyValuePair<string, string?>> settings, Action<WebApplicationBuilder>? configure = null)
+    {
+        var builder = CreateBuilder(settings);
         configure?.Invoke(builder);
         builder.AddSettings();
         builder.AddTelemetry();
@@ -57,23 +45,30 @@ internal static class Program
         builder.AddVoices();
         builder.AddSpeak();
         builder.AddOpenAi();
+        builder.AddSessions();
+        builder.AddDialects();
 
         var app = builder.Build();
         app.UseErrors();
         app.UseModelHeader();
         app.UseRouting();
         app.UseCors();
+        app.UseSessions();
+        app.UseBrowserGuard();
         app.UseStaticFiles();
         app.UseSecurity();
-        app.UseSessions();
+        app.UseRecordingBodies();
+        app.UseJsonCharset();
         app.MapHealth();
         app.MapHome();
         app.MapSpeak();
         app.MapOpenAi();
         app.MapSessions();
+        app.MapDialects();
         app.MapRecordings();
         app.MapApiDocument();
         app.MapTelemetry();
+        app.LogStart();
         return app;
     }
 }

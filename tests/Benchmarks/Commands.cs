@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 
 namespace Chatterbox.Benchmarks;
 
@@ -24,6 +25,7 @@ internal static class Commands
         root.Add(Synthesis());
         root.Add(Service());
         root.Add(Stream());
+        root.Add(Load());
         root.Add(Encoders());
         root.Add(Fleet());
         root.Add(Cpu());
@@ -100,9 +102,20 @@ internal static class Commands
     private static Command Synthesis()
     {
         var recording = new Argument<string?>("recording") { Description = "Of whom the voice is made; the checkpoint's own if there is none.", Arity = ArgumentArity.ZeroOrOne };
-        var tokens = Tokens(25);
-        var command = new Command("synthesis", "Loads a checkpoint, makes a voice, speaks once: each stage, and the peak of resident memory. DEVICE in the environment names the device.") { Folder, recording, tokens };
-        command.SetAction(parsed => SynthesisBenchmark.Run(parsed.GetRequiredValue(Folder), parsed.GetValue(recording), parsed.GetValue(tokens)));
+        var tokens = Tokens(FullSize.Tokens);
+        var repetitions = new Option<int>("--repetitions") { Description = "Measured syntheses.", DefaultValueFactory = _ => 3 };
+        var precision = new Option<Precision?>("--precision") { Description = "Full or Fast; the device's default if it is left out." };
+        var folder = new Argument<string>("folder") { Description = "A checkpoint; nano, turbo or english for a synthetic one." };
+        var command = new Command("synthesis", "Loads a checkpoint, makes a voice, synthesizes: the median of each stage, processor time, resident memory. DEVICE in the environment names the device.")
+        {
+            folder, recording, tokens, repetitions, precision,
+        };
+        command.SetAction(parsed =>
+        {
+            var name = parsed.GetRequiredValue(folder);
+            SynthesisBenchmark.Run(
+                Directory.Exists(name) ? name : FullSize.Checkpoint(name), parsed.GetValue(recording), parsed.GetValue(tokens), parsed.GetValue(repetitions), parsed.GetValue(precision));
+        });
         return command;
     }
 
@@ -121,9 +134,34 @@ internal static class Commands
         return command;
     }
 
+    private static Command Load()
+    {
+        var model = new Argument<string>("model") { Description = "A model's name, such as synthetic or synthetic-turbo, or a folder." };
+        var streams = Numbers("--streams", "Listeners of a closed loop, a row for each number.", "1,8,32,64");
+        var rates = Numbers("--rates", "Requests a second that arrive as a Poisson process, a row for each rate.", "");
+        var whole = Numbers("--whole", "Callers of a closed loop of whole pieces, a row for each number.", "");
+        var formats = new Option<string>("--formats") { Description = "Formats that requests choose from.", DefaultValueFactory = _ => "pcm" };
+        var leaving = new Option<double>("--leaving") { Description = "Share of the listeners who disconnect in the middle.", DefaultValueFactory = _ => 0.05 };
+        var seconds = new Option<double>("--seconds") { Description = "Measured seconds a row.", DefaultValueFactory = _ => 15 };
+        var settings = new Option<string[]>("--set") { Description = "A setting of the service, such as Engine:MaxStreams=32.", DefaultValueFactory = _ => [] };
+        var csv = new Option<string?>("--csv") { Description = "File for the rows." };
+        var command = new Command("load", "The service under load, over HTTP in a process of its own: first audio, stalled playback, × real time.")
+        {
+            model, Device, streams, rates, whole, formats, leaving, seconds, settings, csv,
+        };
+        command.SetAction(parsed => LoadBenchmark.Run(new(
+            parsed.GetRequiredValue(model), parsed.GetValue(Device), Split(parsed.GetValue(streams)), Split(parsed.GetValue(rates)), Split(parsed.GetValue(whole)),
+            parsed.GetRequiredValue(formats).Split(','), parsed.GetValue(leaving), parsed.GetValue(seconds), parsed.GetValue(settings) ?? [], parsed.GetValue(csv))));
+        return command;
+
+        static double[] Split(string? numbers) => [.. (numbers ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries).Select(number => double.Parse(number, CultureInfo.InvariantCulture))];
+    }
+
+    private static Option<string> Numbers(string name, string description, string byDefault) => new(name) { Description = $"{description} Separated by commas.", DefaultValueFactory = _ => byDefault };
+
     private static Command Encoders()
     {
-        var command = new Command("encoders", "What mp3, opus, aac and flac cost the first chunk of a stream: its first byte, and what of it stays in the encoder.");
+        var command = new Command("encoders", "What each audio format costs in this process, next to ffmpeg: first byte of a stream, processor time, bytes.");
         command.SetAction(_ => EncoderBenchmark.Run());
         return command;
     }
@@ -151,13 +189,19 @@ internal static class Commands
         var stream = new Command("stream-host") { served, where, voices };
         stream.Hidden = true;
         stream.SetAction(parsed => StreamBenchmark.Serve(parsed.GetRequiredValue(served), parsed.GetRequiredValue(where), parsed.GetRequiredValue(voices)));
+        var (limits, more) = (new Argument<bool>("limits"), new Argument<string>("settings"));
+        var load = new Command("load-host") { served, where, voices, limits, more };
+        load.Hidden = true;
+        load.SetAction(parsed => LoadBenchmark.Serve(
+            parsed.GetRequiredValue(served), parsed.GetRequiredValue(where), parsed.GetRequiredValue(voices), parsed.GetValue(limits),
+            parsed.GetRequiredValue(more).Split(';', StringSplitOptions.RemoveEmptyEntries)));
         var fleet = new Command("fleet-host") { Models };
         fleet.Hidden = true;
         fleet.SetAction(parsed => FleetBenchmark.Serve(parsed.GetRequiredValue(Models)));
         var start = new Command("start-host") { Folder, Device };
         start.Hidden = true;
         start.SetAction(parsed => StartBenchmark.Begin(parsed.GetRequiredValue(Folder), parsed.GetValue(Device)));
-        return [service, stream, fleet, start];
+        return [service, stream, load, fleet, start];
     }
 
     private static Argument<int> Tokens(int usually) => new("tokens") { Description = "Speech tokens, 25 a second.", DefaultValueFactory = _ => usually };

@@ -26,7 +26,7 @@ internal static class ContextBenchmark
         var place = Devices.Find(device);
         var (file, config) = variant == "meanflow" ? ("s3gen_meanflow", S3GenConfig.MeanFlow) : ("s3gen", S3GenConfig.Standard);
         using var store = new WeightStore(SyntheticTensors.FullSize(file), place);
-        var precision = new ModelOptions().PrecisionOn(place);
+        var precision = new ModelOptions().EffectivePrecision;
         var s3gen = new S3GenModel(config, store.Root["flow"], TorchOps.Plain, precision);
         var lookahead = new HiFTGenerator(new(), store.Root["mel2wav"], TorchOps.Plain, precision).Lookahead;
         var random = new Random(1);

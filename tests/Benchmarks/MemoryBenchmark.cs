@@ -22,7 +22,7 @@ internal static class MemoryBenchmark
     {
         var checkpoint = Checkpoint.Open(FullSize.Checkpoint(variant));
         var (place, config) = (Devices.Find(device), checkpoint.Config);
-        var precision = new ModelOptions().PrecisionOn(place);
+        var precision = new ModelOptions().EffectivePrecision;
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
         var empty = GpuMemory.Begin(place);
@@ -30,7 +30,7 @@ internal static class MemoryBenchmark
         Print($"{variant} on {place}, MiB beside CUDA's empty context of {empty / MiB:0}, of the host's memory, seconds:");
 
         using var t3Weights = Open(checkpoint.T3Path, precision == Precision.Fast ? ScalarType.BFloat16 : ScalarType.Float32);
-        using var t3 = Measure("T3 loaded", () => new T3Model(config.T3, t3Weights.Root, TorchOps.Plain));
+        using var decoder = Measure("T3 loaded", () => new T3Model(config.T3, t3Weights.Root, TorchOps.Plain).CreateDecoder());
         using var s3genWeights = Open(checkpoint.S3GenPath);
         var s3gen = Measure("S3Gen loaded", () => new S3GenModel(config.S3Gen, s3genWeights.Root["flow"], TorchOps.Plain, precision));
         var hift = Measure("vocoder loaded", () => new HiFTGenerator(config.HiFT, s3genWeights.Root["mel2wav"], TorchOps.Plain, precision));
@@ -40,7 +40,7 @@ internal static class MemoryBenchmark
         var watermarker = Measure("watermark loaded", () => new PerthWatermarker(config.Watermark, watermarkWeights.Root));
 
         var vocalist = new Vocalist(config, s3gen, hift);
-        var rehearsal = new Rehearsal(config, t3, vocalist, watermarker);
+        var rehearsal = new Rehearsal(config, decoder, vocalist, watermarker);
         Measure("pieces of all lengths spoken", () => Do(rehearsal.SpeakAllLengths));
         Measure("and again", () => Do(rehearsal.SpeakAllLengths));
         Measure("pace measured", rehearsal.MeasurePace);
@@ -67,7 +67,6 @@ internal static class MemoryBenchmark
         int Speak(SamplingOptions sampling, int most = int.MaxValue)
         {
             using var noise = new NoiseSource(1);
-            using var decoder = new T3Decoder(t3);
             using var sequence = decoder.Start(text, voice.T3, sampling, noise);
             while (!sequence.Finished && sequence.SpeechTokens.Count < most)
             {

@@ -112,8 +112,17 @@ internal static class ServiceBenchmark
 
         public Voice? BuiltInVoice { get; } = new(new T3Prompt([0], []), new S3GenPrompt([], [], []));
 
-        public SpeechResult Synthesize(
-            string text, Voice voice, SamplingOptions sampling, string? language = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default) => Speech;
+        public IUtterance Begin(string text, Voice voice, SamplingOptions sampling, ChunkOptions? chunks = null, string? language = null) => new Utterance();
+
+        public void Advance(IReadOnlyList<IUtterance> utterances) => throw new NotSupportedException("All speech tokens are known from the beginning.");
+
+        public void VoiceChunks(IReadOnlyList<DueChunk> due)
+        {
+            foreach (var chunk in due)
+            {
+                chunk.Voice(_ => new(Speech.Samples, IsLast: true));
+            }
+        }
 
         public Voice CreateVoice(AudioClip recording) => BuiltInVoice!;
 
@@ -123,6 +132,29 @@ internal static class ServiceBenchmark
 
         public void Dispose()
         {
+        }
+
+        private sealed class Utterance : IUtterance
+        {
+            public int TextTokens => Speech.TextTokens;
+
+            public IReadOnlyList<int> SpeechTokens => Speech.SpeechTokens;
+
+            public bool ReachedLimit => false;
+
+            public IReadOnlyList<string> UnknownCharacters => [];
+
+            public bool NeedsSteps => false;
+
+            public bool IsDue => true;
+
+            public void TakeChunk()
+            {
+            }
+
+            public void Dispose()
+            {
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ internal static class StreamBenchmark
             await Measure(http, name, "pcm", chunk: true, requests: 1);
             foreach (var format in Formats)
             {
-                if (format != "pcm" && !HasFfmpeg())
+                if (format == "aac" && !HasFfmpeg())
                 {
                     Print($"{format}: left out, ffmpeg is not installed");
                     continue;

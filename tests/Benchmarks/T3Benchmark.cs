@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Chatterbox.Models;
 using Chatterbox.Ops;
 using Chatterbox.T3;
+using Chatterbox.T3.Fused;
 using Chatterbox.Weights;
 using TorchSharp;
 using static Chatterbox.Benchmarks.Report;
@@ -14,6 +15,9 @@ namespace Chatterbox.Benchmarks;
 internal static class T3Benchmark
 {
     private const int Tokens = 250, Repetitions = 5;
+    private const long CacheBytes = 64L << 30;
+
+    private static readonly int[] Batches = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
     public static void Run(string variant, string? device)
     {
@@ -29,30 +33,70 @@ internal static class T3Benchmark
         using var store = new WeightStore(SyntheticTensors.FullSize(file), place, place.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32);
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
-        using var model = new T3Model(config, store.Root, TorchOps.Of(place));
-        Print($"{variant} on {place}: loaded in {watch.Elapsed.TotalSeconds:0.0} s, {(model.WhyNotFused is { } reason ? $"plain operations, because {reason}" : "fused kernels")}");
+        var model = new T3Model(config, store.Root, TorchOps.Of(place));
+        Print($"{variant} on {place}: loaded in {watch.Elapsed.TotalSeconds:0.0} s, {(model.NotFusedReason is { } reason ? $"plain operations, because {reason}" : "fused kernels")}");
 
         var voice = new T3Prompt([.. Enumerable.Range(0, 256).Select(i => (float)Math.Sin(i) / 16)], [.. Enumerable.Range(0, config.PromptTokens).Select(i => i * 37 % 6561)]);
         int[] text = [.. Enumerable.Range(0, textTokens).Select(k => ((7 * k) % 600) + 20)];
-        var (prefill, token, total) = Measure(model, text, voice);
+        using var alone = model.CreateDecoder();
+        var (prefill, token, total) = Measure(alone, text, voice);
         Record($"t3 {variant} token", token);
         Record($"t3 {variant} token with prefill", total / Tokens);
         Print($"  to the first token {prefill:0.00} ms, a token {token:0.000} ms, {Tokens} tokens {total:0.0} ms");
-        if (model.Fused is { Persistent: true } fused)
+        if (model.NotFusedReason is not null)
         {
-            fused.Persistent = false;
-            Print($"  a step as a graph of kernels and not as one: a token {Measure(model, text, voice).Token:0.000} ms");
+            return;
+        }
+
+        using var decoder = new FusedT3Decoder(model, BatchArguments.MostSequences, CacheBytes);
+        if (decoder.SingleUnsupportedReason is null)
+        {
+            decoder.UsesSingleStep = false;
+            Print($"  a step as a graph of kernels and not as one: a token {Measure(decoder, text, voice).Token:0.000} ms");
+            decoder.UsesSingleStep = true;
+        }
+
+        foreach (var sequences in Batches.Where(sequences => sequences <= decoder.Capacity))
+        {
+            var step = MeasureBatch(decoder, sequences, text, voice);
+            Record($"t3 {variant} step of {sequences}", step);
+            Print($"  {sequences} sequences: a step {step:0.000} ms, {sequences * 1000 / SpeechResult.TokensPerSecond / step:0} x real time");
         }
     }
 
-    private static (double Prefill, double Token, double Total) Measure(T3Model model, int[] text, T3Prompt voice)
+    /// <summary>Milliseconds of a step of so many sequences, around their two-hundredth speech token.</summary>
+    private static double MeasureBatch(FusedT3Decoder decoder, int count, int[] text, T3Prompt voice)
+    {
+        const int WarmUp = 150, Steps = 100;
+        var noises = Enumerable.Range(0, count).Select(seed => new NoiseSource(seed)).ToArray();
+        var sequences = noises.Select(noise => decoder.Start(text, voice, new SamplingOptions { MaxSpeechTokens = 400, Temperature = 2 }, noise)).ToArray();
+        var watch = new Stopwatch();
+        for (var step = 0; step < WarmUp + Steps; step++)
+        {
+            if (step == WarmUp)
+            {
+                watch.Restart();
+            }
+
+            decoder.Step(sequences);
+        }
+
+        var taken = watch.Elapsed.TotalMilliseconds / Steps;
+        foreach (var part in (IEnumerable<IDisposable>)[.. sequences, .. noises])
+        {
+            part.Dispose();
+        }
+
+        return taken;
+    }
+
+    private static (double Prefill, double Token, double Total) Measure(IT3Decoder decoder, int[] text, T3Prompt voice)
     {
         var watch = new Stopwatch();
         var (prefills, tokens, totals) = (new List<double>(), new List<double>(), new List<double>());
         for (var seed = 0; totals.Count <= Repetitions; seed++)
         {
             using var noise = new NoiseSource(seed);
-            using var decoder = new T3Decoder(model);
             watch.Restart();
             using var sequence = decoder.Start(text, voice, new SamplingOptions { MaxSpeechTokens = Tokens }, noise);
             decoder.Step(sequence);

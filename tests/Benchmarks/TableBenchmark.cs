@@ -8,7 +8,7 @@ namespace Chatterbox.Benchmarks;
 internal static class TableBenchmark
 {
     // What one NVIDIA H200 is to reach, one request at a time.
-    private static readonly Row[] Rows =
+    private static readonly Row[] GpuRows =
     [
         new("T3 English, a token of 250, prefill included", "t3 english token with prefill", "ms", 1.2, 0.5),
         new("T3 English, a token after the first", "t3 english token", "ms"),
@@ -31,19 +31,38 @@ internal static class TableBenchmark
         new("  (CUDA's empty context beside it)", "memory english empty", "GiB"),
     ];
 
-    private static readonly string[][] Parts =
+    // What eight cores with AVX-512 are to reach.
+    private static readonly Row[] CpuRows =
+    [
+        new("text in, 10 s of audio out, Nano", "speech nano", "ms", 2000, 1111),
+        new("  T3, a token of 250, prefill included", "t3 nano token with prefill", "ms", 3, 1.5),
+        new("  flow, mean flow, 2 steps", "meanflow tokens to mel", "ms"),
+        new("  vocoder", "meanflow vocoder", "ms"),
+        new("  watermark", "meanflow watermark", "ms"),
+        new("  memory, resident", "memory nano resident", "GiB", 1.0, 0.6),
+        new("text in, 10 s of audio out, Turbo", "speech turbo", "ms", 5000, 2500),
+        new("  T3, a token of 250, prefill included", "t3 turbo token with prefill", "ms"),
+        new("text in, 10 s of audio out, English", "speech english", "ms", 14286, 6667),
+        new("  T3, a token of 250, prefill included", "t3 english token with prefill", "ms"),
+        new("  flow, 10 steps with CFG", "standard tokens to mel", "ms"),
+    ];
+
+    private static readonly string[][] CpuParts = [["synthesis", "nano"], ["synthesis", "turbo"], ["synthesis", "english"]];
+
+    private static readonly string[][] GpuParts =
     [
         ["t3", "english"], ["t3", "turbo"], ["t3", "nano"], ["voice", "standard"], ["voice", "meanflow"],
         ["speech", "english"], ["speech", "turbo"], ["start", "english"],
     ];
 
-    private static readonly string[] ReferenceModels = ["english", "turbo"];
 
     /// <param name="device">Where; null for the best there is.</param>
     /// <param name="withReference">True to run the Python reference too, where it is installed.</param>
     public static int Run(string? device, bool withReference)
     {
         device ??= ModelOptions.BestDevice();
+        var onCpu = device == "cpu";
+        var (rows, parts, models) = onCpu ? (CpuRows, CpuParts, new[] { "nano", "turbo", "english" }) : (GpuRows, GpuParts, ["english", "turbo"]);
         var here = new Dictionary<string, double>();
         var reference = new Dictionary<string, double>();
         var failed = false;
@@ -55,24 +74,24 @@ internal static class TableBenchmark
 
         if (withReference)
         {
-            failed |= !Measure("python3", [Path.Combine(AppContext.BaseDirectory, "reference.py"), device, .. ReferenceModels], reference);
+            failed |= !Measure(device, "python3", [Path.Combine(AppContext.BaseDirectory, "reference.py"), device, .. models], reference);
         }
 
         // A row is told as soon as it is known: the whole takes minutes, and may be cut off.
-        foreach (var part in Parts)
+        foreach (var part in parts)
         {
             var known = here.Keys.ToHashSet();
-            failed |= !Measure(Environment.ProcessPath!, [.. part, device], here);
-            Tell(Rows.Where(row => here.ContainsKey(row.Name) && !known.Contains(row.Name)));
+            failed |= !Measure(device, Environment.ProcessPath!, onCpu ? part : [.. part, device], here);
+            Tell(rows.Where(row => here.ContainsKey(row.Name) && !known.Contains(row.Name)));
         }
 
         Console.WriteLine($"\n| part, on {device} | reference | here | ratio | must | goal |\n| --- | ---: | ---: | ---: | ---: | ---: |");
-        Tell(Rows);
+        Tell(rows);
         return failed ? 1 : 0;
 
-        void Tell(IEnumerable<Row> rows)
+        void Tell(IEnumerable<Row> some)
         {
-            foreach (var row in rows)
+            foreach (var row in some)
             {
                 var (theirs, ours) = (Value(reference, row.Name), Value(here, row.Name));
                 Print($"| {row.Part} | {Show(theirs, row.Unit)} | {Show(ours, row.Unit)} | {theirs / ours:0.0} | {Show(row.Must, row.Unit)} | {Show(row.Goal, row.Unit)} |");
@@ -96,11 +115,11 @@ internal static class TableBenchmark
     }
 
     /// <summary>Runs a process that records what it measures.</summary>
-    private static bool Measure(string program, string[] arguments, Dictionary<string, double> values)
+    private static bool Measure(string device, string program, string[] arguments, Dictionary<string, double> values)
     {
         var file = Path.GetTempFileName();
         var watch = Stopwatch.StartNew();
-        using (var process = Process.Start(new ProcessStartInfo(program, arguments) { Environment = { [RecordFile] = file } })!)
+        using (var process = Process.Start(new ProcessStartInfo(program, arguments) { Environment = { [RecordFile] = file, ["DEVICE"] = device } })!)
         {
             process.WaitForExit();
             Print($"[{string.Join(' ', arguments.Select(Path.GetFileName))}: {watch.Elapsed.TotalSeconds:0} s{(process.ExitCode == 0 ? "" : $", failed with {process.ExitCode}")}]");

@@ -38,7 +38,7 @@ internal static class VoiceBenchmark
         var reference = new ReferenceEncoder(new(), store.Root, TorchOps.Plain);
         var voices = new VoiceBuilder(VoiceConfig.Llama, speakerEncoder, reference);
         var watermarker = new PerthWatermarker(new(), perth.Root, precision);
-        Print($"{variant} on {place}: flow on {s3gen.Flow.WhyNotFused ?? "fused kernels"}, vocoder on {hift.WhyNotFused ?? "fused kernels"}, watermark on {watermarker.WhyNotFused ?? "fused kernels"}");
+        Print($"{variant} on {place}: flow on {s3gen.Flow.NotFusedReason ?? "fused kernels"}, vocoder on {hift.NotFusedReason ?? "fused kernels"}, watermark on {watermarker.NotFusedReason ?? "fused kernels"}");
 
         var voice = new S3GenPrompt(
             [.. Enumerable.Range(0, Tokens).Select(i => 37 * i % 6561)], [.. Enumerable.Range(0, Frames * 80).Select(i => -6 + MathF.Sin(i))],

@@ -1,6 +1,6 @@
 """Times the Python reference stage by stage, at full size with synthetic weights: the other column of `Benchmarks table`.
 
-usage: python3 reference.py cuda|cpu english turbo
+usage: python3 reference.py cuda|cpu english turbo nano
 
 What it measures goes, as `name<TAB>value` in ms or GiB, to the file that CHATTERBOX_BENCHMARK_RECORD names; the names are
 those of the measurements beside it. It needs the package chatterbox-tts, 0.1.7, and what that asks for.
@@ -101,9 +101,9 @@ def measure(model):
         t3 = load(T3(), "t3_cfg")
     else:
         config = T3Config(text_tokens_dict_size=50276)
-        config.llama_config_name, config.speech_tokens_dict_size, config.input_pos_emb = "GPT2_medium", 6563, None
+        config.llama_config_name, config.speech_tokens_dict_size, config.input_pos_emb = "GPT2_small" if model == "nano" else "GPT2_medium", 6563, None
         config.speech_cond_prompt_len, config.use_perceiver_resampler, config.emotion_adv = 375, False, False
-        t3 = load(T3(config), "t3_turbo_v1")
+        t3 = load(T3(config), "t3_nano_v1" if model == "nano" else "t3_turbo_v1")
 
     t3.hp.stop_speech_token = -1   # synthetic weights say stop now and then, and it is 10 s that are timed
 

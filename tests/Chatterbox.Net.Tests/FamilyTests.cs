@@ -9,14 +9,16 @@ namespace Chatterbox.Tests;
 public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<FamilyTests.Family>
 {
     private const string Text = "The quick brown fox jumps over the lazy dog.";
+    private const string OfBlocks = ",BlockSize,BlockSteps,TimeShift,ScheduleShift,PositionTemperature,FixedPrior";
     private const int SamplesPerToken = 960;
 
-    public static TheoryData<string> Names => ["tiny", "tiny-multilingual", "tiny-turbo", "tiny-nano"];
+    public static TheoryData<string> Names => ["tiny", "tiny-multilingual", "tiny-turbo", "tiny-nano", "tiny-flash"];
 
     [Theory]
     [InlineData("tiny-multilingual", -1)]   // the last token is noise
     [InlineData("tiny-turbo", 3)]           // three tokens of silence
     [InlineData("tiny-nano", 3)]
+    [InlineData("tiny-flash", 0)]
     public void Each_variant_stops_by_itself_and_ends_in_its_own_way(string name, int moreTokens)
     {
         var model = family[name];
@@ -24,7 +26,7 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
         {
             var speech = model.Synthesize(text, model.BuiltInVoice!, new SamplingOptions { Seed = seed });
             Assert.False(speech.ReachedLimit);
-            Assert.InRange(speech.SpeechTokens.Count, 10, 80);
+            Assert.InRange(speech.SpeechTokens.Count, 10, name == "tiny-flash" ? 1500 : 80);      // its speech is as long as the text
             Assert.Equal((speech.SpeechTokens.Count + moreTokens) * SamplesPerToken, speech.Samples.Length);
             Assert.True(speech.Samples.Max(Math.Abs) > 1e-4f);
         }
@@ -40,10 +42,11 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
     }
 
     [Theory]
-    [InlineData("tiny", "TopK")]
-    [InlineData("tiny-multilingual", "TopK")]
-    [InlineData("tiny-turbo", "Exaggeration,CfgWeight,MinP")]
-    [InlineData("tiny-nano", "Exaggeration,CfgWeight,MinP")]
+    [InlineData("tiny", "TopK" + OfBlocks)]
+    [InlineData("tiny-multilingual", "TopK" + OfBlocks)]
+    [InlineData("tiny-turbo", "Exaggeration,CfgWeight,MinP" + OfBlocks)]
+    [InlineData("tiny-nano", "Exaggeration,CfgWeight,MinP" + OfBlocks)]
+    [InlineData("tiny-flash", "MinP,TopK,TopP,RepetitionPenalty")]
     public void A_model_says_which_settings_it_lacks_and_refuses_them(string name, string lacking)
     {
         var settings = new Dictionary<string, SamplingOptions>
@@ -52,6 +55,14 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
             ["CfgWeight"] = new() { CfgWeight = 0.7 },
             ["MinP"] = new() { MinP = 0.2 },
             ["TopK"] = new() { TopK = 7 },
+            ["TopP"] = new() { TopP = 0.7 },
+            ["RepetitionPenalty"] = new() { RepetitionPenalty = 2 },
+            ["BlockSize"] = new() { BlockSize = 8 },
+            ["BlockSteps"] = new() { BlockSteps = 8 },
+            ["TimeShift"] = new() { TimeShift = 0.2 },
+            ["ScheduleShift"] = new() { ScheduleShift = 1 },
+            ["PositionTemperature"] = new() { PositionTemperature = 1 },
+            ["FixedPrior"] = new() { FixedPrior = true },
         };
         var model = family[name];
         Assert.Equal(lacking.Split(','), ChatterboxModel.Describe(TinyCheckpoint.FolderOf(name)).LacksSettings);
@@ -59,6 +70,34 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
         {
             Assert.Equal(setting, Assert.Throws<RequestException>(() => model.Synthesize(Text, model.BuiltInVoice!, settings[setting])).Parameter);
         }
+    }
+
+    [Fact]
+    public void Flash_speaks_numbers_as_words_and_its_file_of_S3Gen_is_a_mean_flow()
+    {
+        var model = family["tiny-flash"];
+        float[] Speak(string text) => model.Synthesize(text, model.BuiltInVoice!, new SamplingOptions { Seed = 1, MaxSpeechTokens = 16 }).Samples;
+        Assert.Equal(Speak("twelve"), Speak("12"));
+        Assert.NotEqual(Speak("thirteen"), Speak("12"));
+        using var s3gen = SafetensorsFile.Open(Path.Combine(TinyCheckpoint.FolderOf("tiny-flash"), "s3gen.safetensors"));
+        Assert.Contains("flow.decoder.estimator.time_embed_mixer.weight", s3gen.Tensors.Keys);
+    }
+
+    [Fact]
+    public void Flash_without_the_row_of_its_mask_is_refused()
+    {
+        var folder = TinyCheckpoint.Copy("tiny-flash");
+        using (var whole = SafetensorsFile.Open(Path.Combine(TinyCheckpoint.FolderOf("tiny-flash"), "t3_flash.safetensors")))
+        using (NewDisposeScope())
+        {
+            SafetensorsWriter.Write(
+                Path.Combine(folder, "t3_flash.safetensors"),
+                whole.Tensors.Keys.Select(name => TensorToWrite.From(name, name == "speech_emb.weight" ? whole.Read(name)[..8194].clone() : whole.Read(name))));
+        }
+
+        var error = Assert.Throws<CheckpointException>(() => ChatterboxModel.Load(folder, new ModelOptions { Device = "cpu" }));
+        Assert.Contains("'speech_emb.weight' has shape [8194, 128], expected [8195, 128]", error.Message, StringComparison.Ordinal);
+        Directory.Delete(folder, recursive: true);
     }
 
     [Fact]
@@ -70,7 +109,7 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
         Assert.NotEqual(Speak("tiny-multilingual", "es"), Speak("tiny-multilingual", "it"));
         Assert.NotEqual(Speak("tiny-multilingual", "es"), Speak("tiny-multilingual", null));
         Assert.Equal(Speak("tiny-turbo", "en"), Speak("tiny-turbo", null));
-        foreach (var (name, language) in new[] { ("tiny", "fr"), ("tiny-turbo", "fr"), ("tiny-nano", "fr"), ("tiny-multilingual", "tlh") })
+        foreach (var (name, language) in new[] { ("tiny", "fr"), ("tiny-turbo", "fr"), ("tiny-nano", "fr"), ("tiny-flash", "fr"), ("tiny-multilingual", "tlh") })
         {
             var error = Assert.Throws<RequestException>(() => Speak(name, language));
             Assert.Equal("language", error.Parameter);
@@ -104,6 +143,7 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
     [InlineData("tiny-multilingual", "multilingual")]
     [InlineData("tiny-turbo", "turbo")]
     [InlineData("tiny-nano", "nano")]
+    [InlineData("tiny-flash", "flash")]
     public void A_folder_without_a_configuration_is_known_by_its_files(string tiny, string variant)
     {
         var folder = TinyCheckpoint.Copy(tiny);
@@ -123,6 +163,7 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
     [InlineData("tiny", "ve", "s3gen", "t3_cfg")]
     [InlineData("tiny-multilingual", "ve", "s3gen", "t3_mtl23ls_v2")]
     [InlineData("tiny-turbo", "ve", "s3gen_meanflow", "t3_turbo_v1")]
+    [InlineData("tiny-flash", "ve", "s3gen", "t3_flash")]
     public void A_folder_of_torch_files_is_the_same_model(string name, string ve, string s3gen, string t3)
     {
         var folder = TinyCheckpoint.Copy(name);

@@ -20,9 +20,8 @@ public class NoiseSourceTests
 
         drawing.Normal([count]);
         passing.PassOver(count);
-        using var state = passing.Save();
         using var restored = new NoiseSource(4);
-        restored.Restore(state);
+        restored.RestoreWords(passing.SaveWords());
         Assert.Equal(drawing.Normal([40]), restored.Normal([40]));
     }
 

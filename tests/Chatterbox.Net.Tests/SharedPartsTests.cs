@@ -79,7 +79,8 @@ public sealed class SharedPartsTests
     public void The_memory_of_weights_is_told_by_file()
     {
         var parts = new SharedParts();
-        IReadOnlyList<WeightMemory> Measure(string name) => ChatterboxModel.MeasureWeights(TinyCheckpoint.FolderOf(name), new ModelOptions { SharedParts = parts });
+        IReadOnlyList<WeightMemory> Measure(string name) => ChatterboxModel.MeasureWeights(
+            TinyCheckpoint.FolderOf(name), new ModelOptions { SharedParts = parts, Precision = Precision.Full });
         var (english, multilingual) = (Measure("tiny"), Measure("tiny-multilingual"));
         Assert.Equal(english.Skip(1), multilingual.Skip(1));
         Assert.NotEqual(english[0], multilingual[0]);

@@ -32,6 +32,7 @@ public sealed class ConvertTests : IDisposable
     [InlineData("tiny-multilingual")]
     [InlineData("tiny-turbo")]
     [InlineData("tiny-nano")]
+    [InlineData("tiny-flash")]
     public async Task Every_model_of_the_family_stays_whole(string model)
     {
         var (original, output) = (_cli.In("original"), _cli.In("out"));

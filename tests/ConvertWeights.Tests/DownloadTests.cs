@@ -67,7 +67,7 @@ public sealed class DownloadTests : IAsyncLifetime
         Assert.Equal(2, said.Code);
         Assert.Contains("HF_TOKEN", said.Error, StringComparison.Ordinal);
         Environment.SetEnvironmentVariable("HF_HUB_OFFLINE", "1");
-        foreach (var model in (string[])["english", "multilingual-v3", "turbo", "nano", "perth"])
+        foreach (var model in (string[])["english", "multilingual-v3", "turbo", "nano", "flash", "perth"])
         {
             said = await Cli.RunAsync("download", model);
             Assert.Equal(2, said.Code);
@@ -76,9 +76,9 @@ public sealed class DownloadTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData("'nonsense' is no model that is known", "nonsense")]
+    [InlineData("'nonsense' is not a known model", "nonsense")]
     [InlineData("Which files of a/b?", "a/b")]
-    [InlineData("the files of turbo are known", "turbo", "--file", "x")]
+    [InlineData("the files of turbo are built in", "turbo", "--file", "x")]
     public async Task What_cannot_be_downloaded_is_said_beforehand(string message, params string[] args)
     {
         var said = await Cli.RunAsync(["download", .. args]);

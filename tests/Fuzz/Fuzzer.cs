@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using System.Collections.Concurrent;
-using System.Diagnostics;
 using Chatterbox;
 
 namespace Fuzz;
@@ -13,11 +12,9 @@ public static class Fuzzer
     private const int InPlaceEdits = 5;
     private const int AllEdits = 10;
     private const int MostFailures = 20;
-    private const int TriesOfSlow = 5;
-    private const long FixedBytes = 4 << 20;           // for what does not depend on the file, such as buffers
+    private const int TimesAsLong = 1000;              // as the sound file that takes longest, and a millisecond
     private const int BytesPerByte = 100;              // a byte of JSON or pickle becomes some objects
     private const long RepeatedBytes = 64 << 20;       // what a torch archive may ask for by strides of 0
-    private static readonly TimeSpan Longest = TimeSpan.FromSeconds(1);
 
     private static readonly long[] TellingIntegers = [0, 1, -1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, int.MaxValue, int.MinValue, uint.MaxValue, long.MaxValue, long.MinValue, 1L << 40];
     private static readonly byte[] TellingBytes = [0, 1, 0x7F, 0x80, 0xFF, .. "()[]{}\",:.0129-eE/\\"u8, .. "RQqhcbtu"u8];
@@ -33,14 +30,14 @@ public static class Fuzzer
         var findings = new Findings();
         try
         {
-            WarmUp(reader, folder);
+            var longest = LongestOf(reader, folder);
             var next = 0L;
             var workers = Enumerable.Range(0, threads).Select(worker => new Thread(() =>
             {
                 var path = Path.Combine(folder, $"{worker}");
                 while (Interlocked.Increment(ref next) is var number && number <= count && findings.Failures.Count < MostFailures)
                 {
-                    Try(reader, path, number, InputOf(reader, seed, number), findings);
+                    Try(reader, path, number, InputOf(reader, seed, number), longest, findings);
                 }
             })).ToList();
             workers.ForEach(worker => worker.Start());
@@ -67,27 +64,20 @@ public static class Fuzzer
         return input;
     }
 
-    private static void Try(Reader reader, string path, long number, byte[] input, Findings findings)
+    private static void Try(Reader reader, string path, long number, byte[] input, TimeSpan longest, Findings findings)
     {
         File.WriteAllBytes(path, input);
-        var fault = Judge(reader, path, input, findings);
-        // What took long may have waited for a busy machine: only what takes long every time is a failure.
-        for (var again = 0; again < TriesOfSlow && fault is { IsSlow: true }; again++)
+        if (FaultOf(reader, path, input, longest, findings) is { } fault)
         {
-            fault = Judge(reader, path, input, findings);
-        }
-
-        if (fault is not null)
-        {
-            findings.Failures.Add(new Failure(number, fault.What, input));
+            findings.Failures.Add(new Failure(number, fault, input));
         }
 
         findings.Count();
     }
 
-    private static Fault? Judge(Reader reader, string path, byte[] input, Findings findings)
+    private static string? FaultOf(Reader reader, string path, byte[] input, TimeSpan longest, Findings findings)
     {
-        var clock = Stopwatch.StartNew();
+        var began = ProcessorTime.Now;
         var before = GC.GetAllocatedBytesForCurrentThread();
         var largest = 0L;
         try
@@ -101,31 +91,38 @@ public static class Fuzzer
         }
         catch (Exception e)
         {
-            return new Fault($"{e.GetType().Name}: {e.Message} {e.StackTrace?.Split('\n')[0].Trim()}");
+            return $"{e.GetType().Name}: {e.Message} {e.StackTrace?.Split('\n')[0].Trim()}";
         }
 
         var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
-        findings.Saw(clock.Elapsed, allocated);
-        return clock.Elapsed > Longest ? new Fault($"took {clock.Elapsed.TotalSeconds:0.0} s", IsSlow: true)
-            : allocated > FixedBytes + ((long)BytesPerByte * input.Length) ? new Fault($"allocated {allocated} bytes for {input.Length}")
-            : largest > RepeatedBytes + ((long)BytesPerByte * input.Length) ? new Fault($"gave {largest} bytes of {input.Length}")
+        var taken = ProcessorTime.Now - began;
+        findings.Saw(taken, allocated);
+        return taken > longest ? $"took {taken.TotalSeconds:0.0} s of a processor, expected at most {longest.TotalSeconds:0.0} s"
+            : allocated > reader.MostBytes + ((long)BytesPerByte * input.Length) ? $"allocated {allocated} bytes for {input.Length}"
+            : largest > RepeatedBytes + ((long)BytesPerByte * input.Length) ? $"gave {largest} bytes of {input.Length}"
             : null;
     }
 
-    private static void WarmUp(Reader reader, string folder)
+    /// <summary>The most processor time that an input may take: so many times what a sample does once the reader has been used.</summary>
+    private static TimeSpan LongestOf(Reader reader, string folder)
     {
         var path = Path.Combine(folder, "sound");
-        foreach (var sample in reader.Samples)
+        return TimesAsLong * (TimeSpan.FromMilliseconds(1) + reader.Samples.Max(sample =>
         {
             File.WriteAllBytes(path, sample);
-            try
-            {
-                reader.Read(path);
-            }
-            catch (ChatterboxException)
-            {
-                // Samples that are to be refused are good beginnings as well.
-            }
+            return ProcessorTime.Of(() => Read(reader, path));
+        }));
+    }
+
+    private static void Read(Reader reader, string path)
+    {
+        try
+        {
+            reader.Read(path);
+        }
+        catch (ChatterboxException)
+        {
+            // Samples that are to be refused are good beginnings as well.
         }
     }
 
@@ -189,8 +186,6 @@ public static class Fuzzer
 
         return input;
     }
-
-    private sealed record Fault(string What, bool IsSlow = false);
 }
 
 /// <summary>An input that a reader failed on.</summary>

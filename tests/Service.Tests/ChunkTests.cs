@@ -85,6 +85,8 @@ public sealed class ChunkTests
         }
     }
 
+    private const int WavHeaderBytes = 44;
+
     [Theory]
     [InlineData("pcm")]
     [InlineData("wav")]
@@ -95,7 +97,8 @@ public sealed class ChunkTests
         object Body(bool chunk) => new { model = "fake", input = "[pause:0.5s]" + FakeModel.TwoPieces, voice = "default", response_format = format, seed = 3, chunk };
         using var whole = await service.Post(Route, Body(false));
         using var chunks = await service.Post(Route, Body(true));
-        Assert.Equal(await whole.Content.ReadAsByteArrayAsync(), await chunks.Content.ReadAsByteArrayAsync());
+        var header = format == "wav" ? WavHeaderBytes : 0;    // which has the length of the whole, and of a stream none
+        Assert.Equal((await whole.Content.ReadAsByteArrayAsync())[header..], (await chunks.Content.ReadAsByteArrayAsync())[header..]);
 
         using var events = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = format, seed = 3, stream_format = "sse" });
         var told = await events.Events();
@@ -108,7 +111,6 @@ public sealed class ChunkTests
     [Fact]
     public async Task Speed_changes_over_chunks_as_over_the_whole()
     {
-        FfmpegTool.SkipIfMissing();
         await using var service = await TestService.Start();
         service.Model.ChunkSamples = ChunkSamples;
         object Body(bool chunk) => new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "pcm", speed = 1.5, seed = 3, chunk };
@@ -216,10 +218,10 @@ public sealed class ChunkTests
             service.Model.LetGo(chunks + 1);
             using var leaves = new CancellationTokenSource();
             var asked = service.Post("/speak", new { text = $"Client number {chunks} leaves, whatever comes.", stream = true, chunk = true }, HttpCompletionOption.ResponseHeadersRead, leaves.Token);
-            await TestService.Until(() => service.Model.Calls.Count == chunks + 1 && service.Model.IsWaiting);
+            await Waits.Until(() => service.Model.Calls.Count == chunks + 1 && service.Model.IsWaiting);
             (await asked).Dispose();
             await leaves.CancelAsync();
-            await TestService.Until(() => service.Model.Cancelled.Count == chunks + 1 && service.Fleet.Default.Status.Active == 0);
+            await Waits.Until(() => service.Model.Cancelled.Count == chunks + 1 && service.Fleet.Default.Status.Active == 0);
         }
 
         service.Model.LetGo(100);

@@ -19,6 +19,9 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
     /// <summary>What was asked of it, in order.</summary>
     public ConcurrentQueue<(string Text, SamplingOptions Sampling, Voice Voice, string? Language)> Calls { get; } = new();
 
+    /// <summary>Whose turns it took, in order: texts, and watermark.</summary>
+    public ConcurrentQueue<string> Turns { get; } = new();
+
     /// <summary>How each piece was to be cut, in order; null for a whole one.</summary>
     public ConcurrentQueue<ChunkOptions?> Chunks { get; } = new();
 
@@ -61,24 +64,35 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
     }
 
     /// <inheritdoc/>
-    public SpeechResult Synthesize(
-        string text, Voice voice, SamplingOptions sampling, string? language = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default)
-    {
-        Calls.Enqueue((text, sampling, voice, language));
-        Chunks.Enqueue(null);
-        return TakeTurn(text, () => Say(text, voice, sampling), cancel);
-    }
-
-    /// <inheritdoc/>
-    public IChunkedSpeech OpenStream(string text, Voice voice, SamplingOptions sampling, ChunkOptions chunks, string? language = null)
+    public IUtterance Begin(string text, Voice voice, SamplingOptions sampling, ChunkOptions? chunks = null, string? language = null)
     {
         Calls.Enqueue((text, sampling, voice, language));
         Chunks.Enqueue(chunks);
-        return new Stream(this, text, () => Say(text, voice, sampling));
+        return new Utterance(this, text, () => Say(text, voice, sampling), chunks is null ? int.MaxValue / 2 : ChunkSamples ?? int.MaxValue / 2);
+    }
+
+    /// <inheritdoc/>
+    public void Advance(IReadOnlyList<IUtterance> utterances) => throw new NotSupportedException("All speech tokens are known from the beginning.");
+
+    /// <inheritdoc/>
+    public void VoiceChunks(IReadOnlyList<DueChunk> due)
+    {
+        foreach (var chunk in due)
+        {
+            chunk.Voice(((Utterance)chunk.Utterance).NextChunk);
+        }
+    }
+
+    private float[] SaySecond(string text, Voice voice, SamplingOptions sampling, CancellationToken cancel)
+    {
+        Calls.Enqueue((text, sampling, voice, null));
+        Chunks.Enqueue(null);
+        return TakeTurn(text, () => Say(text, voice, sampling), cancel).Samples;
     }
 
     private T TakeTurn<T>(string text, Func<T> speak, CancellationToken cancel)
     {
+        Turns.Enqueue(text);
         MostAtOnce = Math.Max(MostAtOnce, Interlocked.Increment(ref _atOnce));
         try
         {
@@ -87,7 +101,10 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
                 Interlocked.Increment(ref _waiting);
                 try
                 {
-                    _turns.Wait(cancel);
+                    if (!_turns.Wait(Waits.Limit, cancel))
+                    {
+                        throw new InvalidOperationException($"The test has not let '{text}' be spoken.");
+                    }
                 }
                 finally
                 {
@@ -153,7 +170,8 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
     public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null) => new Conversion(this, source, target, seed!.Value);
 
     /// <summary>Sure of a loud recording, and of silence not at all.</summary>
-    public double? DetectWatermark(AudioClip recording) => recording.Samples.Max() is var peak && peak > 0 ? peak : null;
+    public double? DetectWatermark(AudioClip recording) =>
+        TakeTurn("watermark", () => recording.Samples.Max() is var peak && peak > 0 ? (double?)peak : null, CancellationToken.None);
 
     /// <inheritdoc/>
     public void Dispose() => unloaded?.Invoke();
@@ -170,7 +188,7 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
         public bool IsOver => _next >= source.Duration.TotalSeconds;
 
         public float[] ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default) =>
-            model.Synthesize($"second {_next++}", target, new SamplingOptions { Seed = seed }, null, progress, cancel).Samples;
+            model.SaySecond($"second {_next++}", target, new SamplingOptions { Seed = seed }, cancel);
 
         public void Dispose()
         {
@@ -178,12 +196,10 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
     }
 
     /// <summary>A piece, chunk by chunk; one that "breaks off" has a fault behind its first chunk.</summary>
-    private sealed class Stream(FakeModel model, string text, Func<SpeechResult> say) : IChunkedSpeech
+    private sealed class Utterance(FakeModel model, string text, Func<SpeechResult> say, int chunkSamples) : IUtterance
     {
         private SpeechResult? _speech;
         private int _given;
-
-        public bool IsOver => _given == _speech?.Samples.Length;
 
         public int TextTokens => _speech!.TextTokens;
 
@@ -193,7 +209,15 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
 
         public IReadOnlyList<string> UnknownCharacters => _speech!.UnknownCharacters;
 
-        public float[] NextChunk(CancellationToken cancel = default) => model.TakeTurn(
+        public bool NeedsSteps => false;
+
+        public bool IsDue => _speech is null || _given < _speech.Samples.Length;
+
+        public void TakeChunk()
+        {
+        }
+
+        public VoicedChunk NextChunk(CancellationToken cancel) => model.TakeTurn(
             text,
             () =>
             {
@@ -204,8 +228,8 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
                 }
 
                 var from = _given;
-                _given = Math.Min(_speech.Samples.Length, from + (model.ChunkSamples ?? int.MaxValue / 2));
-                return _speech.Samples[from.._given];
+                _given = Math.Min(_speech.Samples.Length, from + chunkSamples);
+                return new VoicedChunk(_speech.Samples[from.._given], IsLast: _given == _speech.Samples.Length);
             },
             cancel);
 

@@ -23,8 +23,8 @@ internal static class FfmpegTool
         var reading = process.StandardOutput.BaseStream.CopyToAsync(output);
         await process.StandardInput.BaseStream.WriteAsync(file);
         process.StandardInput.Close();
-        await reading;
-        await process.WaitForExitAsync();
+        await reading.WaitAsync(Waits.Limit);
+        await process.Ends("ffmpeg");
         Assert.True(process.ExitCode == 0 || !isWhole);
         return Wav.Pcm(output.ToArray());
     }

@@ -37,7 +37,7 @@ public sealed class FinishedFilesTests
         await using var service = await TestService.Start(new() { ["Service:MaxAudioHours"] = "1" });
         var id = Put(service, hours: 0, bytes: 40 << 20);
         using var answer = await service.Http.GetAsync(Address(id), HttpCompletionOption.ResponseHeadersRead);
-        await TestService.Until(() =>                            // the system notes the service's reading, until its client takes no more
+        await Waits.Until(() =>                            // the system notes the service's reading, until its client takes no more
         {
             File.SetLastAccessTimeUtc(PathOf(service, id), DateTime.UtcNow.AddHours(-2));
             service.Services.GetRequiredService<FinishedFiles>().Sweep();
@@ -87,11 +87,11 @@ public sealed class FinishedFilesTests
         service.Model.Holds = true;
         using var leaves = new CancellationTokenSource();
         var left = service.Post("/speak", new { text = "Never mind." }, cancel: leaves.Token);
-        await TestService.Until(() => service.Model.Calls.Count == 1);
+        await Waits.Until(() => service.Model.IsWaiting);
         await leaves.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => left);
-        await TestService.Until(() => service.Model.Cancelled.Count == 1);
-        var forgotten = Path.Combine(service.AudioFolder, $".{Guid.NewGuid():N}"); // of a service that was killed
+        await Waits.Until(() => service.Model.Cancelled.Count == 1);
+        var forgotten = Path.Combine(service.AudioFolder, $".{Guid.NewGuid():N}.part"); // of a service that was killed
         File.WriteAllText(forgotten, "half");
         File.SetLastWriteTimeUtc(forgotten, DateTime.UtcNow.AddHours(-2));
         service.Services.GetRequiredService<FinishedFiles>().Sweep();

@@ -15,7 +15,7 @@ public sealed class HostingTests
     [InlineData("Service:VoicesFolder", "", "Service:VoicesFolder")]
     [InlineData("Service:MaxAudioBytes", "1000", "Service:MaxAudioBytes")]
     [InlineData("Service:MaxAudioHours", "-1", "Service:MaxAudioHours")]
-    [InlineData("Engine:MaxQueuedRequests", "0", "Engine:MaxQueuedRequests")]
+    [InlineData("Engine:MaxQueuedRequests", "-1", "Engine:MaxQueuedRequests")]
     [InlineData("Engine:RequestTimeoutSeconds", "0", "Engine:RequestTimeoutSeconds")]
     [InlineData("Voices:MaxInMemory", "0", "Voices:MaxInMemory")]
     public async Task A_bad_setting_stops_the_start_and_is_named(string key, string value, string named)
@@ -40,7 +40,7 @@ public sealed class HostingTests
     {
         await using var service = await TestService.Start();
         using var answer = await service.Http.GetAsync(new Uri("/health", UriKind.Relative));
-        Assert.Equal("""{"status":"healthy","model":"fake","device":"cpu","model_loaded":true,"streaming_enabled":true}""", await answer.Content.ReadAsStringAsync());
+        Assert.Equal("""{"status":"healthy","model":"fake","device":"cpu","model_loaded":true,"streaming_enabled":true,"runtime":[],"self_check":[]}""", await answer.Content.ReadAsStringAsync());
         Assert.Equal("fake", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Model")));
         foreach (var path in (string[])["/health/live", "/health/ready"])
         {
@@ -54,7 +54,7 @@ public sealed class HostingTests
     {
         await using var service = await TestService.Start(describe: model => model with { Name = "tiny", StandIn = true });
         using var answer = await service.Http.GetAsync(new Uri("/health", UriKind.Relative));
-        Assert.Equal("""{"status":"degraded","model":"tiny","device":"cpu","model_loaded":true,"streaming_enabled":true}""", await answer.Content.ReadAsStringAsync());
+        Assert.Equal("""{"status":"degraded","model":"tiny","device":"cpu","model_loaded":true,"streaming_enabled":true,"runtime":[],"self_check":[]}""", await answer.Content.ReadAsStringAsync());
         using var speech = await service.Post("/speak", new { text = "Hello.", stream = true });
         Assert.Equal("tiny; stand-in", Assert.Single(speech.Headers.GetValues("X-Chatterbox-Model")));
     }
@@ -118,7 +118,7 @@ public sealed class HostingTests
     public async Task A_service_that_is_gone_leaves_nothing_in_memory(string requestsPerMinute)
     {
         var gone = await StartAndStop();
-        await TestService.Until(() =>
+        await Waits.Until(() =>
         {
             GC.Collect();
             GC.WaitForPendingFinalizers();
@@ -132,6 +132,55 @@ public sealed class HostingTests
             await answer.Events();
             return new WeakReference(service.Services);
         }
+    }
+
+    [Fact]
+    public async Task One_line_describes_the_service_that_has_started()
+    {
+        await using var service = await TestService.Start();
+        service.AddVoice("Ann.wav");
+        await Waits.Until(() => Log().Contains("Now listening on", StringComparison.Ordinal));
+        var line = Assert.Single(Log().Split('\n'), line => line.Contains("Now listening on", StringComparison.Ordinal));
+        foreach (var part in (string[])["Information: Chatterbox.Net 0.1.0", "fake on cpu", "wav, pcm", "0 voices in", "/scalar", service.Address.Authority])
+        {
+            Assert.Contains(part, line);
+        }
+
+        string Log()
+        {
+            lock (service.Log)
+            {
+                return service.Log.ToString();
+            }
+        }
+    }
+
+    [Fact]
+    public async Task A_probe_while_the_model_is_loaded_is_no_failure_in_the_log()
+    {
+        using var loaded = new ManualResetEventSlim();
+        var model = new FakeModel();
+        await using var service = await TestService.Start(describe: served => served with { Load = () => loaded.Wait(TimeSpan.FromMinutes(1)) ? model : throw new TimeoutException() }, waitUntilReady: false);
+        using var probe = await service.Http.GetAsync(new Uri("/health/ready", UriKind.Relative));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, probe.StatusCode);
+        loaded.Set();
+        await service.Fleet.Ready;
+        lock (service.Log)
+        {
+            Assert.DoesNotContain("Error:", service.Log.ToString());
+            Assert.DoesNotContain("Exception", service.Log.ToString());
+        }
+    }
+
+    [Fact]
+    public async Task A_folder_without_rights_is_an_error_with_the_command_that_helps()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "/proc, which nothing can be written to, is Linux's");
+        var error = await Assert.ThrowsAsync<SettingException>(async () =>
+        {
+            await using var service = await TestService.Start(new() { ["Service:AudioFolder"] = "/proc" });
+        });
+        Assert.Contains("sudo chown -R", error.Message);
     }
 
     [Fact]

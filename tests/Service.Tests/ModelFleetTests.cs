@@ -79,7 +79,7 @@ public sealed class ModelFleetTests
         using var leaves = new CancellationTokenSource();
         var asked = Enumerable.Range(0, 3).Select(i => Speak(service, "b", $"Request {i}.")).ToList();
         var left = service.Post(Route, new { model = "b", input = "I leave.", voice = "default", response_format = "pcm" }, cancel: leaves.Token);
-        await TestService.Until(() => service.Fleet.Find("b")!.Status.Waiting == 4);
+        await Waits.Until(() => service.Fleet.Find("b")!.Status.Waiting == 4);
         Assert.Equal(ModelState.Loading, service.Fleet.Find("b")!.State);
         await leaves.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => left);
@@ -166,13 +166,13 @@ public sealed class ModelFleetTests
 
         a.Model.Holds = true;
         var begun = Ask("a", "Begun.");
-        await TestService.Until(() => service.Fleet.Default.Status.Active == 1);
+        await Waits.Until(() => service.Fleet.Default.Status.Active == 1);
         var queued = Ask("a", "Queued.");
-        await TestService.Until(() => service.Fleet.Default.Status.Waiting == 1);
+        await Waits.Until(() => service.Fleet.Default.Status.Waiting == 1);
         var other = Ask("b", "Another model.");
-        await TestService.Until(() => service.Fleet.Default.State == ModelState.Unloaded);    // asked to leave when it is done
+        await Waits.Until(() => service.Fleet.Default.State == ModelState.Unloaded);    // asked to leave when it is done
         var later = Ask("a", "Later.");
-        await TestService.Until(() => service.Fleet.Default.Status.Waiting == 2);
+        await Waits.Until(() => service.Fleet.Default.Status.Waiting == 2);
         Assert.Equal((0, 0), (b.Loads, a.Unloads));
         a.Model.LetGo();
         await begun;         // answers that end together are heard in any order
@@ -185,16 +185,19 @@ public sealed class ModelFleetTests
     [Fact]
     public async Task A_model_that_nobody_uses_is_unloaded_and_comes_back_for_the_next()
     {
-        var (a, b) = (new Fake("a"), new Fake("b"));
-        await using var service = await Start([a, b], new() { ["Models:UnloadAfterSeconds"] = "0.2" });
+        var (a, b, clock) = (new Fake("a"), new Fake("b"), new Clock());
+        await using var service = await Start([a, b], new() { ["Models:UnloadAfterSeconds"] = "3600" }, clock: clock);
         a.Model.Holds = true;
         var held = Speak(service, "a");
+        await Waits.Until(() => a.Model.IsWaiting);
         using var other = await Speak(service, "b");
-        await TestService.Until(() => service.Fleet.Find("b")!.State == ModelState.Unloaded && b.Unloads == 1);
+        clock.Ahead += TimeSpan.FromHours(2);
+        await Waits.Until(() => service.Fleet.Find("b")!.State == ModelState.Unloaded && b.Unloads == 1);
         Assert.Equal(ModelState.Ready, service.Fleet.Default.State);      // longer ago, but it is at work
         a.Model.LetGo();
         Assert.Equal(HttpStatusCode.OK, (await held).StatusCode);
-        await TestService.Until(() => a.Unloads == 1 && service.Fleet.Memory == 0);
+        clock.Ahead += TimeSpan.FromHours(2);
+        await Waits.Until(() => a.Unloads == 1 && service.Fleet.Memory == 0);
 
         async Task<bool> IsLoaded()
         {
@@ -244,9 +247,9 @@ public sealed class ModelFleetTests
         await using var service = await Start([a, b], new() { ["Engine:MaxQueuedRequests"] = "2" });
         a.Model.Holds = true;
         var begun = Speak(service, "a");
-        await TestService.Until(() => service.Fleet.Default.Status.Active == 1);
+        await Waits.Until(() => service.Fleet.Default.Status.Active == 1);
         var waiting = Enumerable.Range(0, 2).Select(_ => Speak(service, "a")).ToList();
-        await TestService.Until(() => service.Fleet.Default.Status.Waiting == 2);
+        await Waits.Until(() => service.Fleet.Default.Status.Waiting == 2);
         using var refused = await Speak(service, "b");
         await refused.AssertOpenAiError(HttpStatusCode.TooManyRequests, null, "queue_full");
         Assert.NotNull(refused.Headers.RetryAfter);
@@ -263,9 +266,9 @@ public sealed class ModelFleetTests
         using var loads = await Speak(service, "b");
         fakes[0].Model.Holds = fakes[1].Model.Holds = true;
         var begun = new[] { "a", "b" }.Select(model => Speak(service, model)).ToList();
-        await TestService.Until(() => service.Fleet.All.Sum(m => m.Status.Active) == 2);
+        await Waits.Until(() => service.Fleet.All.Sum(m => m.Status.Active) == 2);
         var waiting = new[] { "a", "c" }.Select(model => Speak(service, model)).ToList();     // c for room
-        await TestService.Until(() => service.Fleet.All.Sum(m => m.Status.Waiting) == 2);
+        await Waits.Until(() => service.Fleet.All.Sum(m => m.Status.Waiting) == 2);
         var stopped = service.Stop();
         foreach (var answer in await Task.WhenAll(waiting))
         {
@@ -348,7 +351,7 @@ public sealed class ModelFleetTests
             Assert.Equal(request.Model.Served.Name, Assert.Single(spoken.Headers.GetValues("X-Chatterbox-Model")));
         }));
         Assert.InRange(Fake.MostAtOnce(fakes), 1, 2);
-        await TestService.Until(() => service.Fleet.Memory == 0);
+        await Waits.Until(() => service.Fleet.Memory == 0);
         Assert.All(fakes, fake => Assert.Equal(fake.Loads, fake.Unloads));
     }
 
@@ -356,7 +359,7 @@ public sealed class ModelFleetTests
     public async Task The_whole_family_answers_in_one_service()
     {
         var folder = Directory.CreateTempSubdirectory("chatterbox-family-");
-        string[] names = ["tiny", "tiny-multilingual", "tiny-turbo", "tiny-nano"];
+        string[] names = ["tiny", "tiny-multilingual", "tiny-turbo", "tiny-nano", "tiny-flash"];
         foreach (var name in names)
         {
             SyntheticCheckpoint.Write(name, Path.Combine(folder.FullName, name));
@@ -368,10 +371,10 @@ public sealed class ModelFleetTests
             Assert.Equal(names, service.Fleet.All.Select(model => model.Name));
             var answers = await Task.WhenAll(names.Select(name => Speak(service, name)));
             Assert.All(answers, answer => Assert.Equal(HttpStatusCode.OK, answer.StatusCode));
-            Assert.Equal(4, (await Task.WhenAll(answers.Select(answer => answer.Content.ReadAsByteArrayAsync()))).Select(Convert.ToBase64String).Distinct().Count());
+            Assert.Equal(5, (await Task.WhenAll(answers.Select(answer => answer.Content.ReadAsByteArrayAsync()))).Select(Convert.ToBase64String).Distinct().Count());
             using var french = await service.Post(Route, new { model = "tiny-multilingual", input = "Bonjour.", voice = "default", response_format = "pcm", language = "fr" });
             Assert.Equal(HttpStatusCode.OK, french.StatusCode);
-            await TestService.Until(() => service.Fleet.Memory == 0);
+            await Waits.Until(() => service.Fleet.Memory == 0);
         }
 
         folder.Delete(recursive: true);
@@ -426,7 +429,7 @@ public sealed class ModelFleetTests
             Loads++;
             if (LoadsSlowly)
             {
-                Loaded.Wait(TimeSpan.FromMinutes(1));
+                Assert.True(Loaded.Wait(Waits.Limit), "The other model has not been loaded.");
             }
 
             if (Fault is { } fault)
@@ -447,13 +450,5 @@ public sealed class ModelFleetTests
                 });
             }
         }
-    }
-
-    /// <summary>A clock that can be put forward.</summary>
-    private sealed class Clock : TimeProvider
-    {
-        public TimeSpan Ahead { get; set; }
-
-        public override long GetTimestamp() => base.GetTimestamp() + (long)(Ahead.TotalSeconds * TimestampFrequency);
     }
 }

@@ -12,7 +12,7 @@ public sealed class NpmClientTests
         var folder = Path.Combine(Path.GetDirectoryName(Here())!, "web");
         Assert.SkipUnless(Directory.Exists(Path.Combine(folder, "node_modules", "openai")), "the npm client is not installed: npm ci --prefix tests/Service.Tests/web");
         await using var service = await TestService.Start();
-        var formats = File.Exists("/usr/bin/ffmpeg") ? "wav,pcm,mp3,opus,aac,flac" : "wav,pcm";
+        var formats = "wav,pcm,mp3,opus,flac" + (FfmpegTool.IsInstalled ? ",aac" : "");
         using var node = Process.Start(new ProcessStartInfo("node", ["openai.mjs", service.Address.ToString(), formats])
         {
             WorkingDirectory = folder,
@@ -20,7 +20,7 @@ public sealed class NpmClientTests
             RedirectStandardError = true,
         })!;
         var (output, errors) = (node.StandardOutput.ReadToEndAsync(), node.StandardError.ReadToEndAsync());
-        await node.WaitForExitAsync();
+        await node.Ends("node openai.mjs");
         Assert.True(node.ExitCode == 0, await errors);
         Assert.Contains("content", await output);
     }

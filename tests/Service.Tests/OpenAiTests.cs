@@ -77,12 +77,14 @@ public sealed class OpenAiTests
         service.AddVoice("Ann.flac", 1234);
         using var answer = await service.PostText(Route, """
             {"model":"fake","input":"Hallo.","voice":{"id":"Ann"},"response_format":"pcm","speed":1,"instructions":"Whisper.","exaggeration":0.7,"cfg_weight":0.2,
-             "temperature":0.9,"top_p":0.95,"min_p":0.1,"top_k":50,"repetition_penalty":1.5,"seed":-3,"language":"de"}
+             "temperature":0.9,"top_p":0.95,"min_p":0.1,"top_k":50,"repetition_penalty":1.5,"seed":-3,"language":"de",
+             "block_size":32,"block_steps":4,"time_shift":0.75,"schedule_shift":1,"position_temperature":0,"fixed_prior":false}
             """);
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal("instructions", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Ignored")));
         var call = service.Model.Calls.Single();
         var expected = new SamplingOptions { Seed = -3, Exaggeration = 0.7, CfgWeight = 0.2, Temperature = 0.9, TopP = 0.95, MinP = 0.1, TopK = 50, RepetitionPenalty = 1.5, MaxSpeechTokens = 86 };
+        expected = expected with { BlockSize = 32, BlockSteps = 4, TimeShift = 0.75, ScheduleShift = 1, PositionTemperature = 0, FixedPrior = false };
         Assert.Equal((expected, "de", 234f), (call.Sampling, call.Language, call.Voice.T3.SpeakerEmbedding[0]));
     }
 
@@ -98,7 +100,8 @@ public sealed class OpenAiTests
     [InlineData("""{"model":"fake","input":"a","voice":"default","speed":"fast"}""", "speed", "invalid_type")]
     [InlineData("""{"model":"fake","input":"a","voice":"default","seed":1.5}""", "seed", "invalid_type")]
     [InlineData("""{"model":"fake","input":"a","voice":"default","top_k":"all"}""", "top_k", "invalid_type")]
-    [InlineData("""{"model":"fake","input":"a","voice":"default","loudness":1}""", "loudness", "unknown_parameter")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","stream":"yes"}""", "stream", "invalid_type")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","stream":false,"stream_format":"sse"}""", "stream", "invalid_value")]
     [InlineData("""{"model":"fake","input":"","voice":"default"}""", "input", null)]
     [InlineData("""{"model":"fake","input":" … [pause:1s] ","voice":"default"}""", "input", null)]
     [InlineData("""{"model":"fake","input":"a [pause:99s] b","voice":"default"}""", "input", null)]
@@ -114,6 +117,12 @@ public sealed class OpenAiTests
     [InlineData("""{"model":"fake","input":"a","voice":"default","min_p":1.1}""", "min_p", "invalid_value")]
     [InlineData("""{"model":"fake","input":"a","voice":"default","top_k":-1}""", "top_k", "invalid_value")]
     [InlineData("""{"model":"fake","input":"a","voice":"default","repetition_penalty":0.9}""", "repetition_penalty", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","block_size":0}""", "block_size", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","block_steps":129}""", "block_steps", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","time_shift":1.1}""", "time_shift", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","schedule_shift":-1}""", "schedule_shift", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","position_temperature":-1}""", "position_temperature", "invalid_value")]
+    [InlineData("""{"model":"fake","input":"a","voice":"default","fixed_prior":"yes"}""", "fixed_prior", "invalid_type")]
     [InlineData("""{"model":"fake","input":"a","voice":"default","language":"de"}""", "language", "unsupported_parameter")]
     [InlineData("""{"model":"fake","input":"a","voice":"default","min_p":0.1}""", null, null)]
     [InlineData("""{"model":"fake","input":"unusable","voice":"default","response_format":"pcm"}""", "cfg_weight", null)]
@@ -171,7 +180,7 @@ public sealed class OpenAiTests
     {
         await using var service = await TestService.Start();
         service.AddVoice("../secret.wav");
-        using var model = await service.Post(Route, new { model = "tts-1", input = "a", voice = "default" });
+        using var model = await service.Post(Route, new { model = "tts-9", input = "a", voice = "default" });
         await model.AssertOpenAiError(HttpStatusCode.NotFound, "model", "model_not_found");
         foreach (var voice in (string[])["nobody", "../secret", "../secret.wav", "/etc/passwd", "", ".", "a\0b", "x\r\nX-Evil: 1"])
         {
@@ -179,7 +188,7 @@ public sealed class OpenAiTests
             await answer.AssertOpenAiError(HttpStatusCode.NotFound, "voice", "voice_not_found");
         }
 
-        using var one = await service.Http.GetAsync(new Uri("/v1/models/tts-1", UriKind.Relative));
+        using var one = await service.Http.GetAsync(new Uri("/v1/models/tts-9", UriKind.Relative));
         await one.AssertOpenAiError(HttpStatusCode.NotFound, "model", "model_not_found");
         using var route = await service.Http.GetAsync(new Uri("/v1/chat/completions", UriKind.Relative));
         await route.AssertOpenAiError(HttpStatusCode.NotFound, null, "not_found");
@@ -188,12 +197,86 @@ public sealed class OpenAiTests
     }
 
     [Fact]
+    public async Task OpenAIs_names_of_models_and_voices_work_without_settings()
+    {
+        await using var service = await TestService.Start();
+        foreach (var model in (string[])["tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"])
+        {
+            using var answer = await service.Post(Route, new { model, input = "a", voice = "alloy", response_format = "pcm" });
+            Assert.Equal((HttpStatusCode.OK, "fake"), (answer.StatusCode, Assert.Single(answer.Headers.GetValues("X-Chatterbox-Model"))));
+        }
+
+        service.AddVoice("nova.wav", 1111);
+        service.AddVoice("Zoë.wav", 1111);
+        foreach (var voice in (string[])["alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer", "verse", "marin", "cedar", "Zoë.wav"])
+        {
+            var speaks = voice switch { "nova" => "nova", "Zoë.wav" => "Zo%C3%AB", _ => "default" };
+            using var answer = await service.Post(Route, new { model = "tts-1", input = "a", voice, response_format = "pcm" });
+            Assert.Equal((HttpStatusCode.OK, speaks), (answer.StatusCode, Assert.Single(answer.Headers.GetValues("X-Chatterbox-Voice"))));
+        }
+
+        using var named = await service.Http.GetAsync(new Uri("/v1/models/tts-1", UriKind.Relative));
+        Assert.Equal("fake", (await named.Json()).GetProperty("id").GetString());
+    }
+
+    [Fact]
+    public async Task OpenAIs_names_can_be_removed()
+    {
+        await using var service = await TestService.Start(new() { ["OpenAi:VoiceAliases:alloy"] = "", ["OpenAi:ModelAliases:tts-1"] = "" });
+        using var model = await service.Post(Route, new { model = "tts-1", input = "a", voice = "default" });
+        await model.AssertOpenAiError(HttpStatusCode.NotFound, "model", "model_not_found");
+        using var voice = await service.Post(Route, new { model = "fake", input = "a", voice = "alloy" });
+        await voice.AssertOpenAiError(HttpStatusCode.NotFound, "voice", "voice_not_found");
+        var voices = await (await service.Http.GetAsync(new Uri("/v1/audio/voices", UriKind.Relative))).Json();
+        Assert.DoesNotContain(voices.GetProperty("voices").EnumerateArray(), v => v.GetProperty("id").GetString() == "alloy");
+    }
+
+    [Fact]
+    public async Task Fields_of_other_clients_are_accepted_and_unknown_ones_named_in_a_header()
+    {
+        const string wellKnown = """{"model":"tts-1","input":"a","voice":"alloy","response_format":"pcm","stream":true,"lang_code":"a","volume_multiplier":1.5,"normalize":true,"return_download_link":false,"user":"me"}""";
+        const string unknown = """{"model":"tts-1","input":"a","voice":"alloy","response_format":"pcm","instructions":"Whisper.","loudness":{"level":1},"x\r\nX-Evil: 1":1,"":2}""";
+        await using var lenient = await TestService.Start();
+        using var known = await lenient.PostText(Route, wellKnown);
+        Assert.Equal(HttpStatusCode.OK, known.StatusCode);
+        Assert.Equal("lang_code, volume_multiplier, normalize, return_download_link", Assert.Single(known.Headers.GetValues("X-Chatterbox-Ignored")));
+        using var ignored = await lenient.PostText(Route, unknown);
+        Assert.Equal(HttpStatusCode.OK, ignored.StatusCode);
+        Assert.Equal("loudness, instructions", Assert.Single(ignored.Headers.GetValues("X-Chatterbox-Ignored")));
+        await using var strict = await TestService.Start(new() { ["Strict:UnknownFields"] = "true" });
+        using var accepted = await strict.PostText(Route, wellKnown);
+        Assert.Equal(HttpStatusCode.OK, accepted.StatusCode);
+        using var refused = await strict.PostText(Route, unknown);
+        var error = await refused.AssertOpenAiError(HttpStatusCode.BadRequest, "loudness", "unknown_parameter");
+        Assert.DoesNotContain("others", error.GetProperty("message").GetString());
+    }
+
+    [Theory]
+    [InlineData("""{"model":"fake","input":"INPUT","voice":"default","response_format":"wav","seed":5,"stream":false}""")]
+    [InlineData("""{"model":"fake","input":"INPUT","voice":"default","response_format":"wav","seed":5,"chunk":false}""")]
+    [InlineData("""{"model":"fake","input":"INPUT","voice":"default","response_format":"pcm","seed":5,"stream":false}""")]
+    public async Task A_whole_file_has_its_true_length(string body)
+    {
+        await using var service = await TestService.Start();
+        using var whole = await service.PostText(Route, body.Replace("INPUT", FakeModel.TwoPieces, StringComparison.Ordinal));
+        var file = await whole.Content.ReadAsByteArrayAsync();
+        Assert.Equal(file.Length, whole.Content.Headers.ContentLength);
+        Assert.NotEqual(true, whole.Headers.TransferEncodingChunked);
+        using var streamed = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "pcm", seed = 5 });
+        var samples = whole.Content.Headers.ContentType?.MediaType == "audio/wav" ? Wav.Read(file) : Wav.Pcm(file);
+        Assert.Equal(Wav.Pcm(await streamed.Content.ReadAsByteArrayAsync()), samples);
+        using var failed = await service.PostText(Route, body.Replace("INPUT", FakeModel.TwoPieces + " This is unspeakable.", StringComparison.Ordinal));
+        await failed.AssertOpenAiError(HttpStatusCode.InternalServerError, null, "speech_failed");
+    }
+
+    [Fact]
     public async Task Aliases_are_settable()
     {
-        await using var service = await TestService.Start(new() { ["OpenAi:VoiceAliases:alloy"] = "Ann", ["OpenAi:VoiceAliases:ghost"] = "Nobody", ["OpenAi:ModelAliases:tts-1"] = "fake" });
+        await using var service = await TestService.Start(new() { ["OpenAi:VoiceAliases:alloy"] = "Ann", ["OpenAi:VoiceAliases:ghost"] = "Nobody", ["OpenAi:ModelAliases:loud"] = "fake" });
         service.AddVoice("Ann.wav", 1111);
-        using var answer = await service.Post(Route, new { model = "tts-1", input = "a", voice = "alloy", response_format = "pcm" });
+        using var answer = await service.Post(Route, new { model = "loud", input = "a", voice = "alloy", response_format = "pcm" });
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        Assert.Equal("Ann", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Voice")));
         Assert.Equal(111, service.Model.Calls.Single().Voice.T3.SpeakerEmbedding[0]);
         using var ghost = await service.Post(Route, new { model = "fake", input = "a", voice = "ghost" });
         await ghost.AssertOpenAiError(HttpStatusCode.NotFound, "voice", "voice_not_found");
@@ -309,7 +392,7 @@ public sealed class OpenAiTests
             {
                 Load = () =>
                 {
-                    loading.Wait();
+                    Assert.True(loading.Wait(Waits.Limit), "The test has not let the model load.");
                     return model.Load();
                 },
             },
@@ -318,7 +401,7 @@ public sealed class OpenAiTests
         await answer.AssertOpenAiError(HttpStatusCode.ServiceUnavailable);
         Assert.NotNull(answer.Headers.RetryAfter);
         using var health = await service.Http.GetAsync(new Uri("/health", UriKind.Relative));
-        Assert.Equal("""{"status":"degraded","model":"fake","device":"cpu","model_loaded":false,"streaming_enabled":true}""", await health.Content.ReadAsStringAsync());
+        Assert.Equal("""{"status":"degraded","model":"fake","device":"cpu","model_loaded":false,"streaming_enabled":true,"runtime":[],"self_check":[]}""", await health.Content.ReadAsStringAsync());
         using var notReady = await service.Http.GetAsync(new Uri("/health/ready", UriKind.Relative));
         Assert.Equal(HttpStatusCode.ServiceUnavailable, notReady.StatusCode);
         var speak = service.Post("/speak", new { text = "It waits.", stream = true }); // older clients know no 503
@@ -345,7 +428,7 @@ public sealed class OpenAiTests
     [InlineData("opus", "audio/opus")]
     [InlineData("aac", "audio/aac")]
     [InlineData("flac", "audio/flac")]
-    public async Task Formats_of_ffmpeg_are_the_same_speech(string format, string type)
+    public async Task Encoded_formats_are_the_same_speech(string format, string type)
     {
         FfmpegTool.SkipIfMissing();
         await using var service = await TestService.Start();
@@ -368,7 +451,11 @@ public sealed class OpenAiTests
     [InlineData("mp3", 0.7)]
     public async Task Speed_changes_tempo_and_not_pitch(string format, double speed)
     {
-        FfmpegTool.SkipIfMissing();
+        if (format == "mp3")
+        {
+            FfmpegTool.SkipIfMissing();
+        }
+
         await using var service = await TestService.Start();
         const string input = "A text that is long enough to be spoken faster and slower, and to be measured after that";
         using var answer = await service.Post(Route, new { model = "fake", input, voice = "default", response_format = format, speed, seed = 3 });
@@ -385,13 +472,63 @@ public sealed class OpenAiTests
     }
 
     [Fact]
-    public async Task Without_ffmpeg_its_formats_are_refused()
+    public async Task Without_ffmpeg_every_format_but_aac_answers_at_any_speed()
     {
         await using var service = await TestService.Start(new() { ["Service:Ffmpeg"] = "/nowhere/ffmpeg" });
-        using var answer = await service.Post(Route, new { model = "fake", input = "a", voice = "default" });
-        await answer.AssertOpenAiError(HttpStatusCode.BadRequest, "response_format", "ffmpeg_missing");
-        using var speed = await service.Post(Route, new { model = "fake", input = "a", voice = "default", response_format = "wav", speed = 2 });
-        await speed.AssertOpenAiError(HttpStatusCode.BadRequest, "speed", "ffmpeg_missing");
+        foreach (var format in new[] { "mp3", "opus", "flac", "wav", "pcm", "ulaw", "alaw" })
+        {
+            using var answer = await service.Post(Route, new { model = "fake", input = "Hello.", voice = "default", response_format = format, speed = 1.5 });
+            Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+            Assert.NotEmpty(await answer.Content.ReadAsByteArrayAsync());
+        }
+
+        using var standard = await service.Post(Route, new { model = "fake", input = "Hello.", voice = "default" });
+        Assert.Equal("audio/mpeg", standard.Content.Headers.ContentType?.ToString());
+        using var aac = await service.Post(Route, new { model = "fake", input = "a", voice = "default", response_format = "aac" });
+        await aac.AssertOpenAiError(HttpStatusCode.BadRequest, "response_format", "ffmpeg_missing");
+    }
+
+    [Theory]
+    [InlineData("pcm", 8_000)]
+    [InlineData("wav", 16_000)]
+    [InlineData("pcm", 44_100)]
+    [InlineData("flac", 48_000)]
+    [InlineData("mp3", 22_050)]
+    public async Task Sample_rate_is_settable_and_leaves_the_pitch(string format, int rate)
+    {
+        if (format is "flac" or "mp3")
+        {
+            FfmpegTool.SkipIfMissing();
+        }
+
+        await using var service = await TestService.Start();
+        const string input = "A text that is long enough to be measured";
+        using var answer = await service.Post(Route, new { model = "fake", input, voice = "default", response_format = format, sample_rate = rate, seed = 3 });
+        var bytes = await answer.Content.ReadAsByteArrayAsync();
+        var tone = FakeModel.Tone(input, service.Model.BuiltInVoice!, new SamplingOptions { Seed = 3 });
+        if (format is "pcm" or "wav")
+        {
+            var samples = Wav.Pcm(format == "wav" ? bytes.AsSpan(44) : bytes);
+            Assert.Equal((int)Math.Ceiling(tone.Length * (rate / 24_000.0)), samples.Length);
+            Assert.Equal(Pitch(tone), Pitch(samples) * rate / 24_000, 10.0);
+        }
+        else
+        {
+            var decoded = await FfmpegTool.Decode(bytes);
+            Assert.InRange(decoded.Length, tone.Length - 100, tone.Length + 4000);
+            Assert.Equal(Pitch(tone), Pitch(decoded), 10.0);
+        }
+    }
+
+    [Fact]
+    public async Task A_sample_rate_that_does_not_exist_is_refused()
+    {
+        await using var service = await TestService.Start();
+        foreach (var (format, rate) in new[] { ("pcm", 7_999), ("pcm", 96_000), ("mp3", 23_000) })
+        {
+            using var answer = await service.Post(Route, new { model = "fake", input = "a", voice = "default", response_format = format, sample_rate = rate });
+            await answer.AssertOpenAiError(HttpStatusCode.BadRequest, "sample_rate");
+        }
     }
 
     /// <summary>Zero crossings a second, which for a tone is twice its pitch.</summary>

@@ -112,7 +112,8 @@ public sealed class OperationsTests
     public async Task An_upload_that_is_wrong_leaves_nothing_behind(string name, string file, int bytes, HttpStatusCode status, string? param)
     {
         await using var service = await TestService.Start(new() { ["Voices:UploadsEnabled"] = "true", ["Voices:MaxUploadBytes"] = "4000", ["Voices:MaxUploadSeconds"] = "3" });
-        using var upload = await service.Http.PostAsync(new Uri("/v1/audio/voices", UriKind.Relative), Form(name, file, bytes));
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/audio/voices") { Content = Form(name, file, bytes), Headers = { ExpectContinue = true } };
+        using var upload = await service.Http.SendAsync(request);
         await upload.AssertOpenAiError(status, param);
         Assert.Empty(Directory.EnumerateFiles(service.VoicesFolder, "*", new EnumerationOptions { AttributesToSkip = 0 }));
     }
@@ -129,7 +130,8 @@ public sealed class OperationsTests
         using var answer = await service.Http.GetAsync(new Uri("/metrics", UriKind.Relative));
         var metrics = await answer.Content.ReadAsStringAsync();
         foreach (var line in (string[])["outcome=\"spoken\",route=\"/v1/audio/speech\"} 1", "outcome=\"failed\",route=\"/speak\"} 1", "chatterbox_first_audio_seconds_bucket", "chatterbox_real_time_factor",
-            "chatterbox_queue_wait_seconds", "chatterbox_queue_waiting", "chatterbox_speech_token_rate", "chatterbox_audio_seconds_total", "chatterbox_chunks_total", "chatterbox_chunk_lateness_seconds_count", "found=\"made\"} 1", "dotnet_process_memory_working_set_bytes"])
+            "chatterbox_queue_wait_seconds", "chatterbox_queue_waiting", "chatterbox_speech_token_rate", "chatterbox_audio_seconds_total", "chatterbox_chunks_total", "chatterbox_chunk_lateness_seconds_count", "chatterbox_stream_stalls_total",
+            "chatterbox_prefill_batch_count", "chatterbox_voice_batch_count", "chatterbox_utterances", "found=\"made\"} 1", "dotnet_process_memory_working_set_bytes"])
         {
             Assert.Contains(line, metrics);
         }
@@ -149,16 +151,21 @@ public sealed class OperationsTests
         var schemas = api.GetProperty("components").GetProperty("schemas");
         var speech = schemas.GetProperty("SpeechBody").GetProperty("properties");
         Assert.Equal(
-            ["model", "input", "voice", "response_format", "speed", "stream_format", "instructions", "exaggeration", "cfg_weight", "temperature", "top_p", "min_p", "top_k", "repetition_penalty", "seed", "language", "chunk"],
+            [
+                "model", "input", "voice", "response_format", "speed", "stream_format", "instructions", "exaggeration", "cfg_weight", "temperature", "top_p", "min_p",
+                "top_k", "repetition_penalty", "block_size", "block_steps", "time_shift", "schedule_shift", "position_temperature", "fixed_prior", "seed",
+                "language", "chunk", "stream", "sample_rate",
+            ],
             speech.Names());
         Assert.All(speech.EnumerateObject(), p => Assert.True(p.Value.TryGetProperty("description", out _), p.Name));
         Assert.Equal((0.25, 4.0, 1.0), (speech.GetProperty("speed").GetProperty("minimum").GetDouble(), speech.GetProperty("speed").GetProperty("maximum").GetDouble(), speech.GetProperty("speed").GetProperty("default").GetDouble()));
-        Assert.Equal(6, speech.GetProperty("response_format").GetProperty("enum").GetArrayLength());
-        Assert.Equal(2, speech.GetProperty("voice").GetProperty("oneOf").GetArrayLength());
+        Assert.Equal(8, speech.GetProperty("response_format").GetProperty("enum").GetArrayLength());
+        Assert.Equal("#/components/schemas/VoiceChoice", speech.GetProperty("voice").GetProperty("$ref").GetString());
+        Assert.Equal(3, schemas.GetProperty("VoiceChoice").GetProperty("oneOf").GetArrayLength());
         var responses = paths.GetProperty("/v1/audio/speech").GetProperty("post").GetProperty("responses");
         Assert.Equal(["200", "400", "401", "404", "413", "429", "500", "503"], responses.Names());
         Assert.Equal(
-            ["audio/aac", "audio/flac", "audio/mpeg", "audio/opus", "audio/pcm", "audio/wav", "text/event-stream"],
+            ["audio/PCMA", "audio/aac", "audio/basic", "audio/flac", "audio/mpeg", "audio/opus", "audio/pcm", "audio/wav", "text/event-stream"],
             responses.GetProperty("200").GetProperty("content").Names().Order(StringComparer.Ordinal));
         Assert.Equal(["application/json", "text/event-stream"], paths.GetProperty("/speak").GetProperty("post").GetProperty("responses").GetProperty("200").GetProperty("content").Names());
         Assert.Equal(4, schemas.GetProperty("SpeakEvent").GetProperty("anyOf").GetArrayLength());

@@ -1,4 +1,6 @@
+using System.Collections;
 using Chatterbox.Service.Models;
+using Chatterbox.Service.Streaming;
 using Microsoft.Playwright;
 
 namespace Chatterbox.Service.Tests;
@@ -37,6 +39,29 @@ public sealed class PageTests
 
         var download = await page.RunAndWaitForDownloadAsync(() => page.Locator("#download").ClickAsync());
         Assert.Equal(samples, Wav.Read(await File.ReadAllBytesAsync(await download.PathAsync())).Length);
+    }
+
+    [Fact]
+    public async Task A_connection_that_is_lost_is_reported_while_what_has_come_still_plays()
+    {
+        await using var service = await TestService.Start();
+        await using var browser = await Open(service);
+        var page = browser.Page;
+        var wav = Convert.ToBase64String(WavFormat.File(new float[3 * SpeechResult.SampleRate]));
+        await page.RouteAsync("**/speak", route => route.FulfillAsync(new()
+        {
+            ContentType = "text/event-stream",
+            Body = "data: {\"chunk_index\":0,\"total_chunks\":2,\"text\":\"One.\",\"audio_size\":1,\"status\":\"success\",\"sentence_index\":0,\"total_sentences\":2}\n\n"
+                + $"data: {{\"audio_data\":\"{wav}\",\"chunk_index\":0,\"sentence_index\":0}}\n\n", // and no more
+        }));
+        await page.EvaluateAsync("document.getElementById('key').value = 'a key, so that the page fetches'");
+        await page.Locator("#text").FillAsync("One. Two.");
+        await page.Locator("#speak").ClickAsync();
+        await Assertions.Expect(page.Locator("#error")).ToHaveTextAsync("The connection was lost.");
+        await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("The connection was lost; what has come is played to its end.");
+        await Assertions.Expect(page.Locator("#stop")).ToBeEnabledAsync();
+        await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("Done.");
+        await Assertions.Expect(page.Locator("#speak")).ToBeEnabledAsync();
     }
 
     [Fact]
@@ -86,7 +111,7 @@ public sealed class PageTests
 
         await page.Locator("#text").FillAsync("This is unspeakable.");
         await page.Locator("#speak").ClickAsync();
-        await Assertions.Expect(page.Locator("#error")).ToContainTextAsync("could not be spoken");
+        await Assertions.Expect(page.Locator("#error")).ToContainTextAsync("could not be generated");
     }
 
     [Fact]
@@ -97,10 +122,10 @@ public sealed class PageTests
         await using var browser = await Open(service);
         await browser.Page.Locator("#text").FillAsync("This is never made.");
         await browser.Page.Locator("#text").PressAsync("Control+Enter");
-        await TestService.Until(() => service.Model.Calls.Count == 1);
+        await Waits.Until(() => service.Model.IsWaiting);
         await browser.Page.Locator("#stop").PressAsync("Escape");
         await Assertions.Expect(browser.Page.Locator("#status")).ToHaveTextAsync("Stopped.");
-        await TestService.Until(() => service.Model.Cancelled.Count == 1);
+        await Waits.Until(() => service.Model.Cancelled.Count == 1);
     }
 
     [Fact]
@@ -118,7 +143,7 @@ public sealed class PageTests
         await page.Locator("#stop").ClickAsync();
         await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("Stopped.");
         Assert.Equal(0, await page.EvaluateAsync<int>("chatterbox.length"));
-        await TestService.Until(() => service.Model.Cancelled.Count == 1);
+        await Waits.Until(() => service.Model.Cancelled.Count == 1);
         service.Model.LetGo(10);
         await page.Locator("#text").FillAsync("But this is.");
         await page.Locator("#speak").ClickAsync();
@@ -136,7 +161,7 @@ public sealed class PageTests
         await Assertions.Expect(browser.Page.Locator("#error")).ToHaveTextAsync("Empty text after cleaning");
         await browser.Page.Locator("#text").FillAsync("Fine. This is unspeakable. Fine.");
         await browser.Page.Locator("#speak").ClickAsync();
-        await Assertions.Expect(browser.Page.Locator("#error")).ToHaveTextAsync("Sentence 2 could not be spoken.");
+        await Assertions.Expect(browser.Page.Locator("#error")).ToHaveTextAsync("Sentence 2 could not be generated.");
         await Assertions.Expect(browser.Page.Locator("#status")).ToHaveTextAsync("Done.");
         await Assertions.Expect(browser.Page.Locator("#sentences li.played")).ToHaveCountAsync(2);
     }
@@ -170,8 +195,16 @@ public sealed class PageTests
     {
         Assert.SkipWhen(Chromium is null, "Chromium is not installed");
         var playwright = await Playwright.CreateAsync();
-        var browser = await playwright.Chromium.LaunchAsync(new() { ExecutablePath = Chromium, Args = ["--no-sandbox", "--autoplay-policy=user-gesture-required"] });
+        var browser = await playwright.Chromium.LaunchAsync(new()
+        {
+            ExecutablePath = Chromium,
+            Args = ["--no-sandbox", "--autoplay-policy=user-gesture-required"],
+            Env = Environment.GetEnvironmentVariables().Cast<DictionaryEntry>()      // the browser needs libraries that may be hidden from the service
+                .Where(variable => variable.Key is not "LD_LIBRARY_PATH").Select(variable => KeyValuePair.Create((string)variable.Key, (string)variable.Value!)),
+        });
         var page = await browser.NewPageAsync(options);
+        page.SetDefaultTimeout((float)Waits.Limit.TotalMilliseconds);
+        Assertions.SetDefaultExpectTimeout((float)Waits.Limit.TotalMilliseconds);    // a busy machine may take longer than the five seconds it has by itself
         var faults = new List<string>();
         page.PageError += (_, error) => faults.Add(error);
         page.Request += (_, request) =>

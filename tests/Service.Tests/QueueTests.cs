@@ -18,9 +18,9 @@ public sealed class QueueTests
         var engine = service.Fleet.Default;
         service.Model.Holds = true;
         var first = service.Post("/speak", new { text = "One.", stream = true });
-        await TestService.Until(() => engine.Status.Active == 1);
+        await Waits.Until(() => engine.Status.Active == 1);
         var second = service.Post("/speak", new { text = "Two.", stream = true });
-        await TestService.Until(() => engine.Status.Waiting == 1);
+        await Waits.Until(() => engine.Status.Waiting == 1);
 
         using var speak = await service.Post("/speak", new { text = "Three.", stream = true });
         await speak.AssertSpeakError(HttpStatusCode.TooManyRequests);
@@ -40,7 +40,7 @@ public sealed class QueueTests
     {
         await using var service = await TestService.Start();
         using var answer = await service.Post("/speak", new { text = "One. Two. Three.", stream = true }, HttpCompletionOption.ResponseHeadersRead);
-        await TestService.Until(() => service.Model.Calls.Count == 3); // nobody has read a byte of the first
+        await Waits.Until(() => service.Model.Calls.Count == 3); // nobody has read a byte of the first
         Assert.Equal(7, (await answer.Events()).Count);
     }
 
@@ -49,26 +49,21 @@ public sealed class QueueTests
     [InlineData("mp3")]
     public async Task A_client_that_leaves_frees_its_place(string format)
     {
-        if (format == "mp3")
-        {
-            FfmpegTool.SkipIfMissing();
-        }
-
         await using var service = await TestService.Start();
         var engine = service.Fleet.Default;
         service.Model.Holds = true;
         using var leaves = new CancellationTokenSource();
         var spoken = service.Post(Route, new { model = "fake", input = "I leave.", voice = "default", response_format = format }, cancel: leaves.Token);
-        await TestService.Until(() => service.Model.Calls.Count == 1);
+        await Waits.Until(() => service.Model.IsWaiting);
         using var leavesToo = new CancellationTokenSource();
         var waiting = service.Post("/speak", new { text = "So do I.", stream = true }, cancel: leavesToo.Token);
-        await TestService.Until(() => engine.Status.Waiting == 1);
+        await Waits.Until(() => engine.Status.Waiting == 1);
         await leavesToo.CancelAsync();
-        await TestService.Until(() => engine.Status.Waiting == 0);
+        await Waits.Until(() => engine.Status.Waiting == 0);
         await leaves.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => spoken);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting);
-        await TestService.Until(() => engine.Status.Active == 0);
+        await Waits.Until(() => engine.Status.Active == 0);
         Assert.Equal("I leave.", Assert.Single(service.Model.Cancelled));
         service.Model.LetGo();
         using var next = await service.Post("/speak", new { text = "I stay.", stream = true });
@@ -82,10 +77,10 @@ public sealed class QueueTests
         await using var service = await TestService.Start();
         service.Model.Holds = true;
         service.Model.LetGo();
-        var answer = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "mp3" }, HttpCompletionOption.ResponseHeadersRead);
-        await TestService.Until(() => Encoders().Count == 2);                              // its own, and one for the next
+        var answer = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "aac" }, HttpCompletionOption.ResponseHeadersRead);
+        await Waits.Until(() => Encoders().Count == 2);                              // its own, and one for the next
         answer.Dispose();
-        await TestService.Until(() => Encoders() is [_] && service.Model.Cancelled.Count == 1); // in either order
+        await Waits.Until(() => Encoders() is [_] && service.Model.Cancelled.Count == 1); // in either order
     }
 
     [Fact]
@@ -100,12 +95,12 @@ public sealed class QueueTests
             var next = Assert.Single(Encoders());
             Assert.NotEqual(waiting, next);
             Process.GetProcessById(int.Parse(Path.GetFileName(next), CultureInfo.InvariantCulture)).Kill();
-            await TestService.Until(() => Encoders() is []);
+            await Waits.Until(() => Encoders() is []);
             Assert.Equal(first, await Speech());
 
             async Task<byte[]> Speech()
             {
-                using var answer = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "mp3", seed = 1 });
+                using var answer = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "aac", seed = 1 });
                 return await answer.Content.ReadAsByteArrayAsync();
             }
         }
@@ -145,9 +140,9 @@ public sealed class QueueTests
         var engine = service.Fleet.Default;
         service.Model.Holds = true;
         var begun = service.Post("/speak", new { text = "One. Two.", stream = true });
-        await TestService.Until(() => engine.Status.Active == 1);
+        await Waits.Until(() => engine.Status.Active == 1);
         var waiting = service.Post(Route, new { model = "fake", input = "I wait.", voice = "default", response_format = "pcm" });
-        await TestService.Until(() => engine.Status.Waiting == 1);
+        await Waits.Until(() => engine.Status.Waiting == 1);
         var stopped = service.Stop();
         using var refused = await waiting;
         await refused.AssertOpenAiError(HttpStatusCode.ServiceUnavailable);
@@ -157,15 +152,35 @@ public sealed class QueueTests
     }
 
     [Fact]
-    public async Task A_stop_does_not_wait_longer_than_it_may()
+    public async Task A_stop_does_not_wait_longer_than_it_may_and_ends_streams_with_an_error()
     {
+        const int clients = 20;
         await using var service = await TestService.Start(new() { ["Service:ShutdownSeconds"] = "0.5" });
         service.Model.Holds = true;
-        var endless = service.Post("/speak", new { text = "One.", stream = true });
-        await TestService.Until(() => service.Model.Calls.Count == 1);
+        var speaks = """{"text":"One. Two. Three.","stream":true}""";
+        var speech = $$"""{"model":"fake","input":"{{FakeModel.TwoPieces}}","voice":"default","response_format":"pcm","stream_format":"sse","chunk":false}""";
+        var https = Enumerable.Range(0, clients).Select(i => TestClients.From($"127.0.0.{1 + i}", service.Address)).ToList();
+        var answers = https.Select((http, i) => http.PostAsync(
+            new Uri(i % 2 == 0 ? "/speak" : Route, UriKind.Relative), new StringContent(i % 2 == 0 ? speaks : speech, Encoding.UTF8, "application/json"))).ToList();
+        await Waits.Until(() => service.Fleet.Default.Status is { Active: 1, Waiting: clients - 1 });
+        service.Model.LetGo(clients);                // clients take turns: of each the first piece is spoken
+        await Waits.Until(() => service.Model.Turns.Count == clients + 1 && service.Model.IsWaiting);
+        Assert.Equal(clients, service.Fleet.Default.Status.Active);
         await service.Stop();
-        Assert.Single(service.Model.Cancelled);
-        await Assert.ThrowsAnyAsync<Exception>(async () => await (await endless).Events());
+        foreach (var (i, answer) in answers.Index())
+        {
+            var told = await (await answer).Events();
+            if (i % 2 == 0)
+            {
+                Assert.Equal(["error", "complete"], told[^2..].Select(e => e.GetProperty("status").GetString()));
+            }
+            else
+            {
+                Assert.Contains("stopping", told[^1].GetProperty("error").GetProperty("message").GetString(), StringComparison.Ordinal);
+            }
+        }
+
+        https.ForEach(http => http.Dispose());
     }
 
     [Theory]
@@ -175,11 +190,6 @@ public sealed class QueueTests
     [InlineData("events", "/speak")]
     public async Task A_slow_reader_holds_up_nobody_and_loses_nothing(string format, string route)
     {
-        if (format == "mp3")
-        {
-            FfmpegTool.SkipIfMissing();
-        }
-
         // More than the system keeps for a reader: the answer waits within the service.
         await using var service = await TestService.Start();
         var text = string.Concat(Enumerable.Repeat("Many words to hear. [pause:30s] ", 9));
@@ -188,7 +198,7 @@ public sealed class QueueTests
         using var http = TestClients.From("127.0.0.2", service.Address, receiveBuffer: 4096);
         using var request = new HttpRequestMessage(HttpMethod.Post, route) { Content = new StringContent(body, Encoding.UTF8, "application/json") };
         using var slow = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
-        await TestService.Until(() => service.Model.Calls.Count == 9); // all is made, and nobody reads it
+        await Waits.Until(() => service.Model.Calls.Count == 9); // all is made, and nobody reads it
 
         using var other = await service.Post("/speak", new { text = "I am served.", stream = true });
         Assert.Equal(3, (await other.Events()).Count);
@@ -210,14 +220,49 @@ public sealed class QueueTests
         await using var service = await TestService.Start();
         service.Model.Holds = true;
         var many = Enumerable.Range(0, 4).Select(i => service.Post("/speak", new { text = $"Greedy {i}.", stream = true })).ToList();
-        await TestService.Until(() => service.Fleet.Default.Status is { Active: 1, Waiting: 3 });
+        await Waits.Until(() => service.Fleet.Default.Status is { Active: 1, Waiting: 3 });
         using var elsewhere = TestClients.From("127.0.0.2", service.Address);
         var modest = elsewhere.PostAsync(new Uri("/speak", UriKind.Relative), new StringContent("""{"text":"Modest.","stream":true}""", Encoding.UTF8, "application/json"));
-        await TestService.Until(() => service.Fleet.Default.Status.Waiting == 4);
+        await Waits.Until(() => service.Fleet.Default.Status.Waiting == 4);
         service.Model.LetGo(5);
         await Task.WhenAll([.. many, modest]);
         var order = service.Model.Calls.Select(c => c.Text).ToList();
         Assert.InRange(order.IndexOf("Modest."), 1, 2); // after the one that was being spoken, and at most one that was next
+    }
+
+    [Fact]
+    public async Task A_client_with_many_connections_leaves_places_for_others()
+    {
+        await using var service = await TestService.Start();
+        service.Model.Holds = true;
+        var many = Enumerable.Range(0, 90).Select(_ => service.Post("/speak", new { text = "Greedy.", stream = true })).ToList();
+        await Waits.Until(() => many.Count(answer => answer.IsCompleted) >= 90 - 1 - 33); // one is spoken, 33 of 64 places are taken
+        using var elsewhere = TestClients.From("127.0.0.2", service.Address);
+        var modest = Enumerable.Range(0, 10)
+            .Select(_ => elsewhere.PostAsync(new Uri("/speak", UriKind.Relative), new StringContent("""{"text":"Modest.","stream":true}""", Encoding.UTF8, "application/json"))).ToList();
+        await Waits.Until(() => service.Fleet.Default.Status.Waiting == 33 + 10);
+        service.Model.LetGo(100);
+        Assert.All(await Task.WhenAll(modest), answer => Assert.Equal(HttpStatusCode.OK, answer.StatusCode));
+        Assert.Equal(34, (await Task.WhenAll(many)).Count(answer => answer.StatusCode == HttpStatusCode.OK));
+    }
+
+    [Fact]
+    public async Task Watermark_checks_take_turns_with_speech()
+    {
+        await using var service = await TestService.Start();
+        service.Model.Holds = true;
+        var first = service.Post("/speak", new { text = "First.", stream = true });
+        await Waits.Until(() => service.Fleet.Default.Status.Active == 1);
+        using var elsewhere = TestClients.From("127.0.0.2", service.Address);
+        var checks = Enumerable.Range(0, 4).Select(_ => elsewhere.PostAsync(
+            new Uri("/v1/audio/watermark", UriKind.Relative), new MultipartFormDataContent { { new ByteArrayContent(Wav.Recording(seconds: 2)), "file", "a.wav" } })).ToList();
+        await Waits.Until(() => service.Fleet.Default.Status.Waiting == 4);
+        var speech = service.Post("/speak", new { text = "Second.", stream = true });
+        await Waits.Until(() => service.Fleet.Default.Status.Waiting == 5);
+        service.Model.LetGo(10);
+        await Task.WhenAll([first, speech, .. checks]);
+        Assert.InRange(service.Model.Turns.ToList().IndexOf("Second."), 1, 2); // at most one check was next
+        Assert.All(checks, check => Assert.Equal(HttpStatusCode.OK, check.Result.StatusCode));
     }
 
     [Fact]
@@ -263,7 +308,7 @@ public sealed class QueueTests
         Assert.Equal(Enumerable.Range(0, clients).Select(i => i % 10 == 3 ? "left" : i % 20 == 7 ? "garbage" : "heard"), outcomes);
         Assert.Equal(1, service.Model.MostAtOnce);
         Assert.Equal(1, service.Model.VoicesMade);
-        await TestService.Until(() => service.Fleet.Default.Status is { Active: 0, Waiting: 0 });
+        await Waits.Until(() => service.Fleet.Default.Status is { Active: 0, Waiting: 0 });
     }
 
     /// <summary>ffmpeg processes that this test's service has started.</summary>
@@ -300,6 +345,6 @@ internal static class TestClients
     })
     {
         BaseAddress = service,
-        Timeout = TimeSpan.FromMinutes(2),
+        Timeout = Waits.Limit,
     };
 }

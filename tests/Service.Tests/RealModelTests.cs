@@ -28,7 +28,7 @@ public sealed class RealModelTests
 
         // The same speech as the engine makes with a voice of that recording.
         var engine = service.Fleet.Default;
-        var voice = await engine.CreateVoiceAsync(AudioFile.Load(Path.Combine(service.VoicesFolder, "Kennedy.wav")));
+        var voice = await engine.CreateVoiceAsync(AudioFile.Load(Path.Combine(service.VoicesFolder, "Kennedy.wav")), client: "");
         var job = engine.Submit(new SpeechRequest { Pieces = [Input], Voice = voice, Sampling = new() { Seed = 5 } }, CancellationToken.None);
         var samples = new List<float>();
         await foreach (var happened in job.Events)
@@ -62,9 +62,8 @@ public sealed class RealModelTests
     [Theory]
     [InlineData("jfk_16k_mono.mp3", ".mp3")]
     [InlineData("jfk_44k1_stereo_24bit.flac", ".flac")]
-    public async Task A_recording_that_is_no_WAV_is_a_voice_through_ffmpeg(string fixture, string extension)
+    public async Task A_recording_that_is_no_WAV_is_a_voice_without_ffmpeg(string fixture, string extension)
     {
-        FfmpegTool.SkipIfMissing();
         await using var service = await TestService.StartReal("tiny");
         service.AddRecording(fixture, "Kennedy" + extension);
         Assert.NotEmpty(await Speak(service, new { model = "tiny", input = Input, voice = "Kennedy", response_format = "pcm", seed = 5 }));
@@ -103,6 +102,36 @@ public sealed class RealModelTests
         }
 
         // Older clients always send both.
+        using var speak = await service.Post("/speak", new { text = "Hello.", exaggeration = 0.7, cfg_weight = 0.3, stream = true });
+        Assert.Equal(3, (await speak.Events()).Count);
+    }
+
+    [Fact]
+    public async Task Flash_has_its_own_parameters_and_refuses_those_it_lacks()
+    {
+        await using var service = await TestService.StartReal("tiny-flash");
+        var plain = new Dictionary<string, object> { ["model"] = "tiny-flash", ["input"] = "Well.", ["voice"] = "default", ["response_format"] = "pcm", ["seed"] = 5 };
+        var chosen = new Dictionary<string, object>(plain)
+        {
+            ["temperature"] = 0.7,
+            ["cfg_weight"] = 0.5,
+            ["exaggeration"] = 0.7,
+            ["block_size"] = 8,
+            ["block_steps"] = 4,
+            ["time_shift"] = 0.5,
+            ["schedule_shift"] = 1,
+            ["position_temperature"] = 0,
+            ["fixed_prior"] = false,
+        };
+        Assert.NotEqual(await Speak(service, plain), await Speak(service, chosen));
+        foreach (var (parameter, value) in new[] { ("top_p", "0.7"), ("min_p", "0.1"), ("top_k", "5"), ("repetition_penalty", "1.5") })
+        {
+            using var answer = await service.PostText(Route, $$"""{"model":"tiny-flash","input":"Hello.","voice":"default","{{parameter}}":{{value}}}""");
+            await answer.AssertOpenAiError(HttpStatusCode.BadRequest, parameter, "unsupported_parameter");
+        }
+
+        using var tooLarge = await service.PostText(Route, """{"model":"tiny-flash","input":"Hello.","voice":"default","block_size":129}""");
+        await tooLarge.AssertOpenAiError(HttpStatusCode.BadRequest, "block_size");
         using var speak = await service.Post("/speak", new { text = "Hello.", exaggeration = 0.7, cfg_weight = 0.3, stream = true });
         Assert.Equal(3, (await speak.Events()).Count);
     }

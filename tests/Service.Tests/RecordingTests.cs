@@ -1,6 +1,5 @@
 using System.Net;
 using System.Text;
-using Chatterbox.Audio;
 using Chatterbox.Service.Models;
 
 namespace Chatterbox.Service.Tests;
@@ -16,7 +15,7 @@ public sealed class RecordingTests
     {
         await using var service = await TestService.Start();
         service.AddVoice("Ann.wav", 1234);
-        using var answer = await service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Recording(2.5), ("voice", "Ann"), ("response_format", "pcm"), ("seed", "7")));
+        using var answer = await service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Wav.Recording(2.5), ("voice", "Ann"), ("response_format", "pcm"), ("seed", "7")));
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal("audio/pcm", answer.Content.Headers.ContentType?.ToString());
         Assert.Equal("7", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Seed")));
@@ -33,8 +32,8 @@ public sealed class RecordingTests
     public async Task The_voice_may_be_that_of_a_second_recording()
     {
         await using var service = await TestService.Start();
-        var form = Form(Recording(1), ("response_format", "pcm"));
-        form.Add(new ByteArrayContent(Recording(0.777)), "voice_file", "someone.wav");
+        var form = Form(Wav.Recording(1), ("response_format", "pcm"));
+        form.Add(new ByteArrayContent(Wav.Recording(0.777)), "voice_file", "someone.wav");
         using var answer = await service.Http.PostAsync(new Uri(Convert, UriKind.Relative), form);
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal(Math.Round(0.777 * 16_000) % 1000, service.Model.Calls.Single().Voice.T3.SpeakerEmbedding[0]);
@@ -47,7 +46,7 @@ public sealed class RecordingTests
         await using var service = await TestService.Start();
         service.Model.Holds = true;
         service.Model.LetGo();
-        using var request = new HttpRequestMessage(HttpMethod.Post, Convert) { Content = Form(Recording(3), ("voice", "default"), ("response_format", "wav")) };
+        using var request = new HttpRequestMessage(HttpMethod.Post, Convert) { Content = Form(Wav.Recording(3), ("voice", "default"), ("response_format", "wav")) };
         using var answer = await service.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
         await using var body = await answer.Content.ReadAsStreamAsync();
         var beginning = new byte[2000];
@@ -55,7 +54,7 @@ public sealed class RecordingTests
         Assert.Equal("RIFF"u8, beginning.AsSpan(0, 4));
         using var elsewhere = TestClients.From("127.0.0.2", service.Address);
         var speech = elsewhere.PostAsync(new Uri("/speak", UriKind.Relative), new StringContent("""{"text":"In between.","stream":true}""", Encoding.UTF8, "application/json"));
-        await TestService.Until(() => service.Fleet.Default.Status is { Waiting: 1, Active: 1 });
+        await Waits.Until(() => service.Fleet.Default.Status is { Waiting: 1, Active: 1 });
         service.Model.LetGo(3);
         Assert.Equal(3, (await (await speech).Events()).Count);
         await body.CopyToAsync(Stream.Null);
@@ -66,7 +65,7 @@ public sealed class RecordingTests
     public async Task Events_carry_the_audio_and_its_tokens()
     {
         await using var service = await TestService.Start();
-        using var answer = await service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Recording(2), ("voice", "default"), ("response_format", "pcm"), ("stream_format", "sse")));
+        using var answer = await service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Wav.Recording(2), ("voice", "default"), ("response_format", "pcm"), ("stream_format", "sse")));
         var events = await answer.Events();
         Assert.All(events.SkipLast(1), e => Assert.Equal("speech.audio.delta", e.GetProperty("type").GetString()));
         Assert.Equal("""{"type":"speech.audio.done","usage":{"input_tokens":0,"output_tokens":50,"total_tokens":50}}""", events[^1].GetRawText());
@@ -78,33 +77,33 @@ public sealed class RecordingTests
         await using var service = await TestService.Start();
         service.Model.Holds = true;
         using var leaves = new CancellationTokenSource();
-        var answer = service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Recording(3), ("voice", "default"), ("response_format", "pcm")), leaves.Token);
-        await TestService.Until(() => service.Model.Calls.Count == 1);
+        var answer = service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Wav.Recording(3), ("voice", "default"), ("response_format", "pcm")), leaves.Token);
+        await Waits.Until(() => service.Model.Calls.Count == 1);
         await leaves.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => answer);
-        await TestService.Until(() => service.Fleet.Default.Status is { Waiting: 0, Active: 0 });
+        await Waits.Until(() => service.Fleet.Default.Status is { Waiting: 0, Active: 0 });
         Assert.Equal("second 0", Assert.Single(service.Model.Cancelled));
     }
 
     [Fact]
-    public async Task The_model_is_chosen_by_name_and_the_queue_is_bounded()
+    public async Task The_model_is_chosen_by_name_and_recordings_in_hand_are_bounded()
     {
         var other = new FakeModel();
         var served = new ServedModel("fake", "cpu", StandIn: false, () => new FakeModel());
-        await using var service = await TestService.Start(new() { ["Engine:MaxQueuedRequests"] = "1" }, models: [served, served with { Name = "other", Load = () => other }]);
+        await using var service = await TestService.Start(new() { ["Engine:MaxQueuedRequests"] = "8" }, models: [served, served with { Name = "other", Load = () => other }]);
         Task<HttpResponseMessage> Ask(string model) => service.Http.PostAsync(
-            new Uri(Convert, UriKind.Relative), Form(Recording(1), ("voice", "default"), ("model", model), ("response_format", "pcm")));
+            new Uri(Convert, UriKind.Relative), Form(Wav.Recording(1), ("voice", "default"), ("model", model), ("response_format", "pcm")));
         using var unknown = await Ask("nobody");
         await unknown.AssertOpenAiError(HttpStatusCode.NotFound, "model", "model_not_found");
-        other.Holds = true;
+        other.Holds = true;                      // a quarter of the queue may be recordings: two
         var begun = Ask("other");
-        await TestService.Until(() => service.Fleet.Find("other")!.Status.Active == 1);
+        await Waits.Until(() => service.Fleet.Find("other")!.Status.Active == 1);
         var waits = Ask("other");
-        await TestService.Until(() => service.Fleet.Find("other")!.Status.Waiting == 1);
+        await Waits.Until(() => service.Fleet.Find("other")!.Status.Waiting == 1);
         using var refused = await Ask("other");
-        await refused.AssertOpenAiError(HttpStatusCode.TooManyRequests, null, "queue_full");
-        using var detect = await service.Http.PostAsync(new Uri(Watermark, UriKind.Relative), Form(Recording(1)));
-        await detect.AssertOpenAiError(HttpStatusCode.TooManyRequests, null, "queue_full");
+        await refused.AssertOpenAiError(HttpStatusCode.TooManyRequests, null, "too_many_recordings");
+        using var detect = await service.Http.PostAsync(new Uri(Watermark, UriKind.Relative), Form(Wav.Recording(1)));
+        await detect.AssertOpenAiError(HttpStatusCode.TooManyRequests, null, "too_many_recordings");
         other.LetGo(2);
         Assert.All(await Task.WhenAll(begun, waits), answer => Assert.Equal("other", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Model"))));
     }
@@ -131,11 +130,11 @@ public sealed class RecordingTests
         {
             byte[]? bytes = field[0] switch
             {
-                "file" => Recording(1),
-                "voice_file" => field.Length > 1 ? Recording(0.2) : Recording(1),
+                "file" => Wav.Recording(1),
+                "voice_file" => field.Length > 1 ? Wav.Recording(0.2) : Wav.Recording(1),
                 "noise" => "This is no recording."u8.ToArray(),
-                "click" => Recording(0.05),
-                "long" => Recording(4.5),
+                "click" => Wav.Recording(0.05),
+                "long" => Wav.Recording(4.5),
                 "large" => new byte[150_001],
                 _ => null,
             };
@@ -145,7 +144,7 @@ public sealed class RecordingTests
                 form.Add(new StringContent(field[1]), field[0]);
                 if (field[0] == "response_format")
                 {
-                    form.Add(new ByteArrayContent(Recording(1)), "file", "a.wav");
+                    form.Add(new ByteArrayContent(Wav.Recording(1)), "file", "a.wav");
                     form.Add(new StringContent("default"), "voice");
                 }
             }
@@ -184,10 +183,10 @@ public sealed class RecordingTests
             return await answer.Content.ReadAsStringAsync();
         }
 
-        Assert.Equal("""{"marked":true,"confidence":0.75,"seconds":1}""", await Look(Recording(1, level: 0.75f)));
-        Assert.Equal("""{"marked":false,"confidence":0.25,"seconds":2}""", await Look(Recording(2, level: 0.25f)));
-        Assert.Equal("""{"marked":false,"confidence":null,"seconds":1}""", await Look(Recording(1, level: 0)));
-        using var wrong = await service.Http.PostAsync(new Uri(Watermark, UriKind.Relative), Form(Recording(1), ("voice", "default")));
+        Assert.Equal("""{"marked":true,"confidence":0.75,"seconds":1}""", await Look(Wav.Recording(1, level: 0.75f)));
+        Assert.Equal("""{"marked":false,"confidence":0.25,"seconds":2}""", await Look(Wav.Recording(2, level: 0.25f)));
+        Assert.Equal("""{"marked":false,"confidence":null,"seconds":1}""", await Look(Wav.Recording(1, level: 0)));
+        using var wrong = await service.Http.PostAsync(new Uri(Watermark, UriKind.Relative), Form(Wav.Recording(1), ("voice", "default")));
         await wrong.AssertOpenAiError(HttpStatusCode.BadRequest, "voice", "unknown_parameter");
     }
 
@@ -197,17 +196,17 @@ public sealed class RecordingTests
         await using var service = await TestService.Start(new() { ["Security:ApiKeys:0"] = "a-key-of-some-length" });
         foreach (var route in (string[])[Convert, Watermark])
         {
-            using var answer = await service.Http.PostAsync(new Uri(route, UriKind.Relative), Form(Recording(1)));
+            using var answer = await service.Http.PostAsync(new Uri(route, UriKind.Relative), Form(Wav.Recording(1)));
             await answer.AssertOpenAiError(HttpStatusCode.Unauthorized, null, "invalid_api_key");
         }
 
         await using var open = await TestService.Start();
         var paths = (await (await open.Http.GetAsync(new Uri("/openapi/v1.json", UriKind.Relative))).Json()).GetProperty("paths");
         var form = paths.GetProperty(Convert).GetProperty("post").GetProperty("requestBody").GetProperty("content").GetProperty("multipart/form-data").GetProperty("schema");
-        Assert.Equal(["file", "voice", "voice_file", "model", "response_format", "stream_format", "seed"], form.GetProperty("properties").Names());
+        Assert.Equal(["file", "voice", "voice_file", "model", "response_format", "sample_rate", "stream_format", "stream", "seed"], form.GetProperty("properties").Names());
         Assert.Equal("file", Assert.Single(form.GetProperty("required").EnumerateArray()).GetString());
         Assert.Equal("binary", form.GetProperty("properties").GetProperty("file").GetProperty("format").GetString());
-        Assert.Equal(7, paths.GetProperty(Convert).GetProperty("post").GetProperty("responses").GetProperty("200").GetProperty("content").Names().Length);
+        Assert.Equal(9, paths.GetProperty(Convert).GetProperty("post").GetProperty("responses").GetProperty("200").GetProperty("content").Names().Length);
         var report = paths.GetProperty(Watermark).GetProperty("post").GetProperty("responses").GetProperty("200").GetProperty("content").Names();
         Assert.Equal("application/json", Assert.Single(report));
         Assert.True(paths.GetProperty("/v1/audio/voices").GetProperty("post").TryGetProperty("requestBody", out _));
@@ -217,11 +216,11 @@ public sealed class RecordingTests
     public async Task What_a_real_model_converts_carries_the_mark_of_its_kind()
     {
         await using var service = await TestService.Start(new() { ["Model"] = "tiny", ["Device"] = "cpu" }, models: []);
-        using var answer = await service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Recording(2), ("voice", "default"), ("response_format", "wav"), ("seed", "1")));
+        using var answer = await service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Wav.Recording(2), ("voice", "default"), ("response_format", "wav"), ("seed", "1")));
         var wav = await answer.Content.ReadAsByteArrayAsync();
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal(44 + (2 * 2 * 24_000), wav.Length);
-        using var again = await service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Recording(2), ("voice", "default"), ("response_format", "wav"), ("seed", "1")));
+        using var again = await service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Wav.Recording(2), ("voice", "default"), ("response_format", "wav"), ("seed", "1")));
         Assert.Equal(wav, await again.Content.ReadAsByteArrayAsync());
         using var report = await service.Http.PostAsync(new Uri(Watermark, UriKind.Relative), Form(wav));
         var found = await report.Json();
@@ -238,14 +237,5 @@ public sealed class RecordingTests
         }
 
         return form;
-    }
-
-    /// <summary>A WAV file of a tone, 16 kHz.</summary>
-    private static byte[] Recording(double seconds, float level = 0.5f)
-    {
-        using var file = new MemoryStream();
-        float[] samples = [.. Enumerable.Range(0, (int)Math.Round(seconds * 16_000)).Select(i => level * MathF.Sin(MathF.PI / 2 * i))];
-        WavFile.Write(file, samples, 16_000);
-        return file.ToArray();
     }
 }

@@ -114,23 +114,5 @@ internal sealed class SessionClient(WebSocket socket) : IAsyncDisposable
         socket.Dispose();
     }
 
-    private async Task<(byte[] Bytes, bool IsText)?> Receive()
-    {
-        using var message = new MemoryStream();
-        var buffer = new byte[1 << 16];
-        while (true)
-        {
-            var part = await socket.ReceiveAsync(buffer, TestContext.Current.CancellationToken);
-            if (part.MessageType == WebSocketMessageType.Close)
-            {
-                return null;
-            }
-
-            message.Write(buffer, 0, part.Count);
-            if (part.EndOfMessage)
-            {
-                return (message.ToArray(), part.MessageType == WebSocketMessageType.Text);
-            }
-        }
-    }
+    private Task<(byte[] Bytes, bool IsText)?> Receive() => SocketClient.Receive(socket);
 }

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.WebSockets;
 using System.Text;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace Chatterbox.Service.Tests;
 
@@ -94,7 +95,7 @@ public sealed class SessionTests
             await client.Hear();
         }
 
-        await TestService.Until(() => service.Model.IsWaiting);
+        await Waits.Until(() => service.Model.IsWaiting);
         await client.Send(new { type = "cancel" });
         var cancelled = await client.Next("cancelled");
         var dropped = cancelled.GetProperty("sentences").EnumerateArray().ToList();
@@ -104,7 +105,7 @@ public sealed class SessionTests
         Assert.Equal(Math.Max(0, (heard * ChunkSamples) - 120) / 24_000.0, dropped[0].GetProperty("audio_seconds").GetDouble());
         Assert.Equal("So is", cancelled.GetProperty("text").GetString());
         Assert.Equal(Math.Max(0, (heard * ChunkSamples) - 120) * 2, client.TakeAudio().Length);
-        await TestService.Until(() => service.Model.Cancelled.Count == 1 && service.Fleet.Default.Status.Active == 0);
+        await Waits.Until(() => service.Model.Cancelled.Count == 1 && service.Fleet.Default.Status.Active == 0);
 
         service.Model.LetGo(100);
         await client.Write("Now this.");
@@ -162,7 +163,7 @@ public sealed class SessionTests
 
     [Theory]
     [InlineData("""{"type":"session","voice":"nobody"}""", "voice", "voice_not_found")]
-    [InlineData("""{"type":"session","model":"tts-1"}""", "model", "model_not_found")]
+    [InlineData("""{"type":"session","model":"tts-9"}""", "model", "model_not_found")]
     [InlineData("""{"type":"session","response_format":"midi"}""", "response_format", "invalid_value")]
     [InlineData("""{"type":"session","audio":"sse"}""", "audio", "invalid_value")]
     [InlineData("""{"type":"session","temperature":9}""", "temperature", "invalid_value")]
@@ -215,9 +216,9 @@ public sealed class SessionTests
         await using var service = await TestService.Start(new() { ["Engine:MaxQueuedRequests"] = "1" });
         service.Model.Holds = true;
         var first = service.Post("/speak", new { text = "One.", stream = true });
-        await TestService.Until(() => service.Fleet.Default.Status.Active == 1);
+        await Waits.Until(() => service.Fleet.Default.Status.Active == 1);
         var second = service.Post("/speak", new { text = "Two.", stream = true });
-        await TestService.Until(() => service.Fleet.Default.Status.Waiting == 1);
+        await Waits.Until(() => service.Fleet.Default.Status.Waiting == 1);
         await using var client = await SessionClient.Open(service);
         await client.Write("Three.");
         await client.Send(new { type = "flush" });
@@ -273,10 +274,13 @@ public sealed class SessionTests
         await client.UpTo("flushed");
         await client.Send(new { type = "session", voice = "Ann", exaggeration = 0.7, seed = 77 });
         Assert.Equal(77, (await client.Next("session.ready")).GetProperty("seed").GetInt64());
+        service.Model.HoldAgain();
         await client.Write("Bye.");
         await client.Send(new { type = "end" });
         await client.Write("Nobody hears this.");
-        var told = await client.UpTo("done");
+        var told = await client.UpTo("error");
+        service.Model.LetGo();
+        told.AddRange(await client.UpTo("done"));
         Assert.Equal("session_ending", Assert.Single(told, e => SessionClient.TypeOf(e) == "error").GetProperty("error").GetProperty("code").GetString());
         var (_, sampling, voice, _) = service.Model.Calls.Last();
         Assert.Equal((77, 0.7, 500f), (sampling.Seed, sampling.Exaggeration, voice.T3.SpeakerEmbedding[0]));
@@ -295,7 +299,7 @@ public sealed class SessionTests
         service.Model.LetGo(2);
         await client.Next("sentence");
         await client.Hear();
-        await TestService.Until(() => service.Model.IsWaiting);
+        await Waits.Until(() => service.Model.IsWaiting);
         if (politely)
         {
             await client.DisposeAsync();
@@ -305,23 +309,28 @@ public sealed class SessionTests
             client.Socket.Abort();
         }
 
-        await TestService.Until(() => service.Model.Cancelled.Count == 1 && service.Fleet.Default.Status is { Active: 0, Waiting: 0 });
+        await Waits.Until(() => service.Model.Cancelled.Count == 1 && service.Fleet.Default.Status is { Active: 0, Waiting: 0 });
         Assert.Single(service.Model.Calls);
-        await TestService.Until(() => Sessions(service).GetAwaiter().GetResult() == 0);
+        await Waits.Until(() => Sessions(service).GetAwaiter().GetResult() == 0);
     }
 
     [Fact]
     public async Task A_session_in_which_nothing_happens_is_closed()
     {
-        await using var service = await TestService.Start(new() { ["Streaming:IdleSeconds"] = "0.4" });
+        var clock = new Clock();
+        await using var service = await TestService.Start(
+            new() { ["Streaming:IdleSeconds"] = "3600" }, configure: builder => builder.Services.AddSingleton<TimeProvider>(clock));
         service.Model.Holds = true;
         await using var client = await SessionClient.Open(service);
         await client.Write("It is being spoken for longer than that. ");
         await client.Send(new { type = "flush" });
         await client.Next("sentence");
-        await Task.Delay(1000, TestContext.Current.CancellationToken);
+        clock.Ahead += TimeSpan.FromHours(2);
+        var checks = clock.Ticks + 2;
+        await Waits.Until(() => clock.Ticks >= checks);     // by then it would have been closed
         service.Model.LetGo();
         await client.UpTo("flushed");
+        clock.Ahead += TimeSpan.FromHours(2);
         Assert.Equal("idle_timeout", (await client.Next("error")).GetProperty("error").GetProperty("code").GetString());
         Assert.Null(await client.NextOrEnd());
         Assert.Equal(WebSocketCloseStatus.NormalClosure, client.Socket.CloseStatus);
@@ -337,7 +346,7 @@ public sealed class SessionTests
         await client.Write("This one has begun. This one has not. ");
         await client.Send(new { type = "flush" });
         await client.Next("sentence");
-        await TestService.Until(() => service.Model.IsWaiting);
+        await Waits.Until(() => service.Model.IsWaiting);
         var stopped = service.Stop();
         Assert.Equal("unavailable", (await idle.Next("error")).GetProperty("error").GetProperty("code").GetString());
         Assert.Null(await idle.NextOrEnd());

@@ -180,6 +180,7 @@ public sealed class SpeakTests
         var saved = await answer.Json();
         Assert.False(saved.GetProperty("cloned").GetBoolean());
         Assert.Equal("default", saved.GetProperty("voice_used").GetString());
+        Assert.Equal("default", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Voice")));
         Assert.Equal(0, service.Model.VoicesMade);
     }
 
@@ -268,11 +269,11 @@ public sealed class SpeakTests
     public async Task A_huge_body_is_refused()
     {
         await using var service = await TestService.Start(new() { ["Service:MaxRequestBytes"] = "4096" });
-        using var answer = await service.Post("/speak", new { text = new string('a', 100_000) });
+        using var answer = await service.PostText("/speak", $$"""{"text":"{{new string('a', 100_000)}}"}""");
         await answer.AssertSpeakError(HttpStatusCode.RequestEntityTooLarge);
         using var chunked = new HttpRequestMessage(HttpMethod.Post, "/speak") { Content = new StreamContent(new MemoryStream(Encoding.UTF8.GetBytes($$"""{"text":"{{new string('a', 100_000)}}"}"""))) };
         chunked.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
-        chunked.Headers.TransferEncodingChunked = true;
+        (chunked.Headers.TransferEncodingChunked, chunked.Headers.ExpectContinue) = (true, true);
         using var second = await service.Http.SendAsync(chunked);
         await second.AssertSpeakError(HttpStatusCode.RequestEntityTooLarge);
     }
@@ -296,5 +297,16 @@ public sealed class SpeakTests
         Assert.Contains("text", await missing.AssertSpeakError(HttpStatusCode.BadRequest));
         using var wrong = await service.Http.GetAsync(new Uri("/speak?text=a&exaggeration=loud", UriKind.Relative));
         Assert.Contains("exaggeration", await wrong.AssertSpeakError(HttpStatusCode.BadRequest));
+    }
+
+    [Theory]
+    [InlineData(1000, false)]
+    [InlineData(1200, true)]
+    public async Task A_stream_whose_text_was_cut_says_so(int length, bool isCut)
+    {
+        await using var service = await TestService.Start();
+        using var answer = await service.Post("/speak", new { text = new string('a', length), stream = true });
+        Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        Assert.Equal(isCut, answer.Headers.Contains("X-Chatterbox-Truncated"));
     }
 }

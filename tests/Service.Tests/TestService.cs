@@ -26,7 +26,7 @@ internal sealed class TestService : IAsyncDisposable
     {
         (_app, _folder, Model) = (app, folder, model);
         Address = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single());
-        Http = new HttpClient { BaseAddress = Address, Timeout = TimeSpan.FromMinutes(2) };
+        Http = new HttpClient { BaseAddress = Address, Timeout = Waits.Limit };
     }
 
     public FakeModel Model { get; }
@@ -114,17 +114,9 @@ internal sealed class TestService : IAsyncDisposable
     public Task<HttpResponseMessage> Post(string path, object body, HttpCompletionOption completion = HttpCompletionOption.ResponseContentRead, CancellationToken cancel = default) =>
         Http.SendAsync(new HttpRequestMessage(HttpMethod.Post, path) { Content = JsonContent.Create(body) }, completion, cancel);
 
-    public Task<HttpResponseMessage> PostText(string path, string body, string type = "application/json") =>
-        Http.PostAsync(new Uri(path, UriKind.Relative), new StringContent(body, Encoding.UTF8, type));
-
-    /// <summary>Waits until something is so; the suite's own limit ends a wait in vain.</summary>
-    public static async Task Until(Func<bool> isSo)
-    {
-        while (!isSo())
-        {
-            await Task.Delay(5, TestContext.Current.CancellationToken);
-        }
-    }
+    /// <summary>Posts text. A service that refuses it by its length answers before it is sent, which would fail once the service closes.</summary>
+    public Task<HttpResponseMessage> PostText(string path, string body, string type = "application/json") => Http.SendAsync(
+        new HttpRequestMessage(HttpMethod.Post, path) { Content = new StringContent(body, Encoding.UTF8, type), Headers = { ExpectContinue = true } });
 
     public async ValueTask DisposeAsync()
     {

@@ -1,8 +1,9 @@
 using System.Buffers.Binary;
+using Chatterbox.Audio;
 
 namespace Chatterbox.Service.Tests;
 
-/// <summary>Reads the WAV files that the service writes.</summary>
+/// <summary>Reads the WAV files that the service writes, and makes those that it reads.</summary>
 internal static class Wav
 {
     /// <summary>Samples are the same to the precision of 16 bits.</summary>
@@ -28,5 +29,14 @@ internal static class Wav
         }
 
         return samples;
+    }
+
+    /// <summary>A file of 16 kHz with a tone.</summary>
+    public static byte[] Recording(double seconds, float level = 0.5f)
+    {
+        using var file = new MemoryStream();
+        float[] samples = [.. Enumerable.Range(0, (int)Math.Round(seconds * 16_000)).Select(i => level * MathF.Sin(MathF.PI / 2 * i))];
+        WavFile.Write(file, samples, 16_000);
+        return file.ToArray();
     }
 }

@@ -5,7 +5,7 @@ using Chatterbox;
 
 namespace ConvertWeights;
 
-/// <summary>What a command ends with: as <c>diff</c> and <c>grep</c> do it.</summary>
+/// <summary>Exit codes, as <c>diff</c> and <c>grep</c> have them.</summary>
 internal static class ExitCodes
 {
     /// <summary>Done; or the answer is yes: the same, sound.</summary>
@@ -21,11 +21,11 @@ internal static class ExitCodes
     public const int Cancelled = 130;
 }
 
-/// <summary>The whole command line: what there is, how errors are told, what the exit codes mean.</summary>
+/// <summary>The whole command line: commands, errors, exit codes.</summary>
 internal static class CommandLine
 {
     /// <summary>Every command has it: the answer as one JSON document on standard output.</summary>
-    public static Option<bool> Json { get; } = new("--json") { Description = "Answer in JSON, for programs; errors too: {\"error\": \"…\"}.", Recursive = true };
+    public static Option<bool> Json { get; } = new("--json") { Description = "Print the result as JSON, for programs; errors as {\"error\": \"…\"}.", Recursive = true };
 
     /// <summary>Runs one command line.</summary>
     /// <param name="args">As given.</param>
@@ -57,7 +57,7 @@ internal static class CommandLine
     {
         var root = new RootCommand(
             """
-            Makes, checks and carries checkpoints and voices of Chatterbox text-to-speech, without Python.
+            Creates, checks and converts checkpoints and voices of Chatterbox text-to-speech, without Python.
 
             Exit codes: 0 done, or yes (the same, sound); 1 no (different, faulty); 2 it could not be done; 130 cancelled.
             """)

@@ -89,7 +89,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
             }
             else if (part == Part.Watermark)
             {
-                _notes.Add("PerTh's weights are neither in the folder nor downloaded, and nothing is spoken without a watermark. Get them: convert-weights download perth, then convert their file into this folder.");
+                _notes.Add("PerTh's weights are neither in the folder nor downloaded, and no model speaks without a watermark. Run convert-weights download perth, then convert their file into this folder.");
             }
             else
             {
@@ -136,9 +136,9 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
 
     private ScalarType? OnlyType(string path)
     {
-        _notes.Add("The tensors are of no model that is known: all of them are kept, under their names.");
+        _notes.Add("The tensors are of no known model: all of them are kept, with their names.");
         var asked = types.Values.OfType<ScalarType>().Distinct().ToList();
-        return asked.Count <= 1 ? asked.Cast<ScalarType?>().FirstOrDefault() : throw new CheckpointException($"{path} is of no model that is known, so that one element type is needed for all of it. Give one of --t3, --s3gen, --ve and --perth.");
+        return asked.Count <= 1 ? asked.Cast<ScalarType?>().FirstOrDefault() : throw new CheckpointException($"{path} is of no known model, so one element type is needed for all of it. Give one of --t3, --s3gen, --ve and --perth.");
     }
 
     /// <summary>Writes all files at the same time; the first that fails stops the others.</summary>
@@ -249,7 +249,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new CheckpointException($"{output} cannot be made: {e.Message} Choose a folder that may be written to.", e);
+            throw new CheckpointException($"{output} cannot be created: {e.Message} Choose a folder that can be written to.", e);
         }
     }
 

@@ -10,8 +10,8 @@ internal static class ConvertCommand
     private static readonly string[] DTypes = ["f32", "bf16", "f16"];
 
     private static readonly Argument<FileSystemInfo> Input = new("in") { Description = "A folder with the files of one model, or a single file of weights." };
-    private static readonly Option<DirectoryInfo> Out = new("--out") { Description = "Folder to write; made if it is not there.", Required = true };
-    private static readonly Option<DirectoryInfo?> Base = new("--base") { Description = "The folder that IN overlays: of a language pack, the multilingual model. What IN lacks is taken from there." };
+    private static readonly Option<DirectoryInfo> Out = new("--out") { Description = "Folder to write; created if missing.", Required = true };
+    private static readonly Option<DirectoryInfo?> Base = new("--base") { Description = "The folder of missing files: for a language pack, the multilingual model." };
     private static readonly Option<string?> T3 = DType(
         "--t3", "T3. bf16 and f16 halve it and load faster; each may change what is drawn: on the parity fixtures bf16 moves the logits by 5E-3 to 1E-2 and f16 by 7E-4 to 1E-3, with the bound at 1E-4. bf16 where the GPU computes in it, which loses nothing more; else f16.");
 
@@ -20,16 +20,16 @@ internal static class ConvertCommand
 
     private static readonly Option<string?> SpeakerEncoder = DType("--ve", "the voice encoder. Keep f32: it is 6 MB.");
     private static readonly Option<string?> Watermark = DType("--perth", "the watermark. Keep f32: it is 37 MB.");
-    private static readonly Option<bool> KeepAll = new("--keep-all") { Description = "Keeps tensors that inference does not read, and weight norms as they are, for programs that ask for them (the Python package does)." };
+    private static readonly Option<bool> KeepAll = new("--keep-all") { Description = "Keeps tensors that inference does not read, and weight norms as they are, for programs that need them, such as the Python package." };
 
     public static Command Create()
     {
-        var command = new TaughtCommand("convert", "Converts a checkpoint to safetensors: torch archives (.pt, .pth.tar) become safetensors, tensors that inference never reads are dropped, weight norms folded, element types changed if asked.")
+        var command = new TaughtCommand("convert", "Converts a checkpoint to safetensors: torch archives (.pt, .pth.tar) become safetensors, tensors that inference never reads are dropped, weight norms folded, element types changed on request.")
         {
             Examples =
             [
                 ("A published model, smaller: T3 in bfloat16", "convert models/english --out models/english-bf16 --t3 bf16"),
-                ("A language pack, made whole", "convert packs/pt-br --base models/multilingual --out models/pt-br"),
+                ("A language pack, completed", "convert packs/pt-br --base models/multilingual --out models/pt-br"),
                 ("One file", "convert perth_net_250000.pth.tar --out models/english"),
             ],
         };

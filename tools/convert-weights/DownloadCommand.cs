@@ -17,6 +17,7 @@ internal static class DownloadCommand
         ["multilingual-v3"] = HubModel.MultilingualV3,
         ["turbo"] = HubModel.Turbo,
         ["nano"] = HubModel.Nano,
+        ["flash"] = HubModel.Flash,
     };
 
     private static readonly Argument<string> Model = new("model")
@@ -24,9 +25,9 @@ internal static class DownloadCommand
         Description = $"{string.Join(", ", Models.Keys)}; {Perth} for the watermark alone; or a repository on the hub, such as a language pack, as OWNER/NAME with --file.",
     };
 
-    private static readonly Option<string?> Revision = new("--revision") { Description = "A commit, branch or tag. Default: the commit whose sizes and hashes this program knows." };
+    private static readonly Option<string?> Revision = new("--revision") { Description = "A commit, branch or tag. Default: the commit whose sizes and hashes are built in." };
     private static readonly Option<string[]> Files = new("--file") { Description = "A file of the repository; may be given several times.", AllowMultipleArgumentsPerToken = true };
-    private static readonly Option<bool> NoWatermark = new("--no-watermark") { Description = "Leaves out PerTh's weights, which are published elsewhere and without which no model speaks." };
+    private static readonly Option<bool> NoWatermark = new("--no-watermark") { Description = "Skips PerTh's weights, which are published elsewhere and which every model needs." };
 
     /// <summary>True for the name of a model that is published.</summary>
     public static bool Knows(string model) => Models.ContainsKey(model);
@@ -46,8 +47,8 @@ internal static class DownloadCommand
             Examples =
             [
                 ("The English model and the watermark", "download english"),
-                ("A language pack, to be made whole with convert --base", "download ResembleAI/NAME --file t3_pt_br.safetensors s3gen_v3.safetensors grapheme_mtl_merged_expanded_v1.json"),
-                ("Where is it? For a script", "download turbo --json"),
+                ("A language pack, to be completed with convert --base", "download ResembleAI/NAME --file t3_pt_br.safetensors s3gen_v3.safetensors grapheme_mtl_merged_expanded_v1.json"),
+                ("The folder of a model, for a script", "download turbo --json"),
             ],
         };
         command.Add(Model);
@@ -90,13 +91,13 @@ internal static class DownloadCommand
         if (Models.TryGetValue(name, out var model))
         {
             return files.Length > 0
-                ? throw new RequestException($"--file is for repositories that are named as OWNER/NAME; the files of {name} are known. Leave --file out.")
+                ? throw new RequestException($"--file is for repositories named OWNER/NAME; the files of {name} are built in. Leave --file out.")
                 : revision is null ? model : model.At(revision);
         }
 
         if (!name.Contains('/', StringComparison.Ordinal))
         {
-            throw new RequestException($"'{name}' is no model that is known: there are {string.Join(", ", Models.Keys)} and {Perth}. Name one, or a repository as OWNER/NAME with --file.");
+            throw new RequestException($"'{name}' is not a known model. Known are {string.Join(", ", Models.Keys)} and {Perth}. Name one, or a repository as OWNER/NAME with --file.");
         }
 
         return files.Length == 0

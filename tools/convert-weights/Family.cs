@@ -34,7 +34,7 @@ internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part
     /// <summary>The published models; those of one T3 are one.</summary>
     public static IReadOnlyList<Variant> Published { get; } =
     [
-        Of(ChatterboxConfig.English), Of(ChatterboxConfig.Multilingual), Of(ChatterboxConfig.Turbo), Of(ChatterboxConfig.Nano),
+        Of(ChatterboxConfig.English), Of(ChatterboxConfig.Multilingual), Of(ChatterboxConfig.Turbo), Of(ChatterboxConfig.Nano), Of(ChatterboxConfig.Flash),
     ];
 
     /// <summary>How to get the model's files.</summary>
@@ -47,14 +47,19 @@ internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part
     public static Variant Stated(ChatterboxConfig config) => Of(config, [config]);
 
     /// <summary>The published model that T3's weights are of, told by the size of its text table and, where several models
-    /// have one size, by the file's name; null if of none.</summary>
+    /// have one size, by the file's name or else the size of its speech table; null if of none.</summary>
     public static Variant? OfT3(ITensorSource t3)
     {
-        var sized = Published.FirstOrDefault(variant =>
-            t3.Tensors.GetValueOrDefault("text_emb.weight")?.Shape is [var rows, var columns]
-            && (rows, columns) == (variant.Config.T3.TextVocabulary, variant.Config.T3.Backbone.HiddenSize));
-        var named = ChatterboxConfig.Published.FirstOrDefault(config => config.T3 == sized?.Config.T3 && config.Files.T3.Contains(t3.Name));
-        return named is null ? sized : Stated(named);
+        var sized = ChatterboxConfig.Published.Where(config => SizeOf("text_emb.weight") == (config.T3.TextVocabulary, config.T3.Backbone.HiddenSize)).ToList();
+        if (sized.FirstOrDefault(config => config.Files.T3.Contains(t3.Name)) is { } named)
+        {
+            return Stated(named);
+        }
+
+        var alike = sized.FirstOrDefault(config => SizeOf("speech_emb.weight") == (config.T3.SpeechEmbeddings, config.T3.Backbone.HiddenSize)) ?? sized.FirstOrDefault();
+        return alike is null ? null : Published.First(variant => variant.Config.T3 == alike.T3);
+
+        (long Rows, long Columns)? SizeOf(string table) => t3.Tensors.GetValueOrDefault(table)?.Shape is [var rows, var columns] ? (rows, columns) : null;
     }
 
     /// <summary>The part that a file's tensors belong to, told by their names; null if to none.</summary>
@@ -149,7 +154,7 @@ internal sealed record CheckpointFolder(Variant Variant, IReadOnlyList<string> F
     {
         if (folders.FirstOrDefault(folder => !Directory.Exists(folder)) is { } missing)
         {
-            throw new CheckpointException($"{missing} is not a folder. Give the folder that holds {ChatterboxConfig.English.Files.T3[0]} and its companions.");
+            throw new CheckpointException($"{missing} is not a folder. Give the folder with {ChatterboxConfig.English.Files.T3[0]} and the other files of a model.");
         }
 
         if (folders.Select(folder => Path.Combine(folder, ChatterboxConfig.FileName)).FirstOrDefault(File.Exists) is { } stated)
@@ -162,7 +167,7 @@ internal sealed record CheckpointFolder(Variant Variant, IReadOnlyList<string> F
             ?? throw new CheckpointException($"{folders[0]} holds no T3 of the family: there is none of {string.Join(", ", t3Names)}. Give the folder of a whole model, or download one: convert-weights download english.");
         using var t3 = TensorFile.Open(path);
         var variant = Variant.OfT3(t3) ?? throw new CheckpointException(
-            $"{path} is no T3 that is known: its text table 'text_emb.weight' has {(t3.Tensors.GetValueOrDefault("text_emb.weight") is { } table ? $"shape [{string.Join(", ", table.Shape)}]" : "gone missing")}, expected one of "
+            $"{path} is not a known T3: its text table 'text_emb.weight' has {(t3.Tensors.GetValueOrDefault("text_emb.weight") is { } table ? $"shape [{string.Join(", ", table.Shape)}]" : "no such tensor")}, expected one of "
             + $"{string.Join(", ", Variant.Published.Select(v => $"[{v.Config.T3.TextVocabulary}, {v.Config.T3.Backbone.HiddenSize}] ({v.Config.Name})"))}. Download the model again, in its present version.");
         return new CheckpointFolder(variant, folders);
     }

@@ -12,14 +12,14 @@ internal static class SynthesizeCommand
     {
         var model = new Option<string>("--model")
         {
-            Description = "english, multilingual, turbo, nano: full size, up to 3.2 GB, the same bits as the parity fixtures were recorded with. tiny (English), tiny-multilingual, tiny-turbo, tiny-nano: the same architectures a hundred times smaller.",
+            Description = "english, multilingual, turbo, nano, flash: full size, up to 3.2 GB, bit by bit the weights with which the parity fixtures were recorded. tiny (English), tiny-multilingual, tiny-turbo, tiny-nano, tiny-flash: the same architectures a hundred times smaller.",
             Required = true,
         };
         model.AcceptOnlyFromAmong([.. SyntheticCheckpoint.Models]);
-        var folder = new Option<DirectoryInfo>("--out") { Description = "Folder to write; made if it is not there.", Required = true };
-        var command = new TaughtCommand("synthesize", "Writes a synthetic checkpoint: it speaks noise, but every part of it works.")
+        var folder = new Option<DirectoryInfo>("--out") { Description = "Folder to write; created if missing.", Required = true };
+        var command = new TaughtCommand("synthesize", "Writes a synthetic checkpoint: it generates noise, but every part of it works.")
         {
-            Examples = [("Something to try the service with", "synthesize --model tiny --out /tmp/tiny")],
+            Examples = [("A model to try the service with", "synthesize --model tiny --out /tmp/tiny")],
         };
         command.Add(model);
         command.Add(folder);

@@ -11,18 +11,18 @@ internal static class VerifyCommand
     private const int NamesShown = 5;
 
     private static readonly Argument<DirectoryInfo> Folder = new("folder") { Description = "Folder with the files of one model." };
-    private static readonly Option<string?> Model = new("--model") { Description = "The model that it should be: english, multilingual, multilingual-v3, turbo, nano, a language pack such as pt-br, or the name in its config.json, such as tiny. Another one is a fault." };
-    private static readonly Option<FileInfo?> Watermark = new("--watermark") { Description = "PerTh's weights, where they are not in the folder. Default: where download puts them." };
+    private static readonly Option<string?> Model = new("--model") { Description = "The model that it should be: english, multilingual, multilingual-v3, turbo, nano, flash, a language pack such as pt-br, or the name in its config.json, such as tiny. Any other model is a fault." };
+    private static readonly Option<FileInfo?> Watermark = new("--watermark") { Description = "PerTh's weights, where they are not in the folder. Default: the folder of downloads." };
     private static readonly Option<bool> NoValues = new("--no-values") { Description = "Skips the search for NaN and infinite weights: checks headers alone, in a second." };
 
     public static Command Create()
     {
-        var command = new TaughtCommand("verify", "Tells whether a folder is a complete, sound checkpoint, and of which model: names all faults at once, each with its remedy. Exit code 0: sound; 1: faulty.")
+        var command = new TaughtCommand("verify", "Checks whether a folder is a complete and sound checkpoint, and of which model; reports all faults at once, each with its remedy. Exit code 0: sound; 1: faulty.")
         {
             Examples =
             [
                 ("A folder downloaded or converted", "verify models/english"),
-                ("It must be Turbo, or the script ends", "verify models/turbo --model turbo --json"),
+                ("End a script unless it is Turbo", "verify models/turbo --model turbo --json"),
             ],
         };
         command.Add(Folder);
@@ -149,7 +149,7 @@ internal static class VerifyCommand
         if (broken.Count > 0)
         {
             var more = broken.Count > NamesShown ? $" and {broken.Count - NamesShown} more" : "";
-            verdict.Add(path, $"{path} has weights that are no finite numbers: {string.Join(", ", broken.Take(NamesShown))}{more}.", "Download or convert the file again; a conversion to f16 overflows where one to bf16 does not.");
+            verdict.Add(path, $"{path} has weights that are not finite: {string.Join(", ", broken.Take(NamesShown))}{more}.", "Download or convert the file again; a conversion to f16 overflows where one to bf16 does not.");
         }
     }
 
@@ -184,7 +184,7 @@ internal static class VerifyCommand
         var config = checkpoint.Variant.Config;
         if (checkpoint.VoicePath is not { } path)
         {
-            verdict.Notes.Add($"There is no voice of its own ({string.Join(" or ", config.Files.Voice)}): each request must name one.");
+            verdict.Notes.Add($"The model has no voice of its own ({string.Join(" or ", config.Files.Voice)}): each request must name one.");
             return;
         }
 

@@ -12,23 +12,23 @@ using static TorchSharp.torch;
 
 namespace ConvertWeights;
 
-/// <summary><c>voice</c>: makes, shows and converts voices.</summary>
+/// <summary><c>voice</c>: creates, shows and converts voices.</summary>
 internal static class VoiceCommand
 {
     private const float DefaultExaggeration = 0.5f;
 
     private static readonly Option<FileInfo> Out = new("--out") { Description = "File to write: a voice (.safetensors), or conds.pt for the Python package.", Required = true };
-    private static readonly Option<string?> Name = new("--name") { Description = "What the voice is called. Default: the name of the file." };
+    private static readonly Option<string?> Name = new("--name") { Description = "Name of the voice. Default: the name of the file." };
     private static readonly Option<string?> Language = new("--language") { Description = "Language that is spoken in the recording, such as en." };
     private static readonly Option<string?> Consent = new("--consent") { Description = "Who allowed this voice to be used, when, and for what." };
 
     private static readonly Option<string> Model = new("--model")
     {
-        Description = $"The model that the voice is for: {string.Join(", ", ModelLocator.Names)}, or a folder with a checkpoint. Turbo and Nano hear longer prompts than the others.",
+        Description = $"The model that the voice is for: {string.Join(", ", ModelLocator.Names)}, or a folder with a checkpoint. Turbo and Nano use longer prompts than the others.",
         DefaultValueFactory = _ => ModelLocator.Auto,
     };
 
-    public static Command Create() => new("voice", "Makes voices of recordings, shows and converts them. A voice file is taken wherever a recording is, and needs no hearing again.")
+    public static Command Create() => new("voice", "Creates voices from recordings, shows and converts them. A voice file can be used in place of its recording, and loads faster.")
     {
         CreateMake(),
         CreateInspect(),
@@ -37,10 +37,10 @@ internal static class VoiceCommand
 
     private static TaughtCommand CreateMake()
     {
-        var recording = new Argument<FileInfo>("recording") { Description = "Some seconds of one speaker: WAV, or whatever ffmpeg reads." };
-        var command = new TaughtCommand("make", "Makes a voice of a recording.")
+        var recording = new Argument<FileInfo>("recording") { Description = "Some seconds of one speaker: WAV, FLAC, MP3, Opus, AIFF, or a format that ffmpeg reads." };
+        var command = new TaughtCommand("make", "Creates a voice from a recording.")
         {
-            Examples = [("A voice, and whose it is", "voice make anna.wav --out anna.safetensors --language de --consent \"Anna B., by letter of 2026-01-02, for the help desk\"")],
+            Examples = [("A voice, with its owner's consent", "voice make anna.wav --out anna.safetensors --language de --consent \"Anna B., by letter of 2026-01-02, for the help desk\"")],
         };
         command.Add(recording);
         command.Add(Out);
@@ -55,7 +55,7 @@ internal static class VoiceCommand
     private static TaughtCommand CreateInspect()
     {
         var file = new Argument<FileInfo>("voice") { Description = "A voice file, or a conds.pt." };
-        var command = new TaughtCommand("inspect", "Shows what a voice file says of itself, and how much it holds.")
+        var command = new TaughtCommand("inspect", "Shows the origin and the contents of a voice file.")
         {
             Examples = [("Whose voice is it?", "voice inspect anna.safetensors")],
         };
@@ -73,7 +73,7 @@ internal static class VoiceCommand
     private static TaughtCommand CreateConvert()
     {
         var file = new Argument<FileInfo>("voice") { Description = "A voice file, or a conds.pt." };
-        var exaggeration = new Option<float>("--exaggeration") { Description = "How lively to speak, which conds.pt keeps with the voice and a voice file does not.", DefaultValueFactory = _ => DefaultExaggeration };
+        var exaggeration = new Option<float>("--exaggeration") { Description = "How lively the speech is, which conds.pt stores with the voice and a voice file does not.", DefaultValueFactory = _ => DefaultExaggeration };
         var command = new TaughtCommand("convert", "Converts a conds.pt of the Python package into a voice file, or a voice file into a conds.pt.")
         {
             Examples = [("From Python", "voice convert conds.pt --out anna.safetensors --name Anna"), ("To Python", "voice convert anna.safetensors --out conds.pt")],
@@ -120,7 +120,7 @@ internal static class VoiceCommand
         var located = await new ModelLocator(hub, ModelLocator.DefaultCacheFolder, NullLogger<ModelLocator>.Instance).LocateAsync(model, progress, cancel);
         if (located.IsStandIn)
         {
-            throw new UnavailableException("The published model is not in the cache and cannot be downloaded, and a voice of the tiny synthetic one would be nobody's. Download it first: convert-weights download english; or name a folder with --model.");
+            throw new UnavailableException("The published model is not in the cache and cannot be downloaded, and a voice of the tiny synthetic model would be useless. Download the model first: convert-weights download english; or name a folder with --model.");
         }
 
         var checkpoint = CheckpointFolder.Open([located.Folder]);

@@ -14,12 +14,13 @@ internal sealed class PolyphaseFilter
     // 4 MB. Ratios that need more (44101:24000) share a table of fixed size, read with linear interpolation.
     private const int MostExactTaps = 1 << 20;
 
-    private const string Source = "resample.cu";
-    private const int OutputsOfBlock = 256;                                // as in the source
+    private const int OutputsOfBlock = 256;
     private const int MostInputs = 48 * 1024 / sizeof(float);
 
     // Interpolation error of a sinc at the input's Nyquist rate: π²/(8·2048²) = 3e-7.
     private const int InterpolatedPhases = 2048;
+
+    private static readonly KernelSource Source = new("resample.cu", ("OUTPUTS", OutputsOfBlock));
 
     private readonly int _up;
     private readonly int _down;
@@ -56,30 +57,32 @@ internal sealed class PolyphaseFilter
 
     private int InputsOfBlock => (int)Math.Min((long)(OutputsOfBlock - 1) * _down / _up, MostInputs) + 1 + Taps;
 
-    /// <summary>Makes the first output samples, as many as there is room for.</summary>
+    /// <summary>Makes output samples, as many as there is room for.</summary>
     /// <param name="samples">Input at the old rate.</param>
     /// <param name="resampled">Output at the new rate.</param>
-    public void Apply(ReadOnlySpan<float> samples, Span<float> resampled)
+    /// <param name="firstInput">Place of the first input sample in the whole signal.</param>
+    /// <param name="firstOutput">Place of the first output sample.</param>
+    public void Apply(ReadOnlySpan<float> samples, Span<float> resampled, long firstInput = 0, long firstOutput = 0)
     {
         Span<float> edge = new float[Taps];
         for (var m = 0; m < resampled.Length; m++)
         {
-            var (before, offset) = Math.DivRem((long)m * _down, _up);
-            var window = Window(samples, before - Reach + 1, edge);
+            var (before, offset) = Math.DivRem((firstOutput + m) * _down, _up);
+            var window = Window(samples, before - Reach + 1 - firstInput, edge);
             resampled[m] = _exact ? Dot(window, Row((int)offset)) : Interpolate(window, (double)offset * _phases / _up);
         }
     }
 
     /// <summary>Why the filter cannot run on a device, or null.</summary>
-    public string? WhyNot(Device device) =>
+    public string? UnsupportedReason(Device device) =>
         !_exact ? "the filter has no row of its own for each position"
         : InputsOfBlock > MostInputs ? "a block would need more inputs than it has memory for"
-        : CudaModule.WhyNot(Source, device);
+        : CudaModule.UnsupportedReason(Source, device);
 
     /// <summary>Makes output samples on the GPU where the input is.</summary>
-    /// <param name="samples">Input at the old rate, [samples], float32, on a device that <see cref="WhyNot"/> has nothing against.</param>
+    /// <param name="samples">Input at the old rate, [samples], float32; of its device <see cref="UnsupportedReason"/> is null.</param>
     /// <param name="count">Output samples wanted.</param>
-    /// <param name="length">How many come back; those behind the wanted ones are zero.</param>
+    /// <param name="length">How many come back; those after the wanted ones are zero.</param>
     /// <returns>[length].</returns>
     public Tensor Apply(Tensor samples, int count, int length)
     {
@@ -158,7 +161,8 @@ internal sealed class PolyphaseFilter
         return sum;
     }
 
-    // The parameters of the kernel, laid out as in resample.cu.
+    // The parameters of the kernel.
+    [KernelStruct("resample.cu")]
     private struct ResampleArguments
     {
         public nint X, Rows, Y;

@@ -37,13 +37,16 @@ internal static class Resampler
         }
 
         var resampled = new float[OutputLength(samples.Length, from, to)];
-        Filters.Get(from, to).Apply(samples, resampled.AsSpan(0, Made(samples.Length, from, to)));
+        Filters.Get(from, to).Apply(samples, resampled.AsSpan(0, FilteredLength(samples.Length, from, to)));
         return resampled;
     }
 
     /// <summary>How far from its own place an output sample depends on the input, in seconds.</summary>
     /// <inheritdoc cref="Resample(ReadOnlySpan{float}, int, int)"/>
     public static double Reach(int from, int to) => from == to ? 0 : (double)Filters.Get(from, to).Reach / from;
+
+    /// <summary>The filter from one rate (Hz) to another, for signals that come in blocks.</summary>
+    public static PolyphaseFilter Filter(int from, int to) => Filters.Get(from, to);
 
     /// <summary>Resamples a whole signal on the device where it is.</summary>
     /// <param name="samples">[samples], float32.</param>
@@ -60,21 +63,23 @@ internal static class Resampler
         }
 
         var filter = Filters.Get(from, to);
-        if (filter.WhyNot(samples.device) is not null || samples.size(0) == 0)
+        if (filter.UnsupportedReason(samples.device) is not null || samples.size(0) == 0)
         {
             using var host = samples.cpu();
             return tensor(Resample(host.data<float>().ToArray(), from, to), device: samples.device);
         }
 
         var length = OutputLength((int)samples.size(0), from, to);
-        return filter.Apply(samples, Made((int)samples.size(0), from, to), length);
+        return filter.Apply(samples, FilteredLength((int)samples.size(0), from, to), length);
     }
 
-    /// <summary>How many samples librosa makes of <paramref name="count"/>: the next whole number, in its own floating-point arithmetic.</summary>
+    /// <summary>How many samples librosa makes of <paramref name="count"/>: the next whole number, in its own floating-point
+    /// arithmetic.</summary>
     public static int OutputLength(int count, int from, int to) => checked((int)Math.Ceiling(count * ((double)to / from)));
 
-    // soxr makes the nearest number of samples; librosa fills up with zeros to the next whole one.
-    private static int Made(int count, int from, int to) => (int)Math.Min((long)(count / ((double)from / to) + 0.5), OutputLength(count, from, to));
+    /// <summary>How many of them are filtered: soxr makes the nearest number, and librosa fills up with zeros to the next whole
+    /// one.</summary>
+    public static int FilteredLength(int count, int from, int to) => (int)Math.Min((long)(count / ((double)from / to) + 0.5), OutputLength(count, from, to));
 
     private static PolyphaseFilter Design(int up, int down)
     {

@@ -24,7 +24,7 @@ public static class WavFile
     public static AudioClip Read(string path, TimeSpan? longest = null, CancellationToken cancel = default)
     {
         using var file = AudioFile.OpenRead(path);
-        return new WavReader(file, Path.GetFileName(path), cancel).Read(longest);
+        return Read(file, new RecordingSource(Path.GetFileName(path), longest, cancel));
     }
 
     /// <inheritdoc cref="Read(string, TimeSpan?, CancellationToken)"/>
@@ -32,7 +32,7 @@ public static class WavFile
     /// <param name="longest">Refuses a longer recording, as early as its length shows; null sets no limit.</param>
     /// <param name="cancel">Ends the reading early.</param>
     public static AudioClip Read(Stream stream, TimeSpan? longest = null, CancellationToken cancel = default) =>
-        new WavReader(stream, "The WAV data", cancel).Read(longest);
+        Read(stream, new RecordingSource("The WAV data", longest, cancel));
 
     /// <summary>Writes one channel as a WAV file, replacing what was there.</summary>
     /// <param name="path">The file to write.</param>
@@ -50,7 +50,8 @@ public static class WavFile
     /// <param name="samples">Samples, full scale at ±1; 16-bit PCM clips what is louder.</param>
     /// <param name="sampleRate">Samples a second (Hz).</param>
     /// <param name="encoding">How the samples are stored.</param>
-    /// <exception cref="ArgumentOutOfRangeException">The rate is not positive, or the samples exceed the 4 GB that the format can hold.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The rate is not positive, or the samples exceed the 4 GB that the format can
+    /// hold.</exception>
     public static void Write(Stream stream, ReadOnlySpan<float> samples, int sampleRate, WavEncoding encoding = WavEncoding.Pcm16)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(sampleRate);
@@ -74,6 +75,18 @@ public static class WavFile
 
             stream.Write(bytes);
             rest = rest[count..];
+        }
+    }
+
+    private static AudioClip Read(Stream stream, RecordingSource source)
+    {
+        try
+        {
+            return WavReader.Read(stream, source);
+        }
+        catch (NotDecodedHereException e)
+        {
+            throw new VoiceException($"{source.Name}: {e.Message}; expected PCM, floating point or G.711. Convert it to 16-bit PCM.", e);
         }
     }
 

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Buffers.Binary;
 
 namespace Chatterbox.Audio;
@@ -9,10 +8,7 @@ namespace Chatterbox.Audio;
 /// are never trusted: nothing is allocated for samples that are not there; a data size of zero or 0xFFFFFFFF, as programs
 /// leave it that write to a pipe, means "to the end"; and a file cut short gives what it holds.
 /// </remarks>
-/// <param name="stream">The file's bytes from here on; it need not be seekable.</param>
-/// <param name="name">What to call the file in errors.</param>
-/// <param name="cancel">Ends the reading early.</param>
-internal sealed class WavReader(Stream stream, string name, CancellationToken cancel)
+internal sealed class WavReader
 {
     /// <summary>Format tag of integer samples.</summary>
     public const ushort Pcm = 1;
@@ -20,12 +16,21 @@ internal sealed class WavReader(Stream stream, string name, CancellationToken ca
     /// <summary>Format tag of floating-point samples.</summary>
     public const ushort Float = 3;
 
+    /// <summary>Format tag of G.711's A-law.</summary>
+    public const ushort ALaw = 6;
+
+    /// <summary>Format tag of G.711's μ-law.</summary>
+    public const ushort MuLaw = 7;
+
     private const ushort Extensible = 0xFFFE;
     private const uint UnknownSize = uint.MaxValue;
-    private const long MostSamples = 1L << 30;
     private const string Damaged = "The file is damaged: export the recording again.";
 
+    private readonly Stream _stream;
+    private readonly RecordingSource _source;
     private long _position;
+
+    private WavReader(Stream stream, RecordingSource source) => (_stream, _source) = (stream, source);
 
     /// <summary>What the header says of the samples.</summary>
     /// <param name="Codec">Format tag; that of the subformat where the format is the extensible one.</param>
@@ -35,26 +40,30 @@ internal sealed class WavReader(Stream stream, string name, CancellationToken ca
     /// <param name="FrameBytes">Bytes of one sample of each channel.</param>
     /// <param name="DataBytes">Declared size of all samples; null where they run to the end.</param>
     /// <param name="Sample">Reads one sample from its bytes; null for a codec that is not read here.</param>
-    public sealed record Layout(
+    private sealed record Layout(
         ushort Codec, int Bits, int Channels, int SampleRate, int FrameBytes, long? DataBytes, Func<ReadOnlySpan<byte>, float>? Sample);
 
     /// <summary>Whether a file that begins so is a WAV file, of whatever codec.</summary>
     /// <param name="head">The file's first bytes.</param>
-    public static bool IsWav(ReadOnlySpan<byte> head) =>
+    public static bool Matches(ReadOnlySpan<byte> head) =>
         head.Length >= 12 && head[8..12].SequenceEqual("WAVE"u8)
         && (head[..4].SequenceEqual("RIFF"u8) || head[..4].SequenceEqual("RF64"u8) || head[..4].SequenceEqual("BW64"u8));
 
     /// <summary>Reads the whole file and mixes its channels to one.</summary>
-    /// <param name="longest">Refuses a longer recording; null sets no limit.</param>
-    /// <exception cref="VoiceException">It is no WAV file, a damaged or empty one, of another codec, or too long.</exception>
-    public AudioClip Read(TimeSpan? longest) => ReadSamples(ReadHeader(), longest);
+    /// <param name="stream">The file's bytes from here on; it need not be seekable.</param>
+    /// <param name="source">What it is called, and how long it may be.</param>
+    /// <exception cref="VoiceException">It is no WAV file, a damaged or empty one, or too long.</exception>
+    /// <exception cref="NotDecodedHereException">It is of another codec than PCM, floating point and G.711.</exception>
+    public static AudioClip Read(Stream stream, RecordingSource source)
+    {
+        var reader = new WavReader(stream, source);
+        return reader.ReadSamples(reader.ReadHeader());
+    }
 
-    /// <summary>Reads up to the first sample.</summary>
-    /// <exception cref="VoiceException">It is no WAV file, or its header is damaged.</exception>
-    public Layout ReadHeader()
+    private Layout ReadHeader()
     {
         var riff = Take(12);
-        if (!IsWav(riff))
+        if (!Matches(riff))
         {
             throw Error(riff.Length == 0 ? "it is empty. Choose another recording." : "it does not begin as a WAV file does (RIFF, size, WAVE). Choose a WAV file.");
         }
@@ -88,44 +97,44 @@ internal sealed class WavReader(Stream stream, string name, CancellationToken ca
         throw Error($"it ends after {_position} bytes without samples (no 'data' chunk). {Damaged}");
     }
 
-    private AudioClip ReadSamples(Layout layout, TimeSpan? longest)
+    private AudioClip ReadSamples(Layout layout)
     {
         if (layout.Sample is null)
         {
-            throw Error($"its samples are of codec 0x{layout.Codec:X4} with {layout.Bits} bits; expected PCM of 8, 16, 24 or 32 bits or floating point of 32 or 64. "
-                + "Convert it to 16-bit PCM.");
+            throw new NotDecodedHereException($"its samples are of WAV codec 0x{layout.Codec:X4} with {layout.Bits} bits");
         }
 
-        var limit = (long)Math.Min(MostSamples, (longest ?? TimeSpan.MaxValue).TotalSeconds * layout.SampleRate);
+        var collector = _source.Collect(layout.SampleRate, layout.Channels);
         var bytesLeft = layout.DataBytes ?? long.MaxValue;
-        if (stream.CanSeek)
+        if (_stream.CanSeek)
         {
-            bytesLeft = Math.Min(bytesLeft, stream.Length - stream.Position);
-            ThrowIfLonger(bytesLeft / layout.FrameBytes, "it lasts");
+            bytesLeft = Math.Min(bytesLeft, _stream.Length - _stream.Position);
+            collector.ThrowIfLonger(bytesLeft / layout.FrameBytes);
         }
 
-        var mono = new ArrayBufferWriter<float>();
         var block = new byte[Math.Max(1, 65536 / layout.FrameBytes) * layout.FrameBytes];
+        var samples = new float[block.Length / layout.FrameBytes * layout.Channels];
         for (var filled = block.Length; filled == block.Length;)
         {
-            cancel.ThrowIfCancellationRequested();
+            _source.Cancel.ThrowIfCancellationRequested();
             filled = Fill(block.AsSpan(0, (int)Math.Min(block.Length, bytesLeft)));
             bytesLeft -= filled;
-            MixDown(block.AsSpan(0, filled - filled % layout.FrameBytes), layout, mono);
-            ThrowIfLonger(mono.WrittenCount, "it lasts at least");
+            collector.Add(Convert(block.AsSpan(0, filled), layout, samples));
         }
 
-        return mono.WrittenCount > 0
-            ? new AudioClip(mono.WrittenSpan.ToArray(), layout.SampleRate)
-            : throw Error("it holds no samples. Choose another recording.");
+        return collector.Finish();
+    }
 
-        void ThrowIfLonger(long frames, string lasts)
+    private static ReadOnlySpan<float> Convert(ReadOnlySpan<byte> bytes, Layout layout, float[] samples)
+    {
+        var count = bytes.Length / layout.FrameBytes * layout.Channels;
+        var sampleBytes = layout.FrameBytes / layout.Channels;
+        for (var i = 0; i < count; i++)
         {
-            if (frames > limit)
-            {
-                throw Error(AudioFile.TooLong(lasts, (double)frames / layout.SampleRate, (double)limit / layout.SampleRate));
-            }
+            samples[i] = layout.Sample!(bytes[(i * sampleBytes)..]);
         }
+
+        return samples.AsSpan(0, count);
     }
 
     private Layout ReadLayout(ReadOnlySpan<byte> fmt)
@@ -145,9 +154,11 @@ internal sealed class WavReader(Stream stream, string name, CancellationToken ca
             codec = BinaryPrimitives.ReadUInt16LittleEndian(fmt[24..]);
         }
 
-        if (channels == 0 || rate is < Resampler.LowestRate or > Resampler.HighestRate)
+        if (channels == 0 || rate is < Resampler.LowestRate or > int.MaxValue)
         {
-            throw Error($"its header names {channels} channels at {rate} Hz, expected one or more at {Resampler.LowestRate} to {Resampler.HighestRate} Hz. {Damaged}");
+            throw Error(
+                $"its header names {channels} channels at {rate} Hz, expected one or more at {Resampler.LowestRate} to "
+                + $"{SampleCollector.HighestRate} Hz. {Damaged}");
         }
 
         var sample = SampleOf(codec, bits);
@@ -164,6 +175,8 @@ internal sealed class WavReader(Stream stream, string name, CancellationToken ca
         (Pcm, 32) => bytes => BinaryPrimitives.ReadInt32LittleEndian(bytes) / 2147483648f,
         (Float, 32) => bytes => BinaryPrimitives.ReadSingleLittleEndian(bytes),
         (Float, 64) => bytes => (float)BinaryPrimitives.ReadDoubleLittleEndian(bytes),
+        (ALaw, 8) => bytes => G711.FromALaw(bytes[0]) / 32768f,
+        (MuLaw, 8) => bytes => G711.FromMuLaw(bytes[0]) / 32768f,
         _ => null,
     };
 
@@ -175,29 +188,6 @@ internal sealed class WavReader(Stream stream, string name, CancellationToken ca
         _ => size,
     };
 
-    private void MixDown(ReadOnlySpan<byte> frames, Layout layout, ArrayBufferWriter<float> mono)
-    {
-        var count = frames.Length / layout.FrameBytes;
-        var sampleBytes = layout.FrameBytes / layout.Channels;
-        var mixed = mono.GetSpan(count + 1);
-        for (var i = 0; i < count; i++)
-        {
-            var sum = 0f;
-            for (var rest = frames.Slice(i * layout.FrameBytes, layout.FrameBytes); rest.Length > 0; rest = rest[sampleBytes..])
-            {
-                sum += layout.Sample!(rest);
-            }
-
-            mixed[i] = sum / layout.Channels;
-            if (!float.IsFinite(mixed[i]))
-            {
-                throw Error($"sample {mono.WrittenCount + i} is {mixed[i]}, expected numbers between -1 and 1. {Damaged}");
-            }
-        }
-
-        mono.Advance(count);
-    }
-
     private byte[] Take(int count)
     {
         var bytes = new byte[count];
@@ -206,7 +196,7 @@ internal sealed class WavReader(Stream stream, string name, CancellationToken ca
 
     private int Fill(Span<byte> bytes)
     {
-        var filled = stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
+        var filled = _stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
         _position += filled;
         return filled;
     }
@@ -216,10 +206,10 @@ internal sealed class WavReader(Stream stream, string name, CancellationToken ca
         var skipped = new byte[(int)Math.Clamp(count, 0, 65536)];
         while (count > 0 && Fill(skipped.AsSpan(0, (int)Math.Min(count, skipped.Length))) is > 0 and var filled)
         {
-            cancel.ThrowIfCancellationRequested();
+            _source.Cancel.ThrowIfCancellationRequested();
             count -= filled;
         }
     }
 
-    private VoiceException Error(string what) => new($"{name}: {what}");
+    private VoiceException Error(string what) => new($"{_source.Name}: {what}");
 }

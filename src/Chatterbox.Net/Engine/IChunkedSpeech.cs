@@ -18,8 +18,8 @@ public interface IChunkedSpeech : IDisposable
     /// <inheritdoc cref="SpeechResult.UnknownCharacters"/>
     IReadOnlyList<string> UnknownCharacters { get; }
 
-    /// <summary>How long the next chunk takes, unless the speech ends before; null where that is not known.</summary>
-    TimeSpan? NextTakes => null;
+    /// <inheritdoc cref="SpeechResult.Recovered"/>
+    IReadOnlyList<SynthesisStage> Recovered => [];
 
     /// <summary>Makes the next chunk.</summary>
     /// <param name="cancel">Gives the chunk up before the next speech token or flow step. After that the stream can only be disposed.</param>
@@ -28,34 +28,6 @@ public interface IChunkedSpeech : IDisposable
     /// <exception cref="InvalidOperationException">The last chunk has been made.</exception>
     /// <exception cref="RequestException">The model ended the text without a sound.</exception>
     /// <exception cref="VoiceException">The voice does not fit the model.</exception>
+    /// <exception cref="InvalidOutputException">A stage's output is not finite, with plain operations neither.</exception>
     float[] NextChunk(CancellationToken cancel = default);
-}
-
-/// <summary>The stream of a model that speaks in whole pieces.</summary>
-internal sealed class OneChunk(Func<CancellationToken, SpeechResult> speak) : IChunkedSpeech
-{
-    private SpeechResult? _speech;
-
-    /// <inheritdoc/>
-    public bool IsOver => _speech is not null;
-
-    /// <inheritdoc/>
-    public int TextTokens => _speech?.TextTokens ?? 0;
-
-    /// <inheritdoc/>
-    public IReadOnlyList<int> SpeechTokens => _speech?.SpeechTokens ?? [];
-
-    /// <inheritdoc/>
-    public bool ReachedLimit => _speech?.ReachedLimit ?? false;
-
-    /// <inheritdoc/>
-    public IReadOnlyList<string> UnknownCharacters => _speech?.UnknownCharacters ?? [];
-
-    /// <inheritdoc/>
-    public float[] NextChunk(CancellationToken cancel = default) => (_speech = speak(cancel)).Samples;
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-    }
 }

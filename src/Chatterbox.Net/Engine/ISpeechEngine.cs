@@ -2,7 +2,7 @@ using Chatterbox.Audio;
 
 namespace Chatterbox.Engine;
 
-/// <summary>Serves many callers with the models it owns: a bounded queue in front, one thread for each model behind.</summary>
+/// <summary>Serves many callers with the models it owns: a bounded queue, and one thread for each model.</summary>
 /// <remarks>Callers see requests and events only, whether the engine speaks one piece at a time or many in a batch, on one GPU
 /// or several, in whole pieces or smaller chunks.</remarks>
 public interface ISpeechEngine : IAsyncDisposable
@@ -14,22 +14,30 @@ public interface ISpeechEngine : IAsyncDisposable
     Task Ready { get; }
 
     /// <summary>Puts a request into the queue.</summary>
-    /// <param name="request">What to say: a <see cref="SpeechRequest"/> or a <see cref="ConversionRequest"/>.</param>
+    /// <param name="request">The request: a <see cref="SpeechRequest"/> or a <see cref="ConversionRequest"/>.</param>
     /// <param name="cancel">Gives the request up: its place is free before the next speech token.</param>
-    /// <exception cref="EngineBusyException">The queue is full.</exception>
+    /// <exception cref="EngineBusyException">The queue is full, or the client has its share of it.</exception>
     /// <exception cref="UnavailableException">The engine is stopping or its model could not be loaded.</exception>
     /// <exception cref="RequestException">The request has no pieces.</exception>
     SpeechJob Submit(EngineRequest request, CancellationToken cancel = default);
 
-    /// <summary>Makes a voice from a recording, on a model's thread, ahead of waiting speech.</summary>
+    /// <summary>Makes a voice from a recording. It waits and takes its turn as speech does.</summary>
+    /// <param name="recording">The recording.</param>
+    /// <param name="client">As <see cref="EngineRequest.Client"/>.</param>
+    /// <param name="cancel">Gives it up, unless a model has begun.</param>
     /// <exception cref="VoiceException">The recording is too short, too long or silent.</exception>
-    Task<Voice> CreateVoiceAsync(AudioClip recording, CancellationToken cancel = default);
+    /// <exception cref="EngineBusyException">The queue is full, or the client has its share of it.</exception>
+    Task<Voice> CreateVoiceAsync(AudioClip recording, string client = "", CancellationToken cancel = default);
 
-    /// <summary>How sure the watermark detector is, 0 to 1; null where there is nothing to judge.</summary>
-    Task<double?> DetectWatermarkAsync(AudioClip recording, CancellationToken cancel = default);
+    /// <summary>How sure the watermark detector is, 0 to 1; null where there is nothing to judge. It waits and takes its turn as speech does.</summary>
+    /// <param name="recording">The recording.</param>
+    /// <param name="client">As <see cref="EngineRequest.Client"/>.</param>
+    /// <param name="cancel">Gives it up, unless a model has begun.</param>
+    /// <exception cref="EngineBusyException">The queue is full, or the client has its share of it.</exception>
+    Task<double?> DetectWatermarkAsync(AudioClip recording, string client = "", CancellationToken cancel = default);
 
     /// <summary>Refuses new requests and those not begun, finishes those begun, then frees the models.</summary>
-    /// <param name="cancel">Stops waiting and gives up what is still being spoken.</param>
+    /// <param name="cancel">Stops waiting and cancels running requests.</param>
     Task StopAsync(CancellationToken cancel = default);
 }
 
@@ -51,7 +59,7 @@ public sealed record SpeechJob(int Position, TimeSpan? ExpectedWait, IAsyncEnume
 /// <param name="Capacity">Most requests that may wait.</param>
 public sealed record EngineStatus(EngineState State, int Waiting, int Active, int Capacity)
 {
-    /// <summary>Time until all that is in hand is spoken, from what the engine has measured; null before it has.</summary>
+    /// <summary>Time until a request that comes now would begin, from what the engine has measured; null before it has.</summary>
     public TimeSpan? ExpectedWait { get; init; }
 }
 
@@ -67,6 +75,6 @@ public enum EngineState
     /// <summary>What has begun is finished, the rest is refused.</summary>
     Stopping,
 
-    /// <summary>No model could be loaded; every request is refused.</summary>
+    /// <summary>No model could be loaded, or a model's device has failed; every request is refused.</summary>
     Failed,
 }

@@ -20,31 +20,18 @@ internal static class QualityGuard
     private const int LongestEnd = SpeechResult.SampleRate / 2;
     private const int KeptEnd = SpeechResult.SampleRate / 5;
 
-    /// <summary>Speaks a piece.</summary>
-    /// <param name="text">The piece.</param>
-    /// <param name="sampling">How; the seed is set.</param>
-    /// <param name="speak">Has the model speak.</param>
-    /// <returns>The speech, and what was done to it; null if nothing.</returns>
-    public static (SpeechResult Speech, string? Repair) Speak(string text, SamplingOptions sampling, Func<SamplingOptions, SpeechResult> speak)
-    {
-        sampling = Limit(text, sampling);
-        return Mend(speak(sampling), sampling, speak);
-    }
-
-    /// <summary>Looks at a piece that has been spoken and that nobody has heard yet.</summary>
-    /// <param name="speech">The piece.</param>
-    /// <param name="sampling">How it was spoken.</param>
-    /// <param name="speak">Has the model speak it again.</param>
-    /// <returns>The speech, and what was done to it; null if nothing.</returns>
-    public static (SpeechResult Speech, string? Repair) Mend(SpeechResult speech, SamplingOptions sampling, Func<SamplingOptions, SpeechResult> speak)
+    /// <summary>Decides what becomes of a piece that no listener has played yet.</summary>
+    /// <param name="speech">The piece, as it was made last.</param>
+    /// <param name="failed">The attempt before, which went wrong; null where this is the first.</param>
+    /// <returns>The better of the two, its silent end trimmed, and what was done to it; null if nothing.</returns>
+    public static (SpeechResult Speech, string? Repair) Settle(SpeechResult speech, FailedAttempt? failed)
     {
         string? repair = null;
-        if (FaultOf(speech) is { } fault)
+        if (failed is not null)
         {
-            var second = speak(sampling with { Seed = unchecked(sampling.Seed + OtherSeed) });
-            var secondFault = FaultOf(second);
-            repair = secondFault is null ? $"{fault}; spoken again" : $"{fault}; spoken again; {secondFault}";
-            speech = secondFault is null || second.Samples.Length < speech.Samples.Length ? second : speech;
+            var fault = FaultOf(speech);
+            repair = fault is null ? $"{failed.Fault}; spoken again" : $"{failed.Fault}; spoken again; {fault}";
+            speech = fault is null || speech.Samples.Length < failed.Speech.Samples.Length ? speech : failed.Speech;
         }
 
         var kept = TrimEnd(speech.Samples);
@@ -56,6 +43,9 @@ internal static class QualityGuard
 
         return (speech, repair);
     }
+
+    /// <summary>How a piece that went wrong is spoken again: with another seed.</summary>
+    public static SamplingOptions Repeat(SamplingOptions sampling) => sampling with { Seed = unchecked(sampling.Seed + OtherSeed) };
 
     /// <summary>Looks at the last chunk of a piece of which others have been heard.</summary>
     /// <returns>The chunk, and what was done to the piece; null if nothing.</returns>
@@ -79,8 +69,8 @@ internal static class QualityGuard
     /// <summary>Most speech tokens that a text can need. Ideographs, kana and Hangul are whole syllables, so they count for more.</summary>
     private static int Budget(string text) => LeastTokens + (TokensPerCharacter * text.EnumerateRunes().Sum(r => r.Value >= 0x3040 ? 3 : 1));
 
-    /// <summary>What is wrong up to the last sound: the silence behind it is only trimmed.</summary>
-    private static string? FaultOf(SpeechResult speech)
+    /// <summary>What is wrong up to the last sound; null if nothing. The silence after it is only trimmed.</summary>
+    public static string? FaultOf(SpeechResult speech)
     {
         var heard = HeardSamples(speech.Samples);
         var tokens = speech.SpeechTokens.Take((heard + SpeechResult.SamplesPerToken - 1) / SpeechResult.SamplesPerToken);

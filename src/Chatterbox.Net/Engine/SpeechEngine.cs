@@ -1,38 +1,39 @@
+using System.Diagnostics;
+using System.Runtime.ExceptionServices;
 using Chatterbox.Audio;
 using Microsoft.Extensions.Logging;
 
 namespace Chatterbox.Engine;
 
-/// <summary>
-/// The engine over one or several models: each lives on its own thread, which loads it and alone touches it; all take
-/// their work from one fair, bounded queue.
-/// </summary>
+/// <summary>The engine over one or several models: the door that takes requests in, and what its workers share. Each model lives on a
+/// <see cref="ModelWorker"/>'s thread, which loads it; all take their work from one fair, bounded queue.</summary>
 public sealed class SpeechEngine : ISpeechEngine
 {
-    private readonly Lock _gate = new();
+    private static readonly TimeSpan UnknownWait = TimeSpan.FromSeconds(5);
+
+    private readonly object _gate = new();       // a monitor: workers wait on it for something to do
     private readonly EngineOptions _options;
     private readonly ILogger<SpeechEngine> _logger;
     private readonly TimeProvider _time;
     private readonly EngineMetrics? _metrics;
-    private readonly Turn _turn;
-    private readonly RequestQueue<SpeechSequence> _queue = new();
-    private readonly HashSet<SpeechSequence> _speaking = [];
-    private readonly Errands _errands = new();
-    private readonly SemaphoreSlim _work = new(0);
+    private readonly Scheduler<Sequence> _scheduler = new();
+    private readonly ServiceRate _rate = new();
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Task _workersEnded;
-    private readonly int _workers;
+    private readonly long _started;
     private EngineState _state = EngineState.Loading;
     private int _loaded;
-    private double? _secondsPerCharacter;
-    private TimeSpan _longestTurn;              // of late
+    private int _places;      // pieces that the loaded models generate at once
+    private int _together;    // of these, those that a step advances
+    private int _changes;
+    private UnavailableException? _deviceError;
 
     /// <summary>Starts one thread for each model and begins to load them.</summary>
     /// <param name="models">Loads a model; called once on each thread.</param>
     /// <param name="options">Limits.</param>
-    /// <param name="logger">Where the engine tells what it does; never the texts.</param>
+    /// <param name="logger">Receives what the engine does; never the texts.</param>
     /// <param name="time">The clock of deadlines and estimates.</param>
-    /// <param name="metrics">Where the engine measures its work; null measures nothing.</param>
+    /// <param name="metrics">Measures the engine's work; null measures nothing.</param>
     public SpeechEngine(IReadOnlyList<Func<ISpeechModel>> models, EngineOptions options, ILogger<SpeechEngine> logger, TimeProvider? time = null, EngineMetrics? metrics = null)
     {
         ArgumentOutOfRangeException.ThrowIfZero(models.Count);
@@ -40,8 +41,7 @@ public sealed class SpeechEngine : ISpeechEngine
         _logger = logger;
         _time = time ?? TimeProvider.System;
         _metrics = metrics;
-        _turn = new Turn(options, logger, _time, metrics, Measure);
-        _workers = models.Count;
+        _started = _time.GetTimestamp();
         _workersEnded = Task.WhenAll(models.Select((load, i) => RunOnThread($"speech model {i}", () => Work(load))));
     }
 
@@ -52,14 +52,26 @@ public sealed class SpeechEngine : ISpeechEngine
         {
             lock (_gate)
             {
-                var begun = _queue.All.Count(s => s.HasBegun);
-                return new EngineStatus(_state, _queue.Count - begun, begun + _speaking.Count, _options.MaxQueuedRequests) { ExpectedWait = ExpectedWait() };
+                var begun = _scheduler.All.Count(s => s.HasBegun);
+                return new EngineStatus(_state, _scheduler.Count - begun, begun, Capacity) { ExpectedWait = ExpectedWait() };
             }
         }
     }
 
     /// <inheritdoc/>
     public Task Ready => _ready.Task;
+
+    /// <summary>Requests of a client that have not begun.</summary>
+    internal int WaitingOf(string client)
+    {
+        lock (_gate)
+        {
+            return _scheduler.All.Count(s => !s.HasBegun && s.Request.Client == client);
+        }
+    }
+
+    /// <summary>Grows with everything that may change a plan.</summary>
+    internal int Changes => Volatile.Read(ref _changes);
 
     /// <inheritdoc/>
     public SpeechJob Submit(EngineRequest request, CancellationToken cancel = default)
@@ -71,57 +83,49 @@ public sealed class SpeechEngine : ISpeechEngine
 
         cancel.ThrowIfCancellationRequested();
         request = request.WithSeed();
-        SpeechSequence sequence;
+        Sequence sequence;
         int position;
         TimeSpan? wait;
         lock (_gate)
         {
             ThrowIfClosed();
-            position = _queue.Count + _speaking.Count;
+            position = _scheduler.Count;
             wait = ExpectedWait();
-            if (_queue.All.Count(s => !s.HasBegun) >= _options.MaxQueuedRequests)
-            {
-                throw new EngineBusyException(
-                    $"{_options.MaxQueuedRequests} requests are waiting already. Try again later.", wait ?? TimeSpan.FromSeconds(5));
-            }
+            ThrowIfFull(Capacity, _scheduler.All.Count(s => !s.HasBegun), WaitingOf(request.Client), wait);
 
-            sequence = new SpeechSequence(request, _options.RequestTimeoutSeconds, _time, cancel);
-            _queue.Add(request.Client, sequence);
+            sequence = new Sequence(request, _options, _time, ReadOn, cancel);
+            _scheduler.Add(request.Client, sequence);
+            Wake();
         }
 
-        _work.Release();
-        sequence.Ended.Register(() => LeaveQueue(sequence));
+        sequence.Ended.Register(() => Leave(sequence));
         return new SpeechJob(position, wait, sequence.Events) { Begun = sequence.Begun };
     }
 
     /// <inheritdoc/>
-    public Task<Voice> CreateVoiceAsync(AudioClip recording, CancellationToken cancel = default) =>
-        RunErrand(model => model.CreateVoice(recording), cancel);
+    public Task<Voice> CreateVoiceAsync(AudioClip recording, string client = "", CancellationToken cancel = default) =>
+        RunAsync(model => model.CreateVoice(recording), client, cancel);
 
     /// <inheritdoc/>
-    public Task<double?> DetectWatermarkAsync(AudioClip recording, CancellationToken cancel = default) =>
-        RunErrand(model => model.DetectWatermark(recording), cancel);
+    public Task<double?> DetectWatermarkAsync(AudioClip recording, string client = "", CancellationToken cancel = default) =>
+        RunAsync(model => model.DetectWatermark(recording), client, cancel);
 
     /// <inheritdoc/>
     public async Task StopAsync(CancellationToken cancel = default)
     {
-        List<SpeechSequence> refused;
+        List<Sequence> refused;
         lock (_gate)
         {
-            if (_state != EngineState.Failed)
+            if (_state != EngineState.Failed || _deviceError is not null)
             {
                 _state = EngineState.Stopping;
             }
 
-            refused = _queue.RemoveWhere(s => !s.HasBegun);
+            refused = RemoveWhere(s => !s.HasBegun && s.Worker is null);
+            Wake();
         }
 
-        foreach (var sequence in refused)
-        {
-            End(sequence, s => s.Fail(Stopping()));
-        }
-
-        _work.Release(_workers);
+        refused.ForEach(sequence => Dispose(sequence, Stopping()));
         using (cancel.Register(AbandonAll))
         {
             await _workersEnded.ConfigureAwait(false);
@@ -129,15 +133,154 @@ public sealed class SpeechEngine : ISpeechEngine
     }
 
     /// <summary>Stops at once: what is being spoken is given up.</summary>
-    public async ValueTask DisposeAsync()
+    public async ValueTask DisposeAsync() => await StopAsync(new CancellationToken(canceled: true)).ConfigureAwait(false);
+
+    /// <summary>What a worker does next; waits until there is something.</summary>
+    /// <returns>The plan; null when the engine has stopped and nothing is left for the worker.</returns>
+    internal Plan<Sequence>? NextPlan(ModelWorker worker)
     {
-        await StopAsync(new CancellationToken(canceled: true)).ConfigureAwait(false);
-        _work.Dispose();
+        lock (_gate)
+        {
+            while (true)
+            {
+                var plan = _scheduler.Next(worker, worker.Limits, sequence => sequence.StandingFor(waitsForReader: _state != EngineState.Stopping));
+                if (!plan.IsEmpty || worker.HasToClose)
+                {
+                    Claim(worker, plan);
+                    worker.SeenChanges = _changes;
+                    return plan;
+                }
+
+                if (_state == EngineState.Stopping && !_scheduler.All.Any(s => s.Worker is null || s.Worker == worker))
+                {
+                    return null;
+                }
+
+                Monitor.Wait(_gate);
+            }
+        }
     }
+
+    /// <summary>Passes on what happened to a request's piece; its turn is over.</summary>
+    internal void Publish(Sequence sequence, SpeechEvent happened)
+    {
+        var (piece, taken) = (sequence.Piece, TurnOf(sequence));
+        var inHand = sequence.IsInHand ? _time.GetElapsedTime(sequence.InHandSince) : TimeSpan.Zero;
+        if (sequence.IsInHand)
+        {
+            EngineMetrics.Trace(sequence, sequence.Request switch { SpeechRequest => "voice", ConversionRequest => "convert", _ => "job" }, inHand);
+        }
+
+        bool goesOn;
+        lock (_gate)
+        {
+            if (sequence.IsStream && happened is AudioChunk)
+            {
+                _metrics?.Chunk(sequence.PlaybackLeft);
+            }
+
+            // A whole piece that is stepped along with the others holds them up only while it is voiced.
+            _scheduler.EndTurn(sequence, sequence.Worker is { Limits.Overlaps: true } && !sequence.IsStream ? inHand : taken);
+            if (sequence.Work is { } work)
+            {
+                work.Taken += taken;
+            }
+
+            sequence.NextTurn = sequence.Work?.Utterance?.NextTakes ?? taken;
+            goesOn = sequence.Advance(happened);
+            LetGo(sequence);
+            if (!goesOn)
+            {
+                Remove(sequence);
+            }
+
+            if (sequence.Piece > piece)
+            {
+                _rate.Finish(sequence.Request.CharactersOf(piece), Now, isIdle: !_scheduler.All.Any(s => s.HasBegun));
+            }
+        }
+
+        if (!goesOn)
+        {
+            sequence.Dispose();
+        }
+    }
+
+    /// <summary>A request is no longer in hand; where a model has nothing open of it, any worker may go on with it.</summary>
+    internal void LetGo(Sequence sequence)
+    {
+        lock (_gate)
+        {
+            sequence.IsInHand = false;
+            sequence.Worker = sequence.Work is null ? null : sequence.Worker;
+            Wake();
+        }
+    }
+
+    /// <summary>A request whose caller has left, or whose time is up, is out of its model.</summary>
+    internal void End(Sequence sequence)
+    {
+        lock (_gate)
+        {
+            Remove(sequence);
+        }
+
+        sequence.FailAsEnded();
+        sequence.Dispose();
+    }
+
+    /// <summary>Pieces that a worker has open.</summary>
+    internal int OpenOf(ModelWorker worker)
+    {
+        lock (_gate)
+        {
+            return _scheduler.All.Count(sequence => sequence.Worker == worker && sequence.Work?.Utterance is not null);
+        }
+    }
+
+    /// <summary>Ends the service of requests if a model's device cannot compute any more: no later one could succeed.</summary>
+    internal void CheckDevice(ISpeechModel model)
+    {
+        try
+        {
+            model.CheckDevice();
+        }
+        catch (UnavailableException e)
+        {
+            lock (_gate)
+            {
+                if (_state == EngineState.Ready)
+                {
+                    _logger.LogCritical(e, "A model's device has failed; requests are refused from now on");
+                    (_state, _deviceError) = (EngineState.Failed, e);
+                }
+            }
+        }
+    }
+
+    /// <summary>Time since the beginning of a request's turn.</summary>
+    internal TimeSpan TurnOf(Sequence sequence) => _time.GetElapsedTime(sequence.TurnBegan);
 
     private static UnavailableException Stopping() => new("The engine is stopping. Try again when it is back.");
 
     private static UnavailableException NotLoaded(Exception? error) => new($"The model could not be loaded: {error?.Message}", error);
+
+    /// <summary>Refuses a request for which there is no place.</summary>
+    /// <param name="capacity">Most requests that may wait.</param>
+    /// <param name="waiting">Requests that wait.</param>
+    /// <param name="own">Requests of the same client among them.</param>
+    /// <param name="wait">Time until what waits is spoken, where that is known.</param>
+    /// <exception cref="EngineBusyException">The queue is full, or the client has its share of it.</exception>
+    internal static void ThrowIfFull(int capacity, int waiting, int own, TimeSpan? wait)
+    {
+        if (!FairShare.Allows(capacity, waiting, own))
+        {
+            var reason = waiting >= capacity
+                ? $"{capacity} requests are waiting already."
+                : $"{own} of your requests are waiting already; the other {capacity - waiting} places are kept for other clients.";
+            throw new EngineBusyException($"{reason} Try again later.", wait ?? UnknownWait);
+        }
+    }
 
     private static Task RunOnThread(string name, Action run)
     {
@@ -157,16 +300,16 @@ public sealed class SpeechEngine : ISpeechEngine
     private void Work(Func<ISpeechModel> load)
     {
         ISpeechModel? model = null;
+        var isLoaded = false;
         try
         {
             model = load();
-            OnLoaded();
-            while (NextTurn(model) is { } turn)
-            {
-                turn();
-            }
+            model.Prepare();
+            isLoaded = true;
+            OnLoaded(_options.PlacesOf(model), model.StepWidth);
+            new ModelWorker(this, model, _options, _logger, _time, _metrics).Run();
         }
-        catch (Exception e) when (model is null)
+        catch (Exception e) when (!isLoaded)
         {
             OnLoadFailed(e);
         }
@@ -176,11 +319,13 @@ public sealed class SpeechEngine : ISpeechEngine
         }
     }
 
-    private void OnLoaded()
+    private void OnLoaded(int places, int stepWidth)
     {
         lock (_gate)
         {
             _loaded++;
+            _places += places;
+            _together += Math.Min(places, stepWidth);
             if (_state == EngineState.Loading)
             {
                 _state = EngineState.Ready;
@@ -192,8 +337,7 @@ public sealed class SpeechEngine : ISpeechEngine
 
     private void OnLoadFailed(Exception error)
     {
-        List<SpeechSequence> refused = [];
-        IReadOnlyList<Errand> undone = [];
+        List<Sequence> refused = [];
         lock (_gate)
         {
             if (_state != EngineState.Stopping)
@@ -204,183 +348,121 @@ public sealed class SpeechEngine : ISpeechEngine
             if (_loaded == 0)
             {
                 _state = EngineState.Failed;
-                refused = _queue.RemoveWhere(_ => true);
-                undone = _errands.TakeAll();
+                refused = RemoveWhere(_ => true);
             }
         }
 
-        refused.ForEach(sequence => End(sequence, s => s.Fail(NotLoaded(error))));
-        foreach (var errand in undone)
-        {
-            errand.Fail(NotLoaded(error));
-        }
-
+        refused.ForEach(sequence => Dispose(sequence, NotLoaded(error)));
         _ready.TrySetException(error);
     }
 
-    /// <summary>Waits for something to do.</summary>
-    /// <returns>An errand or a piece to speak; null when the engine has stopped and nothing is left.</returns>
-    private Action? NextTurn(ISpeechModel model)
+    /// <summary>Gives a plan's requests to its worker.</summary>
+    private void Claim(ModelWorker worker, Plan<Sequence> plan)
     {
-        while (true)
+        foreach (var sequence in plan.Admitted.Concat(plan.Due))
         {
-            lock (_gate)
+            if (!sequence.HasBegun)
             {
-                if (_errands.Take() is { } errand)
-                {
-                    return () => errand.Run(model);
-                }
-
-                if (_queue.Take(sequence => RankFor(model, sequence)) is { } sequence)
-                {
-                    _speaking.Add(sequence);
-                    return () => Speak(model, sequence);
-                }
-
-                if (_state == EngineState.Stopping)
-                {
-                    return null;
-                }
+                _metrics?.Began(sequence.Age);
+                EngineMetrics.Trace(sequence, "queue", sequence.Age);
+                sequence.Begin();
             }
 
-            _work.Wait();
+            sequence.Worker = worker;
+            _rate.Begin(Now);
+        }
+
+        plan.Turns.ForEach(sequence => sequence.TurnBegan = _time.GetTimestamp());
+
+        plan.Due.ForEach(sequence => (sequence.IsInHand, sequence.InHandSince) = (true, _time.GetTimestamp()));
+        plan.Ended.ForEach(sequence => sequence.Worker = worker);
+    }
+
+    /// <summary>Ends a request whose caller has left, or whose time is up. What a model has open of it stays for the model's worker to close, but
+    /// the caller need not wait for that; what is being voiced is given up first.</summary>
+    private void Leave(Sequence sequence)
+    {
+        bool isWaiting;
+        lock (_gate)
+        {
+            if (sequence.IsInHand)
+            {
+                return;
+            }
+
+            isWaiting = sequence.Worker is null && Remove(sequence);
+            Wake();
+        }
+
+        sequence.FailAsEnded();
+        if (isWaiting)
+        {
+            sequence.Dispose();
         }
     }
 
-    /// <summary>The first in line of those that this model can serve: what a model has begun is its own, and it begins only
-    /// so many streams. Those that have left come first of all, to make room.</summary>
-    private double? RankFor(ISpeechModel model, SpeechSequence sequence) =>
-        sequence.Work is { } work && work.Model != model ? null
-        : sequence.Ended.IsCancellationRequested ? double.NegativeInfinity
-        : sequence is { Work: null, Request: SpeechRequest { Chunks: not null } } && _queue.All.Count(s => s.Work?.Model == model) >= _options.MaxStreams ? null
-        : TurnOrder.Rank(sequence.PlaybackLeft, sequence.NextTurn, _longestTurn);
-
-    private void Speak(ISpeechModel model, SpeechSequence sequence)
+    /// <summary>Takes a request out.</summary>
+    private bool Remove(Sequence sequence)
     {
-        if (!sequence.HasBegun)
-        {
-            _metrics?.Began(sequence.Age);
-        }
-
-        var (piece, started) = (sequence.Begin(), _time.GetTimestamp());
-        SpeechEvent happened;
-        using var trace = EngineMetrics.Trace(sequence.Trace, piece, sequence.Request.CharactersOf(piece));
-        try
-        {
-            sequence.Ended.ThrowIfCancellationRequested();
-            happened = _turn.Take(model, sequence);
-        }
-        catch (OperationCanceledException) when (sequence.Ended.IsCancellationRequested)
-        {
-            End(sequence, s => s.FailAsEnded());
-            return;
-        }
-        catch (Exception e)
-        {
-            _logger.LogWarning(e, "Piece {Piece} of request {Request} could not be spoken", piece + 1, sequence.Request.Name);
-            EndWork(sequence);
-            happened = new PieceFailed(piece, e);
-        }
-
-        if (sequence.IsStream && happened is AudioChunk)
-        {
-            _metrics?.Chunk(sequence.PlaybackLeft);
-        }
-
-        var taken = _time.GetElapsedTime(started);
-        lock (_gate)
-        {
-            _longestTurn = taken > _longestTurn ? taken : (0.9 * _longestTurn) + (0.1 * taken);
-        }
-
-        if (!sequence.Advance(happened))
-        {
-            End(sequence, _ => { });
-            return;
-        }
-
-        lock (_gate)
-        {
-            sequence.NextTurn = (sequence.Work?.Doing as IChunkedSpeech)?.NextTakes ?? taken;
-            _speaking.Remove(sequence);
-            _queue.PutBack(sequence.Request.Client, sequence);
-        }
-
-        if (sequence.Ended.IsCancellationRequested)
-        {
-            LeaveQueue(sequence);
-        }
+        Wake();
+        return _scheduler.Remove(sequence);
     }
 
-    /// <summary>Takes a request whose caller has left, or whose time is up, out of the queue. What a model has begun of it
-    /// stays for the model's thread to end, but the caller need not wait for that.</summary>
-    private void LeaveQueue(SpeechSequence sequence)
+    private List<Sequence> RemoveWhere(Func<Sequence, bool> leaves)
     {
-        bool waited, hasWork;
-        lock (_gate)
-        {
-            hasWork = _queue.All.Contains(sequence) && sequence.Work is not null;
-            waited = !hasWork && _queue.RemoveWhere(s => s == sequence).Count > 0;
-        }
-
-        if (hasWork)
-        {
-            sequence.FailAsEnded();
-            _work.Release();
-        }
-        else if (waited)
-        {
-            End(sequence, s => s.FailAsEnded());
-        }
+        var leaving = _scheduler.All.Where(leaves).ToList();
+        leaving.ForEach(sequence => Remove(sequence));
+        return leaving;
     }
 
-    private void End(SpeechSequence sequence, Action<SpeechSequence> how)
+    private static void Dispose(Sequence sequence, Exception error)
     {
-        lock (_gate)
-        {
-            _speaking.Remove(sequence);
-        }
-
-        how(sequence);
-        EndWork(sequence);
+        sequence.Fail(error);
         sequence.Dispose();
     }
 
-    /// <summary>Ends what a model has begun. A GPU that has failed fails here once more: that is no reason for the model's thread to end.</summary>
-    private void EndWork(SpeechSequence sequence)
+    /// <summary>A slow reader has read enough for its request to continue.</summary>
+    private void ReadOn()
     {
-        try
+        lock (_gate)
         {
-            sequence.EndWork();
+            Wake();
         }
-        catch (Exception e)
-        {
-            _logger.LogError(e, "What a model had begun for request {Request} could not be ended", sequence.Request.Name);
-        }
+    }
+
+    /// <summary>Has all workers look for something to do.</summary>
+    private void Wake()
+    {
+        _changes++;
+        Monitor.PulseAll(_gate);
     }
 
     private void AbandonAll()
     {
-        List<SpeechSequence> left;
+        List<Sequence> left;
         lock (_gate)
         {
-            left = [.. _queue.All, .. _speaking];
+            left = [.. _scheduler.All];
         }
 
         left.ForEach(sequence => sequence.Abandon());
     }
 
-    private Task<T> RunErrand<T>(Func<ISpeechModel, T> errand, CancellationToken cancel)
+    /// <summary>Queues work that is not speech, and waits for its result.</summary>
+    private async Task<T> RunAsync<T>(Func<ISpeechModel, T> run, string client, CancellationToken cancel)
     {
-        Task<T> done;
-        lock (_gate)
+        var job = Submit(new ModelJob { Run = model => run(model), Client = client }, cancel);
+        await foreach (var happened in job.Events.ConfigureAwait(false))
         {
-            ThrowIfClosed();
-            done = _errands.Add(errand, cancel);
+            if (happened is PieceFailed failed)
+            {
+                ExceptionDispatchInfo.Throw(failed.Error);
+            }
+
+            return (T)((ModelJobDone)happened).Result!;
         }
 
-        _work.Release();
-        return done;
+        throw new UnreachableException("A job ended without a result and without an error.");
     }
 
     private void ThrowIfClosed()
@@ -390,21 +472,26 @@ public sealed class SpeechEngine : ISpeechEngine
             throw Stopping();
         }
 
+        if (_deviceError is not null)
+        {
+            throw new UnavailableException(_deviceError.Message, _deviceError);
+        }
+
         if (_state == EngineState.Failed)
         {
             throw NotLoaded(_ready.Task.Exception?.InnerException);
         }
     }
 
-    private void Measure(int characters, TimeSpan taken)
-    {
-        var now = taken.TotalSeconds / Math.Max(1, characters);
-        lock (_gate)
-        {
-            _secondsPerCharacter = _secondsPerCharacter is { } before ? (0.8 * before) + (0.2 * now) : now;
-        }
-    }
+    private int Capacity => _options.QueueFor(_places);
 
-    private TimeSpan? ExpectedWait() =>
-        _secondsPerCharacter is { } each ? TimeSpan.FromSeconds(each * _queue.All.Concat(_speaking).Sum(s => s.CharactersLeft) / _workers) : null;
+    private TimeSpan Now => _time.GetElapsedTime(_started);
+
+    /// <summary>Time until a request that comes now begins: for the work of those that have to end before, as many as are stepped together
+    /// having room at once.</summary>
+    private TimeSpan? ExpectedWait()
+    {
+        var ahead = Math.Max(0, _scheduler.Count - Math.Max(1, _together) + 1) / (double)Math.Max(1, _scheduler.Count);
+        return _rate.TimeFor((int)Math.Ceiling(ahead * _scheduler.All.Sum(s => s.CharactersLeft)));
+    }
 }

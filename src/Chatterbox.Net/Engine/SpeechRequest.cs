@@ -9,13 +9,13 @@ public abstract record EngineRequest
     {
     }
 
-    /// <summary>Who says it; null for the model's own voice.</summary>
+    /// <summary>The voice; null for the model's own.</summary>
     public Voice? Voice { get; init; }
 
     /// <summary>What the log calls the request.</summary>
     public string Name { get; init; } = "unnamed";
 
-    /// <summary>Who asks: requests of different clients take turns, those of one client wait for each other.</summary>
+    /// <summary>Name of the client: requests of different clients alternate, those of one client wait for each other.</summary>
     public string Client { get; init; } = "";
 
     /// <summary>How many units of progress and of failure it has.</summary>
@@ -31,7 +31,7 @@ public abstract record EngineRequest
 /// <summary>A text to be spoken.</summary>
 public sealed record SpeechRequest : EngineRequest
 {
-    /// <summary>What to say, in pieces that are spoken one by one (sentences, usually). Each is a unit of progress and of failure, and, unless chunks are asked for, of fairness.</summary>
+    /// <summary>The text, in pieces that are generated one by one (sentences, usually). Each is a unit of progress and of failure and, without chunks, of fairness.</summary>
     public required IReadOnlyList<string> Pieces { get; init; }
 
     /// <summary>How speech tokens are chosen. Piece i uses seed + i, so that a piece does not depend on the others.</summary>
@@ -40,8 +40,8 @@ public sealed record SpeechRequest : EngineRequest
     /// <summary>Language code for models that speak several; null lets the model decide.</summary>
     public string? Language { get; init; }
 
-    /// <summary>How pieces are cut into chunks that come while the rest is being made; null lets each piece come whole. Of
-    /// what goes wrong with a piece, chunks can only be cut short: what has been heard cannot be spoken again.</summary>
+    /// <summary>How pieces are cut into chunks that are ready while the rest is being generated; null for whole pieces. A piece
+    /// that went wrong is generated again only if it is whole: of one in chunks, the rest is cut off.</summary>
     public ChunkOptions? Chunks { get; init; }
 
     internal override int PieceCount => Pieces.Count;
@@ -54,12 +54,12 @@ public sealed record SpeechRequest : EngineRequest
     internal SamplingOptions SamplingOf(int piece) => Sampling with { Seed = unchecked(Sampling.Seed!.Value + piece) };
 }
 
-/// <summary>A recording to be said again in another voice, stretch by stretch: each is a unit of fairness, all are one piece.</summary>
+/// <summary>A recording to convert to another voice, stretch by stretch: each is a unit of fairness, all are one piece.</summary>
 public sealed record ConversionRequest : EngineRequest
 {
     private const int CharactersPerSecond = 15;
 
-    /// <summary>What to say again.</summary>
+    /// <summary>The recording to convert.</summary>
     public required AudioClip Recording { get; init; }
 
     /// <summary>The same seed gives the same speech; null draws one.</summary>

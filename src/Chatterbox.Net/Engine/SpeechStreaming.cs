@@ -3,10 +3,10 @@ using System.Runtime.ExceptionServices;
 
 namespace Chatterbox.Engine;
 
-/// <summary>Speech from an engine as it is made.</summary>
+/// <summary>Speech from an engine while it is generated.</summary>
 public static class SpeechStreaming
 {
-    /// <summary>Speaks a text chunk by chunk, the first chunk as soon as it is made.</summary>
+    /// <summary>Generates a text's speech chunk by chunk.</summary>
     /// <param name="engine">Speaks.</param>
     /// <param name="request">What to say; where it says nothing of chunks, they are cut as <see cref="ChunkOptions"/> does by default.</param>
     /// <param name="cancel">Gives the rest up, as leaving the enumeration does.</param>

@@ -18,11 +18,21 @@ internal sealed record UpsamplingWeights(ConvTranspose1d Up, Conv1d SourceDown, 
 /// they have not seen, which takes some milliseconds.</remarks>
 internal sealed class FusedHiFT : IDisposable
 {
-    private const int Snakes = 3, FftSize = 16, HopSize = 4;                      // as in the source
-    private const int SnakeThreads = 256, Vector = 8, StftFrames = 128;
+    /// <summary>Most blocks that share their input.</summary>
+    public const int Snakes = 3;
+
+    private const int FftSize = 16, HopSize = 4, SnakeThreads = 256, StftFrames = 128;
 
     // Of fewer, the host takes longer to launch two streams than the GPU takes for all.
     private const int ManyFrames = 256;
+
+    private static readonly KernelSource Source = new(
+        "hift.cu",
+        ("SNAKES", Snakes),
+        ("SNAKE_THREADS", SnakeThreads),
+        ("FFT", FftSize),
+        ("HOP", HopSize),
+        ("STFT_FRAMES", StftFrames));
 
     private readonly HiFTConfig _config;
     private readonly Device _device;
@@ -35,7 +45,7 @@ internal sealed class FusedHiFT : IDisposable
     private readonly PackedWeight _post;
     private readonly Tensor _fourier;     // from the samples of a frame to its spectrum under the window, [fft, fft + 2]
 
-    /// <param name="config">Sizes that <see cref="WhyNot"/> has nothing against.</param>
+    /// <param name="config">Sizes for which <see cref="UnsupportedReason"/> is null.</param>
     /// <param name="pre">The first convolution.</param>
     /// <param name="stages">The upsamplings.</param>
     /// <param name="post">The last convolution.</param>
@@ -44,7 +54,7 @@ internal sealed class FusedHiFT : IDisposable
     public FusedHiFT(HiFTConfig config, Conv1d pre, IEnumerable<UpsamplingWeights> stages, Conv1d post, Tensor window, Device device)
     {
         using var scope = NewDisposeScope();
-        (_config, _device, _products, _kernels) = (config, device, new(device), CudaModule.Get("hift.cu", device));
+        (_config, _device, _products, _kernels) = (config, device, new(device), CudaModule.Get(Source, device));
         using (CudaContext.Use(device.index))
         {
             _beside = new();
@@ -59,11 +69,11 @@ internal sealed class FusedHiFT : IDisposable
     }
 
     /// <summary>Why a vocoder cannot run on these kernels, or null.</summary>
-    public static string? WhyNot(HiFTConfig config, Device device, Precision precision) =>
+    public static string? UnsupportedReason(HiFTConfig config, Device device, Precision precision) =>
         precision == Precision.Full ? "full precision is wanted"
         : (config.Channels >> config.UpsampleRates.Count) % Products.Chunk != 0 || config.FftSize != FftSize || config.HopSize != HopSize || config.BlockKernels.Count != Snakes
             ? "the kernels are not made for the model's sizes"
-        : Products.WhyNot(device);
+        : Products.UnsupportedReason(device);
 
     /// <summary>The network proper.</summary>
     /// <param name="mel">[rows, bands, frames].</param>
@@ -231,21 +241,14 @@ internal sealed class FusedHiFT : IDisposable
     /// <summary>The first Snakes of blocks that share their input.</summary>
     private void Activate(CudaStream stream, Tensor x, Part[] parts, Tensor[] y)
     {
-        nint Alpha(int i) => i < parts.Length ? parts[i].Alpha1.Address() : 0;
-        nint Out(int i) => i < parts.Length ? y[i].Address() : 0;
         var numbers = x.numel();
-        _kernels["snakes"].Launch(new((numbers / Vector + SnakeThreads - 1) / SnakeThreads, SnakeThreads), stream, new SnakeArguments
+        var arguments = new SnakeArguments { X = x.Address(), Numbers = numbers, Channels = (int)x.size(2) };
+        for (var i = 0; i < parts.Length; i++)
         {
-            X = x.Address(),
-            Alpha0 = Alpha(0),
-            Alpha1 = Alpha(1),
-            Alpha2 = Alpha(2),
-            Y0 = Out(0),
-            Y1 = Out(1),
-            Y2 = Out(2),
-            Numbers = numbers,
-            Channels = (int)x.size(2),
-        });
+            arguments.Set(i, parts[i].Alpha1.Address(), y[i].Address());
+        }
+
+        _kernels["snakes"].Launch(new((numbers / KernelSource.Vector + SnakeThreads - 1) / SnakeThreads, SnakeThreads), stream, arguments);
     }
 
     /// <summary>A convolution whose output is as long as its input.</summary>
@@ -311,15 +314,20 @@ internal sealed class FusedHiFT : IDisposable
     private sealed record Stage(PackedWeight Up, int Padding, int Rate, Conv1d SourceDown, Part[] SourceBlock, Part[][] Blocks);
 }
 
-// The parameters of the kernels, laid out as in hift.cu.
+// The parameters of the kernels.
 
-internal struct SnakeArguments
+[KernelStruct("hift.cu")]
+internal unsafe struct SnakeArguments
 {
-    public nint X, Alpha0, Alpha1, Alpha2, Y0, Y1, Y2;
+    public nint X;
+    public fixed long Alphas[FusedHiFT.Snakes], Y[FusedHiFT.Snakes];    // addresses; 0 from the first that is not wanted
     public long Numbers;
     public int Channels;
+
+    public void Set(int i, nint alpha, nint y) => (Alphas[i], Y[i]) = (alpha, y);
 }
 
+[KernelStruct("hift.cu")]
 internal struct WaveformArguments
 {
     public nint X, Samples;

@@ -12,8 +12,15 @@ internal sealed record PitchWeights(Conv1d[] Convolutions, Linear Classifier);
 /// <see cref="HarmonicSource.Forward"/>.</summary>
 internal sealed class FusedSource : IDisposable
 {
-    private const string Source = "source.cu";
-    private const int Taps = 3, Sines = 9, Frames = 32, Outputs = 64, Channels = 16, Lanes = 32, Threads = 256;   // as in the source
+    private const int Sines = 9, Frames = 32, Outputs = 64, Channels = 16, Threads = 256;
+
+    private static readonly KernelSource Source = new(
+        "source.cu",
+        ("SINES", Sines),
+        ("FRAMES", Frames),
+        ("OUTPUTS", Outputs),
+        ("CHANNELS", Channels),
+        ("THREADS", Threads));
 
     private readonly HiFTConfig _config;
     private readonly Device _device;
@@ -23,7 +30,7 @@ internal sealed class FusedSource : IDisposable
     private readonly (Tensor Weight, Tensor Bias) _classifier;
     private readonly (Tensor Weight, Tensor Bias) _merge;
 
-    /// <param name="config">Sizes that <see cref="WhyNot"/> has nothing against.</param>
+    /// <param name="config">Sizes for which <see cref="UnsupportedReason"/> is null.</param>
     /// <param name="pitch">The F0 predictor's weights.</param>
     /// <param name="merge">Makes one signal of the sines.</param>
     /// <param name="device">The GPU.</param>
@@ -45,10 +52,10 @@ internal sealed class FusedSource : IDisposable
     }
 
     /// <summary>Why a vocoder's source cannot be made on these kernels, or null.</summary>
-    public static string? WhyNot(HiFTConfig config, Device device) =>
+    public static string? UnsupportedReason(HiFTConfig config, Device device) =>
         config.Overtones + 1 != Sines || config.MelBands % Channels != 0 || config.F0Channels % Outputs != 0
             ? "the kernels are not made for the model's sizes"
-        : CudaModule.WhyNot(Source, device);
+        : CudaModule.UnsupportedReason(Source, device);
 
     /// <inheritdoc cref="F0Predictor.Forward"/>
     public Tensor PredictF0(Tensor mel)
@@ -133,7 +140,7 @@ internal sealed class FusedSource : IDisposable
         }
 
         var f0 = empty([rows, frames], ScalarType.Float32, _device);
-        Launch("pitch", ((uint)((frames + Lanes - 1) / Lanes), 1, (uint)rows), _classifier, f0);
+        Launch("pitch", ((uint)((frames + KernelSource.Lanes - 1) / KernelSource.Lanes), 1, (uint)rows), _classifier, f0);
         return f0;
 
         void Launch(string kernel, (uint, uint, uint) grid, (Tensor Weight, Tensor Bias) layer, Tensor y) => _kernels[kernel].Launch(new(grid, Threads), stream, new PitchArguments
@@ -149,14 +156,16 @@ internal sealed class FusedSource : IDisposable
     }
 }
 
-// The parameters of the kernels, laid out as in source.cu.
+// The parameters of the kernels.
 
+[KernelStruct("source.cu")]
 internal struct PitchArguments
 {
     public nint X, Weight, Bias, Y;
     public int Inputs, Outputs, Frames;
 }
 
+[KernelStruct("source.cu")]
 internal struct SourceArguments
 {
     public nint F0, Phases, Noise, Cycles, Weight, Bias, Source;

@@ -35,11 +35,12 @@ internal sealed class HiFTGenerator
     public HiFTGenerator(HiFTConfig config, WeightScope weights, TorchOps ops, Precision precision = Precision.Full)
     {
         (_config, _device, _dtype) = (config, weights.Device, weights.DType);
-        WhyNotFused = FusedHiFT.WhyNot(config, weights.Device, precision) ?? FusedSource.WhyNot(config, weights.Device);
+        NotFusedReason = FusedHiFT.UnsupportedReason(config, weights.Device, precision)
+            ?? FusedSource.UnsupportedReason(config, weights.Device);
         _source = new(config, weights["m_source"]);
         _window = weights.Own(Window(config, weights.Device));
         _fade = weights.Own(Fade(config, weights.Device));
-        if (WhyNotFused is not null)
+        if (NotFusedReason is not null)
         {
             _f0Predictor = new(config, weights["f0_predictor"]);
             _plain = Network(weights);
@@ -61,7 +62,7 @@ internal sealed class HiFTGenerator
     }
 
     /// <summary>Why the vocoder runs on the plain operations; null where it runs on fused kernels.</summary>
-    public string? WhyNotFused { get; }
+    public string? NotFusedReason { get; }
 
     /// <summary>Samples made from each frame of mel.</summary>
     public int SamplesPerFrame => _config.SamplesPerFrame;

@@ -7,6 +7,8 @@ internal sealed class Conv1d(
     WeightScope weights, long inputs, long outputs, long kernel,
     long stride = 1, long padding = 0, long dilation = 1, long groups = 1, bool bias = true, bool weightNorm = false)
 {
+    private readonly TorchOps _ops = weights.Ops;
+
     /// <summary>[outputs, inputs / groups, kernel].</summary>
     public Tensor Weight { get; } = weightNorm
         ? WeightNorm.Get(weights, outputs, inputs / groups, kernel)
@@ -17,7 +19,7 @@ internal sealed class Conv1d(
 
     /// <param name="x">[rows, inputs, time].</param>
     /// <returns>[rows, outputs, time'].</returns>
-    public Tensor Forward(Tensor x) => conv1d(x, Weight, Bias, stride, padding, dilation, groups);
+    public Tensor Forward(Tensor x) => _ops.Convolve(x, Weight, Bias, stride, padding, dilation, groups);
 
     /// <summary>The same as a matrix product with the time steps that each output sees; without dilation and groups. On a GPU
     /// torch's convolution makes a plan for each length that it has not seen, which takes a millisecond; a product needs none.</summary>
@@ -69,6 +71,8 @@ internal sealed class CausalConv1d(WeightScope weights, long inputs, long output
 internal sealed class ConvTranspose1d(
     WeightScope weights, long inputs, long outputs, long kernel, long stride, long padding = 0, bool weightNorm = false)
 {
+    private readonly TorchOps _ops = weights.Ops;
+
     /// <summary>[inputs, outputs, kernel].</summary>
     public Tensor Weight { get; } = weightNorm
         ? WeightNorm.Get(weights, inputs, outputs, kernel)
@@ -79,20 +83,19 @@ internal sealed class ConvTranspose1d(
 
     /// <param name="x">[rows, inputs, time].</param>
     /// <returns>[rows, outputs, (time − 1)·stride − 2·padding + kernel].</returns>
-    public Tensor Forward(Tensor x) => conv_transpose1d(x, Weight, Bias, stride, padding);
+    public Tensor Forward(Tensor x) => _ops.ConvolveTransposed(x, Weight, Bias, stride, padding);
 }
 
 /// <summary>Convolution over images. Weights: weight [outputs, inputs, kernel, kernel], bias [outputs] where there is one.</summary>
 internal sealed class Conv2d(
     WeightScope weights, long inputs, long outputs, long kernel, (long Height, long Width) stride, long padding = 0, bool bias = true)
 {
+    private readonly TorchOps _ops = weights.Ops;
     private readonly Tensor _weight = weights.Get("weight", outputs, inputs, kernel, kernel);
     private readonly Tensor? _bias = bias ? weights.Get("bias", outputs) : null;
-    private readonly long[] _stride = [stride.Height, stride.Width];
-    private readonly long[] _padding = [padding, padding];
 
     /// <param name="x">[rows, inputs, height, width].</param>
-    public Tensor Forward(Tensor x) => conv2d(x, _weight, _bias, _stride, _padding);
+    public Tensor Forward(Tensor x) => _ops.Convolve(x, _weight, _bias, stride, padding);
 }
 
 /// <summary>Weight norm: w = g·v / ‖v‖, the norm over all dimensions but the first. Weights: parametrizations.weight.original0 (g)

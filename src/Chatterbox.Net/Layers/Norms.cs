@@ -3,7 +3,7 @@ namespace Chatterbox.Layers;
 /// <summary>Layer norm over the last dimension. Weights: weight [size], bias [size].</summary>
 internal sealed class LayerNorm(WeightScope weights, long size, double eps = 1e-5)
 {
-    private readonly long[] _shape = [size];
+    private readonly TorchOps _ops = weights.Ops;
 
     /// <summary>Gain, [size].</summary>
     public Tensor Weight { get; } = weights.Get("weight", size);
@@ -12,7 +12,7 @@ internal sealed class LayerNorm(WeightScope weights, long size, double eps = 1e-
     public Tensor Bias { get; } = weights.Get("bias", size);
 
     /// <param name="x">[…, size].</param>
-    public Tensor Forward(Tensor x) => nn.functional.layer_norm(x, _shape, Weight, Bias, eps);
+    public Tensor Forward(Tensor x) => _ops.LayerNorm(x, Weight, Bias, eps);
 }
 
 /// <summary>Root-mean-square norm over the last dimension. Weights: weight [size].</summary>

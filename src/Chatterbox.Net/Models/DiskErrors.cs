@@ -1,8 +1,15 @@
 namespace Chatterbox.Models;
 
-/// <summary>Says what a disk's refusal means for a download.</summary>
+/// <summary>What a disk's refusal means.</summary>
 internal static class DiskErrors
 {
+    /// <summary>Whether a disk, or a user's share of it, has no room left.</summary>
+    public static bool IsFull(IOException e)
+    {
+        const int UnixNoSpace = 28, LinuxQuota = 122, WindowsDiskFull = unchecked((int)0x80070070), WindowsHandleDiskFull = unchecked((int)0x80070027);
+        return e.HResult is UnixNoSpace or LinuxQuota or WindowsDiskFull or WindowsHandleDiskFull;
+    }
+
     /// <summary>Runs a download, turning the disk's errors into ones that say what to do.</summary>
     /// <param name="folder">Where the download goes.</param>
     /// <param name="variable">The environment variable that chooses the folder.</param>
@@ -32,11 +39,5 @@ internal static class DiskErrors
         {
             throw new UnavailableException($"The download needs {bytes / 1e6:0} MB in {folder}, and {free / 1e6:0} MB are free there. Free some room, or set {variable} to a folder on another disk.");
         }
-    }
-
-    private static bool IsFull(IOException e)
-    {
-        const int UnixNoSpace = 28, WindowsDiskFull = unchecked((int)0x80070070), WindowsHandleDiskFull = unchecked((int)0x80070027);
-        return e.HResult is UnixNoSpace or WindowsDiskFull or WindowsHandleDiskFull;
     }
 }

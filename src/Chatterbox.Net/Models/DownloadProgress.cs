@@ -8,7 +8,7 @@ namespace Chatterbox.Models;
 /// <param name="TotalBytes">Bytes of all files to be downloaded.</param>
 public readonly record struct DownloadProgress(string File, long Bytes, long TotalBytes)
 {
-    /// <summary>What is there, from 0 to 1.</summary>
+    /// <summary>The completed part, from 0 to 1.</summary>
     public double Fraction => TotalBytes == 0 ? 1 : (double)Bytes / TotalBytes;
 }
 

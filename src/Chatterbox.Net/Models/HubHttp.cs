@@ -42,7 +42,7 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
                     throw new UnavailableException($"{e.Message} and asks to wait {e.RetryAfter.Value.TotalSeconds:0} s. Try again then; with HF_TOKEN set, limits are higher.", e);
                 }
 
-                await Task.Delay(e.RetryAfter ?? options.RetryDelay * (1 << Math.Min(failures - 1, MaxDoublings)), cancel);
+                await Task.Delay(e.RetryAfter ?? options.RetryDelay * (1 << Math.Min(failures - 1, MaxDoublings)), options.Time, cancel);
             }
         }
     }

@@ -19,6 +19,7 @@ public sealed record HubModel(string Repository, string Revision, IReadOnlyList<
     private const string ChatterboxRevision = "5bb1f6ee58e50c3b8d408bc82a6d3740c2db6e18";
 
     private static readonly HubFile VoiceEncoder = new("ve.safetensors", 5_695_784, "f0921cab452fa278bc25cd23ffd59d36f816d7dc5181dd1bef9751a7fb61f63c");
+    private static readonly HubFile Tokenizer = new("tokenizer.json", 25_470, "d71e3a44eabb1784df9a68e9f95b251ecbf1a7af6a9f50835856b2ca9d8c14a5");
     private static readonly HubFile Voice = new("conds.pt", 107_374, "6552d70568833628ba019c6b03459e77fe71ca197d5c560cef9411bee9d87f4e");
 
     /// <summary>Chatterbox, English.</summary>
@@ -27,7 +28,7 @@ public sealed record HubModel(string Repository, string Revision, IReadOnlyList<
         VoiceEncoder,
         new("t3_cfg.safetensors", 2_129_653_744, "914cb1696f47527fe8852ca8f1fe1fa63cb34f76f9c715e84e067b744dd0da81"),
         new("s3gen.safetensors", 1_056_484_620, "2b78103c654207393955e4900aac14a12de8ef25f4b09424f1ef91941f161d4e"),
-        new("tokenizer.json", 25_470, "d71e3a44eabb1784df9a68e9f95b251ecbf1a7af6a9f50835856b2ca9d8c14a5"),
+        Tokenizer,
         Voice,
     ]);
 
@@ -46,6 +47,15 @@ public sealed record HubModel(string Repository, string Revision, IReadOnlyList<
     /// <summary>Chatterbox Nano, English.</summary>
     public static HubModel Nano { get; } = Gpt2("ResembleAI/chatterbox-nano", "71ccd1d0081b430592cea481f4307e764e07bc64",
         new("t3_nano_v1.safetensors", 869_899_204, "72b110185087d945dbdf54dee4e333848e1811bdd5fd6cb16ceb8da50006f0c9"));
+
+    /// <summary>Chatterbox-Flash, English. It has no voice of its own.</summary>
+    public static HubModel Flash { get; } = new("ResembleAI/chatterbox-flash", "4385507288b8197e6dab8b4e6b1603328d549d9d",
+    [
+        new("ve.safetensors"),       // of these three, the hub says size and hash
+        new("t3_flash.safetensors"),
+        new("s3gen.safetensors"),
+        Tokenizer,
+    ]);
 
     /// <summary>The same files at another revision, where only the hub knows their sizes and hashes.</summary>
     public HubModel At(string revision) => this with { Revision = revision, Files = [.. Files.Select(file => new HubFile(file.Path))] };

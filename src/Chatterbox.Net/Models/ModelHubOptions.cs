@@ -27,7 +27,7 @@ public sealed record ModelHubOptions
     /// <summary>Parts of a large file that are downloaded at the same time.</summary>
     public int Connections { get; init; } = 4;
 
-    /// <summary>Bytes of a part. A download that was cut off by force goes on from the last finished parts.</summary>
+    /// <summary>Bytes of a part. An interrupted download continues from the last finished parts.</summary>
     public long PartBytes { get; init; } = 32 << 20;
 
     /// <summary>Tries after a first failed one, counted anew whenever bytes have arrived.</summary>
@@ -36,14 +36,17 @@ public sealed record ModelHubOptions
     /// <summary>Wait before the first further try; doubled with each.</summary>
     public TimeSpan RetryDelay { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>The longest wait that a server may ask for before the download is given up.</summary>
+    /// <summary>The longest wait that a server may ask for before the download fails.</summary>
     public TimeSpan LongestWait { get; init; } = TimeSpan.FromMinutes(5);
 
-    /// <summary>A connection on which nothing arrives for so long is given up and tried again.</summary>
+    /// <summary>A connection that receives nothing for so long is closed and opened again.</summary>
     public TimeSpan IdleTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Bytes free on the disk that holds a folder; replaced where a full disk is to be imitated.</summary>
     internal Func<string, long> FreeBytes { get; init; } = BytesFreeAt;
+
+    /// <summary>What waits are measured by; replaced where a test must not wait.</summary>
+    internal TimeProvider Time { get; init; } = TimeProvider.System;
 
     /// <summary>The hub's own settings, from the environment variables that its Python library reads.</summary>
     /// <exception cref="UnavailableException">A variable has a value that cannot be used.</exception>

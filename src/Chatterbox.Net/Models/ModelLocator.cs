@@ -3,7 +3,7 @@ using Microsoft.Extensions.Logging;
 namespace Chatterbox.Models;
 
 /// <summary>A model that is on this machine, ready to be loaded.</summary>
-/// <param name="Name">What it is, for people: english, turbo, tiny, or a folder's name.</param>
+/// <param name="Name">Its name for users: english, turbo, tiny, or a folder's name.</param>
 /// <param name="Folder">Its files.</param>
 /// <param name="WatermarkFile">The watermark's weights, where they are not in the folder.</param>
 /// <param name="IsStandIn">True if <c>auto</c> found no real model: this one speaks noise.</param>
@@ -13,19 +13,22 @@ public sealed record LocatedModel(string Name, string Folder, string? WatermarkF
     public string? Variant { get; init; }
 }
 
-/// <summary>Finds the model that a name stands for: downloads it, writes it, or knows its folder.</summary>
+/// <summary>Finds the model of a name: downloads it, writes it, or uses its folder.</summary>
 /// <param name="hub">Where published models come from.</param>
 /// <param name="cacheFolder">Where synthetic models are kept; see <see cref="DefaultCacheFolder"/>.</param>
-/// <param name="logger">Told what is downloaded or written, and loudly of a stand-in.</param>
+/// <param name="logger">Logs what is downloaded or written, and warns of a stand-in.</param>
 public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<ModelLocator> logger)
 {
-    /// <summary>The published English model if it can be had, else <see cref="Tiny"/>.</summary>
+    /// <summary>The published model that is <see cref="Preferred"/> if it is available, else <see cref="Tiny"/>.</summary>
     public const string Auto = "auto";
 
     /// <summary>The published English model.</summary>
     public const string English = "english";
 
-    /// <summary>A synthetic model of English's full size; with a hyphen and a name behind it, of another's.</summary>
+    /// <summary>The published Nano model, the fastest.</summary>
+    public const string Nano = "nano";
+
+    /// <summary>A synthetic model of English's full size; followed by a hyphen and a name, of another model's.</summary>
     public const string Synthetic = "synthetic";
 
     /// <summary>A synthetic model of a hundredth of that size.</summary>
@@ -39,7 +42,8 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
         ["multilingual"] = HubModel.MultilingualV2,
         ["multilingual-v3"] = HubModel.MultilingualV3,
         ["turbo"] = HubModel.Turbo,
-        ["nano"] = HubModel.Nano,
+        [Nano] = HubModel.Nano,
+        ["flash"] = HubModel.Flash,
     };
 
     /// <summary>Synthetic models by the name that they have here.</summary>
@@ -56,24 +60,33 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
             : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache"),
         "chatterbox-net");
 
+    /// <summary>The published model that <see cref="Auto"/> stands for.</summary>
+    public string Preferred { get; init; } = English;
+
+    /// <summary>The published model that suits a device: English for a GPU, and for a CPU Nano, which is the fastest.</summary>
+    /// <param name="device">cpu, cuda or cuda:N.</param>
+    public static string PreferredOn(string device) => device == "cpu" ? Nano : English;
+
     /// <summary>Finds a model. One that is named is never replaced by another.</summary>
     /// <param name="model">One of <see cref="Names"/>, or a folder with a checkpoint.</param>
-    /// <param name="progress">Told the part that is done, 0 to 1, of a download or a writing.</param>
-    /// <param name="cancel">Gives up; what was downloaded so far is kept for the next time.</param>
+    /// <param name="progress">Receives the completed part of a download or of writing, 0 to 1.</param>
+    /// <param name="cancel">Cancels; the completed part of a download is kept for the next time.</param>
     /// <exception cref="UnavailableException">The published model is not in the cache and cannot be downloaded now.</exception>
     /// <exception cref="CheckpointException">There is no such folder, or a download does not have the known hash.</exception>
     public async Task<LocatedModel> LocateAsync(string model, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
         if (model == Auto)
         {
-            var isCached = hub.TryFindCached(HubModel.English, out _) && hub.TryFindPerth(out _);
-            if (isCached || await hub.CanReachAsync(NetworkPatience, cancel).ConfigureAwait(false))
+            var canHave = FindPublished(Preferred) is not null || await hub.CanReachAsync(NetworkPatience, cancel).ConfigureAwait(false);
+            if (canHave || FindPublished(English) is not null)
             {
-                return await DownloadAsync(English, progress, cancel).ConfigureAwait(false);
+                var name = canHave ? Preferred : English;
+                logger.LogInformation("No model is named: {Model} is used, {Reason}", name, name == Preferred ? "which suits the device" : "which is in the cache");
+                return await DownloadAsync(name, progress, cancel).ConfigureAwait(false);
             }
 
             logger.LogWarning(
-                "THIS IS NOT THE REAL MODEL. The published model is not in the cache, and there is no network to download it: the tiny synthetic model is used, which speaks noise.");
+                "THIS IS NOT THE REAL MODEL. The published model is not in the cache and cannot be downloaded without a network. The tiny synthetic model is used, which generates noise.");
             return await WriteAsync(Tiny, progress, cancel).ConfigureAwait(false) with { IsStandIn = true };
         }
 
@@ -88,13 +101,38 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
         }
 
         return Directory.Exists(model)
-            ? new LocatedModel(Path.GetFileName(Path.GetFullPath(model).TrimEnd(Path.DirectorySeparatorChar)), Path.GetFullPath(model))
+            ? new LocatedModel(NameOf(model), Path.GetFullPath(model))
             : throw new CheckpointException($"The model '{model}' is neither a folder nor one of {string.Join(", ", Names)}.");
     }
 
+    /// <summary>Finds a model that is on this machine already: nothing is downloaded or written.</summary>
+    /// <param name="model">One of <see cref="Names"/>, or a folder with a checkpoint.</param>
+    /// <returns>The model, or null where it is not here.</returns>
+    public LocatedModel? FindLocal(string model)
+    {
+        if (model == Auto)
+        {
+            return FindPublished(Preferred) ?? FindPublished(English);
+        }
+
+        if (Published.ContainsKey(model))
+        {
+            return FindPublished(model);
+        }
+
+        var isWritten = Written.ContainsKey(model);
+        var folder = isWritten ? SyntheticFolder(model) : model;
+        return Directory.Exists(folder) ? new LocatedModel(isWritten ? model : NameOf(folder), Path.GetFullPath(folder)) : null;
+    }
+
+    private LocatedModel? FindPublished(string name) =>
+        hub.TryFindCached(Published[name], out var cached) && hub.TryFindPerth(out var watermark)
+            ? new LocatedModel(name, cached, watermark) { Variant = name }
+            : null;
+
     private async Task<LocatedModel> DownloadAsync(string name, IProgress<double>? progress, CancellationToken cancel)
     {
-        var watermark = await hub.DownloadPerthAsync(null, cancel).ConfigureAwait(false);    // small, so it tells soon whether there is a network
+        var watermark = await hub.DownloadPerthAsync(null, cancel).ConfigureAwait(false);    // small, so that a missing network is found early
         var folder = await hub.DownloadAsync(Published[name], progress is null ? null : new Relay<DownloadProgress>(value => progress.Report(value.Fraction)), cancel).ConfigureAwait(false);
         return new LocatedModel(name, folder, watermark) { Variant = name };
     }
@@ -102,7 +140,7 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
     private async Task<LocatedModel> WriteAsync(string name, IProgress<double>? progress, CancellationToken cancel)
     {
         var model = Written[name];
-        var folder = Path.Combine(cacheFolder, $"synthetic-{model}-{SyntheticCheckpoint.Version}");
+        var folder = SyntheticFolder(name);
         if (!Directory.Exists(folder))
         {
             logger.LogInformation("Writing the synthetic model {Model} to {Folder}", model, folder);
@@ -112,7 +150,11 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
         return new LocatedModel(name, folder);
     }
 
-    /// <summary>Writes beside the place and moves there at the end, so that a folder of this name is always whole.</summary>
+    private static string NameOf(string folder) => Path.GetFileName(Path.GetFullPath(folder).TrimEnd(Path.DirectorySeparatorChar));
+
+    private string SyntheticFolder(string name) => Path.Combine(cacheFolder, $"synthetic-{Written[name]}-{SyntheticCheckpoint.Version}");
+
+    /// <summary>Writes to a temporary folder and renames it at the end, so that a folder of this name is always complete.</summary>
     private static void WriteWhole(string model, string folder, IProgress<double>? progress, CancellationToken cancel)
     {
         var unfinished = $"{folder}.{Guid.NewGuid():N}.tmp";

@@ -50,7 +50,7 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
     {
         var wheel = await FindWheelAsync(cancel);
         var partial = Path.Combine(Folder, $"{wheel.Sha256}.whl.incomplete");
-        using var turn = await HubCache.LockFileAsync(Path.Combine(Folder, ".lock"), cancel);
+        using var turn = await HubCache.LockFileAsync(Path.Combine(Folder, ".lock"), options.Time, cancel);
         if (TryFind(out var file))
         {
             return file;

@@ -15,20 +15,21 @@ public static class SyntheticCheckpoint
     private const string Resources = "Chatterbox.Models.Assets.";
     private const int VoiceTokens = 50;      // a prompt of 2 s
 
-    private static readonly IReadOnlyList<ChatterboxConfig> FullSize = [ChatterboxConfig.English, ChatterboxConfig.Multilingual, ChatterboxConfig.Turbo, ChatterboxConfig.Nano];
+    private static readonly IReadOnlyList<ChatterboxConfig> FullSize = [ChatterboxConfig.English, ChatterboxConfig.Multilingual, ChatterboxConfig.Turbo, ChatterboxConfig.Nano, ChatterboxConfig.Flash];
 
     private static readonly IReadOnlyList<ChatterboxConfig> Tiny =
         [.. FullSize.Select(config => config.Shrink(config == ChatterboxConfig.English ? "tiny" : $"tiny-{config.Name}"))];
 
-    /// <summary>What can be written. In full size, which is up to 3.2 GB: <c>english</c>, <c>multilingual</c>, <c>turbo</c> and
-    /// <c>nano</c>. In a hundredth of it: <c>tiny</c>, which is English, <c>tiny-multilingual</c>, <c>tiny-turbo</c> and <c>tiny-nano</c>.</summary>
+    /// <summary>What can be written. In full size, which is up to 3.2 GB: <c>english</c>, <c>multilingual</c>, <c>turbo</c>, <c>nano</c>
+    /// and <c>flash</c>. In a hundredth of it: <c>tiny</c>, which is English, <c>tiny-multilingual</c>, <c>tiny-turbo</c>, <c>tiny-nano</c> and
+    /// <c>tiny-flash</c>.</summary>
     public static IReadOnlyList<string> Models { get; } = [.. FullSize.Concat(Tiny).Select(config => config.Name)];
 
     /// <summary>Writes a checkpoint.</summary>
     /// <param name="model">One of <see cref="Models"/>.</param>
-    /// <param name="folder">Where to; made if it is not there, and files in it replaced.</param>
-    /// <param name="progress">Told the part of all weights that is written.</param>
-    /// <param name="cancel">Looked at before each tensor.</param>
+    /// <param name="folder">Where to write; created if missing, and files in it replaced.</param>
+    /// <param name="progress">Receives the written part of all weights.</param>
+    /// <param name="cancel">Checked before each tensor.</param>
     /// <exception cref="CheckpointException">The folder cannot be written.</exception>
     public static void Write(string model, string folder, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
@@ -74,7 +75,7 @@ public static class SyntheticCheckpoint
         }
     }
 
-    /// <summary>A voice that is nobody's.</summary>
+    /// <summary>A synthetic voice.</summary>
     internal static Voice MakeVoice(ChatterboxConfig config)
     {
         var speaker = Numbers("voice.speaker_embedding", config.T3.SpeakerSize, 0, 1);
@@ -104,19 +105,22 @@ public static class SyntheticCheckpoint
         // A network that finds nothing has asked for everything that it needs.
         using var mode = inference_mode();
         var ops = TorchOps.Plain;
-        (string File, Action<WeightScope> Build)[] files =
+        (string File, string Manifest, Action<WeightScope> Build)[] files =
         [
-            (config.Files.SpeakerEncoder[0], root => _ = new SpeakerEncoder(config.Voices.SpeakerEncoder, root)),
-            (config.Files.S3Gen[0], root => _ = new S3GenNetworks(config, root, ops)),
-            (config.Files.Watermark[0], root => _ = new PerthWatermarker(config.Watermark, root)),
-            (config.Files.T3[0], root => _ = new T3Model(config.T3, root, ops)),
+            (config.Files.SpeakerEncoder[0], "ve", root => _ = new SpeakerEncoder(config.Voices.SpeakerEncoder, root)),
+            (config.Files.S3Gen[0], S3GenOf(config), root => _ = new S3GenNetworks(config, root, ops)),
+            (config.Files.Watermark[0], "perth_net", root => _ = new PerthWatermarker(config.Watermark, root)),
+            (config.Files.T3[0], Path.GetFileNameWithoutExtension(config.Files.T3[0]), root => _ = new T3Model(config.T3, root, ops)),
         ];
         return files.ToDictionary(f => f.File, f =>
         {
-            var full = SyntheticTensors.FullSize(Path.GetFileNameWithoutExtension(f.File));
+            var full = SyntheticTensors.FullSize(f.Manifest);
             return isFullSize ? full : (ITensorSource)new TinyTensors(full, AskedBy(f.Build), TinyClock.Of(config.T3));
         });
     }
+
+    /// <summary>Which synthetic S3Gen a variant has; its file may go by another's name.</summary>
+    internal static string S3GenOf(ChatterboxConfig config) => config.S3Gen.Flow.IsMeanFlow ? "s3gen_meanflow" : "s3gen";
 
     private static IReadOnlyDictionary<string, long[]> AskedBy(Action<WeightScope> build)
     {

@@ -44,7 +44,7 @@ internal sealed class SyntheticTensors : ITensorSource
     public SyntheticTensor this[string name] => _tensors[name];
 
     /// <summary>A file of the family at its full size, in the file's own order of tensors.</summary>
-    /// <param name="file">Name without extension: ve, t3_cfg, t3_mtl23ls_v2, t3_turbo_v1, t3_nano_v1, s3gen, s3gen_meanflow or perth_net.</param>
+    /// <param name="file">Name without extension: ve, t3_cfg, t3_mtl23ls_v2, t3_turbo_v1, t3_nano_v1, t3_flash, s3gen, s3gen_meanflow or perth_net.</param>
     public static SyntheticTensors FullSize(string file)
     {
         using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream("Chatterbox.Models.synthetic-manifest.json")!;

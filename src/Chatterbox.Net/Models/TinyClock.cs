@@ -15,7 +15,9 @@ internal abstract class TinyClock(T3Config config)
     protected T3Config Config { get; } = config;
 
     /// <summary>The clock that fits a variant's positions.</summary>
-    public static TinyClock Of(T3Config config) => config.LearnedPositions ? new SpeechPositionClock(config) : new StartTokenClock(config);
+    public static TinyClock Of(T3Config config) => config.InBlocks ? new SpeechShareClock(config)
+        : config.LearnedPositions ? new SpeechPositionClock(config)
+        : new StartTokenClock(config);
 
     /// <summary>Changes a tensor of T3 where the clock needs it; tensors of other networks stay.</summary>
     public abstract void PutInto(string name, Tensor tensor);
@@ -65,6 +67,68 @@ internal sealed class SpeechPositionClock(T3Config config) : TinyClock(config)
                 break;
         }
     }
+}
+
+/// <summary>The clock of models whose speech comes in blocks, in each of which positions begin again: it is the share of speech tokens in all
+/// that is seen, so that longer texts have longer speech.</summary>
+/// <remarks>Two dimensions are kept: the clock, and a mark, which speech tokens alone have. The first channel of the first layer's first head
+/// sees all places alike, and writes the mean of their marks to the clock.</remarks>
+internal sealed class SpeechShareClock(T3Config config) : TinyClock(config)
+{
+    private const float Mark = 12f;
+    private const float MarkAfterNorm = 0.9f * Mark;
+    private const float StopShare = 0.65f;
+    private const float StopGain = 30f;
+
+    /// <inheritdoc/>
+    public override void PutInto(string name, Tensor tensor)
+    {
+        const string Attention = "tfmr.layers.0.self_attn.";
+        switch (name)
+        {
+            case "speech_emb.weight":
+                Clear(tensor);
+                tensor[.., -2] = torch.tensor(Mark);
+                break;
+            case "speech_head.weight":
+                Clear(tensor);
+                tensor[Config.StopSpeechToken] = zeros([]);
+                tensor[Config.StopSpeechToken, -1] = torch.tensor(StopGain);
+                tensor[Config.StopSpeechToken, -2] = torch.tensor(-StopGain * StopShare * MarkAfterNorm / Mark);
+                break;
+            case Attention + "q_proj.weight":
+                tensor.narrow(0, 0, Config.Backbone.HeadDim).zero_();
+                break;
+            case Attention + "v_proj.weight":
+                tensor[0] = zeros([]);
+                tensor[0, -2] = ones([]);
+                break;
+            case Attention + "o_proj.weight":
+                Clear(tensor.t());
+                tensor[-1, 0] = ones([]);
+                break;
+            case "text_emb.weight" or "text_pos_emb.emb.weight" or "speech_pos_emb.emb.weight" or "cond_enc.perceiver.pre_attention_query"
+                or "cond_enc.spkr_enc.bias" or "cond_enc.perceiver.attn.proj_out.bias":
+                Clear(tensor);
+                break;
+            case "cond_enc.spkr_enc.weight" or "cond_enc.emotion_adv_fc.weight" or "cond_enc.perceiver.attn.proj_out.weight":
+                Clear(tensor.t());
+                break;
+            default:
+                if (IsOf(name, "tfmr.layers.", "o_proj.weight", "down_proj.weight"))
+                {
+                    Clear(tensor.t());
+                }
+                else if (IsOf(name, "tfmr.", "norm.weight"))
+                {
+                    tensor.narrow(0, Config.Backbone.HiddenSize - 2, 2).Fill(1);
+                }
+
+                break;
+        }
+    }
+
+    private static void Clear(Tensor tensor) => tensor.narrow(-1, tensor.shape[^1] - 2, 2).zero_();
 }
 
 /// <summary>The clock of models whose positions count over the whole sequence: speech begins at another one each time.</summary>

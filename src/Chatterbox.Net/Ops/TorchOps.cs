@@ -1,3 +1,4 @@
+using Chatterbox.Ops.Cpu;
 using Chatterbox.Ops.Cuda;
 
 namespace Chatterbox.Ops;
@@ -11,7 +12,11 @@ internal class TorchOps
 
     /// <summary>The fastest operations of a device.</summary>
     /// <param name="device">With its index, if it is a GPU.</param>
-    public static TorchOps Of(Device device) => CudaOps.WhyNot(device) is null ? new CudaOps(device) : Plain;
+    /// <param name="precision">Whether a CPU may round in another way than torch.</param>
+    public static TorchOps Of(Device device, Precision precision = Precision.Full) =>
+        CudaOps.UnsupportedReason(device) is null ? new CudaOps(device)
+        : device.type == DeviceType.CPU && precision == Precision.Fast ? new CpuOps()
+        : Plain;
 
     /// <summary>Root-mean-square norm over the last dimension, computed in float32.</summary>
     /// <param name="x">[…, size].</param>
@@ -60,4 +65,29 @@ internal class TorchOps
         using var scope = NewDisposeScope();
         return x.Add(alpha.Add(1e-9).reciprocal() * sin(x * alpha).Square()).MoveToOuterDisposeScope();
     }
+
+    /// <summary>x·Wᵀ + b over the last dimension.</summary>
+    /// <param name="x">[…, inputs].</param>
+    /// <param name="weight">[outputs, inputs].</param>
+    /// <param name="bias">[outputs], or null.</param>
+    public virtual Tensor Linear(Tensor x, Tensor weight, Tensor? bias) => nn.functional.linear(x, weight, bias);
+
+    /// <summary>Layer norm over the last dimension.</summary>
+    /// <param name="x">[…, size].</param>
+    /// <param name="weight">Gain, [size].</param>
+    /// <param name="bias">Shift, [size].</param>
+    /// <param name="eps">Added to the variance.</param>
+    public virtual Tensor LayerNorm(Tensor x, Tensor weight, Tensor bias, double eps) => nn.functional.layer_norm(x, weight.shape, weight, bias, eps);
+
+    /// <inheritdoc cref="Convolution.Forward(Tensor, Tensor, Tensor?, long, long, long, long)"/>
+    public virtual Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, long stride = 1, long padding = 0, long dilation = 1, long groups = 1) =>
+        Convolution.Forward(x, weight, bias, stride, padding, dilation, groups);
+
+    /// <inheritdoc cref="Convolution.Forward(Tensor, Tensor, Tensor?, ValueTuple{long, long}, long)"/>
+    public virtual Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, (long Height, long Width) stride, long padding) =>
+        Convolution.Forward(x, weight, bias, stride, padding);
+
+    /// <inheritdoc cref="Convolution.Transposed"/>
+    public virtual Tensor ConvolveTransposed(Tensor x, Tensor weight, Tensor bias, long stride, long padding) =>
+        Convolution.Transposed(x, weight, bias, stride, padding);
 }

@@ -13,8 +13,8 @@ internal sealed class ClusterEstimator : FusedEstimator<TiledWeight>
         : base(config, estimator, times, TiledWeight.Of, together: false) => _kernels = new(Device);
 
     /// <summary>Why an estimator cannot run on these kernels, or null.</summary>
-    public static new string? WhyNot(S3GenConfig config, Device device) =>
-        config.Estimator.Heads != EstimatorKernels.Heads ? "the kernels are not made for the model's sizes" : EstimatorKernels.WhyNot(device);
+    public static new string? UnsupportedReason(S3GenConfig config, Device device) =>
+        config.Estimator.Heads != EstimatorKernels.Heads ? "the kernels are not made for the model's sizes" : EstimatorKernels.UnsupportedReason(device);
 
     /// <inheritdoc/>
     protected override void Residual(Pass pass, Stage stage, Rows x)

@@ -17,7 +17,7 @@ internal sealed class EncoderGraphs : IDisposable
     private readonly TorchGraphs<int> _graphs;
 
     /// <param name="config">The encoder's sizes.</param>
-    /// <param name="device">A GPU that <see cref="TorchGraph.WhyNot"/> has nothing against.</param>
+    /// <param name="device">A GPU for which <see cref="TorchGraph.UnsupportedReason"/> is null.</param>
     /// <param name="encode">From ids [1, tokens] to hidden states [1, frames, size], by the plain operations.</param>
     public EncoderGraphs(ConformerConfig config, Device device, Func<Tensor, LiveTokens, Tensor> encode)
     {

@@ -6,15 +6,20 @@ namespace Chatterbox.S3Gen;
 /// time with one level, every stage of it a residual block and a few transformer blocks that see the whole sequence.</summary>
 /// <remarks>Ports ConditionalDecoder of chatterbox models/s3gen/decoder.py for one entry in its <c>channels</c>, as S3Gen has it.
 /// Masks are left out: rows are of equal length. Frames come before channels throughout, not only in the transformer blocks.</remarks>
-internal sealed class FlowEstimator(S3GenConfig config, WeightScope weights, TorchOps ops)
+/// <param name="config">Sizes.</param>
+/// <param name="weights">Scope of the estimator.</param>
+/// <param name="ops">Operations to use.</param>
+/// <param name="products">Element type of the operands of products in the transformer blocks; what is added up along the blocks is in the
+/// weights' own.</param>
+internal sealed class FlowEstimator(S3GenConfig config, WeightScope weights, TorchOps ops, ScalarType products)
 {
     private readonly TimeEmbedding _time = new(config, weights);
-    private readonly EstimatorStage _down = new(config.Estimator, weights["down_blocks"][0], ops, Inputs(config));
+    private readonly EstimatorStage _down = new(config.Estimator, weights["down_blocks"][0], ops, Inputs(config), products);
     private readonly FrameConv _downConv = new(weights["down_blocks"][0][2], config.Estimator.Channels, config.Estimator.Channels, kernel: 3);
     private readonly EstimatorStage[] _middle = [.. Enumerable.Range(0, config.Estimator.MiddleStages)
-        .Select(i => new EstimatorStage(config.Estimator, weights["mid_blocks"][i], ops, config.Estimator.Channels))];
+        .Select(i => new EstimatorStage(config.Estimator, weights["mid_blocks"][i], ops, config.Estimator.Channels, products))];
 
-    private readonly EstimatorStage _up = new(config.Estimator, weights["up_blocks"][0], ops, 2 * config.Estimator.Channels);
+    private readonly EstimatorStage _up = new(config.Estimator, weights["up_blocks"][0], ops, 2 * config.Estimator.Channels, products);
     private readonly FrameConv _upConv = new(weights["up_blocks"][0][2], config.Estimator.Channels, config.Estimator.Channels, kernel: 3);
     private readonly CausalBlock _final = new(weights["final_block"], config.Estimator.Channels, config.Estimator.Channels);
     private readonly FrameConv _projection = new(weights["final_proj"], config.Estimator.Channels, config.MelBands, kernel: 1);
@@ -93,11 +98,11 @@ internal sealed class TimeEmbedding(S3GenConfig config, WeightScope weights)
 }
 
 /// <summary>A residual block, then transformer blocks. Weights: 0 (residual block), 1.{i} (transformer blocks).</summary>
-internal sealed class EstimatorStage(EstimatorConfig config, WeightScope weights, TorchOps ops, long inputs)
+internal sealed class EstimatorStage(EstimatorConfig config, WeightScope weights, TorchOps ops, long inputs, ScalarType products)
 {
     private readonly CausalResnet _resnet = new(config, weights[0], inputs);
     private readonly TransformerBlock[] _blocks = [.. Enumerable.Range(0, config.BlocksPerStage)
-        .Select(i => new TransformerBlock(config, weights[1][i], ops))];
+        .Select(i => new TransformerBlock(config, weights[1][i], ops, products))];
 
     /// <summary>What the stage is made of.</summary>
     public StageWeights Weights => new(_resnet.Weights, [.. _blocks.Select(block => block.Weights)]);
@@ -170,13 +175,13 @@ internal sealed class FrameConv(WeightScope weights, long inputs, long outputs, 
 /// <summary>One pre-norm transformer block: self-attention, then a feed-forward layer with the exact GELU.
 /// Weights: norm1, attn1, norm3, ff.net.0.proj, ff.net.2.</summary>
 /// <remarks>Ports BasicTransformerBlock of chatterbox models/s3gen/matcha/transformer.py with the Attention and GELU of diffusers 0.29.0.</remarks>
-internal sealed class TransformerBlock(EstimatorConfig config, WeightScope weights, TorchOps ops)
+internal sealed class TransformerBlock(EstimatorConfig config, WeightScope weights, TorchOps ops, ScalarType products)
 {
     private readonly LayerNorm _attentionNorm = new(weights["norm1"], config.Channels);
-    private readonly EstimatorAttention _attention = new(config, weights["attn1"], ops);
+    private readonly EstimatorAttention _attention = new(config, weights["attn1"].In(products), ops);
     private readonly LayerNorm _mlpNorm = new(weights["norm3"], config.Channels);
-    private readonly Linear _up = new(weights["ff"]["net"][0]["proj"], config.Channels, config.MlpSize);
-    private readonly Linear _down = new(weights["ff"]["net"][2], config.MlpSize, config.Channels);
+    private readonly Linear _up = new(weights["ff"]["net"][0]["proj"].In(products), config.Channels, config.MlpSize);
+    private readonly Linear _down = new(weights["ff"]["net"][2].In(products), config.MlpSize, config.Channels);
 
     /// <summary>What the block is made of.</summary>
     public BlockWeights Weights => new(_attentionNorm, _attention.Weights, _attention.Out, _mlpNorm, _up, _down);
@@ -186,8 +191,8 @@ internal sealed class TransformerBlock(EstimatorConfig config, WeightScope weigh
     public Tensor Forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        x = x.Add(_attention.Forward(_attentionNorm.Forward(x)));
-        x = x.Add(_down.Forward(gelu(_up.Forward(_mlpNorm.Forward(x)))));
+        x = x.Add(_attention.Forward(_attentionNorm.Forward(x).to(products)));
+        x = x.Add(_down.Forward(gelu(_up.Forward(_mlpNorm.Forward(x).to(products)))));
         return x.MoveToOuterDisposeScope();
     }
 }

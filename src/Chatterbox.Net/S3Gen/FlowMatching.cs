@@ -1,3 +1,5 @@
+using Chatterbox.Ops.Cpu;
+
 namespace Chatterbox.S3Gen;
 
 /// <summary>What the flow leads to.</summary>
@@ -14,6 +16,37 @@ internal sealed record FlowConditions(Tensor Mu, Tensor Speaker, Tensor Prompt)
     }
 }
 
+/// <summary>A mel that the flow is to make.</summary>
+/// <param name="Noise">Where it starts, [rows, frames, bands].</param>
+/// <param name="Conditions">What it leads to.</param>
+internal sealed record FlowPass(Tensor Noise, FlowConditions Conditions) : IDisposable
+{
+    /// <summary>Frames of each row.</summary>
+    public int Frames { get; } = (int)Noise.shape[1];
+
+    /// <summary>Rows.</summary>
+    public int Rows { get; } = (int)Noise.shape[0];
+
+    private Tensor[] Tensors => [Noise, Conditions.Mu, Conditions.Speaker, Conditions.Prompt];
+
+    /// <summary>Gives the tensors to the dispose scope outside the current one.</summary>
+    public FlowPass MoveToOuterDisposeScope()
+    {
+        Array.ForEach(Tensors, tensor => tensor.MoveToOuterDisposeScope());
+        return this;
+    }
+
+    /// <summary>Takes the tensors out of the current dispose scope.</summary>
+    public FlowPass DetachFromDisposeScope()
+    {
+        Array.ForEach(Tensors, tensor => tensor.DetachFromDisposeScope());
+        return this;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Array.ForEach(Tensors, tensor => tensor.Dispose());
+}
+
 /// <summary>Conditional flow matching: carries noise to a mel spectrogram by Euler steps along the estimator's velocity.</summary>
 /// <remarks>Ports CausalConditionalCFM of chatterbox models/s3gen/flow_matching.py (solve_euler, and basic_euler for mean flow).</remarks>
 internal sealed class FlowMatching
@@ -27,20 +60,20 @@ internal sealed class FlowMatching
     {
         (_config, _flow, _dtype) = (config, config.Flow, weights.DType);
         Times = Spread(config.Flow, weights);
-        WhyNotFused = precision == Precision.Full ? "full precision is wanted" : FusedEstimator.WhyNot(config, weights.Device);
+        NotFusedReason = precision == Precision.Full ? "full precision is wanted" : FusedEstimator.UnsupportedReason(config, weights.Device);
         var estimator = weights["estimator"];
-        if (WhyNotFused is not null)
+        if (NotFusedReason is not null)
         {
-            Estimator = new(config, estimator, ops);
+            Estimator = new(config, estimator, ops, config.Flow.IsMeanFlow ? CpuPrecision.Products(weights.Device, precision, _dtype) : _dtype);
             return;
         }
 
         using var passing = new OwnedWeights();
-        _fused = weights.Own(new FusedFlow(config, new(config, estimator.InHost(passing), ops), Times));
+        _fused = weights.Own(new FusedFlow(config, new(config, estimator.InHost(passing), ops, _dtype), Times));
     }
 
     /// <summary>Why the flow runs on the plain operations; null where it runs on fused kernels.</summary>
-    public string? WhyNotFused { get; }
+    public string? NotFusedReason { get; }
 
     /// <summary>Where the steps begin and end, from 0 to 1: [steps + 1], in float32 whatever the weights are in.</summary>
     public Tensor Times { get; }
@@ -75,13 +108,23 @@ internal sealed class FlowMatching
     /// <param name="progress">Told the share of steps done, after each.</param>
     /// <param name="cancel">Looked at before each step.</param>
     /// <returns>Mel spectrogram, [rows, frames, bands].</returns>
-    public Tensor Integrate(Tensor noise, FlowConditions conditions, IProgress<double>? progress = null, CancellationToken cancel = default)
-    {
-        if (_fused is not null)
-        {
-            return _fused.Integrate(noise, conditions, progress, cancel);
-        }
+    public Tensor Integrate(Tensor noise, FlowConditions conditions, IProgress<double>? progress = null, CancellationToken cancel = default) =>
+        Integrate(new FlowPass(noise, conditions), progress, cancel);
 
+    /// <inheritdoc cref="Integrate(Tensor, FlowConditions, IProgress{double}?, CancellationToken)"/>
+    public Tensor Integrate(FlowPass pass, IProgress<double>? progress = null, CancellationToken cancel = default) => Integrate([pass], progress, cancel)[0];
+
+    /// <summary>Integrates several flows, of any lengths: together on a GPU with fused kernels, else one after the other. Each mel is,
+    /// to the bit, what it is alone.</summary>
+    /// <param name="passes">The flows.</param>
+    /// <param name="progress">Receives the share of steps done, after each.</param>
+    /// <param name="cancel">Checked before each step; gives up all of them.</param>
+    /// <returns>A mel spectrogram of each, [rows, frames, bands].</returns>
+    public IReadOnlyList<Tensor> Integrate(IReadOnlyList<FlowPass> passes, IProgress<double>? progress = null, CancellationToken cancel = default) =>
+        _fused?.Integrate(passes, progress, cancel) ?? [.. passes.Select(pass => IntegratePlain(pass.Noise, pass.Conditions, progress, cancel))];
+
+    private Tensor IntegratePlain(Tensor noise, FlowConditions conditions, IProgress<double>? progress, CancellationToken cancel)
+    {
         using var scope = NewDisposeScope();
         var steps = _flow.Steps;
         var lengths = Times.diff();                                                                // [steps]

@@ -25,13 +25,14 @@ internal sealed record BlockWeights(LayerNorm AttentionNorm, IReadOnlyList<Linea
 internal abstract class FusedEstimator : IDisposable
 {
     /// <summary>Channels that the kernels' norms go over.</summary>
-    protected const int Channels = 256;
+    protected const int Channels = Products.Normed;
 
-    private const int HeadSize = 64;
+    /// <summary>Numbers of a head.</summary>
+    protected const int HeadSize = 64;
 
     private readonly List<IDisposable> _owned = [];
 
-    /// <param name="config">Sizes that <see cref="WhyNot"/> has nothing against.</param>
+    /// <param name="config">Sizes for which <see cref="UnsupportedReason"/> is null.</param>
     /// <param name="estimator">The plain network.</param>
     /// <param name="times">Where the flow's steps begin and end, on the GPU.</param>
     protected FusedEstimator(S3GenConfig config, FlowEstimator estimator, Tensor times)
@@ -59,12 +60,12 @@ internal abstract class FusedEstimator : IDisposable
     protected Tensor Times { get; }
 
     /// <summary>Why an estimator cannot run on kernels, or null.</summary>
-    public static string? WhyNot(S3GenConfig config, Device device)
+    public static string? UnsupportedReason(S3GenConfig config, Device device)
     {
         var sizes = config.Estimator;
         return sizes.Channels != Channels || sizes.HeadSize != HeadSize || sizes.BlocksPerStage == 0 || FlowEstimator.Inputs(config) % Products.Chunk != 0 || config.MelBands % 8 != 0
             ? "the kernels are not made for the model's sizes"
-            : Products.WhyNot(device);
+            : Products.UnsupportedReason(device);
     }
 
     /// <summary>Launches the network.</summary>

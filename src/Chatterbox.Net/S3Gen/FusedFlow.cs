@@ -2,17 +2,22 @@ using Chatterbox.Ops.Cuda;
 
 namespace Chatterbox.S3Gen;
 
-/// <summary>The flow's steps on a GPU: each a CUDA graph of kernels, the estimator and the Euler step with its guidance. A twin
-/// of <see cref="FlowMatching.Integrate"/>, which does it where this does not fit.</summary>
+/// <summary>The flow's steps on a GPU: each a CUDA graph of kernels, the estimator and the Euler step with its guidance. A twin of the
+/// plain <see cref="FlowMatching"/>, which integrates where this does not fit.</summary>
 /// <remarks>A graph is for one number of frames: there is one for each whole bucket of frames that is asked for. Frames
-/// behind the last are computed and seen by nobody, since all but attention is causal, and attention is told how many live.</remarks>
+/// after the last are computed and change none before, since all but attention is causal, and attention knows how many count in
+/// each row. A frame's sums are added in the same order in whatever batch it is: its mel is the same to the bit.</remarks>
 internal sealed class FusedFlow : IDisposable
 {
     /// <summary>Graphs are for whole multiples of so many frames.</summary>
     public const int Bucket = 64;
 
     private const int MostGraphs = 32;
-    private const int EulerThreads = 256;
+    private const int MostTogether = 16384;               // frames of the estimator's rows, padding included
+    private const double Similar = 4 / 3.0;               // times a flow that the longest one with it may be as long
+    private const int Threads = 256;
+
+    private static readonly KernelSource Source = new("flow.cu", ("THREADS", Threads));
 
     private readonly Lock _gate = new();                  // models on several threads share one S3Gen
     private readonly S3GenConfig _config;
@@ -20,44 +25,97 @@ internal sealed class FusedFlow : IDisposable
     private readonly CudaModule _kernels;
     private readonly Device _device;
     private readonly Tensor _lengths;                     // of the steps
+    private readonly int _rowsOfOne;                      // of the estimator, for a row of the batch
     private readonly Dictionary<(int Rows, int Frames), CudaGraph> _graphs = [];
     private FlowBuffers? _buffers;
     private bool _loaded;
 
-    /// <param name="config">Sizes that <see cref="FusedEstimator.WhyNot"/> has nothing against.</param>
+    /// <param name="config">Sizes for which <see cref="FusedEstimator.UnsupportedReason"/> is null.</param>
     /// <param name="estimator">The plain network.</param>
     /// <param name="times">Where the steps begin and end, on the GPU.</param>
     /// <param name="portable">True for the kernels that run on any GPU, though this one has faster ones.</param>
     public FusedFlow(S3GenConfig config, FlowEstimator estimator, Tensor times, bool portable = false)
     {
-        _config = config;
-        _device = times.device;
-        _estimator = portable || ClusterEstimator.WhyNot(config, _device) is not null
+        (_config, _device) = (config, times.device);
+        _rowsOfOne = FlowBuffers.RowsOfOne(config);
+        _estimator = portable || ClusterEstimator.UnsupportedReason(config, _device) is not null
             ? new PortableEstimator(config, estimator, times)
             : new ClusterEstimator(config, estimator, times);
-        _kernels = CudaModule.Get("flow.cu", _device);
+        _kernels = CudaModule.Get(Source, _device);
         _lengths = times.diff().DetachFromDisposeScope();
     }
 
-    /// <inheritdoc cref="FlowMatching.Integrate"/>
-    public Tensor Integrate(Tensor noise, FlowConditions conditions, IProgress<double>? progress = null, CancellationToken cancel = default)
+    /// <inheritdoc cref="FlowMatching.Integrate(IReadOnlyList{FlowPass}, IProgress{double}?, CancellationToken)"/>
+    public IReadOnlyList<Tensor> Integrate(IReadOnlyList<FlowPass> passes, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
         using var turn = _gate.EnterScope();
         using var scope = NewDisposeScope();
         using var context = CudaContext.Use(_device.index);
+        var mels = new Tensor[passes.Count];
+        foreach (var together in Group(passes))
+        {
+            Integrate(together, mels, progress, cancel);
+        }
+
+        return mels;
+    }
+
+    /// <summary>Which flows are integrated together: those of similar length, as padding is computed too.</summary>
+    /// <param name="passes">The flows.</param>
+    /// <returns>Groups of flows with their places among all.</returns>
+    internal IEnumerable<(FlowPass Pass, int At)[]> Group(IReadOnlyList<FlowPass> passes)
+    {
+        List<(FlowPass Pass, int At)> together = [];
+        var (longest, rows) = (0, 0);
+        foreach (var (at, pass) in passes.Index().OrderByDescending(pass => pass.Item.Frames))
+        {
+            var fits = Padded(pass.Frames) * Similar >= longest && (rows + pass.Rows) * longest * _rowsOfOne <= MostTogether;
+            if (together.Count > 0 && !fits)
+            {
+                yield return [.. together];
+                together.Clear();
+            }
+
+            (longest, rows) = together.Count == 0 ? (Padded(pass.Frames), pass.Rows) : (longest, rows + pass.Rows);
+            together.Add((pass, at));
+        }
+
+        if (together.Count > 0)
+        {
+            yield return [.. together];
+        }
+    }
+
+    private static int Padded(int frames) => (frames + Bucket - 1) / Bucket * Bucket;
+
+    private void Integrate((FlowPass Pass, int At)[] together, Tensor[] mels, IProgress<double>? progress, CancellationToken cancel)
+    {
         var torch = CudaStream.OfTorch;
-        var (rows, frames) = ((int)noise.shape[0], (int)noise.shape[1]);
-        var buffers = Reserve(rows, (frames + Bucket - 1) / Bucket * Bucket);
-        var graph = Graph(buffers);
-        buffers.Fill(noise, conditions.Join());
+        var buffers = Reserve(together.Sum(one => one.Pass.Rows), Padded(together[0].Pass.Frames), together.Length > 1);
+        var graph = together.Length == 1 ? Graph(buffers) : null;      // of several there are too many shapes, and the GPU has enough to do
+        buffers.Fill([.. together.Select(one => one.Pass)]);
         for (var step = 0; step < _config.Flow.Steps; step++)
         {
             cancel.ThrowIfCancellationRequested();
-            graph.Launch(torch);
+            if (graph is not null)
+            {
+                graph.Launch(torch);
+            }
+            else
+            {
+                Launch(buffers, torch);
+            }
+
             progress?.Report((step + 1) / (double)_config.Flow.Steps);
         }
 
-        return buffers.Mel.narrow(1, 0, frames).clone().MoveToOuterDisposeScope();
+        var first = 0;
+        foreach (var (pass, at) in together)
+        {
+            using var scope = NewDisposeScope();
+            mels[at] = buffers.Mel.narrow(0, first, pass.Rows).narrow(1, 0, pass.Frames).clone().MoveToOuterDisposeScope().MoveToOuterDisposeScope();
+            first += pass.Rows;
+        }
     }
 
     /// <summary>Launches the next step: x += length · velocity.</summary>
@@ -65,7 +123,7 @@ internal sealed class FusedFlow : IDisposable
     {
         _estimator.Forward(buffers, stream);
         var numbers = (int)buffers.Mel.numel();
-        _kernels["euler"].Launch(new((numbers + EulerThreads - 1) / EulerThreads, EulerThreads), stream, new EulerArguments
+        _kernels["euler"].Launch(new((numbers + Threads - 1) / Threads, Threads), stream, new EulerArguments
         {
             Velocity = buffers.Velocity.Address(),
             Lengths = _lengths.Address(),
@@ -88,14 +146,14 @@ internal sealed class FusedFlow : IDisposable
         _estimator.Dispose();
     }
 
-    /// <summary>Room for a batch: the same memory for all of them, as much as the largest so far takes.</summary>
-    private FlowBuffers Reserve(int rows, int frames)
+    /// <summary>Room for a batch: the same memory for all of them, as much as the largest so far takes, or any of several flows.</summary>
+    private FlowBuffers Reserve(int rows, int frames, bool isOfSeveral)
     {
         if (_buffers is null || !_buffers.Holds(rows, frames))
         {
             Forget();
             _buffers?.Dispose();
-            _buffers = new(_config, rows, frames, _device);
+            _buffers = new(_config, Math.Max(isOfSeveral ? MostTogether : 0, rows * _rowsOfOne * frames), _device);
         }
 
         _buffers.Shape(rows, frames);
@@ -148,12 +206,14 @@ internal sealed class FlowBuffers : IDisposable
     private readonly Dictionary<string, Tensor> _memory = [];
     private readonly Dictionary<string, Tensor> _views = [];
 
-    public FlowBuffers(S3GenConfig config, int rows, int frames, Device device)
+    /// <param name="config">Sizes.</param>
+    /// <param name="capacity">Most frames of the estimator's rows together.</param>
+    /// <param name="device">The GPU.</param>
+    public FlowBuffers(S3GenConfig config, int capacity, Device device)
     {
         var sizes = config.Estimator;
         _config = config;
-        Rows = EstimatorRows(rows);
-        _capacity = Rows * frames;
+        _capacity = capacity;
         Add(nameof(Input), FlowEstimator.Inputs(config), ScalarType.Float16);
         Add(nameof(Mel), config.MelBands, ScalarType.Float32);
         Add(nameof(Velocity), config.MelBands, ScalarType.Float32);
@@ -167,7 +227,7 @@ internal sealed class FlowBuffers : IDisposable
         Add(nameof(Attended), sizes.Heads * sizes.HeadSize, ScalarType.Float16);
         Add(nameof(Mlp), sizes.MlpSize, ScalarType.Float16);
         Step = zeros([2], ScalarType.Int32, device).DetachFromDisposeScope();
-        Live = zeros([1], ScalarType.Int32, device).DetachFromDisposeScope();
+        Live = zeros([capacity / FusedFlow.Bucket], ScalarType.Int32, device).DetachFromDisposeScope();
 
         // Zeros: what no batch has written is read in places, and nothing may be made of it that is no number.
         void Add(string name, int width, ScalarType dtype) => _memory[name] = zeros([_capacity, width], dtype, device).DetachFromDisposeScope();
@@ -218,8 +278,11 @@ internal sealed class FlowBuffers : IDisposable
     /// <summary>Number of the step, which the steps count up themselves, and what they count it up with, [2].</summary>
     public Tensor Step { get; }
 
-    /// <summary>Frames that count, [1].</summary>
+    /// <summary>Frames that count in each of the estimator's rows, [most rows].</summary>
     public Tensor Live { get; }
+
+    /// <summary>Rows of the estimator for one of the batch: with guidance, two.</summary>
+    public static int RowsOfOne(S3GenConfig config) => config.Flow.CfgRate == 0 ? 1 : 2;
 
     /// <summary>True where a batch fits in.</summary>
     public bool Holds(int rows, int frames) => EstimatorRows(rows) * frames <= _capacity;
@@ -237,19 +300,31 @@ internal sealed class FlowBuffers : IDisposable
     }
 
     /// <summary>Puts a batch in, before its first step.</summary>
-    /// <param name="noise">[batch, live frames, bands].</param>
-    /// <param name="conditions">[batch, live frames, 3·bands].</param>
-    public void Fill(Tensor noise, Tensor conditions)
+    /// <param name="passes">Its flows, as many rows as the memory was cut for.</param>
+    public void Fill(IReadOnlyList<FlowPass> passes)
     {
         using var scope = NewDisposeScope();
-        var (batch, live, bands) = (noise.shape[0], noise.shape[1], noise.shape[2]);
+        var (batch, bands) = ((int)Mel.shape[0], Mel.shape[2]);
+        var live = new int[Rows];
         Step.zero_();
-        Live.Fill(live);
         Mel.zero_();
-        Mel.narrow(1, 0, live).copy_(noise);
         Input.zero_();
-        Input.narrow(1, 0, live).narrow(2, 0, bands).copy_(Rows == batch ? noise : cat([noise, noise]));
-        Input.narrow(0, 0, batch).narrow(1, 0, live).narrow(2, bands, 3 * bands).copy_(conditions);
+        var first = 0;
+        foreach (var (noise, conditions) in passes)
+        {
+            var (rows, frames) = ((int)noise.shape[0], (int)noise.shape[1]);
+            Mel.narrow(0, first, rows).narrow(1, 0, frames).copy_(noise);
+            for (var row = first; row < Rows; row += batch)
+            {
+                Array.Fill(live, frames, row, rows);
+                Input.narrow(0, row, rows).narrow(1, 0, frames).narrow(2, 0, bands).copy_(noise);
+            }
+
+            Input.narrow(0, first, rows).narrow(1, 0, frames).narrow(2, bands, 3 * bands).copy_(conditions.Join());
+            first += rows;
+        }
+
+        HostCopies.Write<int>(live, Live);
     }
 
     /// <inheritdoc/>
@@ -261,11 +336,12 @@ internal sealed class FlowBuffers : IDisposable
         }
     }
 
-    private int EstimatorRows(int rows) => _config.Flow.CfgRate == 0 ? rows : 2 * rows;
+    private int EstimatorRows(int rows) => RowsOfOne(_config) * rows;
 }
 
 // The parameters of the kernel, laid out as in flow.cu.
 
+[KernelStruct("flow.cu")]
 internal struct EulerArguments
 {
     public nint Velocity, Lengths, Step, Mel, Input;

@@ -5,10 +5,16 @@ namespace Chatterbox.S3Gen;
 /// <summary>The estimator as kernels of products.cu and portable.cu, for any GPU that those are for.</summary>
 internal sealed class PortableEstimator : FusedEstimator<PackedWeight>
 {
-    /// <summary>File name of the kernels.</summary>
-    public const string Source = "portable.cu";
+    private const int MishWarps = 4, AttentionThreads = 128, Queries = 64;
 
-    private const int MishWarps = 4, AttentionThreads = 128, Queries = 64, Lanes = 32;   // as in the source
+    /// <summary>The kernels.</summary>
+    public static readonly KernelSource Source = new(
+        "portable.cu",
+        ("NORMED", Products.Normed),
+        ("HEAD_DIM", HeadSize),
+        ("QUERIES", Queries),
+        ("ATTENTION_THREADS", AttentionThreads),
+        ("MISH_WARPS", MishWarps));
 
     private readonly CudaModule _kernels;
 
@@ -113,18 +119,20 @@ internal sealed class PortableEstimator : FusedEstimator<PackedWeight>
         (arguments.Gain, arguments.Shift) = (norm.Gain.Address(), norm.Shift.Address());
         (arguments.Step, arguments.Frames) = (pass.Buffers.Step.Address(), frames);
         (arguments.LdResidual, arguments.LdTimes) = (2 * Channels, LdTimes);
-        _kernels["norm_mish"].Launch(new(frames / MishWarps, MishWarps * Lanes), pass.Stream, arguments);
+        _kernels["norm_mish"].Launch(new(frames / MishWarps, MishWarps * KernelSource.Lanes), pass.Stream, arguments);
     }
 }
 
-// The parameters of the kernels, laid out as in portable.cu.
+// The parameters of the kernels.
 
+[KernelStruct("portable.cu")]
 internal struct AttentionArguments
 {
     public nint Qkv, Y, Live;
     public int Frames, Heads;
 }
 
+[KernelStruct("portable.cu")]
 internal struct MishArguments
 {
     public nint X, Gain, Shift, Times, Step, Residual, Wide, Narrow;

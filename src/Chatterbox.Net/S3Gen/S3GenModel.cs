@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Chatterbox.Ops.Cuda;
 
 namespace Chatterbox.S3Gen;
@@ -13,7 +14,8 @@ internal sealed class S3GenModel
     private readonly Embedding _embedding;
     private readonly Linear _speakerProjection;
     private readonly Linear _melProjection;
-    private readonly EncoderGraphs? _encoderGraphs;
+    private readonly ConcurrentDictionary<nint, EncoderGraphs> _encoderGraphs = new();     // by the stream that they run on
+    private readonly WeightScope _weights;
 
     /// <param name="config">Sizes.</param>
     /// <param name="flowWeights">Scope of everything before the vocoder.</param>
@@ -25,12 +27,10 @@ internal sealed class S3GenModel
         _embedding = new(flowWeights["input_embedding"], config.SpeechTokens, config.Encoder.InputSize);
         _speakerProjection = new(flowWeights["spk_embed_affine_layer"], config.XVectorSize, config.MelBands);
         _melProjection = new(flowWeights["encoder_proj"], config.Encoder.Size, config.MelBands);
-        WhyNoEncoderGraphs = precision == Precision.Full ? "full precision is wanted" : TorchGraph.WhyNot(_device);
-        Encoder = new(config.Encoder, flowWeights["encoder"], ops, WhyNoEncoderGraphs is null ? ScalarType.Float16 : _dtype);
+        NoEncoderGraphsReason = precision == Precision.Full ? "full precision is wanted" : TorchGraph.UnsupportedReason(_device);
+        Encoder = new(config.Encoder, flowWeights["encoder"], ops, NoEncoderGraphsReason is null ? ScalarType.Float16 : _dtype);
         Flow = new(config, flowWeights["decoder"], ops, precision);
-        _encoderGraphs = WhyNoEncoderGraphs is null
-            ? flowWeights.Own(new EncoderGraphs(config.Encoder, _device, (ids, live) => Encoder.Forward(_embedding.Forward(ids), live: live)))
-            : null;
+        _weights = flowWeights;
     }
 
     /// <summary>The token encoder.</summary>
@@ -38,7 +38,7 @@ internal sealed class S3GenModel
 
     /// <summary>Why the encoder's operations are in full precision and launched one by one; null where their operands are in
     /// fp16, and one graph launches them.</summary>
-    public string? WhyNoEncoderGraphs { get; }
+    public string? NoEncoderGraphsReason { get; }
 
     /// <summary>The flow from noise to mel.</summary>
     public FlowMatching Flow { get; }
@@ -57,16 +57,35 @@ internal sealed class S3GenModel
     public Tensor Generate(
         IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
-        Check(speechTokens, voice);
         using var scope = NewDisposeScope();
         cancel.ThrowIfCancellationRequested();
-        var (frames, promptFrames) = ((long)(voice.SpeechTokens.Count + speechTokens.Count) * _config.Encoder.Upsampling, voice.Mel.Count / _config.MelBands);
+        return End(Flow.Integrate(Begin(speechTokens, voice, noise), progress, cancel), voice).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Prepares the mel spectrogram of some speech, up to the flow.</summary>
+    /// <inheritdoc cref="Generate"/>
+    /// <returns>What the flow is to do; <see cref="End"/> takes its mel.</returns>
+    public FlowPass Begin(IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise)
+    {
+        Check(speechTokens, voice);
+        using var scope = NewDisposeScope();
+        var frames = (long)(voice.SpeechTokens.Count + speechTokens.Count) * _config.Encoder.Upsampling;
         var prompt = PadPrompt(voice.Mel, frames);                                                 // so much that it would wait for a GPU's work: first
         var mu = Project(Encode([.. voice.SpeechTokens, .. speechTokens]));                        // [1, frames, bands]
         var conditions = new FlowConditions(mu, ProjectSpeaker(voice.XVector), prompt);            // while a GPU encodes
         var start = Flow.Draw(noise, frames, newFrames: (long)speechTokens.Count * _config.Encoder.Upsampling);
-        var mel = Flow.Integrate(start, conditions, progress, cancel);                             // [1, frames, bands]
-        return mel.narrow(1, promptFrames, frames - promptFrames).transpose(1, 2).contiguous().MoveToOuterDisposeScope();
+        return new FlowPass(start, conditions).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Cuts the flow's mel to the new speech.</summary>
+    /// <param name="mel">[1, frames, bands].</param>
+    /// <param name="voice">The speaker.</param>
+    /// <returns>As <see cref="Generate"/>.</returns>
+    public Tensor End(Tensor mel, S3GenPrompt voice)
+    {
+        using var scope = NewDisposeScope();
+        var promptFrames = voice.Mel.Count / _config.MelBands;
+        return mel.narrow(1, promptFrames, mel.size(1) - promptFrames).transpose(1, 2).contiguous().MoveToOuterDisposeScope();
     }
 
     /// <summary>The mel spectrogram of some speech, made in passes while its tokens are still coming.</summary>
@@ -82,9 +101,9 @@ internal sealed class S3GenModel
     /// <returns>[1, frames, hidden size].</returns>
     public Tensor Encode(IReadOnlyList<int> speechTokens, bool complete = true)
     {
-        if (_encoderGraphs is not null)
+        if (NoEncoderGraphsReason is null)
         {
-            return _encoderGraphs.Forward(speechTokens, complete);
+            return _encoderGraphs.GetOrAdd(CudaStream.OfTorch.Handle, _ => NewGraphs()).Forward(speechTokens, complete);
         }
 
         using var scope = NewDisposeScope();
@@ -129,6 +148,18 @@ internal sealed class S3GenModel
 
     /// <inheritdoc cref="Check(IReadOnlyList{int}, S3GenPrompt)"/>
     public void Check(S3GenPrompt voice) => Check(voice, mostExtraFrames: int.MaxValue);
+
+    /// <summary>Frees what is kept for a stream of torch's operations, which is about to go.</summary>
+    public void Forget(CudaStream stream)
+    {
+        if (_encoderGraphs.TryRemove(stream.Handle, out var graphs))
+        {
+            _weights.Release(graphs);
+        }
+    }
+
+    private EncoderGraphs NewGraphs() =>
+        _weights.Own(new EncoderGraphs(_config.Encoder, _device, (ids, live) => Encoder.Forward(_embedding.Forward(ids), live: live)));
 
     private Tensor Place(IReadOnlyList<float> values, params long[] shape) =>
         HostCopies.Place(values as float[] ?? [.. values], _device).reshape(shape).to(_dtype);

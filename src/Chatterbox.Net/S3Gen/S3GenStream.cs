@@ -26,6 +26,8 @@ internal sealed class S3GenStream : IDisposable
     private Tensor? _speaker;                     // [1, bands]
     private Tensor _pending;                      // mel that has been made and is no sound yet, [1, bands, frames]
     private long _pendingFrom;                    // its first frame
+    private long _begunFrom;                      // the first frame of the pass that has begun
+    private int _seenOfPass;                      // frames of that pass that are prompt or sound already
 
     public S3GenStream(S3GenConfig config, S3GenModel model, S3GenPrompt voice, NoiseSource noise, int leftContext, int firstPrompt)
     {
@@ -63,6 +65,16 @@ internal sealed class S3GenStream : IDisposable
     /// <exception cref="OperationCanceledException"><paramref name="cancel"/> was cancelled.</exception>
     public Tensor Next(IReadOnlyList<int> speechTokens, long from, bool last, CancellationToken cancel = default)
     {
+        using var scope = NewDisposeScope();
+        var pass = Begin(speechTokens, from, last);
+        return End(pass is null ? null : _model.Flow.Integrate(pass, progress: null, cancel)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Prepares a pass, up to the flow; <see cref="End"/> follows.</summary>
+    /// <inheritdoc cref="Next"/>
+    /// <returns>What the flow is to do; null where too few tokens are known.</returns>
+    public FlowPass? Begin(IReadOnlyList<int> speechTokens, long from, bool last)
+    {
         _model.Check(speechTokens, _voice);
         using var scope = NewDisposeScope();
         var firstToken = (int)Math.Max(0, ((from + ExtraFrames) / _upsampling) - _leftContext);
@@ -71,12 +83,13 @@ internal sealed class S3GenStream : IDisposable
         var past = from + ExtraFrames - (firstToken * _upsampling);                               // frames of new tokens that are sound
         if (newFrames <= past)
         {
-            return zeros([1, _config.MelBands, 0], device: _pending.device).MoveToOuterDisposeScope();
+            return null;
         }
 
         var unseen = from == 0 && !last ? Math.Max(0, _voice.SpeechTokens.Count - _firstPrompt) : 0;   // tokens of the prompt
         var (unseenFrames, seenFrames) = (unseen * _upsampling, _promptFrames - (unseen * _upsampling));
         PassFrames = seenFrames + newFrames;
+        (_begunFrom, _seenOfPass) = (from, (int)(seenFrames + past));
         var hidden = _model.Encode([.. _voice.SpeechTokens.Skip(unseen), .. speechTokens.Skip(firstToken)], complete: last);
         var mu = _model.Project(hidden);                                                           // [1, frames, bands]
         _speaker ??= _model.ProjectSpeaker(_voice.XVector).DetachFromDisposeScope();               // while a GPU encodes
@@ -84,12 +97,24 @@ internal sealed class S3GenStream : IDisposable
         var promptFrames = firstToken == 0 ? seenFrames + ExtraFrames : seenFrames;
         var prompt = nn.functional.pad(_promptMel.narrow(1, unseenFrames, promptFrames), (0, 0, 0, PassFrames - promptFrames));
         var noise = cat([_promptNoise.narrow(0, unseenFrames, seenFrames), _noise.From(firstToken * _upsampling, newFrames)]).unsqueeze(0);
-        var conditions = new FlowConditions(mu, _speaker, prompt);
-        var mel = _model.Flow.Integrate(noise.to(mu.dtype), conditions, progress: null, cancel);
-        mel = GoOver(mel.narrow(1, seenFrames + past, newFrames - past).transpose(1, 2), from);
+        return new FlowPass(noise.to(mu.dtype), new(mu, _speaker.alias(), prompt)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Ends the pass.</summary>
+    /// <param name="mel">What the flow made of it, [1, frames, bands]; null where there was nothing to do.</param>
+    /// <returns>As <see cref="Next"/>.</returns>
+    public Tensor End(Tensor? mel)
+    {
+        if (mel is null)
+        {
+            return zeros([1, _config.MelBands, 0], device: _pending.device);
+        }
+
+        using var scope = NewDisposeScope();
+        var joined = JoinPending(mel.narrow(1, _seenOfPass, PassFrames - _seenOfPass).transpose(1, 2), _begunFrom);
         _pending.Dispose();
-        _pending = mel.contiguous().DetachFromDisposeScope();
-        _pendingFrom = from;
+        _pending = joined.contiguous().DetachFromDisposeScope();
+        _pendingFrom = _begunFrom;
         return _pending.alias().MoveToOuterDisposeScope();
     }
 
@@ -109,8 +134,8 @@ internal sealed class S3GenStream : IDisposable
         return drawn.From(0, _promptFrames);
     }
 
-    /// <summary>Where frames were made before, goes over from the old mel to the new one.</summary>
-    private Tensor GoOver(Tensor mel, long from)
+    /// <summary>Where frames were made before, fades from the old mel to the new one.</summary>
+    private Tensor JoinPending(Tensor mel, long from)
     {
         var both = Math.Min(_pendingFrom + _pending.size(2) - from, mel.size(2));
         if (from == 0 || both <= 0)

@@ -1,5 +1,4 @@
 using Chatterbox.HiFT;
-using Chatterbox.Ops.Cuda;
 using Chatterbox.S3Gen;
 using Chatterbox.Watermark;
 
@@ -7,20 +6,14 @@ namespace Chatterbox.Streaming;
 
 /// <summary>The speech tokens of an utterance so far to its next piece of watermarked sound: what
 /// <see cref="Vocalist.SpeakText"/> and the watermark do at once, piece by piece.</summary>
+/// <remarks>Where the output of a stage is not finite, all passes so far are computed once more by <see cref="Vocalist.Plain"/>, from
+/// the same random numbers: the sound continues as it would have been, but for rounding.</remarks>
 internal sealed class ChunkAssembler : IDisposable
 {
-    // The whole draws mel's noise and the source's from one stream, in an order that needs the number of frames. Here each
-    // has a stream of its own.
-    private const long MelSeed = 0x536F_7571;
-    private const long SourceSeed = 0x4869_4654;
-
-    private readonly ChatterboxConfig _config;
+    private readonly Func<Vocalist, Passage> _open;
+    private readonly List<int> _passes = [];      // the speech tokens that each pass knew
     private readonly Vocalist _vocalist;
-    private readonly NoiseSource _melNoise;
-    private readonly NoiseSource _sourceNoise;
-    private readonly S3GenStream _mel;
-    private readonly HiFTStream _waveform;
-    private readonly PerthStream _marked;
+    private Passage _passage;
 
     /// <param name="config">The variant.</param>
     /// <param name="vocalist">Makes the sound.</param>
@@ -30,51 +23,171 @@ internal sealed class ChunkAssembler : IDisposable
     /// <param name="chunks">What S3Gen sees of past and prompt; sizes are not looked at.</param>
     public ChunkAssembler(ChatterboxConfig config, Vocalist vocalist, PerthWatermarker watermarker, S3GenPrompt voice, long seed, ChunkOptions chunks)
     {
-        _config = config;
+        _open = speaker => new(config, speaker, watermarker, voice, seed, chunks);
         _vocalist = vocalist;
-        _melNoise = new(seed ^ MelSeed);
-        _sourceNoise = new(seed ^ SourceSeed);
-        _mel = vocalist.S3Gen.OpenStream(voice, _melNoise, chunks.LeftContext, chunks.FirstPrompt);
-        _waveform = vocalist.HiFT.OpenStream(_sourceNoise);
-        _marked = watermarker.OpenStream(SpeechResult.SampleRate);
+        _passage = _open(vocalist);
     }
 
-    /// <summary>Speech tokens that have to follow one before all of it can be heard, unless the speech ends.</summary>
-    public int Lag
-    {
-        get
-        {
-            var samples = ((_vocalist.HiFT.Lookahead + _mel.ExtraFrames) * _vocalist.HiFT.SamplesPerFrame) + _marked.Lookahead;
-            return _config.S3Gen.Encoder.Lookahead + ((samples + _vocalist.SamplesPerToken - 1) / _vocalist.SamplesPerToken);
-        }
-    }
+    /// <inheritdoc cref="Passage.Lag"/>
+    public int Lag => _passage.Lag;
 
-    /// <summary>Tokens that the last pass of S3Gen went over: those of the prompt that it saw, some of the past, and what had been no sound yet.</summary>
-    public int PassTokens => _mel.PassFrames / _config.S3Gen.Encoder.Upsampling;
+    /// <inheritdoc cref="Passage.PassTokens"/>
+    public int PassTokens => _passage.PassTokens;
+
+    /// <summary>The stage that failed, if the sound is made by the plain operations since.</summary>
+    public SynthesisStage? Recovered { get; private set; }
 
     /// <summary>Makes the next piece.</summary>
     /// <param name="speechTokens">All tokens of the text so far.</param>
     /// <param name="last">True where no token follows.</param>
     /// <param name="cancel">Looked at before each step of the flow.</param>
     /// <returns>Samples at 24 kHz; none if too few tokens have come.</returns>
+    /// <exception cref="InvalidOutputException">The output of a stage is not finite.</exception>
     public float[] Next(IReadOnlyList<int> speechTokens, bool last, CancellationToken cancel)
     {
-        using var scope = NewDisposeScope();
-        IReadOnlyList<int> said = last ? [.. speechTokens, .. _config.TailTokens] : speechTokens;
-        var made = _waveform.Frames * _vocalist.HiFT.SamplesPerFrame;
-        var mel = _mel.Next(said, _waveform.Frames, last, cancel);
-        var samples = _vocalist.HiFT.FadeIn(_waveform.Next(mel, last), made).squeeze(0);
-        var kept = last ? Math.Min(samples.size(0), _vocalist.LengthOf(speechTokens.Count) - made) : samples.size(0);
-        return HostCopies.Read(_marked.Next(samples.narrow(0, 0, kept), last));
+        using var piece = Begin(speechTokens, last);
+        return piece.Run(progress: null, cancel);
     }
 
+    /// <summary>Begins the next piece.</summary>
+    /// <param name="speechTokens">All tokens of the text so far.</param>
+    /// <param name="last">True where no token follows.</param>
+    /// <returns>The piece on its way; it ends before the next begins.</returns>
+    public IStagedAudio Begin(IReadOnlyList<int> speechTokens, bool last) => new Piece(this, speechTokens, last);
+
     /// <inheritdoc/>
-    public void Dispose()
+    public void Dispose() => _passage.Dispose();
+
+    private float[] MakePlain(IReadOnlyList<int> speechTokens, bool last, CancellationToken cancel)
     {
-        _mel.Dispose();
-        _waveform.Dispose();
-        _marked.Dispose();
-        _melNoise.Dispose();
-        _sourceNoise.Dispose();
+        _passage.Dispose();
+        _passage = _open(_vocalist.Plain());
+        foreach (var known in _passes)
+        {
+            Make([.. speechTokens.Take(known)], isLast: false);
+        }
+
+        return Make(speechTokens, last);
+
+        float[] Make(IReadOnlyList<int> tokens, bool isLast)
+        {
+            using var scope = NewDisposeScope();
+            using var checks = new OutputChecks();
+            var pass = _passage.Begin(tokens, isLast);
+            var mel = pass is null ? null : _passage.Flow.Integrate(pass, progress: null, cancel);
+            return checks.Read(_passage.Continue(mel, tokens.Count, isLast, checks), SynthesisStage.Watermark);
+        }
+    }
+
+    /// <summary>One piece on its way.</summary>
+    private sealed class Piece(ChunkAssembler assembler, IReadOnlyList<int> speechTokens, bool last) : IStagedAudio
+    {
+        private readonly OutputChecks _checks = new();
+        private Tensor? _samples;
+
+        public FlowMatching Flow => assembler._passage.Flow;
+
+        public FlowPass? Begin() => assembler._passage.Begin(speechTokens, last);
+
+        public void Continue(Tensor? mel) => _samples = assembler._passage.Continue(mel, speechTokens.Count, last, _checks).DetachFromDisposeScope();
+
+        public float[] Read(CancellationToken cancel)
+        {
+            float[] samples;
+            try
+            {
+                samples = _checks.Read(_samples!, SynthesisStage.Watermark);
+            }
+            catch (InvalidOutputException e) when (assembler.Recovered is null)
+            {
+                assembler.Recovered = e.Stage;
+                samples = assembler.MakePlain(speechTokens, last, cancel);
+            }
+
+            assembler._passes.Add(speechTokens.Count);
+            return samples;
+        }
+
+        public void Dispose()
+        {
+            _samples?.Dispose();
+            _checks.Dispose();
+        }
+    }
+
+    /// <summary>What the stages carry from one piece of an utterance to the next.</summary>
+    private sealed class Passage : IDisposable
+    {
+        // The whole draws mel's noise and the source's from one stream, in an order that needs the number of frames. Here each
+        // has a stream of its own.
+        private const long MelSeed = 0x536F_7571;
+        private const long SourceSeed = 0x4869_4654;
+
+        private readonly ChatterboxConfig _config;
+        private readonly Vocalist _vocalist;
+        private readonly NoiseSource _melNoise;
+        private readonly NoiseSource _sourceNoise;
+        private readonly S3GenStream _mel;
+        private readonly HiFTStream _waveform;
+        private readonly PerthStream _marked;
+
+        public Passage(
+            ChatterboxConfig config, Vocalist vocalist, PerthWatermarker watermarker, S3GenPrompt voice, long seed, ChunkOptions chunks)
+        {
+            _config = config;
+            _vocalist = vocalist;
+            _melNoise = new(seed ^ MelSeed);
+            _sourceNoise = new(seed ^ SourceSeed);
+            _mel = vocalist.S3Gen.OpenStream(voice, _melNoise, chunks.LeftContext, chunks.FirstPrompt);
+            _waveform = vocalist.HiFT.OpenStream(_sourceNoise);
+            _marked = watermarker.OpenStream(SpeechResult.SampleRate);
+        }
+
+        /// <summary>Speech tokens that have to follow one before all of it can be heard, unless the speech ends.</summary>
+        public int Lag
+        {
+            get
+            {
+                var samples = ((_vocalist.HiFT.Lookahead + _mel.ExtraFrames) * _vocalist.HiFT.SamplesPerFrame) + _marked.Lookahead;
+                return _config.S3Gen.Encoder.Lookahead + ((samples + _vocalist.SamplesPerToken - 1) / _vocalist.SamplesPerToken);
+            }
+        }
+
+        /// <summary>Tokens that the last pass of S3Gen included: those of the prompt that it saw, some of the past, and those that
+        /// had not become sound.</summary>
+        public int PassTokens => _mel.PassFrames / _config.S3Gen.Encoder.Upsampling;
+
+        /// <summary>The flow between <see cref="Begin"/> and <see cref="Continue"/>.</summary>
+        public FlowMatching Flow => _vocalist.S3Gen.Flow;
+
+        /// <summary>Begins a piece; <see cref="Continue"/> follows.</summary>
+        public FlowPass? Begin(IReadOnlyList<int> speechTokens, bool last)
+        {
+            IReadOnlyList<int> said = last ? [.. speechTokens, .. _config.TailTokens] : speechTokens;
+            return _mel.Begin(said, _waveform.Frames, last);
+        }
+
+        /// <summary>Makes the piece's samples, of what the flow made.</summary>
+        public Tensor Continue(Tensor? flowed, int speechTokens, bool last, OutputChecks checks)
+        {
+            using var scope = NewDisposeScope();
+            var made = _waveform.Frames * _vocalist.HiFT.SamplesPerFrame;
+            var mel = _mel.End(flowed);
+            checks.Add(SynthesisStage.S3Gen, mel);
+            var samples = _vocalist.HiFT.FadeIn(_waveform.Next(mel, last), made).squeeze(0);
+            checks.Add(SynthesisStage.HiFT, samples);
+            var kept = last ? Math.Min(samples.size(0), _vocalist.LengthOf(speechTokens) - made) : samples.size(0);
+            return _marked.Next(samples.narrow(0, 0, kept), last).MoveToOuterDisposeScope();
+        }
+
+        /// <inheritdoc/>
+        public void Dispose()
+        {
+            _mel.Dispose();
+            _waveform.Dispose();
+            _marked.Dispose();
+            _melNoise.Dispose();
+            _sourceNoise.Dispose();
+        }
     }
 }

@@ -44,26 +44,29 @@ internal sealed class ChunkPlan
     /// <param name="most">Most tokens of a chunk.</param>
     /// <param name="pace">How fast the model is.</param>
     /// <param name="passes">What a pass goes over.</param>
-    public static ChunkPlan Following(int most, ChunkPace pace, Passes passes)
+    /// <param name="busy">How fast it is when it serves others too: chunks come in time even then, if there is such a plan.</param>
+    public static ChunkPlan Following(int most, ChunkPace pace, Passes passes, ChunkPace busy)
     {
         int[] ladder = [.. Ladder.Where(size => size < most), most];
-        var plans = ladder.Select(Behind).OfType<List<int>>().ToList();
+        var plans = PlansFor(busy) is { Count: > 0 } inTime && FirstSound(inTime[0]) <= MostDelay * ladder.Min(size => FirstSound([size])) ? inTime : PlansFor(pace);
         return new(plans.Where(sizes => FirstSound(sizes) <= MostDelay * FirstSound(plans[0])).MinBy(Chunks) ?? [LongestSpeech], passes);
 
+        List<List<int>> PlansFor(ChunkPace assumed) => [.. ladder.Select(first => PlanFrom(first, assumed)).OfType<List<int>>()];
+
         // Each chunk is the largest that comes in time.
-        List<int>? Behind(int first)
+        List<int>? PlanFrom(int first, ChunkPace assumed)
         {
             List<int> sizes = [first];
             var (spoken, left) = (first, Duration(first));
             while (spoken < LongestSpeech)
             {
-                var size = ladder.LastOrDefault(size => TimeFor(size, spoken) <= left);
+                var size = ladder.LastOrDefault(size => TimeFor(size, spoken, assumed) <= left);
                 if (size == 0)
                 {
                     return null;
                 }
 
-                left += Duration(size) - TimeFor(size, spoken);
+                left += Duration(size) - TimeFor(size, spoken, assumed);
                 spoken += size;
                 sizes.Add(size);
             }
@@ -71,7 +74,7 @@ internal sealed class ChunkPlan
             return sizes;
         }
 
-        double TimeFor(int size, int spoken) => Reserve * ((size * pace.SecondsPerStep) + pace.PassOver(passes.Tokens(size, spoken)));
+        double TimeFor(int size, int spoken, ChunkPace assumed) => Reserve * ((size * assumed.SecondsPerStep) + assumed.PassOver(passes.Tokens(size, spoken)));
 
         double FirstSound(List<int> sizes) => ((passes.Lag + sizes[0]) * pace.SecondsPerStep) + pace.PassOver(passes.Tokens(sizes[0], spoken: 0));
 

@@ -8,10 +8,10 @@ namespace Chatterbox.Streaming;
 /// <summary>Has a model speak to nobody, in nobody's voice: to measure how fast it is, and so that a GPU has everything ready
 /// that is made when it is first used.</summary>
 /// <param name="config">The variant.</param>
-/// <param name="t3">Text to speech tokens.</param>
+/// <param name="decoder">Text to speech tokens.</param>
 /// <param name="vocalist">Speech tokens to sound.</param>
 /// <param name="watermarker">Sound to marked sound.</param>
-internal sealed class Rehearsal(ChatterboxConfig config, T3Model t3, Vocalist vocalist, PerthWatermarker watermarker)
+internal sealed class Rehearsal(ChatterboxConfig config, IT3Decoder decoder, Vocalist vocalist, PerthWatermarker watermarker)
 {
     private const int Repetitions = 3;
     private const int Steps = 40, FewSteps = 3;
@@ -62,13 +62,12 @@ internal sealed class Rehearsal(ChatterboxConfig config, T3Model t3, Vocalist vo
     private double MeasureStep() => Enumerable.Range(0, Repetitions).Min(repetition =>
     {
         using var noise = new NoiseSource(repetition);
-        using var decoder = new T3Decoder(t3);
         using var sequence = decoder.Start([1], Voice.T3, new SamplingOptions { MaxSpeechTokens = Steps }, noise);
         var (started, each) = (Stopwatch.GetTimestamp(), 0.0);
         while (!sequence.Finished && (sequence.SpeechTokens.Count < FewSteps || each < SlowestStep))
         {
             decoder.Step(sequence);
-            each = Stopwatch.GetElapsedTime(started).TotalSeconds / sequence.SpeechTokens.Count;
+            each = Stopwatch.GetElapsedTime(started).TotalSeconds / Math.Max(1, sequence.SpeechTokens.Count);
         }
 
         return each;

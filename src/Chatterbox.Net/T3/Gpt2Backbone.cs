@@ -3,7 +3,7 @@ namespace Chatterbox.T3;
 /// <summary>The GPT-2 decoder of Turbo and Nano, without token embedding and head.</summary>
 /// <remarks>Ports GPT2Model of transformers, models/gpt2/modeling_gpt2.py, as T3 calls it: learned positions count over the
 /// whole sequence, prefix and speech. Weights: tfmr; its wte (a table of text tokens) is unused, T3 has its own.</remarks>
-internal sealed class Gpt2Backbone : IBackbone
+internal sealed class Gpt2Backbone : IPlainBackbone
 {
     private readonly Tensor _positions;
     private readonly Gpt2Block[] _blocks;
@@ -16,6 +16,9 @@ internal sealed class Gpt2Backbone : IBackbone
         _blocks = [.. Enumerable.Range(0, config.Layers).Select(layer => new Gpt2Block(config, weights["h"][layer], ops, layer))];
         _norm = new(weights["ln_f"], config.HiddenSize, config.NormEps);
     }
+
+    /// <inheritdoc/>
+    public ScalarType CacheType => _positions.dtype;
 
     /// <inheritdoc/>
     public BackboneWeights Weights => new([.. _blocks.Select(block => block.Weights)], new(_norm.Weight, _norm.Bias), _positions);

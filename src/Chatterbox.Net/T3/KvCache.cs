@@ -3,13 +3,14 @@ namespace Chatterbox.T3;
 /// <summary>Which slots of the cache a batch belongs to, and where its new rows go.</summary>
 /// <param name="Slot">First slot; row i of the batch is in slot <paramref name="Slot"/> + i.</param>
 /// <param name="Count">Rows of the batch.</param>
-/// <param name="Start">Position of the batch's first time step: 0 in a prefill; later one time step is given at a time.</param>
+/// <param name="Start">Position of the batch's first time step: 0 in a prefill; later one time step is given at a time, or the block that is
+/// being filled in.</param>
 internal readonly record struct CacheRows(int Slot, int Count, int Start);
 
 /// <summary>Keys and values of everything the backbone has seen, one buffer each of [layers, slots, time, heads, headDim].</summary>
 /// <remarks>
 /// For plain operations the buffers are made as long as the longest sequence needs before it begins, so no step allocates. On
-/// the CPU that costs address space only: memory becomes resident as it is written. Fused steps make room as they go.
+/// the CPU that costs address space only: memory becomes resident as it is written.
 /// </remarks>
 internal sealed class KvCache(BackboneConfig config, int slots, Device device, ScalarType dtype) : IDisposable
 {
@@ -20,6 +21,9 @@ internal sealed class KvCache(BackboneConfig config, int slots, Device device, S
 
     /// <summary>All values, of the same shape.</summary>
     public Tensor Values { get; private set; } = Allocate(config, slots, 0, device, dtype);
+
+    /// <summary>Rows that there is room for.</summary>
+    public int Slots => slots;
 
     /// <summary>Time steps that there is room for.</summary>
     public int Capacity => (int)Keys.shape[2];
@@ -33,17 +37,6 @@ internal sealed class KvCache(BackboneConfig config, int slots, Device device, S
             Keys = Grow(Keys, capacity);
             Values = Grow(Values, capacity);
         }
-    }
-
-    /// <summary>Another cache with the same in it, and with room for at least <paramref name="length"/> time steps.</summary>
-    public KvCache CopyWithRoom(int length)
-    {
-        var copy = new KvCache(config, slots, device, dtype);
-        copy.Reserve(length);
-        using var scope = NewDisposeScope();
-        copy.Keys.narrow(2, 0, Capacity).copy_(Keys);
-        copy.Values.narrow(2, 0, Capacity).copy_(Values);
-        return copy;
     }
 
     /// <summary>Writes new keys and values of a layer behind the older ones.</summary>

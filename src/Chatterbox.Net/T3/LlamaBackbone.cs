@@ -1,9 +1,9 @@
 namespace Chatterbox.T3;
 
-/// <summary>The Llama decoder of the English and multilingual models, without token embedding and head.</summary>
-/// <remarks>Ports LlamaModel of transformers, models/llama/modeling_llama.py, as T3 calls it: plain causal attention, as
-/// many key heads as query heads. Weights: tfmr; its embed_tokens is a placeholder of eight rows that nothing reads.</remarks>
-internal sealed class LlamaBackbone : IBackbone
+/// <summary>The Llama decoder of the English, multilingual and Flash models, without token embedding and head.</summary>
+/// <remarks>Ports LlamaModel of transformers, models/llama/modeling_llama.py, as T3 calls it: plain causal attention (Flash's blocks see
+/// all of themselves), as many key heads as query heads. Weights: tfmr; its embed_tokens is a placeholder of eight rows that nothing reads.</remarks>
+internal sealed class LlamaBackbone : IPlainBackbone
 {
     private readonly RotaryTable _rotary;
     private readonly LlamaBlock[] _blocks;
@@ -16,6 +16,9 @@ internal sealed class LlamaBackbone : IBackbone
         _blocks = [.. Enumerable.Range(0, config.Layers).Select(layer => new LlamaBlock(config, weights["layers"][layer], ops, layer))];
         _norm = new(weights["norm"], ops, config.HiddenSize, config.NormEps);
     }
+
+    /// <inheritdoc/>
+    public ScalarType CacheType => _norm.Weight.dtype;
 
     /// <inheritdoc/>
     public BackboneWeights Weights => new([.. _blocks.Select(block => block.Weights)], new(_norm.Weight, null), Positions: null);

@@ -8,6 +8,9 @@ namespace Chatterbox.T3;
 /// </remarks>
 internal sealed class SpeechTokenSampler : IDisposable
 {
+    /// <summary>What is drawn of logits that are not all finite, in place of a token's id.</summary>
+    public const int Invalid = -1;
+
     private readonly SamplerConfig _config;
     private readonly SamplingSettings _settings;
     private readonly NoiseSource _noise;
@@ -29,16 +32,30 @@ internal sealed class SpeechTokenSampler : IDisposable
 
     /// <summary>Chooses a token and remembers it for the repetition penalty.</summary>
     /// <param name="logits">Float32, [1, vocabulary], or [2, vocabulary] where the text guides.</param>
-    /// <returns>The token's id, [1, 1], int64.</returns>
+    /// <returns>The token's id, [1, 1], int64; <see cref="Invalid"/> if a logit is not finite.</returns>
     public Tensor Next(Tensor logits)
     {
         using var scope = NewDisposeScope();
-        var scores = Guide(logits, _settings.CfgWeight);
+        var isInvalid = logits.sum().isfinite().logical_not();
+        var scores = Guide(logits, _settings.CfgWeight).MaskedFill(isInvalid, 0);        // torch does not draw from what is not finite
         var token = _settings.Temperature == 0
             ? Penalise(scores, _spoken, _settings.RepetitionPenalty).argmax(-1, keepdim: true)
             : _noise.Multinomial(softmax(_config.Order.Aggregate(scores, Apply), -1));
         Remember(token);
-        return token.MoveToOuterDisposeScope();
+        return token.MaskedFill(isInvalid, Invalid).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Remembers a token that was drawn before, and passes over the random numbers that it was drawn with.</summary>
+    /// <param name="token">Its id, [1, 1], int64.</param>
+    public void Replay(Tensor token)
+    {
+        using var scope = NewDisposeScope();
+        if (_settings.Temperature != 0)
+        {
+            _noise.Exponential(empty([1, _spoken.size(1)], ScalarType.Float32));
+        }
+
+        Remember(token);
     }
 
     /// <inheritdoc/>

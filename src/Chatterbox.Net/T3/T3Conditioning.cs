@@ -5,13 +5,15 @@ namespace Chatterbox.T3;
 /// CLAP input that no model has. Weights: cond_enc.</remarks>
 internal sealed class T3Conditioning
 {
+    private const int MostKept = 16;     // of the speakers used last
+
     private readonly T3Config _config;
     private readonly WeightScope _weights;
     private readonly SpeechEmbedding _speech;
     private readonly Linear _speaker;
     private readonly Perceiver? _perceiver;
     private readonly Linear? _emotion;
-    private (T3Prompt Voice, double Exaggeration, Tensor Rows)? _last;   // whoever speaks mostly goes on speaking
+    private readonly List<(T3Prompt Voice, double Exaggeration, Tensor Rows)> _kept = [];   // the last used at the end
 
     /// <param name="config">Which parts there are.</param>
     /// <param name="weights">Scope of the conditioning.</param>
@@ -30,22 +32,24 @@ internal sealed class T3Conditioning
 
     /// <param name="voice">The speaker; without prompt tokens there are no rows for a prompt.</param>
     /// <param name="exaggeration">How lively to speak, 0.5 is neutral; unused by models without emotion.</param>
-    /// <returns>[1, rows, hidden]: the speaker, the prompt, the emotion. It is kept for the next call.</returns>
+    /// <returns>[1, rows, hidden]: the speaker, the prompt, the emotion. It is kept for later calls.</returns>
     /// <exception cref="VoiceException">The voice is not of the sizes that the model was made for.</exception>
     public Tensor Forward(T3Prompt voice, double exaggeration)
     {
-        if (_last is not { } last || !ReferenceEquals(last.Voice, voice) || last.Exaggeration != exaggeration)
+        var at = _kept.FindIndex(kept => ReferenceEquals(kept.Voice, voice) && kept.Exaggeration == exaggeration);
+        var used = at < 0 ? (Voice: voice, Exaggeration: exaggeration, Rows: _weights.Own(Run(voice, exaggeration))) : _kept[at];
+        if (at >= 0)
         {
-            var rows = _weights.Own(Run(voice, exaggeration));
-            if (_last is not null)
-            {
-                _weights.Release(_last.Value.Rows);
-            }
-
-            _last = last = (voice, exaggeration, rows);
+            _kept.RemoveAt(at);
+        }
+        else if (_kept.Count == MostKept)
+        {
+            _weights.Release(_kept[0].Rows);
+            _kept.RemoveAt(0);
         }
 
-        return last.Rows.alias();
+        _kept.Add(used);
+        return used.Rows.alias();
     }
 
     private Tensor Run(T3Prompt voice, double exaggeration)

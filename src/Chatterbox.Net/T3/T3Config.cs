@@ -49,6 +49,19 @@ internal sealed record T3Config
     /// <summary>The Nano model, <c>t3_nano_v1</c>: Turbo with a smaller backbone.</summary>
     public static T3Config Nano { get; } = Turbo with { Backbone = new Gpt2Config(Layers: 12, HiddenSize: 768, Heads: 12, MlpSize: 3072) };
 
+    /// <summary>The Flash model, <c>t3_flash</c>: English trained to fill in blocks of masked speech tokens.</summary>
+    /// <remarks>Ports the sizes and defaults of ChatterboxFlashT3 and ChatterboxFlashTTS, chatterbox_flash model.py and tts.py.</remarks>
+    public static T3Config Flash { get; } = English with
+    {
+        StartTokens = 1,
+        GuidanceKeepsVoice = false,
+        Sampling = new([SamplingStep.Temperature], StartTokenIsPenalised: false,
+            new(Exaggeration: 0.5, CfgWeight: 1, Temperature: 0.6, MinP: 0, TopP: 1, TopK: 0, RepetitionPenalty: 1, MaxSpeechTokens: 4096)
+            {
+                Blocks = new(Size: 16, Steps: 10, TimeShift: 0.1, ScheduleShift: 0.5, PositionTemperature: 5, FixedPrior: true),
+            }),
+    };
+
     /// <summary>The transformer.</summary>
     public required BackboneConfig Backbone { get; init; }
 
@@ -104,11 +117,23 @@ internal sealed record T3Config
     /// <summary>True where the model was trained for classifier-free guidance by the text.</summary>
     public bool Guidance { get; init; }
 
+    /// <summary>True where guidance takes the text alone away from its second row, and leaves voice and positions.</summary>
+    public bool GuidanceKeepsVoice { get; init; } = true;
+
     /// <summary>How speech tokens are chosen.</summary>
     public required SamplerConfig Sampling { get; init; }
 
     /// <summary>Rows of a batch that one sequence takes at most: where the text guides, a second one without the text.</summary>
     public int MaxRows => Guidance ? 2 : 1;
+
+    /// <summary>True where speech tokens come in blocks, each filled in by several passes, and not one after the other.</summary>
+    public bool InBlocks => Sampling.Defaults.Blocks is not null;
+
+    /// <summary>Id that stands for a speech token yet to be chosen, where speech comes in blocks; it has an embedding and cannot be drawn.</summary>
+    public int MaskToken => SpeechVocabulary;
+
+    /// <summary>Rows of the table of speech embeddings.</summary>
+    public int SpeechEmbeddings => SpeechVocabulary + (InBlocks ? 1 : 0);
 
     /// <summary>Rows of the learned table of text positions.</summary>
     public int TextPositions => MaxTextTokens + 2;
@@ -138,7 +163,7 @@ internal abstract record BackboneConfig(int Layers, int HiddenSize, int Heads, i
     /// <param name="weights">Scope of the backbone, <c>tfmr</c>.</param>
     /// <param name="ops">Operations to use.</param>
     /// <param name="maxLength">Longest sequence it will be given.</param>
-    public abstract IBackbone Build(WeightScope weights, TorchOps ops, int maxLength);
+    public abstract IPlainBackbone Build(WeightScope weights, TorchOps ops, int maxLength);
 
     /// <summary>The same kind of backbone, as small as makes sense.</summary>
     public abstract BackboneConfig Shrink();
@@ -156,7 +181,7 @@ internal sealed record LlamaConfig(int Layers = 30, int HiddenSize = 1024, int H
     public RopeScaling RopeScaling { get; init; } = new();
 
     /// <inheritdoc/>
-    public override IBackbone Build(WeightScope weights, TorchOps ops, int maxLength) => new LlamaBackbone(this, weights, ops, maxLength);
+    public override IPlainBackbone Build(WeightScope weights, TorchOps ops, int maxLength) => new LlamaBackbone(this, weights, ops, maxLength);
 
     /// <inheritdoc/>
     public override BackboneConfig Shrink() => this with { Layers = 2, HiddenSize = 128, Heads = 2, MlpSize = 256 };
@@ -178,7 +203,7 @@ internal sealed record Gpt2Config(int Layers = 24, int HiddenSize = 1024, int He
     public int Positions { get; init; } = 8196;
 
     /// <inheritdoc/>
-    public override IBackbone Build(WeightScope weights, TorchOps ops, int maxLength) => maxLength <= Positions
+    public override IPlainBackbone Build(WeightScope weights, TorchOps ops, int maxLength) => maxLength <= Positions
         ? new Gpt2Backbone(this, weights, ops)
         : throw new ArgumentOutOfRangeException(nameof(maxLength), maxLength, $"The configuration needs sequences longer than the table of {Positions} positions.");
 

@@ -77,6 +77,19 @@ internal static partial class SentenceSplitter
     /// <returns>Its length, which follows from the text alone and not from where the writing stands; 0 if more must come first.</returns>
     public static int FirstSpeakable(string text, int maxLength = DefaultLength)
     {
+        // Half a character says neither what it costs nor whether it belongs to the one before it.
+        if (text.Length > 0 && char.IsHighSurrogate(text[^1]))
+        {
+            text = text[..^1];
+        }
+
+        // What is decided in the beginning stays so whatever follows: a long text is not scanned again for each of its sentences.
+        var beginning = 2 * (maxLength + LongestTag); // a character may be a pair of surrogates
+        if (text.Length > beginning && FirstSpeakable(text[..beginning], maxLength) is > 0 and var length)
+        {
+            return length;
+        }
+
         var (breaks, cost) = (Breaks(text), Costs(text));
         var fits = Fits(cost, 0, maxLength);
         var end = Array.IndexOf(breaks, Break.Sentence);

@@ -2,11 +2,14 @@ namespace Chatterbox.Text;
 
 /// <summary>How a variant turns text into text tokens.</summary>
 /// <param name="Tokenizer">The kind of its tokenizer.</param>
-/// <param name="Punctuation">What it was trained to see.</param>
-internal sealed record TextConfig(TokenizerKind Tokenizer, PunctuationRules Punctuation)
+/// <param name="Punctuation">What it was trained to see; null where it was trained on texts that are spelled out instead.</param>
+internal sealed record TextConfig(TokenizerKind Tokenizer, PunctuationRules? Punctuation)
 {
     /// <summary>Codes of the languages it speaks.</summary>
     public IReadOnlyList<string> Languages { get; init; } = ["en"];
+
+    /// <summary>Tags of sounds and moods that it was trained to speak, such as [laugh].</summary>
+    public IReadOnlyList<string> Tags { get; init; } = [];
 
     /// <summary>The language of a request that names none; null leaves the text without a language's tag.</summary>
     public string? DefaultLanguage { get; init; }

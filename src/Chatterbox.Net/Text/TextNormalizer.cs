@@ -1,4 +1,5 @@
 using System.Text;
+using Chatterbox.Text.SpelledOut;
 
 namespace Chatterbox.Text;
 
@@ -36,15 +37,17 @@ internal static class TextNormalizer
     private const int QuotedLength = 40;
 
     /// <summary>Normalised text, with something to speak in it.</summary>
+    /// <param name="text">As it was written.</param>
+    /// <param name="rules">The variant's punctuation; null spells the text out.</param>
     /// <exception cref="RequestException">The text is empty, blank, or has no letter, digit or tag.</exception>
-    public static string Normalize(string text, PunctuationRules rules)
+    public static string Normalize(string text, PunctuationRules? rules)
     {
         if (string.IsNullOrEmpty(text))
         {
             throw new RequestException("The text is empty. Send a text with at least one letter or digit.", "text");
         }
 
-        var normalized = Apply(text, rules);
+        var normalized = rules is null ? SpelledOutEnglish.Clean(text) : Apply(text, rules);
         if (!IsSpeakable(normalized))
         {
             var quoted = text.Length <= QuotedLength ? text : text[..QuotedLength] + "…";

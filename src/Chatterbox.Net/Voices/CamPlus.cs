@@ -65,7 +65,7 @@ internal sealed class CamPlus
         _outputNorm = new(weights["out_nonlinear"]["batchnorm"], channels, 3);
         _dense = new(weights["dense"]["linear"], 2 * channels, config.EmbeddingSize, kernel: 1, bias: false);
         _denseNorm = new(weights["dense"]["nonlinear"]["batchnorm"], config.EmbeddingSize, 3, affine: false);
-        if (TorchGraph.WhyNot(weights.Device) is null)
+        if (TorchGraph.UnsupportedReason(weights.Device) is null)
         {
             _input = weights.Own(zeros([LongestGraph * config.Bands], ScalarType.Float32, weights.Device));
             _graphs = weights.Own(new TorchGraphs<int>(_input.device, MostGraphs, frames => Run(Input(frames)), atOnce: false));

@@ -53,7 +53,7 @@ internal sealed class SpeakerEncoder
         _lstm = new(weights["lstm"], config.Mel.Bands, config.HiddenSize, config.Layers);
         _projection = new(weights["proj"], config.HiddenSize, config.EmbeddingSize);
         weights.Skip("similarity_weight", "similarity_bias");   // of the training loss
-        if (TorchGraph.WhyNot(weights.Device) is null)
+        if (TorchGraph.UnsupportedReason(weights.Device) is null)
         {
             _partials = weights.Own(zeros([PartialsAtOnce, config.PartialFrames, config.Mel.Bands], _dtype, weights.Device));
             _graphs = weights.Own(new TorchGraphs<int>(_partials.device, PartialsAtOnce / Bucket, count => Run(_partials.narrow(0, 0, count))));

@@ -2,23 +2,23 @@ using System.Globalization;
 
 namespace Chatterbox.Voices;
 
-/// <summary>What is known of a voice beside its sound.</summary>
+/// <summary>Where a voice is from.</summary>
 /// <param name="Name">What the voice is called.</param>
 public sealed record VoiceInfo(string Name)
 {
     /// <summary>Language spoken in the recording, as a two-letter code; null if unknown.</summary>
     public string? Language { get; init; }
 
-    /// <summary>The model that the voice was made for, such as <c>english</c> or <c>turbo</c>: these hear differently much of the recording.</summary>
+    /// <summary>The model that the voice was computed for, such as <c>english</c> or <c>turbo</c>: they use different lengths of the recording.</summary>
     public string? Model { get; init; }
 
-    /// <summary>SHA-256 of the recording, in hexadecimal, by which it can be told whether a voice is up to date.</summary>
+    /// <summary>SHA-256 of the recording, in hexadecimal, which shows whether a voice is up to date.</summary>
     public string? SourceHash { get; init; }
 
     /// <summary>Who allowed the voice to be used, and for what.</summary>
     public string? Consent { get; init; }
 
-    /// <summary>When the voice was made.</summary>
+    /// <summary>When the voice was computed.</summary>
     public DateTimeOffset? Created { get; init; }
 }
 
@@ -31,7 +31,7 @@ public static class VoiceFile
     private const int MaxTextLength = 4000;
     private const int SpeechVocabulary = 6561;
 
-    /// <summary>Writes a voice; a file that is there is replaced.</summary>
+    /// <summary>Writes a voice; an existing file is replaced.</summary>
     /// <exception cref="VoiceException">The voice is not sound, or the file cannot be written.</exception>
     public static void Save(string path, Voice voice, VoiceInfo info)
     {

@@ -7,8 +7,14 @@ namespace Chatterbox.Watermark;
 /// <remarks>No shape needs a plan, so that a length which comes for the first time takes as long as any other.</remarks>
 internal sealed class FusedPerth : IDisposable
 {
-    private const string Source = "perth.cu";
-    private const int FftSize = 2048, HopSize = 320, MarkedBins = 128, Threads = 256;   // as in the source
+    private const int FftSize = 2048, HopSize = 320, MarkedBins = 128, Threads = FftSize / 8;
+
+    private static readonly KernelSource Source = new(
+        "perth.cu",
+        ("FFT", FftSize),
+        ("HOP", HopSize),
+        ("MARKED", MarkedBins),
+        ("THREADS", Threads));
 
     private readonly PerthConfig _config;
     private readonly PerthSpectrum _spectrum;
@@ -18,7 +24,7 @@ internal sealed class FusedPerth : IDisposable
     private readonly PackedWeight[] _convs;
     private readonly Tensor _roots;       // e^(−2πi·k/FftSize), [FftSize / 2, 2]
 
-    /// <param name="config">Sizes that <see cref="WhyNot"/> has nothing against.</param>
+    /// <param name="config">Sizes for which <see cref="UnsupportedReason"/> is null.</param>
     /// <param name="spectrum">Windows and levels, on the GPU.</param>
     /// <param name="convs">The network that makes the mark.</param>
     /// <param name="device">The GPU.</param>
@@ -34,11 +40,11 @@ internal sealed class FusedPerth : IDisposable
     }
 
     /// <summary>Why marks cannot be made by these kernels, or null.</summary>
-    public static string? WhyNot(PerthConfig config, Device device, Precision precision) =>
+    public static string? UnsupportedReason(PerthConfig config, Device device, Precision precision) =>
         precision == Precision.Full ? "full precision is wanted"
         : config.FftSize != FftSize || config.HopSize != HopSize || config.MarkedBins != MarkedBins || config.HiddenSize % Products.Chunk != 0
             ? "the kernels are not made for the model's sizes"
-        : CudaModule.WhyNot(Source, device) ?? Products.WhyNot(device);
+        : CudaModule.UnsupportedReason(Source, device) ?? Products.UnsupportedReason(device);
 
     /// <inheritdoc cref="PerthWatermarker.Raise"/>
     public Tensor Raise(Tensor signal, Tensor? loudest)
@@ -133,8 +139,9 @@ internal sealed class FusedPerth : IDisposable
         return change.MoveToOuterDisposeScope();
     }
 
-    // The parameters of the kernels, laid out as in perth.cu.
+    // The parameters of the kernels.
 
+    [KernelStruct("perth.cu")]
     private struct AnalyseArguments
     {
         public nint X, Window, Roots, Spectrum, Magnitude, Level, Loudest;
@@ -142,12 +149,14 @@ internal sealed class FusedPerth : IDisposable
         public float Floor, Scale, Shift;
     }
 
+    [KernelStruct("perth.cu")]
     private struct RaiseArguments
     {
         public nint Spectrum, Change, Level, Loudest, Window, Roots;
         public float Floor, Most, Nepers, Faintest;
     }
 
+    [KernelStruct("perth.cu")]
     private struct OverlapArguments
     {
         public nint Frames, Window, Y;

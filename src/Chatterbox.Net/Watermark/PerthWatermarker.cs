@@ -26,11 +26,11 @@ internal sealed class PerthWatermarker
     public PerthWatermarker(PerthConfig config, WeightScope weights, Precision precision = Precision.Full)
     {
         (_config, _device) = (config, weights.Device);
-        WhyNotFused = FusedPerth.WhyNot(config, _device, precision);
+        NotFusedReason = FusedPerth.UnsupportedReason(config, _device, precision);
         var wide = weights.InFloat32;
         _spectrum = new(config, wide["ap"]);
         _decoder = new(wide, scope => new(config, scope));
-        if (WhyNotFused is not null)
+        if (NotFusedReason is not null)
         {
             _encoder = new(config, wide);
             return;
@@ -41,7 +41,7 @@ internal sealed class PerthWatermarker
     }
 
     /// <summary>Why marks are made by the plain operations; null where by fused kernels.</summary>
-    public string? WhyNotFused { get; }
+    public string? NotFusedReason { get; }
 
     /// <summary>Adds the mark.</summary>
     /// <param name="samples">One channel. Silence stays as it is, and so does what is too short for a mark: up to half an

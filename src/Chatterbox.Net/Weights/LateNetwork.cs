@@ -1,6 +1,6 @@
 namespace Chatterbox.Weights;
 
-/// <summary>A network that few need: checked against its file at once, and read when it is first asked for.</summary>
+/// <summary>A network that few need, read when it is first asked for.</summary>
 internal sealed class LateNetwork<T>
     where T : class
 {
@@ -11,10 +11,14 @@ internal sealed class LateNetwork<T>
 
     /// <param name="weights">The file, or a part of it, whose store lives as long as the network.</param>
     /// <param name="build">Builds the network.</param>
-    public LateNetwork(WeightScope weights, Func<WeightScope, T> build)
+    /// <param name="isChecked">True where another network has asked the file for the same tensors; otherwise it is checked at once.</param>
+    public LateNetwork(WeightScope weights, Func<WeightScope, T> build, bool isChecked = false)
     {
         (_weights, _build) = (weights, build);
-        build(weights.Unread);
+        if (!isChecked)
+        {
+            build(weights.Unread);
+        }
     }
 
     /// <summary>The network.</summary>

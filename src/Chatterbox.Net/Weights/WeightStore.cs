@@ -10,7 +10,11 @@ namespace Chatterbox.Weights;
 /// Constructors ask for each tensor by name and shape. What is missing or misshapen is noted and replaced by zeros, so
 /// that one message can name every fault; <see cref="ThrowIfFaulty"/>, called once the networks are built, throws it.
 /// </remarks>
-internal sealed class WeightStore(ITensorSource source, Device? device = null, ScalarType dtype = ScalarType.Float32) : IDisposable
+/// <param name="source">The file.</param>
+/// <param name="device">The device that weights are put on; null for the CPU.</param>
+/// <param name="dtype">Element type that floating-point weights are converted to; integers stay as they are.</param>
+/// <param name="ops">Operations that the networks compute with; null for the plain ones.</param>
+internal sealed class WeightStore(ITensorSource source, Device? device = null, ScalarType dtype = ScalarType.Float32, TorchOps? ops = null) : IDisposable
 {
     private const int FaultsShown = 50;    // of each kind
 
@@ -24,6 +28,9 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
 
     /// <summary>Element type that floating-point weights are converted to; integers stay as they are.</summary>
     public ScalarType DType { get; } = dtype;
+
+    /// <summary>Operations that the networks compute with.</summary>
+    public TorchOps Ops { get; } = ops ?? TorchOps.Plain;
 
     /// <summary>The scope of the whole file.</summary>
     public WeightScope Root => new(this, "", DType, Device, _owned);
@@ -144,7 +151,7 @@ internal sealed class OwnedWeights : IDisposable
     /// <summary>Takes a tensor over.</summary>
     public Tensor Own(Tensor tensor)
     {
-        _owned.Add(tensor.DetachFromDisposeScope());
+        Own<Tensor>(tensor.DetachFromDisposeScope());
         return tensor;
     }
 
@@ -152,15 +159,23 @@ internal sealed class OwnedWeights : IDisposable
     public T Own<T>(T owned)
         where T : class, IDisposable
     {
-        _owned.Add(owned);
+        lock (_owned)
+        {
+            _owned.Add(owned);
+        }
+
         return owned;
     }
 
-    /// <summary>Gives up a tensor that was only needed to compute another.</summary>
-    public void Release(Tensor tensor)
+    /// <summary>Frees what is no longer needed, such as a tensor that another was computed from.</summary>
+    public void Release(IDisposable owned)
     {
-        _owned.Remove(tensor);
-        tensor.Dispose();
+        lock (_owned)
+        {
+            _owned.Remove(owned);
+        }
+
+        owned.Dispose();
     }
 
     /// <inheritdoc/>
@@ -205,6 +220,9 @@ internal readonly struct WeightScope(WeightStore store, string prefix, ScalarTyp
     /// <summary>Element type of the weights.</summary>
     public ScalarType DType => dtype;
 
+    /// <summary>Operations that the networks compute with.</summary>
+    public TorchOps Ops => store.Ops;
+
     /// <summary>True if the file has this tensor.</summary>
     public bool Has(string name) => store.Has(prefix + name);
 
@@ -239,6 +257,6 @@ internal readonly struct WeightScope(WeightStore store, string prefix, ScalarTyp
     public T Own<T>(T owned)
         where T : class, IDisposable => owner.Own(owned);
 
-    /// <summary>Frees a tensor got from here once another has been computed from it.</summary>
-    public void Release(Tensor tensor) => owner.Release(tensor);
+    /// <summary>Frees what is no longer needed, such as a tensor that another was computed from.</summary>
+    public void Release(IDisposable owned) => owner.Release(owned);
 }

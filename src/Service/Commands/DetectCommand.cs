@@ -1,25 +1,24 @@
 using System.CommandLine;
 using System.Globalization;
-using Chatterbox.Audio;
 
 namespace Chatterbox.Service.Commands;
 
-/// <summary><c>detect file.wav</c>: looks for the watermark, without a server.</summary>
+/// <summary><c>detect file.wav</c>: detects the watermark, without a server.</summary>
 internal static class DetectCommand
 {
-    private static readonly Argument<FileInfo> Recording = new("recording") { Description = "What to look at." };
+    private static readonly Argument<string> Recording = new("recording") { Description = "The recording to check; - reads it from standard input." };
 
     /// <summary>The command.</summary>
     public static Command Create()
     {
-        var command = new Command("detect", "Says whether a recording carries the watermark of machine-made speech.") { Recording };
+        var command = new Command("detect", "Reports whether a recording carries the watermark of generated speech.") { Recording };
         ModelCommand.Complete(command, RunAsync);
         return command;
     }
 
     private static async Task RunAsync(ParseResult parsed, CancellationToken cancel)
     {
-        var recording = AudioFile.Load(parsed.GetRequiredValue(Recording).FullName, cancel);
+        var recording = ModelCommand.Load(parsed.GetRequiredValue(Recording), cancel);
         double? confidence = null;
         await ModelCommand.WithModelAsync(parsed, "watermark", (model, _) => confidence = model.DetectWatermark(recording), cancel);
         Console.WriteLine(confidence is { } sure

@@ -3,59 +3,145 @@ using Chatterbox.Service.Streaming;
 
 namespace Chatterbox.Service.Commands;
 
-/// <summary><c>say TEXT</c>: speaks once into a file, with a progress bar, without a server.</summary>
+/// <summary><c>say TEXT</c>: speaks into a file, or a list of lines into numbered files, without a server.</summary>
 internal static class SayCommand
 {
-    private static readonly Argument<string> Text = new("text") { Description = "What to say; - reads it from standard input." };
-    private static readonly Option<FileInfo?> Voice = new("--voice") { Description = "A recording of the voice, or a voice file (.safetensors). Default: the model's own voice." };
-    private static readonly Option<FileInfo> Out = new("--out") { Description = "WAV file to write.", DefaultValueFactory = _ => new FileInfo("speech.wav") };
-    private static readonly Option<string?> Language = new("--language") { Description = "Code of the language, such as fr, for a model that speaks several." };
-    private static readonly Option<long?> Seed = new("--seed") { Description = "The same seed gives the same speech." };
-    private static readonly Option<double?> Exaggeration = new("--exaggeration") { Description = "How lively, 0 to 2." };
+    private static readonly Argument<string?> Text = new("text")
+    {
+        Description = "What to say; without it, or with -, standard input is read.",
+        Arity = ArgumentArity.ZeroOrOne,
+    };
+
+    private static readonly Option<FileInfo?> TextFile = new("--file") { Description = "A file with the text." };
+    private static readonly Option<FileInfo?> Lines = new("--lines")
+    {
+        Description = "A file whose lines are spoken into numbered files: speech-1.wav, speech-2.wav, … Empty lines are skipped.",
+    };
+
+    private static readonly Option<string?> Language = new("--language")
+    {
+        Description = "Code of the language, such as fr, for a model with several.",
+    };
+
+    private static readonly Option<long?> Seed = new("--seed") { Description = "The same seed gives the same speech; drawn unless given." };
+    private static readonly Option<double?> Exaggeration = new("--exaggeration") { Description = "How lively the speech is, 0 to 2." };
     private static readonly Option<double?> CfgWeight = new("--cfg-weight") { Description = "Strength of guidance by the text, 0 to 2." };
-    private static readonly Option<double?> MaxSeconds = new("--max-seconds") { Description = "Longest speech of a piece; the rest of it is cut off." };
-    private static readonly Option<double?> Temperature = new("--temperature") { Description = "0 always takes the likeliest token; 0 to 5." };
+    private static readonly Option<double?> Temperature = new("--temperature")
+    {
+        Description = "0 always takes the likeliest speech token; 0 to 5.",
+    };
+
+    private static readonly Option<int?> BlockSize = new("--block-size") { Description = "Speech tokens that are filled in together, 1 to 128; Flash." };
+    private static readonly Option<int?> BlockSteps = new("--block-steps") { Description = "Most passes over a block, 1 to 128; Flash." };
+    private static readonly Option<double?> TimeShift = new("--time-shift")
+    {
+        Description = "How readily a pass takes more tokens than its share, 0 to 1; Flash.",
+    };
+
+    private static readonly Option<double?> ScheduleShift = new("--schedule-shift")
+    {
+        Description = "How the tokens of a block are shared among its passes, 0 to 10; less leaves more to later ones; Flash.",
+    };
+
+    private static readonly Option<double?> PositionTemperature = new("--position-temperature")
+    {
+        Description = "0 takes the tokens of a block in the order of sureness, more with noise; 0 to 100; Flash.",
+    };
+
+    private static readonly Option<bool?> FixedPrior = new("--fixed-prior")
+    {
+        Description = "Whether sureness is measured without text and voice, or against the other tokens of the block; Flash.",
+    };
+
+    private static readonly Option<double?> MaxSeconds = new("--max-seconds")
+    {
+        Description = "Longest speech of a piece; the rest of it is cut off.",
+    };
 
     /// <summary>The command.</summary>
     public static Command Create()
     {
-        var command = new Command("say", "Speaks a text once and writes a WAV file.") { Text, Voice, Out, Language, Seed, Exaggeration, CfgWeight, Temperature, MaxSeconds };
+        var command = new Command("say", "Speaks a text and writes a file.")
+        {
+            Text, TextFile, Lines, ModelCommand.VoiceName, VoicesCommand.Folder, Output.To, Output.Format, Language, Seed,
+            Exaggeration, CfgWeight, Temperature, BlockSize, BlockSteps, TimeShift, ScheduleShift, PositionTemperature, FixedPrior, MaxSeconds,
+        };
+        command.Validators.Add(result =>
+        {
+            bool[] given = [result.GetResult(Text) is not null, result.GetResult(TextFile) is not null, result.GetResult(Lines) is not null];
+            if (given.Count(one => one) > 1)
+            {
+                result.AddError("Give one of a text, --file and --lines.");
+            }
+        });
         ModelCommand.Complete(command, RunAsync);
         return command;
     }
 
     private static async Task RunAsync(ParseResult parsed, CancellationToken cancel)
     {
-        var text = parsed.GetRequiredValue(Text) is var given && given == "-" ? await Console.In.ReadToEndAsync(cancel) : given;
-        var plan = TextPlan.Of(text, "text");
-        var sampling = new SamplingOptions
-        {
-            Seed = parsed.GetValue(Seed) ?? Random.Shared.NextInt64(),
-            Exaggeration = parsed.GetValue(Exaggeration),
-            CfgWeight = parsed.GetValue(CfgWeight),
-            Temperature = parsed.GetValue(Temperature),
-            MaxSpeechTokens = (int?)(parsed.GetValue(MaxSeconds) * SpeechResult.TokensPerSecond),
-        };
-        var samples = new List<float>();
+        var output = Output.Of(parsed, "speech.wav");
+        var texts = await ReadTextsAsync(parsed, cancel);
+        var plans = texts.Select(text => TextPlan.Of(text, "text")).ToList();
+        var seed = parsed.GetValue(Seed) ?? Random.Shared.NextInt64();
         var unknown = new List<string>();
         await ModelCommand.WithModelAsync(parsed, "speech", (model, progress) =>
         {
-            var voice = ModelCommand.VoiceOf(model, parsed.GetValue(Voice));
-            samples.AddRange(JoinedSpeech.Silence(plan.PausesSeconds[0]));
-            foreach (var (i, piece) in plan.Pieces.Index())
+            var voice = ModelCommand.VoiceOf(model, parsed);
+            foreach (var (i, plan) in plans.Index())
             {
-                var seeded = sampling with { Seed = unchecked(sampling.Seed!.Value + i) };
-                var speech = model.Synthesize(piece, voice, seeded, parsed.GetValue(Language), progress.Part(i, plan.Pieces.Count), cancel);
-                samples.AddRange(speech.Samples);
-                samples.AddRange(JoinedSpeech.Silence(plan.PausesSeconds[i + 1]));
-                unknown.AddRange(speech.UnknownCharacters);
+                var samples = Speak(parsed, plan, model, voice, seed, progress.Part(i, plans.Count), unknown, cancel);
+                (parsed.GetValue(Lines) is null ? output : output.Numbered(i + 1, plans.Count)).Write(samples, seed, cancel);
             }
         }, cancel);
         if (unknown.Count > 0)
         {
             await Console.Error.WriteLineAsync($"The model does not know these characters: {string.Join(' ', unknown.Distinct())}");
         }
+    }
 
-        ModelCommand.Write(parsed.GetRequiredValue(Out), samples.ToArray(), sampling.Seed);
+    private static float[] Speak(
+        ParseResult parsed, TextPlan plan, ChatterboxModel model, Voice voice, long seed, ModelCommand.Share progress, List<string> unknown,
+        CancellationToken cancel)
+    {
+        var sampling = new SamplingOptions
+        {
+            Exaggeration = parsed.GetValue(Exaggeration),
+            CfgWeight = parsed.GetValue(CfgWeight),
+            Temperature = parsed.GetValue(Temperature),
+            BlockSize = parsed.GetValue(BlockSize),
+            BlockSteps = parsed.GetValue(BlockSteps),
+            TimeShift = parsed.GetValue(TimeShift),
+            ScheduleShift = parsed.GetValue(ScheduleShift),
+            PositionTemperature = parsed.GetValue(PositionTemperature),
+            FixedPrior = parsed.GetValue(FixedPrior),
+            MaxSpeechTokens = (int?)(parsed.GetValue(MaxSeconds) * SpeechResult.TokensPerSecond),
+        };
+        List<float> samples = [.. JoinedSpeech.Silence(plan.PausesSeconds[0])];
+        foreach (var (i, piece) in plan.Pieces.Index())
+        {
+            var seeded = sampling with { Seed = unchecked(seed + i) };
+            var speech = model.Synthesize(piece, voice, seeded, parsed.GetValue(Language), progress.Part(i, plan.Pieces.Count), cancel);
+            samples.AddRange(speech.Samples);
+            samples.AddRange(JoinedSpeech.Silence(plan.PausesSeconds[i + 1]));
+            unknown.AddRange(speech.UnknownCharacters);
+        }
+
+        return [.. samples];
+    }
+
+    private static async Task<IReadOnlyList<string>> ReadTextsAsync(ParseResult parsed, CancellationToken cancel)
+    {
+        if (parsed.GetValue(Lines) is { } list)
+        {
+            var lines = (await File.ReadAllLinesAsync(list.FullName, cancel)).Where(line => !string.IsNullOrWhiteSpace(line)).ToList();
+            return lines.Count > 0 ? lines : throw new RequestException($"{list.FullName} has no lines to speak.", "lines");
+        }
+
+        return parsed.GetValue(TextFile) is { } file ? [await File.ReadAllTextAsync(file.FullName, cancel)]
+            : parsed.GetValue(Text) is { } text and not Output.Standard ? [text]
+            : parsed.GetValue(Text) is null && !Console.IsInputRedirected
+                ? throw new RequestException("There is no text. Give one, --file FILE or --lines FILE, or pipe one in.", "text")
+            : [await Console.In.ReadToEndAsync(cancel)];
     }
 }

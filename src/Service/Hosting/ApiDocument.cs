@@ -12,17 +12,19 @@ namespace Chatterbox.Service.Hosting;
 internal static class ApiDocument
 {
     private const string Description = """
-        Text to speech, four ways: `/speak` for its older clients, OpenAI's `/v1/audio/speech`, a WebSocket for text that is still being written, and plain files.
+        Text-to-speech in four ways: OpenAI's `/v1/audio/speech`, a WebSocket for text that is still being written, `/speak` for older clients, and plain files.
 
-        Every answer carries `X-Chatterbox-Model` (the model that speaks, and whether it is only a stand-in) and `X-Request-Id`, by which the log
-        knows the request. Speech carries `X-Chatterbox-Queue-Position`, `X-Chatterbox-Expected-Wait` (seconds, once known) and
-        `X-Chatterbox-Repairs`: what was done to speech that went wrong; and, where a text has characters that the model does not know and speaks as
-        noise, `X-Chatterbox-Unknown-Characters` (as U+16A0). A stream's headers tell of what was made when they left (of
-        OpenAI's route the first chunk, of `/speak` nothing); the log tells all.
+        Every answer has `X-Chatterbox-Model` (the model, and whether it is a stand-in) and `X-Request-Id` (the id of the request in the log).
+        Speech also has `X-Chatterbox-Voice`, `X-Chatterbox-Queue-Position`, `X-Chatterbox-Expected-Wait` (seconds, once known), `X-Chatterbox-Repairs` (pieces that went wrong
+        and were generated again) and, where a text has characters that the model does not know and turns into noise,
+        `X-Chatterbox-Unknown-Characters` (such as U+16A0). The headers of a stream report what was known when they were sent (on OpenAI's route the
+        first chunk, on `/speak` nothing); the log has everything.
 
-        A full queue, or more requests than one client may make, answers 429; a service that starts or stops, and a model that cannot be loaded, answer 503,
-        both with `Retry-After`. A model that is not in memory is loaded for the request that names it, which waits for it.
-        Where keys are set, requests carry one as `Authorization: Bearer KEY`.
+        A full queue, and too many requests of one client, are answered with 429; while the service starts or stops, and if a model cannot be loaded, with 503;
+        both have `Retry-After`. A model that is not in memory is loaded for the request that names it, which waits for it.
+        Where API keys are set, requests carry one as `Authorization: Bearer KEY`.
+        Pages of other origins get 403, unless `Security:CorsOrigins` allows them, and so do, without keys, public host names that `AllowedHosts` does not name.
+        A full disk is answered with 507. A stream of `/speak` whose text was cut has the header `X-Chatterbox-Truncated`.
         """;
 
     /// <summary>Registers the document.</summary>
@@ -35,7 +37,7 @@ internal static class ApiDocument
             api.Components ??= new OpenApiComponents();
             api.Components.SecuritySchemes = new Dictionary<string, IOpenApiSecurityScheme>
             {
-                ["key"] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", Description = "Only where the service asks for keys." },
+                ["key"] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", Description = "Only where API keys are set." },
             };
             api.Security = [new OpenApiSecurityRequirement(), new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("key", api)] = [] }];
             return Task.CompletedTask;
@@ -54,7 +56,7 @@ internal static class ApiDocument
         app.MapScalarApiReference("/scalar", page => page.WithTitle("Chatterbox.Net").DisableDefaultFonts().DisableTelemetry());
     }
 
-    /// <summary>Says which types of content, of which shape, a route answers beside its first.</summary>
+    /// <summary>Documents further content types, and their shape, that a route answers.</summary>
     public static RouteHandlerBuilder AlsoAnswers<T>(this RouteHandlerBuilder route, params IEnumerable<string> contentTypes) =>
         route.AddOpenApiOperationTransformer(async (operation, context, cancel) =>
         {
@@ -67,7 +69,7 @@ internal static class ApiDocument
             }
         });
 
-    /// <summary>Says which form a route takes.</summary>
+    /// <summary>Documents the form that a route takes.</summary>
     public static RouteHandlerBuilder TakesForm(this RouteHandlerBuilder route, IReadOnlyList<FormField> fields) =>
         route.AddOpenApiOperationTransformer((operation, _, _) =>
         {
@@ -90,7 +92,7 @@ internal static class ApiDocument
             return Task.CompletedTask;
         });
 
-    /// <summary>Says which errors a route answers, in its dialect.</summary>
+    /// <summary>Documents the errors that a route answers, in its dialect.</summary>
     public static RouteHandlerBuilder WithErrors<T>(this RouteHandlerBuilder route, params IEnumerable<int> statuses)
     {
         foreach (var status in statuses)
@@ -101,10 +103,15 @@ internal static class ApiDocument
         return route;
     }
 
-    /// <summary>Adds what a type alone does not tell: values that are allowed, bytes in base64, the two shapes of a voice.</summary>
+    /// <summary>Adds what a type alone does not express: allowed values, bytes in base64, the shapes of a voice.</summary>
     private static void Complete(OpenApiSchema schema, OpenApiSchemaTransformerContext context)
     {
-        schema.Discriminator = null; // events are told apart by their fields
+        schema.Discriminator = null; // events are distinguished by their fields
+        if (context.JsonTypeInfo.Type == typeof(VoiceChoice))
+        {
+            schema.OneOf = [new OpenApiSchema { Type = JsonSchemaType.String }, ObjectWith("id"), ObjectWith("audio")];
+        }
+
         if (context.JsonTypeInfo.Type == typeof(ReadOnlyMemory<byte>))
         {
             schema.Type = JsonSchemaType.String;
@@ -116,24 +123,17 @@ internal static class ApiDocument
             return;
         }
 
-        if (property.CustomConverter is VoiceNameConverter)
-        {
-            schema.OneOf =
-            [
-                new OpenApiSchema { Type = JsonSchemaType.String },
-                new OpenApiSchema
-                {
-                    Type = JsonSchemaType.Object,
-                    Properties = new Dictionary<string, IOpenApiSchema> { ["id"] = new OpenApiSchema { Type = JsonSchemaType.String } },
-                    Required = new HashSet<string> { "id" },
-                    AdditionalPropertiesAllowed = false,
-                },
-            ];
-        }
-
         if (property.AttributeProvider?.GetCustomAttributes(typeof(AllowedValuesAttribute), inherit: false) is [AllowedValuesAttribute allowed, ..])
         {
             schema.Enum = [.. allowed.Values.OfType<string>().Select(value => (JsonNode)JsonValue.Create(value))];
         }
     }
+
+    private static OpenApiSchema ObjectWith(string property) => new()
+    {
+        Type = JsonSchemaType.Object,
+        Properties = new Dictionary<string, IOpenApiSchema> { [property] = new OpenApiSchema { Type = JsonSchemaType.String } },
+        Required = new HashSet<string> { property },
+        AdditionalPropertiesAllowed = false,
+    };
 }

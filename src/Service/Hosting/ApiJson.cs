@@ -2,10 +2,16 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
+using Chatterbox.Service.ChatterboxServer;
+using Chatterbox.Service.Deepgram;
+using Chatterbox.Service.Diagnostics;
+using Chatterbox.Service.ElevenLabs;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Recordings;
 using Chatterbox.Service.Sessions;
 using Chatterbox.Service.Speak;
+using Chatterbox.Service.VllmOmni;
+using Chatterbox.Service.Wyoming;
 using Microsoft.AspNetCore.Mvc;
 
 namespace Chatterbox.Service.Hosting;
@@ -18,6 +24,9 @@ namespace Chatterbox.Service.Hosting;
 [JsonSerializable(typeof(VoiceList))]
 [JsonSerializable(typeof(SpeechBody))]
 [JsonSerializable(typeof(SpeechStreamEvent))]
+[JsonSerializable(typeof(BatchBody))]
+[JsonSerializable(typeof(BatchItem))]
+[JsonSerializable(typeof(BatchAnswer))]
 [JsonSerializable(typeof(OpenAiErrorBody))]
 [JsonSerializable(typeof(ModelList))]
 [JsonSerializable(typeof(OpenAiVoiceList))]
@@ -27,7 +36,32 @@ namespace Chatterbox.Service.Hosting;
 [JsonSerializable(typeof(SessionText))]
 [JsonSerializable(typeof(SessionOrder))]
 [JsonSerializable(typeof(SessionEvent))]
+[JsonSerializable(typeof(OmniText))]
+[JsonSerializable(typeof(OmniEvent))]
+[JsonSerializable(typeof(ElevenBody))]
+[JsonSerializable(typeof(ElevenMessage))]
+[JsonSerializable(typeof(ElevenEvent))]
+[JsonSerializable(typeof(ElevenTimedSpeech))]
+[JsonSerializable(typeof(ElevenVoiceList))]
+[JsonSerializable(typeof(ElevenVoice))]
+[JsonSerializable(typeof(IReadOnlyList<ElevenModel>))]
+[JsonSerializable(typeof(ElevenErrorBody))]
+[JsonSerializable(typeof(DeepgramBody))]
+[JsonSerializable(typeof(DeepgramText))]
+[JsonSerializable(typeof(DeepgramEvent))]
+[JsonSerializable(typeof(DeepgramErrorBody))]
+[JsonSerializable(typeof(ServerBody))]
+[JsonSerializable(typeof(List<ServerVoice>))]
+[JsonSerializable(typeof(List<string>))]
+[JsonSerializable(typeof(ServerModel))]
+[JsonSerializable(typeof(ServerErrorBody))]
+[JsonSerializable(typeof(WyomingInfo))]
+[JsonSerializable(typeof(WyomingAudio))]
+[JsonSerializable(typeof(WyomingError))]
+[JsonSerializable(typeof(WyomingNothing))]
+[JsonSerializable(typeof(Dictionary<string, JsonElement>))]
 [JsonSerializable(typeof(HealthReport))]
+[JsonSerializable(typeof(DoctorReport))]
 [JsonSerializable(typeof(ServiceInformation))]
 [JsonSerializable(typeof(ProblemDetails))]
 [JsonSerializable(typeof(string))]

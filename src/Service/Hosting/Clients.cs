@@ -1,11 +1,20 @@
 namespace Chatterbox.Service.Hosting;
 
-/// <summary>Who asks, for taking turns: the holder of a key where there are keys, else an address.</summary>
+/// <summary>Which client sent a request, for a fair order: the holder of an API key where keys are set, else an address.</summary>
 internal static class Clients
 {
-    /// <summary>Key of the item in which the check of API keys leaves who it found.</summary>
+    /// <summary>Key of the item in which the check of API keys stores the holder.</summary>
     public static readonly object KeyHolder = new();
 
-    /// <summary>Name of the one who asks.</summary>
+    /// <summary>Name of the client.</summary>
     public static string Of(HttpContext http) => http.Items[KeyHolder] as string ?? http.Connection.RemoteIpAddress?.ToString() ?? "";
+}
+
+/// <summary>Who asks for something.</summary>
+/// <param name="Client">The client, for a fair order and for limits.</param>
+/// <param name="RequestId">The request or connection, for the log.</param>
+internal sealed record Caller(string Client, string RequestId)
+{
+    /// <summary>Who sent a request.</summary>
+    public static Caller Of(HttpContext http) => new(Clients.Of(http), http.TraceIdentifier);
 }

@@ -1,6 +1,9 @@
 using System.Globalization;
 using System.Text.Json;
+using Chatterbox.Audio;
+using Chatterbox.Models;
 using Chatterbox.Service.Speak;
+using Chatterbox.Service.Streaming;
 
 namespace Chatterbox.Service.Hosting;
 
@@ -12,21 +15,37 @@ namespace Chatterbox.Service.Hosting;
 /// <param name="RetryAfter">When it is worth trying again, where it is.</param>
 internal sealed record Refusal(int Status, string Message, string? Parameter = null, string? Code = null, TimeSpan? RetryAfter = null)
 {
-    /// <summary>Finds what an exception means to the one who asked.</summary>
+    /// <summary>Finds what an exception means to the sender of a request.</summary>
     public static Refusal From(Exception error, HttpContext http) => error switch
     {
-        RefusedException refused => refused.Refusal,
-        EngineBusyException busy => new(StatusCodes.Status429TooManyRequests, busy.Message, Code: "queue_full", RetryAfter: busy.RetryAfter),
-        UnavailableException unavailable => new(StatusCodes.Status503ServiceUnavailable, unavailable.Message, Code: "unavailable", RetryAfter: TimeSpan.FromSeconds(5)),
-        RequestException request => new(StatusCodes.Status400BadRequest, request.Message, RequestBody.NameOf(request.Parameter), "invalid_value"),
-        VoiceException voice => new(StatusCodes.Status400BadRequest, voice.Message, "voice", "unusable_voice"),
         BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge } => new(
             StatusCodes.Status413PayloadTooLarge, "The request body is larger than this service takes. Send less.", Code: "request_too_large"),
         BadHttpRequestException { InnerException: JsonException json } => RequestBody.Describe(json, http),
         BadHttpRequestException { StatusCode: StatusCodes.Status415UnsupportedMediaType } => new(
             StatusCodes.Status400BadRequest, "The request needs a JSON body, with the header 'Content-Type: application/json'.", Code: "invalid_json"),
-        BadHttpRequestException bad => new(bad.StatusCode, bad.Message, Code: "invalid_request"),
-        _ => new(StatusCodes.Status500InternalServerError, $"The service failed. Its log has the reason, with request id {http.TraceIdentifier}.", Code: "internal_error"),
+        BadHttpRequestException { StatusCode: StatusCodes.Status400BadRequest } bad => RequestBody.Describe(bad, http),
+        BadHttpRequestException bad => new(bad.StatusCode, "The request could not be read to its end. Send it again.", Code: "invalid_request"),
+        _ => From(error, http.TraceIdentifier),
+    };
+
+    /// <summary>Finds what an exception means to the caller.</summary>
+    /// <param name="error">The exception.</param>
+    /// <param name="requestId">What the log calls the request or connection.</param>
+    public static Refusal From(Exception error, string requestId) => error switch
+    {
+        RefusedException refused => refused.Refusal,
+        PieceFailedException { InnerException: ChatterboxException known } => From(known, requestId),
+        PieceFailedException => new(StatusCodes.Status500InternalServerError, "The speech could not be generated. Try again with another seed.", Code: "speech_failed"),
+        EngineBusyException busy => new(StatusCodes.Status429TooManyRequests, busy.Message, Code: "queue_full", RetryAfter: busy.RetryAfter),
+        UnavailableException unavailable => new(StatusCodes.Status503ServiceUnavailable, unavailable.Message, Code: "unavailable", RetryAfter: TimeSpan.FromSeconds(5)),
+        RequestException request => new(StatusCodes.Status400BadRequest, request.Message, RequestBody.NameOf(request.Parameter), "invalid_value"),
+        VoiceException voice => new(StatusCodes.Status400BadRequest, voice.Message, "voice", "unusable_voice"),
+        InvalidOutputException invalid => new(StatusCodes.Status500InternalServerError, invalid.Message, Code: "speech_failed"),
+        EncoderException => new(
+            StatusCodes.Status500InternalServerError, $"The audio could not be encoded. Ask for wav or pcm; the log has the reason, with request id {requestId}.", Code: "encoder_failed"),
+        IOException full when DiskErrors.IsFull(full) => new(
+            StatusCodes.Status507InsufficientStorage, "The disk of this service is full: nothing of the request was kept. Free some room, or lower Service:MaxAudioBytes.", Code: "disk_full"),
+        _ => new(StatusCodes.Status500InternalServerError, $"The service failed. Its log has the reason, with request id {requestId}.", Code: "internal_error"),
     };
 }
 
@@ -37,7 +56,7 @@ internal sealed class RefusedException(Refusal refusal) : Exception(refusal.Mess
     public Refusal Refusal { get; } = refusal;
 }
 
-/// <summary>The shape in which a group of routes tells errors.</summary>
+/// <summary>The shape of the errors of a group of routes.</summary>
 /// <param name="Write">Writes the body; status and headers are set.</param>
 internal sealed record ErrorDialect(Func<HttpContext, Refusal, Task> Write);
 
@@ -60,12 +79,16 @@ internal static class ErrorMiddleware
             }
             catch (OperationCanceledException) when (http.RequestAborted.IsCancellationRequested)
             {
-                // The client has left: nobody is there to be told.
+                // The client has disconnected: there is no one to answer.
             }
             catch (Exception e)
             {
                 var refusal = Refusal.From(e, http);
-                if (refusal.Status >= 500 && e is not ChatterboxException)
+                if (refusal.Status == StatusCodes.Status507InsufficientStorage)
+                {
+                    logger.LogError("Request {RequestId} failed: {Reason}", http.TraceIdentifier, e.Message);
+                }
+                else if (refusal.Status >= 500 && e is not (ChatterboxException or RefusedException))
                 {
                     logger.LogError(e, "Request {RequestId} failed", http.TraceIdentifier);
                 }
@@ -102,7 +125,7 @@ internal static class ErrorMiddleware
 
     private static Refusal OfBareStatus(HttpContext http) => http.Response.StatusCode switch
     {
-        StatusCodes.Status404NotFound => new(404, "There is nothing at this address. GET / lists what there is.", Code: "not_found"),
+        StatusCodes.Status404NotFound => new(404, "There is no such route. GET / lists the routes.", Code: "not_found"),
         StatusCodes.Status405MethodNotAllowed => new(405, $"This address does not answer {(IsKnown(http.Request.Method) ? http.Request.Method : "this method")}.", Code: "method_not_allowed"),
         StatusCodes.Status413PayloadTooLarge => new(413, "The request body is larger than this service takes. Send less.", Code: "request_too_large"),
         StatusCodes.Status415UnsupportedMediaType => new(
@@ -120,7 +143,7 @@ internal static class ErrorMiddleware
             : ProblemErrors.Dialect);
 }
 
-/// <summary>Problem details (RFC 9457), for routes that follow nobody else's contract.</summary>
+/// <summary>Problem details (RFC 9457), for routes without a contract of their own.</summary>
 internal static class ProblemErrors
 {
     /// <summary>The dialect.</summary>

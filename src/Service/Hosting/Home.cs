@@ -1,16 +1,19 @@
 using System.Reflection;
 using Chatterbox.Service.Models;
+using Chatterbox.Service.Wyoming;
+using Microsoft.Extensions.Options;
 using Microsoft.Net.Http.Headers;
 
 namespace Chatterbox.Service.Hosting;
 
-/// <summary>What the service is and where to go on.</summary>
+/// <summary>What the service is, and its routes.</summary>
 internal sealed record ServiceInformation(string Service, string Version, string Model, string Device, IReadOnlyList<string> Models, IReadOnlyList<string> Endpoints);
 
 /// <summary>The address without a path: information for programs, the page for people.</summary>
 internal static class Home
 {
-    private static readonly string Version =
+    /// <summary>The version of this program.</summary>
+    public static readonly string Version =
         typeof(Home).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
 
     /// <summary>Adds the route.</summary>
@@ -20,19 +23,19 @@ internal static class Home
         .Produces<ServiceInformation>()
         .AlsoAnswers<string>("text/html");
 
-    private static IResult Show(HttpContext http, ModelFleet fleet, EndpointDataSource endpoints, IWebHostEnvironment environment)
+    private static IResult Show(HttpContext http, ModelFleet fleet, EndpointDataSource endpoints, IWebHostEnvironment environment, IOptions<WyomingOptions> wyoming)
     {
         http.Response.Headers.Vary = HeaderNames.Accept;
         var page = environment.WebRootFileProvider.GetFileInfo("index.html");
         if (page.Exists && PrefersHtml(http.Request))
         {
-            http.Response.Headers.ContentSecurityPolicy = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'";
             return TypedResults.Stream(page.CreateReadStream(), "text/html; charset=utf-8");
         }
 
         var routes = endpoints.Endpoints.OfType<RouteEndpoint>()
             .SelectMany(e => e.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods.Select(m => $"{m} {e.RoutePattern.RawText}") ?? [])
-            .Distinct();
+            .Distinct()
+            .Concat(wyoming.Value.Port > 0 ? [$"Wyoming {wyoming.Value.Address}:{wyoming.Value.Port}"] : []);
         return TypedResults.Ok(new ServiceInformation("Chatterbox.Net", Version, fleet.Default.Name, fleet.Default.Served.Device, [.. fleet.All.Select(model => model.Name)], [.. routes]));
     }
 

@@ -4,7 +4,7 @@ using Microsoft.AspNetCore.Http.Metadata;
 
 namespace Chatterbox.Service.Hosting;
 
-/// <summary>Tells in plain words what is wrong with a JSON body.</summary>
+/// <summary>Describes in plain words what is wrong with a JSON body.</summary>
 internal static class RequestBody
 {
     /// <summary>Describes why a body could not be read as what the route accepts.</summary>
@@ -29,12 +29,30 @@ internal static class RequestBody
 
         if (error.Message.Contains("could not be mapped", StringComparison.Ordinal))
         {
-            var known = string.Join(", ", properties.Select(p => p.Name));
-            return new Refusal(400, $"The body has a field that this route does not know: {Shorten(field)}. It knows: {known}.", Shorten(field), "unknown_parameter");
+            return UnknownField(field, properties);
         }
 
-        var where = error.LineNumber is { } line ? $" The fault is in line {line + 1}, byte {error.BytePositionInLine + 1}." : "";
+        var where = error.LineNumber is { } line ? $" The error is in line {line + 1}, byte {error.BytePositionInLine + 1}." : "";
         return new Refusal(400, $"The body is not a JSON object in UTF-8.{where}", Code: "invalid_json");
+    }
+
+    /// <summary>Describes a request of which a parameter is missing or of another type, or which ends too early; the framework's words are
+    /// about this program's code.</summary>
+    public static Refusal Describe(BadHttpRequestException error, HttpContext http)
+    {
+        var names = http.GetEndpoint()?.Metadata.GetOrderedMetadata<IParameterBindingMetadata>() ?? [];
+        return names.FirstOrDefault(p => error.Message.Contains($" {p.Name}\"", StringComparison.Ordinal)) is { } parameter
+            ? new Refusal(400, $"'{NameOf(parameter.Name)}' is missing, or is not {Name(parameter.ParameterInfo.ParameterType)}.", NameOf(parameter.Name), "invalid_value")
+            : new Refusal(400, "The request is incomplete, or not HTTP as this service reads it. Send it again.", Code: "invalid_request");
+    }
+
+    /// <summary>The refusal of a field that a type does not have.</summary>
+    public static Refusal UnknownField(string field, Type type) => UnknownField(field, Json.Options.GetTypeInfo(type).Properties);
+
+    private static Refusal UnknownField(string? field, IEnumerable<JsonPropertyInfo> properties)
+    {
+        var known = string.Join(", ", properties.Where(p => !p.IsExtensionData).Select(p => p.Name));
+        return new Refusal(400, $"The body has an unknown field: {Shorten(field)}. The fields of this route are: {known}.", Shorten(field), "unknown_parameter");
     }
 
     /// <summary>The name that a parameter of the library has in requests.</summary>
@@ -46,7 +64,7 @@ internal static class RequestBody
         TypeCode.Boolean => "true or false",
         TypeCode.Int32 or TypeCode.Int64 => "a whole number",
         TypeCode.Double or TypeCode.Single => "a number",
-        _ => "of the type that the documentation gives",
+        _ => "of the type in the documentation",
     };
 
     private static string? Shorten(string? field) => field is { Length: > 64 } ? field[..64] + "…" : field;

@@ -1,13 +1,11 @@
 using System.ComponentModel.DataAnnotations;
-using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
-using System.Threading.RateLimiting;
 using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.Hosting;
 
-/// <summary>Who may use the service, from where, how often; section <c>Security</c>. Everything is off unless set.</summary>
+/// <summary>Who may use the service, from which origins, how often. Everything is off unless set.</summary>
 internal sealed class SecurityOptions : IValidatableObject
 {
     /// <summary>Name of the section in the settings.</summary>
@@ -15,13 +13,13 @@ internal sealed class SecurityOptions : IValidatableObject
 
     private const int ShortestKey = 16;
 
-    /// <summary>Keys, one of which each request must carry (<c>Authorization: Bearer KEY</c>); none lets everybody in.</summary>
+    /// <summary>Keys, one of which each request must carry (<c>Authorization: Bearer KEY</c>, or as the dialect has it); without any, no key is needed.</summary>
     public IList<string> ApiKeys { get; } = [];
 
-    /// <summary>Origins whose pages may use the service, such as <c>https://example.org</c>; none but its own unless set.</summary>
+    /// <summary>Other origins whose pages may use the service, such as <c>https://example.org</c>.</summary>
     public IList<string> CorsOrigins { get; } = [];
 
-    /// <summary>Most requests a minute from one client; 0 sets no limit.</summary>
+    /// <summary>Most requests a minute from one client, each sentence of a WebSocket session among them; 0 sets no limit.</summary>
     [Range(0, 1_000_000)]
     public int RequestsPerMinute { get; set; }
 
@@ -43,6 +41,54 @@ internal sealed class SecurityOptions : IValidatableObject
 /// <summary>On an endpoint that needs no key.</summary>
 internal sealed class OpenToAll;
 
+/// <summary>How a client may send a key besides <c>Authorization: Bearer KEY</c>: on the endpoints of a dialect.</summary>
+/// <param name="Find">Finds the key in a request; null where there is none.</param>
+/// <param name="Example">What a client has to send.</param>
+internal sealed record KeyHeaders(Func<HttpRequest, string?> Find, string Example)
+{
+    /// <summary>The header of ElevenLabs.</summary>
+    public const string XiApiKey = "xi-api-key";
+
+    /// <summary>As clients of ElevenLabs send it.</summary>
+    public static KeyHeaders ElevenLabs { get; } = new(request => request.Headers[XiApiKey].FirstOrDefault(), "xi-api-key: KEY");
+
+    /// <summary>As clients of ElevenLabs send it over a WebSocket: where it is in no header, the first message has it.</summary>
+    public static KeyHeaders ElevenLabsMessage { get; } = ElevenLabs with { MayComeInMessage = true };
+
+    /// <summary>As clients of Deepgram send it; those in a browser, which can set no header of a WebSocket, as its second protocol.</summary>
+    public static KeyHeaders Deepgram { get; } = new(
+        request => request.Headers.Authorization.ToString() is var header && header.StartsWith("Token ", StringComparison.OrdinalIgnoreCase) ? header["Token ".Length..]
+            : request.Headers.SecWebSocketProtocol.ToString().Split(',', StringSplitOptions.TrimEntries) is ["token" or "bearer", var key] ? key : null,
+        "Authorization: Token KEY");
+
+    /// <summary>Whether a request without a key is let in, and its first message must have it.</summary>
+    public bool MayComeInMessage { get; init; }
+}
+
+/// <summary>The keys that the settings name.</summary>
+internal sealed class ApiKeys(IOptions<SecurityOptions> options)
+{
+    private readonly List<byte[]> _keys = [.. options.Value.ApiKeys.Select(Hash)];
+
+    /// <summary>Whether there are any.</summary>
+    public bool AreSet => _keys.Count > 0;
+
+    /// <summary>The client that holds a key; null if it is none. Compares with every key, and each in the same time whatever was sent.</summary>
+    public string? HolderOf(string key)
+    {
+        var sent = Hash(key.Trim());
+        int? holder = null;
+        for (var i = 0; i < _keys.Count; i++)
+        {
+            holder = CryptographicOperations.FixedTimeEquals(_keys[i], sent) ? i : holder;
+        }
+
+        return holder is null ? null : $"key {holder}";
+    }
+
+    private static byte[] Hash(string key) => SHA256.HashData(Encoding.UTF8.GetBytes(key));
+}
+
 /// <summary>Keys, origins and rates, each only where it is set.</summary>
 internal static class Security
 {
@@ -53,79 +99,49 @@ internal static class Security
         builder.Services.AddCors(cors => cors.AddDefaultPolicy(policy => policy
             .WithOrigins([.. options.CorsOrigins])
             .WithMethods("GET", "POST", "DELETE")
-            .WithHeaders("Authorization", "Content-Type")
-            .WithExposedHeaders("Retry-After", "X-Request-Id", "X-Chatterbox-Model", "X-Chatterbox-Seed", "X-Chatterbox-Ignored", "X-Chatterbox-Repairs", "X-Chatterbox-Unknown-Characters", "X-Chatterbox-Queue-Position", "X-Chatterbox-Expected-Wait")));
-        if (options.RequestsPerMinute > 0)
-        {
-            builder.Services.AddSingleton(_ => PartitionedRateLimiter.Create<HttpContext, string>(http =>
-                RateLimitPartition.GetFixedWindowLimiter(Clients.Of(http), _ => new() { PermitLimit = options.RequestsPerMinute, Window = TimeSpan.FromMinutes(1) })));
-        }
+            .WithHeaders("Authorization", "Content-Type", "Cache-Control", KeyHeaders.XiApiKey)
+            .WithExposedHeaders(
+                "Retry-After", "X-Request-Id", "X-Chatterbox-Model", "X-Chatterbox-Seed", "X-Chatterbox-Voice", "X-Chatterbox-Ignored", "X-Chatterbox-Repairs", "X-Chatterbox-Unknown-Characters",
+                "X-Chatterbox-Truncated", "X-Chatterbox-Queue-Position", "X-Chatterbox-Expected-Wait")));
+        builder.Services.AddSingleton<RequestRate>();
+        builder.Services.AddSingleton<ApiKeys>();
     }
 
     /// <summary>Asks for keys and counts requests.</summary>
     public static void UseSecurity(this WebApplication app)
     {
-        var options = app.Services.GetRequiredService<IOptions<SecurityOptions>>().Value;
-        var keys = options.ApiKeys.Select(Hash).ToList();
-        if (keys.Count > 0)
+        var keys = app.Services.GetRequiredService<ApiKeys>();
+        if (keys.AreSet)
         {
             app.Use((http, next) =>
             {
-                if (IsOpen(http))
+                var headers = http.GetEndpoint()?.Metadata.GetMetadata<KeyHeaders>();
+                var key = Bearer(http.Request) ?? headers?.Find(http.Request);
+                if (IsOpen(http) || (key is null && headers is { MayComeInMessage: true } && http.WebSockets.IsWebSocketRequest))
                 {
                     return next(http);
                 }
 
-                if (HolderOf(http.Request, keys) is not { } holder)
-                {
-                    throw new RefusedException(new Refusal(401, "This service asks for a key. Send the header 'Authorization: Bearer KEY'.", Code: "invalid_api_key"));
-                }
-
-                http.Items[Clients.KeyHolder] = $"key {holder}";
+                http.Items[Clients.KeyHolder] = keys.HolderOf(key ?? "") ?? throw new RefusedException(new Refusal(
+                    401, $"This service asks for a key. Send the header '{headers?.Example ?? "Authorization: Bearer KEY"}'.", Code: "invalid_api_key"));
                 return next(http);
             });
         }
 
-        if (options.RequestsPerMinute > 0)
+        var rate = app.Services.GetRequiredService<RequestRate>();
+        app.Use((http, next) =>
         {
-            app.UseRateLimit(app.Services.GetRequiredService<PartitionedRateLimiter<HttpContext>>(), options.RequestsPerMinute);
-        }
-    }
-
-    /// <summary>The framework's own middleware would leave a clock running, which keeps all of a service in memory when it is gone.</summary>
-    private static void UseRateLimit(this WebApplication app, PartitionedRateLimiter<HttpContext> limiter, int requestsPerMinute) => app.Use(async (http, next) =>
-    {
-        if (!IsOpen(http))
-        {
-            using var lease = await limiter.AcquireAsync(http, cancellationToken: http.RequestAborted);
-            if (!lease.IsAcquired)
+            if (!IsOpen(http))
             {
-                throw new RefusedException(new Refusal(
-                    StatusCodes.Status429TooManyRequests,
-                    string.Create(CultureInfo.InvariantCulture, $"One client may make {requestsPerMinute} requests a minute. Try again later."),
-                    Code: "rate_limit_exceeded",
-                    RetryAfter: lease.TryGetMetadata(MetadataName.RetryAfter, out var wait) ? wait : TimeSpan.FromMinutes(1)));
+                rate.ThrowIfTooMany(Clients.Of(http));
             }
-        }
 
-        await next(http);
-    });
+            return next(http);
+        });
+    }
 
     private static bool IsOpen(HttpContext http) => http.GetEndpoint()?.Metadata.GetMetadata<OpenToAll>() is not null;
 
-    /// <summary>Compares with every key, and each in the same time whatever was sent.</summary>
-    private static int? HolderOf(HttpRequest request, List<byte[]> keys)
-    {
-        var header = request.Headers.Authorization.ToString();
-        var sent = Hash(header.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) ? header["Bearer ".Length..].Trim() : "");
-        int? holder = null;
-        for (var i = 0; i < keys.Count; i++)
-        {
-            holder = CryptographicOperations.FixedTimeEquals(keys[i], sent) ? i : holder;
-        }
-
-        return holder;
-    }
-
-    private static byte[] Hash(string key) => SHA256.HashData(Encoding.UTF8.GetBytes(key));
+    private static string? Bearer(HttpRequest request) =>
+        request.Headers.Authorization.ToString() is var header && header.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) ? header["Bearer ".Length..] : null;
 }

@@ -5,6 +5,8 @@ using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
+using Chatterbox.Service.Wyoming;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.Hosting;
@@ -18,33 +20,44 @@ internal static class Settings
     /// <summary>Bytes of a request's first line: GET /speak with 1000 characters of four bytes each, escaped, and room to spare.</summary>
     private const int LongestRequestLine = 32 * 1024;
 
-    /// <summary>Short names of settings on the command line.</summary>
-    public static readonly Dictionary<string, string> ShortSwitches = new()
-    {
-        ["--port"] = "Service:Port",
-        ["--voices"] = "Service:VoicesFolder",
-        ["--audio"] = "Service:AudioFolder",
-        ["--model"] = "Model",
-        ["--device"] = "Device",
-    };
+    /// <summary>What a client reads of its answer at least, bytes a second: what every sound takes more of.</summary>
+    private const double LeastBytesPerSecond = 240;
+
+    /// <summary>Time for answers to be ended, once what is spoken is given up.</summary>
+    private static readonly TimeSpan EndingTime = TimeSpan.FromSeconds(2);
+
+    /// <summary>Name of the section of the engine's settings.</summary>
+    public const string EngineSection = "Engine";
 
     /// <summary>Registers every group of settings.</summary>
     /// <exception cref="SettingException">One is wrong.</exception>
     public static void AddSettings(this WebApplicationBuilder builder)
     {
         builder.Add<ModelsOptions>(ModelsOptions.Section);
-        builder.Add<EngineOptions>("Engine");
+        builder.Add<EngineOptions>(EngineSection);
         builder.Add<StreamingOptions>(StreamingOptions.Section);
         builder.Add<VoiceOptions>(VoiceOptions.Section);
         builder.Add<OpenAiOptions>(OpenAiOptions.Section);
+        builder.Add<StrictOptions>(StrictOptions.Section);
+        builder.Add<DialectOptions>(DialectOptions.Section);
+        builder.Add<WyomingOptions>(WyomingOptions.Section);
         builder.Add<SecurityOptions>(SecurityOptions.Section);
-        var service = builder.Add<ServiceOptions>(ServiceOptions.Section);
-        var defaults = new ServiceOptions();
-        using var logging = builder.StartupLogging();
-        var logger = logging.CreateLogger(typeof(Settings));
-        service.VoicesFolder = Folder(nameof(service.VoicesFolder), service.VoicesFolder, defaults.VoicesFolder, isWritten: false, logger);
-        service.AudioFolder = Folder(nameof(service.AudioFolder), service.AudioFolder, defaults.AudioFolder, isWritten: true, logger);
+        var service = builder.ReadService();
+        builder.Services.AddSingleton(Options.Create(service));
         Apply(service, builder);
+    }
+
+    /// <summary>Reads the settings of the service itself and makes sure of its folders.</summary>
+    /// <exception cref="SettingException">One is wrong, or a folder cannot be used.</exception>
+    public static ServiceOptions ReadService(this WebApplicationBuilder builder)
+    {
+        var service = builder.ReadValid<ServiceOptions>(ServiceOptions.Section);
+        var uploads = builder.Read<VoiceOptions>(VoiceOptions.Section).UploadsEnabled;
+        using var logging = builder.StartupLogging();
+        var folders = new ServiceFolders(logging.CreateLogger<ServiceFolders>());
+        service.VoicesFolder = folders.Find(nameof(service.VoicesFolder), service.VoicesFolder, new ServiceOptions().VoicesFolder, isWritten: uploads);
+        service.AudioFolder = folders.Find(nameof(service.AudioFolder), service.AudioFolder, new ServiceOptions().AudioFolder, isWritten: true);
+        return service;
     }
 
     /// <summary>Reads one group.</summary>
@@ -64,7 +77,12 @@ internal static class Settings
         return options;
     }
 
-    private static T Add<T>(this WebApplicationBuilder builder, string section)
+    private static void Add<T>(this WebApplicationBuilder builder, string section)
+        where T : class, new() => builder.Services.AddSingleton(Options.Create(builder.ReadValid<T>(section)));
+
+    /// <summary>Reads one group and checks its values.</summary>
+    /// <exception cref="SettingException">One is wrong.</exception>
+    public static T ReadValid<T>(this WebApplicationBuilder builder, string section)
         where T : class, new()
     {
         var options = builder.Read<T>(section);
@@ -74,61 +92,24 @@ internal static class Settings
             throw new SettingException(string.Join(' ', wrong.Select(w => $"{string.Join(", ", w.MemberNames.Select(Describe))}. {w.ErrorMessage}")));
         }
 
-        builder.Services.AddSingleton(Options.Create(options));
         return options;
 
         string Describe(string member) => typeof(T).GetProperty(member)?.GetValue(options) is IConvertible value
             ? string.Create(CultureInfo.InvariantCulture, $"{section}:{member} is '{value}'")
-            : $"{section}:{member} is wrong"; // lists may hold keys, which nobody should read in a log
+            : $"{section}:{member} is wrong"; // lists may hold API keys, which do not belong in a log
     }
 
-    /// <summary>The log of what happens before the service has one.</summary>
+    /// <summary>The log until the service has its own.</summary>
     public static ILoggerFactory StartupLogging(this WebApplicationBuilder builder) =>
         LoggerFactory.Create(log => log.AddConfiguration(builder.Configuration.GetSection("Logging")).AddConsole());
 
-    /// <summary>A folder that can be used: the one that is set; or, where nobody set one and the default is not this user's to
-    /// make, one in the user's own data, loudly.</summary>
-    private static string Folder(string key, string folder, string byDefault, bool isWritten, ILogger logger)
-    {
-        try
-        {
-            CheckFolder(key, folder, isWritten);
-            return folder;
-        }
-        catch (SettingException e) when (folder == byDefault)
-        {
-            var data = Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.Create);
-            var own = Path.Combine(data, "chatterbox-net", Path.GetFileName(byDefault));
-            CheckFolder(key, own, isWritten);
-            logger.LogWarning("{Folder} is used instead. {Reason}", own, e.Message);
-            return own;
-        }
-    }
-
-    private static void CheckFolder(string key, string folder, bool isWritten)
-    {
-        try
-        {
-            Directory.CreateDirectory(folder);
-            if (isWritten)
-            {
-                var probe = Path.Combine(folder, $".{Path.GetRandomFileName()}");
-                File.WriteAllBytes(probe, []);
-                File.Delete(probe);
-            }
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
-        {
-            var needed = isWritten ? "created and written to" : "created";
-            throw new SettingException(
-                $"Service:{key} is '{folder}', which cannot be {needed}: {e.Message} Set Service:{key} (in the environment: Service__{key}) to a folder that can.", e);
-        }
-    }
-
     private static void Apply(ServiceOptions service, WebApplicationBuilder builder)
     {
+        var hasKeys = builder.Read<SecurityOptions>(SecurityOptions.Section).ApiKeys.Count > 0;
+        service.Address = DefaultAddress.Choose(service.Address, service.Port, hasKeys, DefaultAddress.IsInContainer());
         if (builder.Configuration["urls"] is null)
         {
+            ListenAddress.ThrowIfTaken(service.Address, service.Port);
             builder.WebHost.UseUrls($"http://{service.Address}:{service.Port.ToString(CultureInfo.InvariantCulture)}");
         }
 
@@ -137,8 +118,10 @@ internal static class Settings
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = service.MaxRequestBytes;
             kestrel.Limits.MaxRequestLineSize = LongestRequestLine;
+            kestrel.Limits.MinResponseDataRate = new MinDataRate(LeastBytesPerSecond, TimeSpan.FromSeconds(service.SlowReaderSeconds));
+            kestrel.LimitConnections(ConnectionLimit.Of(service.MaxConnections));
         });
-        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(service.ShutdownSeconds));
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(service.ShutdownSeconds) + EndingTime);
 
         // The server's own line for each request holds the query, which in GET /speak is the text of a user.
         builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.Warning);

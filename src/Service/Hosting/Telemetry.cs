@@ -10,7 +10,7 @@ namespace Chatterbox.Service.Hosting;
 /// <summary>Metrics and traces: Prometheus reads <c>/metrics</c>; an OTLP collector gets both if OTEL_EXPORTER_OTLP_ENDPOINT names one.</summary>
 internal static class Telemetry
 {
-    /// <summary>Registers what is measured and where it goes.</summary>
+    /// <summary>Registers the measurements and where they are sent.</summary>
     public static void AddTelemetry(this WebApplicationBuilder builder)
     {
         var sends = builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"] is { Length: > 0 };
@@ -30,7 +30,7 @@ internal static class Telemetry
             .WithTracing(traces =>
             {
                 traces.AddSource(EngineMetrics.MeterName);
-                traces.AddAspNetCoreInstrumentation(); // leaves queries, in which texts can be, out
+                traces.AddAspNetCoreInstrumentation(); // without queries, which may have texts
                 if (sends)
                 {
                     traces.AddOtlpExporter();
@@ -66,14 +66,14 @@ internal sealed class ServiceMetrics
             "s",
             "Time from a request to its first audio.",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 120] });
-        _voices = meter.CreateCounter<long>("chatterbox.voices", "{voice}", "Voices asked for, by where they were found.");
+        _voices = meter.CreateCounter<long>("chatterbox.voices", "{voice}", "Voices requested, by where they were found.");
         _sessions = meter.CreateUpDownCounter<int>("chatterbox.sessions", "{session}", "WebSocket sessions that are open.");
     }
 
     /// <summary>A request is over.</summary>
     public void Ended(string route, string model, string outcome) => _requests.Add(1, new TagList { { "route", route }, { "model", model }, { "outcome", outcome } });
 
-    /// <summary>A request's first audio is there.</summary>
+    /// <summary>A request has its first audio.</summary>
     public void FirstAudio(string route, string model, TimeSpan after) => _firstAudio.Record(after.TotalSeconds, new TagList { { "route", route }, { "model", model } });
 
     /// <summary>A session has been opened, or closed.</summary>

@@ -1,20 +1,27 @@
 using Chatterbox.Models;
 using Chatterbox.Service.Hosting;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.Models;
 
 /// <summary>Starts the fleet with the service and drains it when the service stops.</summary>
-internal sealed class FleetHost(ModelFleet fleet, IHostApplicationLifetime lifetime) : IHostedService, IDisposable
+internal sealed class FleetHost(ModelFleet fleet, IHostApplicationLifetime lifetime, IOptions<ServiceOptions> options, TimeProvider time) : IHostedService, IDisposable
 {
     private readonly CancellationTokenSource _giveUp = new();
+    private ITimer? _limit;
     private Task _drained = Task.CompletedTask;
 
     /// <inheritdoc/>
     public Task StartAsync(CancellationToken cancellationToken)
     {
         // At once, not in StopAsync: the server, which stops first, waits for answers that only draining engines give.
-        lifetime.ApplicationStopping.Register(() => _drained = fleet.StopAsync(_giveUp.Token));
+        // What is not done in time is given up before the server closes its connections, so that its clients get the reason.
+        lifetime.ApplicationStopping.Register(() =>
+        {
+            _limit = time.CreateTimer(_ => _giveUp.Cancel(), null, TimeSpan.FromSeconds(options.Value.ShutdownSeconds), Timeout.InfiniteTimeSpan);
+            _drained = fleet.StopAsync(_giveUp.Token);
+        });
         fleet.Start();
         return Task.CompletedTask;
     }
@@ -29,7 +36,11 @@ internal sealed class FleetHost(ModelFleet fleet, IHostApplicationLifetime lifet
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _giveUp.Dispose();
+    public void Dispose()
+    {
+        _limit?.Dispose();
+        _giveUp.Dispose();
+    }
 }
 
 /// <summary>Puts the models into the service.</summary>
@@ -43,9 +54,12 @@ internal static class FleetSetup
             using var logging = builder.StartupLogging();
             var logger = logging.CreateLogger(typeof(ModelLoader));
             var parts = new SharedParts();
+            var selfCheck = builder.Configuration.GetValue($"{ModelsOptions.Section}:{nameof(ModelsOptions.SelfCheck)}", true);
             foreach (var name in Names(builder.Configuration))
             {
-                builder.Services.AddSingleton(await ModelLoader.FindAsync(name, builder.Configuration["Device"], parts, logging, Progress(name, logger)));
+                var progress = new ProgressLine(name, logger);
+                builder.Services.AddSingleton(await ModelLoader.FindAsync(
+                    name, builder.Configuration["Device"], parts, logging, progress, selfCheck: selfCheck));
             }
         }
 
@@ -64,18 +78,5 @@ internal static class FleetSetup
 
         var names = (settings["Model"] ?? ModelLocator.Auto).Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
         return names.Length > 0 ? names : throw new SettingException("Model names no model. Name one or several, separated by commas, such as: english, turbo.");
-    }
-
-    private static Relay<double> Progress(string model, ILogger logger)
-    {
-        var twentieths = 0;
-        return new Relay<double>(done =>
-        {
-            if ((int)(done * 20) > twentieths)
-            {
-                twentieths = (int)(done * 20);
-                logger.LogInformation("Model {Model} is {Percent:0} % here", model, done * 100);
-            }
-        });
     }
 }

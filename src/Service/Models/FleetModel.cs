@@ -15,6 +15,12 @@ internal sealed class FleetModel(ServedModel served, ModelFleet fleet)
     /// <summary>Where it is.</summary>
     public ModelState State => fleet.StateOf(this);
 
+    /// <summary>How its stages are computed, as of the last time that it was loaded.</summary>
+    public RuntimeReport Runtime { get; internal set; } = RuntimeReport.Empty;
+
+    /// <summary>What it found of the device's arithmetic then.</summary>
+    public SelfCheck SelfCheck { get; internal set; } = SelfCheck.TurnedOff;
+
     /// <summary>Its requests.</summary>
     public EngineStatus Status => fleet.StatusOf(this);
 
@@ -26,18 +32,18 @@ internal sealed class FleetModel(ServedModel served, ModelFleet fleet)
     public SpeechJob Submit(EngineRequest request, CancellationToken cancel) => fleet.Submit(this, request, cancel);
 
     /// <inheritdoc cref="ISpeechEngine.CreateVoiceAsync"/>
-    public Task<Voice> CreateVoiceAsync(AudioClip recording, CancellationToken cancel = default) =>
-        fleet.RunAsync(this, engine => engine.CreateVoiceAsync(recording, cancel));
+    public Task<Voice> CreateVoiceAsync(AudioClip recording, string client, CancellationToken cancel = default) =>
+        fleet.RunAsync(this, client, engine => engine.CreateVoiceAsync(recording, client, cancel));
 
     /// <inheritdoc cref="ISpeechEngine.DetectWatermarkAsync"/>
-    public Task<double?> DetectWatermarkAsync(AudioClip recording, CancellationToken cancel = default) =>
-        fleet.RunAsync(this, engine => engine.DetectWatermarkAsync(recording, cancel));
+    public Task<double?> DetectWatermarkAsync(AudioClip recording, string client, CancellationToken cancel = default) =>
+        fleet.RunAsync(this, client, engine => engine.DetectWatermarkAsync(recording, client, cancel));
 }
 
 /// <summary>Where a model is.</summary>
 internal enum ModelState
 {
-    /// <summary>Not in memory; loaded when somebody asks for it.</summary>
+    /// <summary>Not in memory; loaded for the next request that names it.</summary>
     Unloaded,
 
     /// <summary>On its way into memory, or waiting for room there; requests wait with it.</summary>

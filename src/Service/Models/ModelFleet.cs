@@ -76,7 +76,16 @@ internal sealed class ModelFleet : IAsyncDisposable
     }
 
     /// <summary>Most requests that may wait, for all models together.</summary>
-    public int Capacity => _engineOptions.MaxQueuedRequests;
+    public int Capacity
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _residences.Select(at => at.Engine.Status.Capacity).DefaultIfEmpty(_engineOptions.QueueFor(places: 0)).Max();
+            }
+        }
+    }
 
     /// <summary>Memory for the weights of the models that are there, bytes.</summary>
     public long Memory
@@ -98,7 +107,7 @@ internal sealed class ModelFleet : IAsyncDisposable
     {
         if (State == EngineState.Loading)
         {
-            throw new UnavailableException("The service is starting: its model is being loaded. Try again in a while; GET /health/ready tells when.");
+            throw new UnavailableException("The service is starting: its model is being loaded. Try again later: GET /health/ready answers 200 when it is loaded.");
         }
     }
 
@@ -158,34 +167,17 @@ internal sealed class ModelFleet : IAsyncDisposable
     {
         lock (_gate)
         {
-            ThrowIfFull(model);
+            ThrowIfFull(model, request.Client);
             return Settle(model).Engine.Submit(request, cancel);
         }
     }
 
-    internal async Task<T> RunAsync<T>(FleetModel model, Func<ISpeechEngine, Task<T>> errand)
+    internal Task<T> RunAsync<T>(FleetModel model, string client, Func<ISpeechEngine, Task<T>> job)
     {
-        Residence at;
-        Task<T> running;
         lock (_gate)
         {
-            ThrowIfFull(model);
-            at = Settle(model);
-            running = errand(at.Engine);
-            at.Errands++;
-        }
-
-        try
-        {
-            return await running;
-        }
-        finally
-        {
-            lock (_gate)
-            {
-                at.Errands--;
-                at.LastUsed = _time.GetTimestamp();
-            }
+            ThrowIfFull(model, client);
+            return job(Settle(model).Engine);
         }
     }
 
@@ -210,14 +202,11 @@ internal sealed class ModelFleet : IAsyncDisposable
     }
 
     /// <summary>Refuses one request too many, before anything is loaded for it.</summary>
-    private void ThrowIfFull(FleetModel asked)
-    {
-        if (_residences.Sum(at => at.Errands + at.Engine.Status.Waiting) >= Capacity)
-        {
-            throw new EngineBusyException(
-                $"{Capacity} requests are waiting already. Try again later.", asked.Residence?.Engine.Status.ExpectedWait ?? TimeSpan.FromSeconds(5));
-        }
-    }
+    private void ThrowIfFull(FleetModel asked, string client) => SpeechEngine.ThrowIfFull(
+        Capacity,
+        _residences.Sum(at => at.Engine.Status.Waiting),
+        _residences.Sum(at => at.Engine.WaitingOf(client)),
+        asked.Residence?.Engine.Status.ExpectedWait);
 
     /// <summary>Loads a model, on the thread of its engine.</summary>
     private ISpeechModel Load(Residence at)
@@ -231,7 +220,8 @@ internal sealed class ModelFleet : IAsyncDisposable
             var taken = _time.GetElapsedTime(started);
             _metrics.Loaded(served.Name, taken);
             _logger.LogInformation(
-                "Model {Model} was loaded on {Device} in {Seconds:0.0} s{StandIn}", served.Name, served.Device, taken.TotalSeconds, served.StandIn ? ": a stand-in that only makes sound" : "");
+                "Model {Model} was loaded on {Device} in {Seconds:0.0} s{StandIn}", served.Name, served.Device, taken.TotalSeconds, served.StandIn ? ". It is a stand-in that generates noise" : "");
+            Report(at.Model, model.Runtime, model.SelfCheck);
             lock (_gate)
             {
                 at.LastUsed = _time.GetTimestamp();
@@ -250,10 +240,27 @@ internal sealed class ModelFleet : IAsyncDisposable
 
             if (e is not OperationCanceledException)
             {
-                _logger.LogCritical("Model {Model} could not be loaded, so requests for it are refused: {Reason}", served.Name, e.Message);
+                _logger.LogCritical("Model {Model} could not be loaded. Requests for it are refused: {Reason}", served.Name, e.Message);
             }
 
             throw;
+        }
+    }
+
+    /// <summary>Logs how a model's stages are computed, and warns of wrong operations and of stages that could be many times as fast.</summary>
+    private void Report(FleetModel model, RuntimeReport runtime, SelfCheck check)
+    {
+        (model.Runtime, model.SelfCheck) = (runtime, check);
+        foreach (var replaced in check.Replaced)
+        {
+            _logger.LogWarning("Model {Model}: {Operation}", model.Name, replaced);
+        }
+
+        var slow = runtime.Slow.ToHashSet();
+        foreach (var alike in runtime.Stages.GroupBy(stage => stage with { Stage = "" }))
+        {
+            var stages = alike.Count() == runtime.Stages.Count ? "all stages" : string.Join(", ", alike.Select(stage => stage.Stage));
+            _logger.Log(slow.Contains(alike.First()) ? LogLevel.Warning : LogLevel.Information, "Model {Model}, {Stage}", model.Name, alike.Key with { Stage = stages });
         }
     }
 

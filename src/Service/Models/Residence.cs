@@ -20,9 +20,6 @@ internal sealed class Residence(FleetModel model)
     /// <summary>Whether it is being unloaded.</summary>
     public bool IsOff { get; set; }
 
-    /// <summary>Work in hand that is no request.</summary>
-    public int Errands { get; set; }
-
     /// <summary>When it was last asked for or seen at work.</summary>
     public long LastUsed { get; set; }
 
@@ -30,5 +27,5 @@ internal sealed class Residence(FleetModel model)
     public long? FailedAt { get; set; }
 
     /// <summary>Whether it has work in hand.</summary>
-    public bool IsBusy => Errands > 0 || Engine.Status is { Waiting: > 0 } or { Active: > 0 };
+    public bool IsBusy => Engine.Status is { Waiting: > 0 } or { Active: > 0 };
 }

@@ -12,6 +12,9 @@ internal sealed record ServedModel(string Name, string Device, bool StandIn, Fun
     /// <summary>Codes of the languages it speaks by choice; empty if it speaks one, and takes no language.</summary>
     public IReadOnlyList<string> Languages { get; init; } = [];
 
+    /// <summary>Tags of sounds and moods that it speaks, without their brackets: laugh, sigh, ….</summary>
+    public IReadOnlyList<string> Tags { get; init; } = [];
+
     /// <summary>Parameters of requests, by their names there, that it does not have.</summary>
     public IReadOnlyList<string> Lacks { get; init; } = [];
 

@@ -27,16 +27,13 @@ internal static class OpenAiErrors
     /// <summary>A parameter has a value that cannot be used.</summary>
     public static RefusedException Invalid(string parameter, string message, string code = "invalid_value") => new(new Refusal(400, message, parameter, code));
 
-    /// <summary>There is no such model.</summary>
+    /// <summary>No model has this name.</summary>
     public static RefusedException NoModel(IEnumerable<string> known) =>
-        new(new Refusal(404, $"There is no model of the name that was asked for. This service has {string.Join(", ", known)}.", "model", "model_not_found"));
+        new(new Refusal(404, $"The model does not exist. This service has {string.Join(", ", known)}.", "model", "model_not_found"));
 
-    /// <summary>There is no such voice.</summary>
+    /// <summary>No voice has this name.</summary>
     public static RefusedException NoVoice() =>
-        new(new Refusal(404, "There is no voice of the name that was asked for. GET /v1/audio/voices lists those there are.", "voice", "voice_not_found"));
-
-    /// <summary>The model failed.</summary>
-    public static Refusal SpeechFailed => new(500, "The text could not be spoken. Try again, with another seed.", Code: "speech_failed");
+        new(new Refusal(404, "The voice does not exist. GET /v1/audio/voices lists the voices.", "voice", "voice_not_found"));
 
     private static string TypeOf(int status) => status switch
     {

@@ -9,8 +9,8 @@ namespace Chatterbox.Service.OpenAi;
 /// <summary>What <c>POST /v1/audio/speech</c> takes.</summary>
 /// <param name="Model">Name of a model; GET /v1/models lists them.</param>
 /// <param name="Input">What to say, at most 4096 characters; <c>[pause:1.5s]</c> is a pause.</param>
-/// <param name="Voice">Name of a voice, with or without extension; or <c>{"id": name}</c>.</param>
-/// <param name="ResponseFormat">mp3, opus, aac, flac, wav, or pcm (24 kHz, 16 bit, mono, little-endian).</param>
+/// <param name="Voice">Name of a voice, with or without extension; or <c>{"id": name}</c>; or <c>{"audio": "data:audio/wav;base64,…"}</c>, a recording of it, where Voices:UploadsEnabled is set.</param>
+/// <param name="ResponseFormat">mp3, opus, aac, flac, wav, pcm (16 bit, mono, little-endian), ulaw or alaw.</param>
 /// <param name="Speed">Tempo, 0.25 to 4; the pitch stays.</param>
 /// <param name="StreamFormat">audio for the bytes themselves, sse for events.</param>
 /// <param name="Instructions">Accepted and ignored; the header X-Chatterbox-Ignored says so.</param>
@@ -21,15 +21,22 @@ namespace Chatterbox.Service.OpenAi;
 /// <param name="MinP">Drops speech tokens less likely than this fraction of the likeliest; 0 to 1.</param>
 /// <param name="TopK">Keeps this many of the likeliest speech tokens; 0 keeps all.</param>
 /// <param name="RepetitionPenalty">Makes speech tokens that were spoken already less likely; 1 to 10.</param>
+/// <param name="BlockSize">Speech tokens that are filled in together, 1 to 128; models whose speech comes in blocks.</param>
+/// <param name="BlockSteps">Most passes over a block, 1 to 128.</param>
+/// <param name="TimeShift">How readily a pass takes more tokens than its share, 0 to 1.</param>
+/// <param name="ScheduleShift">How the tokens of a block are shared among its passes, 0 to 10; less leaves more to later ones.</param>
+/// <param name="PositionTemperature">0 takes the tokens of a block in the order of sureness, more with noise; 0 to 100.</param>
+/// <param name="FixedPrior">Whether sureness is measured without text and voice, or against the other tokens of the block.</param>
 /// <param name="Seed">The same seed gives the same speech; one is drawn if none is given, and the header X-Chatterbox-Seed tells it.</param>
 /// <param name="Language">Code of the language, for models that speak several.</param>
-/// <param name="Chunk">True to send speech while its sentence is still being made; false to make each piece whole first, so that one that went wrong can be spoken again.</param>
-[JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
+/// <param name="Chunk">True to send speech while its sentence is still being generated; false to generate each piece whole first, so that one that went wrong can be generated again. A wav file is then sent once it is complete.</param>
+/// <param name="Stream">False to send the audio once it is complete, with its length; true to send it while it is generated, in the form that <c>stream_format</c> names.</param>
+/// <param name="SampleRate">Samples a second (Hz): 8000, 16000, 22050, 24000, 44100 or 48000; 24000 if none is given, 8000 for ulaw and alaw.</param>
 internal sealed record SpeechBody(
     string Model,
     [property: MaxLength(4096)] string Input,
-    [property: JsonConverter(typeof(VoiceNameConverter))] string Voice,
-    [property: DefaultValue("mp3"), AllowedValues("mp3", "opus", "aac", "flac", "wav", "pcm")] string ResponseFormat = "mp3",
+    [property: JsonConverter(typeof(VoiceChoiceConverter))] VoiceChoice Voice,
+    [property: DefaultValue("mp3"), AllowedValues("mp3", "opus", "aac", "flac", "wav", "pcm", "ulaw", "alaw")] string ResponseFormat = "mp3",
     [property: DefaultValue(1.0), Range(0.25, 4.0)] double Speed = 1,
     [property: DefaultValue("audio"), AllowedValues("audio", "sse")] string StreamFormat = "audio",
     string? Instructions = null,
@@ -40,9 +47,22 @@ internal sealed record SpeechBody(
     [property: Range(0.0, 1.0)] double? MinP = null,
     [property: Range(0, 100_000)] int? TopK = null,
     [property: Range(1.0, 10.0)] double? RepetitionPenalty = null,
+    [property: Range(1, 128)] int? BlockSize = null,
+    [property: Range(1, 128)] int? BlockSteps = null,
+    [property: Range(0.0, 1.0)] double? TimeShift = null,
+    [property: Range(0.0, 10.0)] double? ScheduleShift = null,
+    [property: Range(0.0, 100.0)] double? PositionTemperature = null,
+    bool? FixedPrior = null,
     long? Seed = null,
     string? Language = null,
-    [property: DefaultValue(true)] bool Chunk = true);
+    [property: DefaultValue(true)] bool Chunk = true,
+    [property: DefaultValue(true)] bool Stream = true,
+    [property: Range(8_000, 48_000)] int? SampleRate = null)
+{
+    /// <summary>Fields beyond these, by name.</summary>
+    [JsonExtensionData]
+    public Dictionary<string, JsonElement>? Others { get; set; }
+}
 
 /// <summary>One event of a speech stream.</summary>
 [JsonDerivedType(typeof(SpeechDelta))]
@@ -101,39 +121,3 @@ internal sealed record OpenAiVoiceList(IReadOnlyList<OpenAiVoice> Voices);
 /// <param name="Type">built_in, recording, voice_file, or alias.</param>
 /// <param name="AliasOf">The voice that an alias stands for.</param>
 internal sealed record OpenAiVoice(string Id, string Name, string Type, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? AliasOf = null);
-
-/// <summary>Reads a voice: a name, or an object with an id.</summary>
-internal sealed class VoiceNameConverter : JsonConverter<string>
-{
-    /// <inheritdoc/>
-    public override string Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
-    {
-        if (reader.TokenType == JsonTokenType.String)
-        {
-            return reader.GetString()!;
-        }
-
-        if (reader.TokenType != JsonTokenType.StartObject)
-        {
-            throw new JsonException();
-        }
-
-        string? id = null;
-        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
-        {
-            var isId = reader.ValueTextEquals("id"u8);
-            reader.Read();
-            if (!isId || reader.TokenType != JsonTokenType.String)
-            {
-                throw new JsonException();
-            }
-
-            id = reader.GetString();
-        }
-
-        return id ?? throw new JsonException();
-    }
-
-    /// <inheritdoc/>
-    public override void Write(Utf8JsonWriter writer, string value, JsonSerializerOptions options) => writer.WriteStringValue(value);
-}

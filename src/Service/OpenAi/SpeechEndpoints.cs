@@ -1,30 +1,40 @@
-using System.Globalization;
-using Chatterbox.Engine;
+using Chatterbox.Audio;
+using Chatterbox.Service.ElevenLabs;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
+using Chatterbox.Service.Recordings;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
 using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.OpenAi;
 
-/// <summary>OpenAI's speech route and what its clients ask beside it.</summary>
+/// <summary>OpenAI's speech route, and the routes of models and voices.</summary>
 internal static class SpeechEndpoints
 {
+    private const string SpeechRoute = "/v1/audio/speech";
+
     private const string SpeechDescription =
-        "Speech is sent chunk by chunk while the rest is still being made; `chunk` false makes each piece of the text whole first. "
-        + "`stream_format` audio answers the bytes as they are made; a streamed WAV carries 0xFFFFFFFF sizes. `sse` answers data-only events: "
-        + "`speech.audio.delta` with bytes in base64, then `speech.audio.done` with the token counts; what fails after the stream has begun is an event "
-        + "of type `error`, and the stream ends. In `audio` the answer then breaks off. The header `X-Chatterbox-Seed` tells the seed, "
-        + "`X-Chatterbox-Ignored` the parameters that were ignored. Repairs that are known only at the end of the speech are told in `speech.audio.done`, and in the log.";
+        "Speech is sent chunk by chunk while the rest is being generated; with `chunk` false each piece of the text is generated whole first. "
+        + "`stream_format` audio answers bytes as they are generated; a streamed WAV has the sizes 0xFFFFFFFF, and `stream` false sends a complete file with its true length. "
+        + "`sse` answers data-only events: `speech.audio.delta` with bytes in base64, then `speech.audio.done` with the token counts; a failure after the stream has begun is an "
+        + "event of type `error`, and the stream ends. With `audio` the connection is closed early. The header `X-Chatterbox-Seed` has the seed, `X-Chatterbox-Voice` the voice, "
+        + "`X-Chatterbox-Ignored` the fields without effect. Repairs that are known only at the end of the speech are in `speech.audio.done` and in the log.";
+
+    private const string BatchDescription =
+        "The fields of an item are those of `POST /v1/audio/speech`; fields beside `items` are those of every item that does not have its own. "
+        + "An item that cannot be spoken has status error and OpenAI's error object, and the others are spoken.";
 
     /// <summary>Registers what they need.</summary>
     public static void AddOpenAi(this WebApplicationBuilder builder)
     {
-        builder.Services.AddSingleton<FfmpegEncoder>();
+        builder.Services.AddSingleton(services => new AudioCodecs(services.GetRequiredService<IOptions<ServiceOptions>>().Value.Ffmpeg));
+        builder.Services.AddSingleton<EncoderGate>();
         builder.Services.AddSingleton<ModelNames>();
         builder.Services.AddSingleton<VoiceNames>();
         builder.Services.AddSingleton<VoiceUpload>();
+        builder.Services.AddSingleton<SpeechAnswers>();
+        builder.Services.AddSingleton<SpeechBatch>();
     }
 
     /// <summary>Adds the routes.</summary>
@@ -32,13 +42,20 @@ internal static class SpeechEndpoints
     {
         var routes = app.MapGroup("/v1").WithTags("OpenAI").WithMetadata(OpenAiErrors.Dialect);
         routes.MapPost("/audio/speech", Speak)
-            .WithSummary("Speaks a text")
+            .WithMetadata(new TakesRecordings())
+            .WithSummary("Generates speech from a text")
             .WithDescription(SpeechDescription)
             .Produces<SpeechStreamEvent>(200, "text/event-stream")
-            .AlsoAnswers<byte[]>(AudioFormat.All.Select(f => f.ContentType))
+            .AlsoAnswers<byte[]>(AudioFormat.Named.Values.Select(f => f.ContentType))
             .WithErrors<OpenAiErrorBody>(400, 401, 404, 413, 429, 500, 503);
+        routes.MapPost("/audio/speech/batch", (BatchBody body, SpeechBatch batch, HttpContext http) => new BatchResult(batch.SpeakAsync(body, http)))
+            .WithMetadata(new TakesRecordings())
+            .WithSummary("Generates speech from several texts")
+            .WithDescription(BatchDescription)
+            .Produces<BatchAnswer>()
+            .WithErrors<OpenAiErrorBody>(400, 401, 413, 429);
         routes.MapPost("/audio/voices", (VoiceUpload upload, HttpContext http, CancellationToken cancel) => Upload(upload, http, cancel))
-            .WithSummary("Adds a voice from a recording; off unless Voices:UploadsEnabled is set")
+            .WithSummary("Adds a voice from a recording, if Voices:UploadsEnabled is set")
             .TakesForm(VoiceUpload.Fields)
             .Produces<OpenAiVoice>(201)
             .WithErrors<OpenAiErrorBody>(400, 401, 403, 409, 413, 503);
@@ -46,11 +63,15 @@ internal static class SpeechEndpoints
         {
             upload.Delete(name);
             return TypedResults.NoContent();
-        }).WithSummary("Deletes a voice; off unless Voices:UploadsEnabled is set").WithErrors<OpenAiErrorBody>(401, 403, 404);
-        routes.MapGet("/audio/voices", (VoiceNames voices) => voices.List()).WithSummary("Voices that can be named").WithErrors<OpenAiErrorBody>(401);
-        routes.MapGet("/models", (ModelNames models) => models.List()).WithSummary("Models that can be named").WithErrors<OpenAiErrorBody>(401);
-        routes.MapGet("/models/{*id}", (string id, ModelNames models) => models.Entry(models.Find(id))).WithSummary("One model").WithErrors<OpenAiErrorBody>(401, 404);
+        }).WithSummary("Deletes a voice, if Voices:UploadsEnabled is set").WithErrors<OpenAiErrorBody>(401, 403, 404);
+        routes.MapGet("/audio/voices", (VoiceNames voices) => voices.List()).WithSummary("Lists the voices").WithErrors<OpenAiErrorBody>(401);
+        routes.MapGet("/models", Models).WithMetadata(KeyHeaders.ElevenLabs).WithSummary("Lists the models; as ElevenLabs does where 'xi-api-key' is sent").Produces<ModelList>().WithErrors<OpenAiErrorBody>(401);
+        routes.MapGet("/models/{*id}", (string id, ModelNames models) => models.Entry(models.Find(id))).WithSummary("Describes a model").WithErrors<OpenAiErrorBody>(401, 404);
     }
+
+    // The one route that OpenAI's and ElevenLabs' clients share.
+    private static IResult Models(HttpContext http, ModelNames models, ModelFleet fleet, IOptions<DialectOptions> dialects) =>
+        dialects.Value.ElevenLabs && http.Request.Headers.ContainsKey(KeyHeaders.XiApiKey) ? TypedResults.Ok(ElevenEndpoints.Models(fleet)) : TypedResults.Ok(models.List());
 
     private static async Task<IResult> Upload(VoiceUpload upload, HttpContext http, CancellationToken cancel)
     {
@@ -58,32 +79,12 @@ internal static class SpeechEndpoints
         return TypedResults.Created($"/v1/audio/voices/{Uri.EscapeDataString(voice.Id)}", voice);
     }
 
-    private static async Task<IResult> Speak(
-        SpeechBody body, ModelFleet fleet, ModelNames models, SpeechDesk desk, VoiceNames voices, FfmpegEncoder ffmpeg, IOptions<StreamingOptions> streaming, HttpContext http, ILogger<SpeechResponse> logger, CancellationToken cancel)
+    private static async Task<IResult> Speak(SpeechBody body, ModelNames models, SpeechAnswers answers, AudioCodecs codecs, IOptions<StrictOptions> strict, HttpContext http)
     {
+        IgnoredFields.Report(body, strict.Value, http.Response.Headers);
         var model = models.Find(body.Model);
-        SpeechParameters.Check(body, model.Served);
-        var (format, asEvents) = SpeechFormat.Of(body.ResponseFormat, body.StreamFormat, body.Speed, ffmpeg);
-        var plan = TextPlan.Of(body.Input, "input");
-        fleet.ThrowIfStarting();
-        var seed = body.Seed ?? SpeechParameters.DrawSeed();
-        var request = new SpeechRequest
-        {
-            Pieces = plan.Pieces,
-            Voice = await voices.Find(body.Voice, model, cancel),
-            Sampling = SpeechParameters.Sampling(body, seed),
-            Language = body.Language,
-            Chunks = body.Chunk ? streaming.Value.Chunks() : null,
-        };
-        var job = desk.Submit(http, "/v1/audio/speech", model, request);
-        http.Response.Headers["X-Chatterbox-Seed"] = seed.ToString(CultureInfo.InvariantCulture);
-        if (body.Instructions is not null)
-        {
-            http.Response.Headers["X-Chatterbox-Ignored"] = "instructions";
-        }
-
-        var speech = new JoinedSpeech(plan);
-        var bytes = format.Encode(speech.Blocks(job.Events, cancel), job.Begun, body.Speed, ffmpeg, cancel);
-        return new SpeechResponse(format, speech, bytes, asEvents, logger);
+        var format = SpeechFormat.Of(body.ResponseFormat, body.SampleRate, codecs);
+        var delivery = SpeechFormat.Delivery(format, body.StreamFormat, body.Stream, body.Chunk);
+        return new SpeechResponse(await answers.BeginAsync(http, SpeechRoute, model, body, format), delivery);
     }
 }

@@ -1,29 +1,40 @@
-using Chatterbox.Service.Streaming;
+using Chatterbox.Audio;
 
 namespace Chatterbox.Service.OpenAi;
 
-/// <summary>In which form speech is answered: the parameters response_format, stream_format and speed.</summary>
+/// <summary>In which form speech is answered: the parameters response_format, sample_rate, stream_format, stream and chunk.</summary>
 internal static class SpeechFormat
 {
-    /// <summary>Checks what was asked for.</summary>
-    /// <returns>The format, and whether its bytes come in events.</returns>
-    /// <exception cref="Hosting.RefusedException">There is no such form here.</exception>
-    public static (AudioFormat Format, bool AsEvents) Of(string responseFormat, string streamFormat, double speed, FfmpegEncoder ffmpeg)
+    /// <summary>How the audio is sent: a wav file whose pieces are generated whole is sent once it is complete, so that its header has its length.</summary>
+    /// <exception cref="Hosting.RefusedException">A parameter has an unknown value.</exception>
+    public static Delivery Delivery(AudioFormat format, string streamFormat, bool stream, bool chunk) => (streamFormat, stream) switch
     {
-        if (streamFormat is not ("audio" or "sse"))
+        ("audio", _) => stream && (chunk || !format.HasLength) ? OpenAi.Delivery.Streamed : OpenAi.Delivery.Whole,
+        ("sse", true) => OpenAi.Delivery.Events,
+        ("sse", false) => throw OpenAiErrors.Invalid("stream", "'stream_format' sse is a stream, but 'stream' is false. Leave one of them out."),
+        _ => throw OpenAiErrors.Invalid("stream_format", "'stream_format' must be audio or sse."),
+    };
+
+    /// <summary>The format of the audio.</summary>
+    /// <exception cref="Hosting.RefusedException">There is no such format here.</exception>
+    public static AudioFormat Of(string responseFormat, int? sampleRate, AudioCodecs codecs)
+    {
+        if (!AudioFormat.Named.TryGetValue(responseFormat, out var format))
         {
-            throw OpenAiErrors.Invalid("stream_format", "'stream_format' must be audio or sse.");
+            throw OpenAiErrors.Invalid("response_format", $"'response_format' must be one of {string.Join(", ", AudioFormat.Named.Keys)}.");
         }
 
-        var format = AudioFormat.All.FirstOrDefault(f => f.Name == responseFormat)
-            ?? throw OpenAiErrors.Invalid("response_format", $"'response_format' must be one of {string.Join(", ", AudioFormat.All.Select(f => f.Name))}.");
-        if (format.NeedsFfmpeg(speed) && !ffmpeg.IsAvailable)
+        try
         {
-            throw format.Encoding is not null
-                ? OpenAiErrors.Invalid("response_format", $"{format.Name} needs ffmpeg, which this service does not have. Ask for wav or pcm.", "ffmpeg_missing")
-                : OpenAiErrors.Invalid("speed", "A 'speed' other than 1 needs ffmpeg, which this service does not have. Leave it out.", "ffmpeg_missing");
+            format = sampleRate is { } rate ? format.At(rate) : format;
+        }
+        catch (RequestException e)
+        {
+            throw OpenAiErrors.Invalid("sample_rate", e.Message);
         }
 
-        return (format, streamFormat == "sse");
+        return codecs.UnsupportedReason(format) is { } reason
+            ? throw OpenAiErrors.Invalid("response_format", reason, "ffmpeg_missing")
+            : format;
     }
 }

@@ -9,16 +9,15 @@ namespace Chatterbox.Service.OpenAi;
 /// <summary>The parameters of speech, checked against what the chosen model has.</summary>
 internal static class SpeechParameters
 {
-    private const int LongestInput = 4096;
-
     /// <summary>Refuses what is out of range, and what the model does not have.</summary>
     /// <exception cref="RefusedException">Something is.</exception>
-    public static void Check(SpeechBody body, ServedModel model)
+    public static void Check(SpeechBody body, ServedModel model, TextLimits limits)
     {
         var characters = body.Input.EnumerateRunes().Count();
-        if (characters > LongestInput)
+        if (characters > limits.MostCharacters)
         {
-            throw OpenAiErrors.Invalid("input", $"'input' has {characters} characters; it can have {LongestInput}. Send the rest in another request.", "string_above_max_length");
+            throw OpenAiErrors.Invalid(
+                limits.Parameter, $"'{limits.Parameter}' has {characters} characters; it can have {limits.MostCharacters}. Send the rest in another request.", "string_above_max_length");
         }
 
         foreach (var property in typeof(SpeechBody).GetProperties())
@@ -53,6 +52,12 @@ internal static class SpeechParameters
         MinP = body.MinP,
         TopK = body.TopK,
         RepetitionPenalty = body.RepetitionPenalty,
+        BlockSize = body.BlockSize,
+        BlockSteps = body.BlockSteps,
+        TimeShift = body.TimeShift,
+        ScheduleShift = body.ScheduleShift,
+        PositionTemperature = body.PositionTemperature,
+        FixedPrior = body.FixedPrior,
     };
 
     private static bool IsGiven(SpeechBody body, string parameter) =>

@@ -4,39 +4,54 @@ using Chatterbox.Service.Streaming;
 
 namespace Chatterbox.Service.OpenAi;
 
-/// <summary>Speech on its way: bytes as they are made, or events with them. Nothing is sent before the first audio is
-/// there, so that what fails until then is answered with an error status.</summary>
-internal sealed class SpeechResponse(AudioFormat format, JoinedSpeech speech, IAsyncEnumerable<ReadOnlyMemory<byte>> bytes, bool asEvents, ILogger<SpeechResponse> logger) : IResult
+/// <summary>How speech is sent.</summary>
+internal enum Delivery
+{
+    /// <summary>Its bytes, as they are generated.</summary>
+    Streamed,
+
+    /// <summary>Its bytes, with their length, once all of it is generated.</summary>
+    Whole,
+
+    /// <summary>Events with its bytes, as they are generated.</summary>
+    Events,
+}
+
+/// <summary>The answer with the speech. Nothing is sent before the first audio exists (of a whole file: before all of it exists), so
+/// that a failure until then is answered with an error status.</summary>
+internal sealed class SpeechResponse(SpokenAnswer answer, Delivery delivery) : IResult
 {
     /// <inheritdoc/>
     public async Task ExecuteAsync(HttpContext http)
     {
-        await using var blocks = bytes.GetAsyncEnumerator(http.RequestAborted);
-        try
+        if (delivery == Delivery.Whole)
         {
-            if (!await blocks.MoveNextAsync())
-            {
-                throw new EncoderException("No audio came of the request.");
-            }
-        }
-        catch (PieceFailedException e)
-        {
-            throw e.InnerException is ChatterboxException known ? known : new RefusedException(OpenAiErrors.SpeechFailed);
+            await SendWhole(await answer.CollectAsync(http.TraceIdentifier, http.RequestAborted), http);
+            return;
         }
 
-        speech.Tell(http.Response.Headers);
-        await (asEvents
+        await using var blocks = await answer.FirstAsync(http.TraceIdentifier, http.RequestAborted);
+        answer.Speech.Tell(http.Response.Headers);
+        await (delivery == Delivery.Events
             ? new SseResult<SpeechStreamEvent>(Events(blocks, http), Json.Of<SpeechStreamEvent>()).ExecuteAsync(http)
             : SendBytes(blocks, http));
     }
 
+    private Task SendWhole(ReadOnlyMemory<byte> file, HttpContext http)
+    {
+        answer.Speech.Tell(http.Response.Headers);
+        http.Response.ContentType = answer.Format.ContentType;
+        http.Response.ContentLength = file.Length;
+        return http.Response.BodyWriter.WriteAsync(file, http.RequestAborted).AsTask();
+    }
+
     private async Task SendBytes(IAsyncEnumerator<ReadOnlyMemory<byte>> blocks, HttpContext http)
     {
-        http.Response.ContentType = format.ContentType;
+        http.Response.ContentType = answer.Format.ContentType;
         http.Response.Headers["X-Accel-Buffering"] = "no";
         do
         {
-            await http.Response.BodyWriter.WriteAsync(blocks.Current, http.RequestAborted); // waits while a slow reader is behind
+            await http.Response.BodyWriter.WriteAsync(blocks.Current, http.RequestAborted); // waits for a slow reader
         }
         while (await blocks.MoveNextAsync());
     }
@@ -61,12 +76,11 @@ internal sealed class SpeechResponse(AudioFormat format, JoinedSpeech speech, IA
 
         if (failure is not null)
         {
-            logger.LogWarning(failure, "The stream of request {RequestId} ended early", http.TraceIdentifier);
-            var refusal = failure is PieceFailedException ? OpenAiErrors.SpeechFailed : Refusal.From(failure, http);
-            yield return new SpeechError("error", OpenAiErrors.From(refusal));
+            http.RequestServices.GetRequiredService<ILogger<SpeechResponse>>().LogWarning(failure, "The stream of request {RequestId} ended early", http.TraceIdentifier);
+            yield return new SpeechError("error", OpenAiErrors.From(Refusal.From(failure, http)));
             yield break;
         }
 
-        yield return new SpeechDone("speech.audio.done", SpeechUsage.Of(speech), speech.Repairs.Count > 0 ? speech.Repairs : null);
+        yield return new SpeechDone("speech.audio.done", SpeechUsage.Of(answer.Speech), answer.Speech.Repairs.Count > 0 ? answer.Speech.Repairs : null);
     }
 }

@@ -4,40 +4,44 @@ using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.OpenAi;
 
+/// <summary>A voice that was found by a name.</summary>
+/// <param name="Name">Its own name, also where the request named an alias.</param>
+/// <param name="Voice">The voice; null for the model's own.</param>
+internal sealed record NamedVoice(string Name, Voice? Voice);
+
 /// <summary>Names of voices as OpenAI's routes know them: the model's own, those of the folder, and the aliases.</summary>
-internal sealed class VoiceNames(VoiceFolder folder, VoiceCache voices, IOptions<OpenAiOptions> options)
+internal sealed class VoiceNames(VoiceFolder folder, VoiceCache voices, SentVoices sent, IOptions<OpenAiOptions> options)
 {
-    private const string BuiltIn = "default";
+    /// <summary>Type of a voice that is another name of one.</summary>
+    public const string Alias = "alias";
+
+    private const string Sent = "recording"; // what the answer's header calls the voice of a recording that came with the request
 
     /// <summary>Every name.</summary>
     public OpenAiVoiceList List()
     {
-        var own = folder.All().Select(v => new OpenAiVoice(v.Id, v.Id, v.IsVoiceFile ? "voice_file" : "recording")).Where(v => v.Id != BuiltIn).ToList();
-        var aliases = options.Value.VoiceAliases.Where(a => own.All(v => v.Id != a.Key)).OrderBy(a => a.Key, StringComparer.Ordinal);
+        var own = folder.All().Select(v => new OpenAiVoice(v.Id, v.Id, v.IsVoiceFile ? "voice_file" : "recording")).Where(v => v.Id != OpenAiOptions.Default).ToList();
+        var aliases = options.Value.VoiceAliases.Where(a => a.Value.Length > 0 && own.All(v => v.Id != a.Key)).OrderBy(a => a.Key, StringComparer.Ordinal);
         return new OpenAiVoiceList(
-            [new OpenAiVoice(BuiltIn, BuiltIn, "built_in"), .. own, .. aliases.Select(a => new OpenAiVoice(a.Key, a.Key, "alias", a.Value))]);
+            [new OpenAiVoice(OpenAiOptions.Default, OpenAiOptions.Default, "built_in"), .. own, .. aliases.Select(a => new OpenAiVoice(a.Key, a.Key, Alias, a.Value))]);
     }
 
-    /// <summary>A model's voice of a name; null for the model's own. A voice of the folder goes before an alias of the same name.</summary>
-    public async Task<Voice?> Find(string name, FleetModel model, CancellationToken cancel)
+    /// <summary>A model's voice that a request asks for.</summary>
+    public async Task<NamedVoice> Find(VoiceChoice choice, FleetModel model, string client, CancellationToken cancel) => choice.Recording.IsEmpty
+        ? await Find(choice.Name, model, client, cancel)
+        : new NamedVoice(Sent, await sent.GetAsync(choice.Recording, model, client, cancel));
+
+    /// <summary>A model's voice of a name. A voice of the folder goes before an alias of the same name.</summary>
+    public async Task<NamedVoice> Find(string name, FleetModel model, string client, CancellationToken cancel)
     {
-        if (name == BuiltIn)
+        if (name == OpenAiOptions.Default)
         {
-            return null;
+            return new NamedVoice(name, null);
         }
 
-        if (folder.Find(name) is { } entry)
-        {
-            return await voices.GetAsync(entry, model, cancel);
-        }
-
-        if (!options.Value.VoiceAliases.TryGetValue(name, out var target))
-        {
-            throw OpenAiErrors.NoVoice();
-        }
-
-        return target == BuiltIn ? null
-            : folder.Find(target) is { } aliased ? await voices.GetAsync(aliased, model, cancel)
+        var target = folder.Find(name) is null ? OpenAiOptions.Target(options.Value.VoiceAliases, name) : name;
+        return target == OpenAiOptions.Default ? new NamedVoice(target, null)
+            : target is not null && folder.Find(target) is { } entry ? new NamedVoice(entry.Id, await voices.GetAsync(entry, model, client, cancel))
             : throw OpenAiErrors.NoVoice();
     }
 }

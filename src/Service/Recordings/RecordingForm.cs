@@ -1,5 +1,6 @@
 using System.Globalization;
 using Chatterbox.Audio;
+using Chatterbox.Models;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Voices;
@@ -21,17 +22,21 @@ internal sealed class RecordingForm
     private const double ShortestSeconds = 0.1;
 
     private readonly IFormCollection _form;
+    private readonly RecordingGate _gate;
     private readonly VoiceOptions _limits;
+    private readonly AudioCodecs _codecs;
 
-    private RecordingForm(IFormCollection form, VoiceOptions limits) => (_form, _limits) = (form, limits);
+    private RecordingForm(IFormCollection form, RecordingGate gate, VoiceOptions limits, AudioCodecs codecs) =>
+        (_form, _gate, _limits, _codecs) = (form, gate, limits, codecs);
 
     /// <summary>Reads a request's form.</summary>
     /// <param name="http">The request.</param>
+    /// <param name="gate">Where the request takes a place until its answer has ended.</param>
     /// <param name="limits">Limits of uploads.</param>
     /// <param name="known">Names of the fields that the route knows; another is refused.</param>
     /// <param name="recordings">Most recordings among them.</param>
-    /// <exception cref="RefusedException">The request is no such form, or too large.</exception>
-    public static async Task<RecordingForm> ReadAsync(HttpContext http, VoiceOptions limits, IReadOnlyList<string> known, int recordings = 1)
+    /// <exception cref="RefusedException">The request is no such form, or too large; or there is no place for it.</exception>
+    public static async Task<RecordingForm> ReadAsync(HttpContext http, RecordingGate gate, VoiceOptions limits, IReadOnlyList<string> known, int recordings = 1)
     {
         if (!http.Request.HasFormContentType)
         {
@@ -44,19 +49,24 @@ internal sealed class RecordingForm
             size.MaxRequestBodySize = limit;
         }
 
+        gate.Enter(http);
         IFormCollection form;
         try
         {
             form = await http.Request.ReadFormAsync(new FormOptions { MultipartBodyLengthLimit = limit, ValueCountLimit = 16, ValueLengthLimit = 4096 }, http.RequestAborted);
         }
-        catch (InvalidDataException e)
+        catch (Exception e) when (e is InvalidDataException || (e is IOException and not BadHttpRequestException && !DiskErrors.IsFull((IOException)e)))
         {
-            throw new RefusedException(new Refusal(400, $"The form cannot be read: {e.Message}", Code: "invalid_form"));
+            // Its length or number of fields is over a limit, or it ends before its closing boundary.
+            throw new RefusedException(new Refusal(
+                400,
+                "The form cannot be read: it is incomplete, damaged, or has more fields than this route takes. Send a multipart/form-data body that ends with its closing boundary.",
+                Code: "invalid_form"));
         }
 
         var stranger = form.Keys.Concat(form.Files.Select(file => file.Name)).FirstOrDefault(name => !known.Contains(name));
-        return stranger is null ? new RecordingForm(form, limits)
-            : throw OpenAiErrors.Invalid(stranger, $"The form has a field that this route does not know. It knows: {string.Join(", ", known)}.", "unknown_parameter");
+        return stranger is null ? new RecordingForm(form, gate, limits, http.RequestServices.GetRequiredService<AudioCodecs>())
+            : throw OpenAiErrors.Invalid(stranger, $"The form has an unknown field. The fields of this route are: {string.Join(", ", known)}.", "unknown_parameter");
     }
 
     /// <summary>The text of a field, or null.</summary>
@@ -66,7 +76,7 @@ internal sealed class RecordingForm
     /// <exception cref="RefusedException">It is too large.</exception>
     public IFormFile? File(string name) => _form.Files.GetFile(name) is not { } file ? null
         : file.Length <= _limits.MaxUploadBytes ? file
-        : throw new RefusedException(new Refusal(413, $"The recording has {file.Length} bytes; it may have {_limits.MaxUploadBytes}.", name, "request_too_large"));
+        : throw new RefusedException(new Refusal(413, $"The recording has {file.Length} bytes; the limit is {_limits.MaxUploadBytes} (Voices:MaxUploadBytes).", name, "request_too_large"));
 
     /// <summary>A file that must be there.</summary>
     public IFormFile RequiredFile(string name) => File(name) ?? throw OpenAiErrors.Invalid(name, $"'{name}' is missing. Send a recording.", "missing_required_parameter");
@@ -81,7 +91,7 @@ internal sealed class RecordingForm
         await using var stream = RequiredFile(name).OpenReadStream();
         try
         {
-            recording = await Task.Run(() => AudioFile.Load(stream, TimeSpan.FromSeconds(_limits.MaxUploadSeconds), cancel), cancel);
+            recording = await _gate.DecodeAsync(() => _codecs.Load(stream, TimeSpan.FromSeconds(_limits.MaxUploadSeconds), cancel), cancel);
         }
         catch (VoiceException e)
         {

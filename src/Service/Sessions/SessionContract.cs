@@ -8,7 +8,7 @@ namespace Chatterbox.Service.Sessions;
 /// <param name="Type">session.</param>
 /// <param name="Model">Name of a model; the default one if none is given.</param>
 /// <param name="Voice">Name of a voice, with or without extension; or <c>{"id": name}</c>.</param>
-/// <param name="ResponseFormat">pcm (24 kHz, 16 bit, mono, little-endian), wav, mp3, opus, aac or flac.</param>
+/// <param name="ResponseFormat">pcm (16 bit, mono, little-endian), wav, mp3, opus, aac, flac, ulaw or alaw.</param>
 /// <param name="Audio">binary for frames of bytes, base64 for messages.</param>
 /// <param name="Speed">Tempo, 0.25 to 4; the pitch stays.</param>
 /// <param name="Exaggeration">How lively the speech is, 0 to 2; 0.5 is neutral.</param>
@@ -18,14 +18,21 @@ namespace Chatterbox.Service.Sessions;
 /// <param name="MinP">Drops speech tokens less likely than this fraction of the likeliest; 0 to 1.</param>
 /// <param name="TopK">Keeps this many of the likeliest speech tokens; 0 keeps all.</param>
 /// <param name="RepetitionPenalty">Makes speech tokens that were spoken already less likely; 1 to 10.</param>
+/// <param name="BlockSize">Speech tokens that are filled in together, 1 to 128; models whose speech comes in blocks.</param>
+/// <param name="BlockSteps">Most passes over a block, 1 to 128.</param>
+/// <param name="TimeShift">How readily a pass takes more tokens than its share, 0 to 1.</param>
+/// <param name="ScheduleShift">How the tokens of a block are shared among its passes, 0 to 10; less leaves more to later ones.</param>
+/// <param name="PositionTemperature">0 takes the tokens of a block in the order of sureness, more with noise; 0 to 100.</param>
+/// <param name="FixedPrior">Whether sureness is measured without text and voice, or against the other tokens of the block.</param>
 /// <param name="Seed">The same seed gives the same text the same speech, however its messages are cut; one is drawn if none is given.</param>
 /// <param name="Language">Code of the language, for models that speak several.</param>
 /// <param name="Chunk">True to send speech while its sentence is still being made.</param>
+/// <param name="SampleRate">Samples a second (Hz), 8000 to 48000; 24000 if none is given, 8000 for ulaw and alaw.</param>
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 internal sealed record SessionSettings(
     string Type,
     string? Model = null,
-    [property: JsonConverter(typeof(VoiceNameConverter))] string Voice = "default",
+    [property: JsonConverter(typeof(VoiceChoiceConverter))] VoiceChoice? Voice = null,
     string ResponseFormat = "pcm",
     string Audio = "binary",
     double Speed = 1,
@@ -36,13 +43,21 @@ internal sealed record SessionSettings(
     double? MinP = null,
     int? TopK = null,
     double? RepetitionPenalty = null,
+    int? BlockSize = null,
+    int? BlockSteps = null,
+    double? TimeShift = null,
+    double? ScheduleShift = null,
+    double? PositionTemperature = null,
+    bool? FixedPrior = null,
     long? Seed = null,
     string? Language = null,
-    bool Chunk = true)
+    bool Chunk = true,
+    int? SampleRate = null)
 {
-    /// <summary>The same as a request to speak something.</summary>
+    /// <summary>The same settings as a request for speech.</summary>
     public SpeechBody Saying(string model, string text) => new(
-        model, text, Voice, ResponseFormat, Speed, "audio", Instructions: null, Exaggeration, CfgWeight, Temperature, TopP, MinP, TopK, RepetitionPenalty, Seed, Language, Chunk);
+        model, text, Voice ?? VoiceChoice.Default, ResponseFormat, Speed, "audio", Instructions: null, Exaggeration, CfgWeight, Temperature, TopP, MinP, TopK, RepetitionPenalty,
+        BlockSize, BlockSteps, TimeShift, ScheduleShift, PositionTemperature, FixedPrior, Seed, Language, Chunk, SampleRate: SampleRate);
 }
 
 /// <summary>More of the text.</summary>
@@ -56,7 +71,7 @@ internal sealed record SessionText(string Type, string Text);
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 internal sealed record SessionOrder(string Type);
 
-/// <summary>What the service tells in a session.</summary>
+/// <summary>A message of the service in a session.</summary>
 [JsonDerivedType(typeof(SessionReady))]
 [JsonDerivedType(typeof(SentenceBegun))]
 [JsonDerivedType(typeof(SessionAudio))]
@@ -67,7 +82,7 @@ internal sealed record SessionOrder(string Type);
 [JsonDerivedType(typeof(SessionDone))]
 internal abstract record SessionEvent;
 
-/// <summary>Text can come.</summary>
+/// <summary>The session accepts text.</summary>
 /// <param name="RequestId">What the log calls the session.</param>
 /// <param name="Model">Who speaks.</param>
 /// <param name="SampleRate">Samples a second of pcm and wav, Hz.</param>

@@ -7,11 +7,21 @@ namespace Chatterbox.Service.Sessions;
 /// <summary>A message that is longer than messages may be.</summary>
 internal sealed class MessageTooLongException : Exception;
 
+/// <summary>A message that is sent.</summary>
+/// <param name="Bytes">Its bytes.</param>
+/// <param name="IsText">Whether they are text.</param>
+internal sealed record SocketMessage(ReadOnlyMemory<byte> Bytes, bool IsText)
+{
+    /// <summary>A message as JSON.</summary>
+    public static SocketMessage Of<T>(T message) => new(JsonSerializer.SerializeToUtf8Bytes(message, Json.Of<T>()), IsText: true);
+}
+
 /// <summary>A WebSocket as a session uses it: whole messages in, events and frames of audio out, one at a time whoever sends.</summary>
 /// <param name="socket">The connection.</param>
 /// <param name="mostBytes">Longest message that is taken.</param>
+/// <param name="longestSending">Time in which a message that is sent must be taken by the client.</param>
 /// <param name="gone">Set when the client has left.</param>
-internal sealed class SessionSocket(WebSocket socket, int mostBytes, CancellationToken gone) : IDisposable
+internal sealed class SessionSocket(WebSocket socket, int mostBytes, TimeSpan longestSending, CancellationToken gone) : IDisposable
 {
     private const int MostFrameBytes = 64 * 1024;     // clients have limits of their own
 
@@ -54,40 +64,49 @@ internal sealed class SessionSocket(WebSocket socket, int mostBytes, Cancellatio
         }
     }
 
-    /// <summary>Sends an event.</summary>
+    /// <summary>Sends a message.</summary>
     /// <param name="tell">Makes it when its turn has come; null where there is nothing to tell by then.</param>
-    public Task SendAsync(Func<SessionEvent?> tell) => InTurn(async () =>
+    public Task SendAsync<T>(Func<T?> tell)
+        where T : class => SendAsync(() => tell() is { } told ? [SocketMessage.Of(told)] : []);
+
+    /// <summary>Sends messages that nothing comes between.</summary>
+    /// <param name="tell">Makes them when their turn has come.</param>
+    public Task SendAsync(Func<IReadOnlyList<SocketMessage>> tell) => InTurn(async () =>
     {
-        if (tell() is { } told)
+        foreach (var message in tell())
         {
-            var json = JsonSerializer.SerializeToUtf8Bytes(told, Json.Of<SessionEvent>());
-            await socket.SendAsync(json, WebSocketMessageType.Text, endOfMessage: true, gone);
+            await SendInTime(message.Bytes, message.IsText ? WebSocketMessageType.Text : WebSocketMessageType.Binary);
         }
     });
 
     /// <summary>Sends audio, in frames that every client takes.</summary>
     /// <param name="audio">The bytes.</param>
-    /// <param name="asEvents">Whether they go as events, in base64.</param>
     /// <param name="isWanted">Looked at when the turn of each frame has come.</param>
-    public async Task SendAudioAsync(ReadOnlyMemory<byte> audio, bool asEvents, Func<bool> isWanted)
+    public async Task SendAudioAsync(ReadOnlyMemory<byte> audio, Func<bool> isWanted)
     {
-        for (; audio.Length > 0; audio = audio[Math.Min(MostFrameBytes, audio.Length)..])
+        foreach (var frame in Frames(audio))
         {
-            var frame = audio[..Math.Min(MostFrameBytes, audio.Length)];
-            if (asEvents)
+            await InTurn(async () =>
             {
-                await SendAsync(() => isWanted() ? new SessionAudio(frame) : null);
-            }
-            else
-            {
-                await InTurn(async () =>
+                if (isWanted())
                 {
-                    if (isWanted())
-                    {
-                        await socket.SendAsync(frame, WebSocketMessageType.Binary, endOfMessage: true, gone);
-                    }
-                });
-            }
+                    await SendInTime(frame, WebSocketMessageType.Binary);
+                }
+            });
+        }
+    }
+
+    /// <summary>Sends audio in messages.</summary>
+    /// <inheritdoc cref="SendAudioAsync(ReadOnlyMemory{byte}, Func{bool})"/>
+    /// <param name="audio">The bytes.</param>
+    /// <param name="isWanted">Looked at when the turn of each message has come.</param>
+    /// <param name="wrap">Makes a message of a part of them.</param>
+    public async Task SendAudioAsync<T>(ReadOnlyMemory<byte> audio, Func<bool> isWanted, Func<ReadOnlyMemory<byte>, T> wrap)
+        where T : class
+    {
+        foreach (var frame in Frames(audio))
+        {
+            await SendAsync(() => isWanted() ? wrap(frame) : null);
         }
     }
 
@@ -107,6 +126,14 @@ internal sealed class SessionSocket(WebSocket socket, int mostBytes, Cancellatio
     /// <inheritdoc/>
     public void Dispose() => socket.Dispose();
 
+    /// <summary>Sends a message. A client that does not read it is disconnected: what is made for it would pile up, and the model's time be lost.</summary>
+    private async Task SendInTime(ReadOnlyMemory<byte> message, WebSocketMessageType type)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(gone);
+        limit.CancelAfter(longestSending);
+        await socket.SendAsync(message, type, endOfMessage: true, limit.Token); // cancelled, it aborts the connection
+    }
+
     /// <summary>Sends when nobody else does. To a client that is gone nothing is sent, and nobody needs to know.</summary>
     private async Task InTurn(Func<Task> send)
     {
@@ -122,6 +149,14 @@ internal sealed class SessionSocket(WebSocket socket, int mostBytes, Cancellatio
         finally
         {
             _sending.Release();
+        }
+    }
+
+    private static IEnumerable<ReadOnlyMemory<byte>> Frames(ReadOnlyMemory<byte> audio)
+    {
+        for (; audio.Length > 0; audio = audio[Math.Min(MostFrameBytes, audio.Length)..])
+        {
+            yield return audio[..Math.Min(MostFrameBytes, audio.Length)];
         }
     }
 }

@@ -1,5 +1,5 @@
 using System.Net.WebSockets;
-using System.Threading.Channels;
+using Chatterbox.Audio;
 using Chatterbox.Engine;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
@@ -10,75 +10,146 @@ namespace Chatterbox.Service.Sessions;
 
 /// <summary>How a session speaks.</summary>
 /// <param name="Model">Who speaks.</param>
-/// <param name="Voice">In which voice; null for the model's own.</param>
+/// <param name="Voice">In which voice.</param>
 /// <param name="Settings">The parameters.</param>
 /// <param name="Format">The form of its audio.</param>
-/// <param name="AsEvents">Whether audio comes in events.</param>
 /// <param name="Seed">The seed of the first piece of text.</param>
-internal sealed record SessionSetup(FleetModel Model, Voice? Voice, SpeechBody Settings, AudioFormat Format, bool AsEvents, long Seed);
+internal sealed record SessionSetup(FleetModel Model, NamedVoice Voice, SpeechBody Settings, AudioFormat Format, long Seed)
+{
+    /// <summary>What one stream of its audio is.</summary>
+    public AudioStreams Streams { get; init; }
+
+    /// <summary>Whether a stream is sent once it is complete, with its length in its header.</summary>
+    public bool IsWhole { get; init; }
+}
+
+/// <summary>What one stream of a session's audio is: one file of its format.</summary>
+internal enum AudioStreams
+{
+    /// <summary>What comes up to a flush.</summary>
+    UpToFlush,
+
+    /// <summary>The same, and what follows continues its speech, with the pause that belongs between sentences.</summary>
+    Continued,
+
+    /// <summary>A sentence, told to be done behind the last byte of it.</summary>
+    Sentences,
+}
 
 /// <summary>How a connection ends.</summary>
 internal sealed record Ending(WebSocketCloseStatus Status, string Reason);
 
-/// <summary>Speaks a session's sentences in order, one at a time. Those up to a flush are one stream of audio, with one encoder.</summary>
+/// <summary>The core of every session: takes a text while it is written, and speaks its sentences in order, one at a time. Those up to
+/// a flush are one stream of audio, with one encoder.</summary>
 internal sealed class SessionSpeaker : IAsyncDisposable
 {
-    private readonly SessionSocket _socket;
-    private readonly HttpContext _http;
-    private readonly SpeechDesk _desk;
-    private readonly FfmpegEncoder _ffmpeg;
-    private readonly StreamingOptions _options;
-    private readonly ILogger<SpeechSession> _logger;
-    private readonly CancellationToken _stopping;
-    private readonly TaskCompletionSource<Ending> _over = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private const int MostMarks = 100; // flushes that wait: each is answered, and costs memory until then
+
+    private readonly ISessionListener _listener;
+    private readonly SessionDesk _desk;
+    private readonly Caller _caller;
+    private readonly string _route;
+    private readonly Action<Ending> _end;
+    private readonly SentenceBuffer _buffer = new();
     private SessionSetup? _setup;
-    private Round _round;
+    private IDisposable? _encoder;      // the place of its encoder, where it has one
+    private SessionRound _round;
+    private bool _isEnding;
     private int _sentences;
     private int _pieces;
     private SpeechUsage _usage = new(0, 0, 0);
 
-    /// <param name="socket">Where it is heard.</param>
-    /// <param name="http">Who hears it.</param>
-    /// <param name="desk">Takes its sentences.</param>
-    /// <param name="ffmpeg">Encodes them.</param>
-    /// <param name="options">How they are cut.</param>
-    /// <param name="logger">Told what fails.</param>
-    /// <param name="stopping">Set when the service stops; the sentence that is being spoken is then the last.</param>
-    public SessionSpeaker(
-        SessionSocket socket, HttpContext http, SpeechDesk desk, FfmpegEncoder ffmpeg, StreamingOptions options, ILogger<SpeechSession> logger, CancellationToken stopping)
+    /// <param name="listener">Where it is heard.</param>
+    /// <param name="desk">What it takes to speak.</param>
+    /// <param name="caller">Who hears it.</param>
+    /// <param name="route">The route's name in the log and in measurements.</param>
+    /// <param name="end">Told when everything has been spoken and no more comes, or the service stops or fails.</param>
+    public SessionSpeaker(ISessionListener listener, SessionDesk desk, Caller caller, string route, Action<Ending> end)
     {
-        (_socket, _http, _desk, _ffmpeg, _options, _logger, _stopping) = (socket, http, desk, ffmpeg, options, logger, stopping);
+        (_listener, _desk, _caller, _route, _end) = (listener, desk, caller, route, end);
         _round = Begin(Task.CompletedTask);
     }
-
-    /// <summary>Completes when everything has been spoken and no more comes, or the service stops.</summary>
-    public Task<Ending> Over => _over.Task;
-
-    /// <summary>Characters of the sentences that are not spoken to their end.</summary>
-    public int CharactersLeft => _round.CharactersLeft;
 
     /// <summary>True while nothing is being spoken, and nothing waits.</summary>
     public bool IsIdle => !_round.HasWork;
 
-    /// <summary>Sets how it speaks from now on; to be called while it is idle.</summary>
-    public void SetUp(SessionSetup setup) => (_setup, _pieces) = (setup, 0);
+    /// <summary>Whether the text has been said to be complete.</summary>
+    public bool IsEnding => _isEnding;
 
-    /// <summary>Speaks a sentence behind those it has.</summary>
-    public void Say(string sentence) => _round.Add(new Sentence(_sentences++, sentence));
+    /// <summary>Waits until nothing is being spoken, and nothing waits.</summary>
+    public Task IdleAsync(CancellationToken cancel) => _round.WhenDone.WaitAsync(cancel);
 
-    /// <summary>Ends a stream of audio behind the sentences it has.</summary>
-    public void Flush() => _round.Add(new Mark(EndsSession: false));
+    /// <summary>Sets how it speaks from now on; possible only while it is idle.</summary>
+    /// <param name="model">Who speaks.</param>
+    /// <param name="body">The parameters; the text in it is of no account.</param>
+    /// <param name="format">The form of its audio.</param>
+    /// <param name="streams">What one stream of its audio is.</param>
+    /// <param name="cancel">Stops waiting for the voice.</param>
+    /// <param name="isWhole">Whether a stream is sent once it is complete.</param>
+    /// <exception cref="RefusedException">A parameter is wrong, there is no such voice, or something is being spoken.</exception>
+    public async Task<SessionSetup> SetUpAsync(
+        FleetModel model, SpeechBody body, AudioFormat format, AudioStreams streams, CancellationToken cancel, bool isWhole = false)
+    {
+        if (!IsIdle || _buffer.Text.Length > 0 || _isEnding)
+        {
+            throw OpenAiErrors.Invalid("type", "A session can be changed only while nothing is being spoken and no text waits. Send 'cancel' first, or 'flush' and wait for 'flushed'.", "session_busy");
+        }
 
-    /// <summary>Ends the session behind the sentences it has.</summary>
-    public void End() => _round.Add(new Mark(EndsSession: true));
+        SpeechParameters.Check(body, model.Served, TextLimits.OpenAi);
+        _desk.Fleet.ThrowIfStarting();
+        if (AudioCodecs.NeedsProcess(format))
+        {
+            _encoder ??= _desk.Encoders.Enter(_caller.Client);
+        }
+
+        var voice = await _desk.Voices.Find(body.Voice, model, _caller.Client, cancel);
+        _setup = new(model, voice, body, format, body.Seed ?? SpeechParameters.DrawSeed()) { Streams = streams, IsWhole = isWhole };
+        _pieces = 0;
+        return _setup;
+    }
+
+    /// <summary>Takes the next characters of the text; sentences are spoken as soon as they are complete.</summary>
+    /// <exception cref="RefusedException">Too much of it waits.</exception>
+    public void Write(string text)
+    {
+        ThrowIfNotReady();
+        var (waiting, most) = (_round.CharactersLeft + _buffer.Text.Length, _desk.Options.MaxWaitingCharacters);
+        if (waiting + text.Length > most)
+        {
+            throw new RefusedException(new Refusal(
+                StatusCodes.Status429TooManyRequests,
+                $"{waiting} characters wait to be spoken, and the limit is {most}. Send these {text.Length} again when some have been spoken.",
+                "text",
+                "too_much_text"));
+        }
+
+        _buffer.Add(text);
+        while (_buffer.TakeSentence() is { } sentence)
+        {
+            Say(sentence);
+        }
+    }
+
+    /// <summary>Speaks the text that waits, complete or not, and ends a stream of audio behind it.</summary>
+    /// <exception cref="RefusedException">Too many flushes wait.</exception>
+    public void Flush() => EndStream(endsSession: false);
+
+    /// <summary>Speaks the text that waits, and ends the session behind it.</summary>
+    /// <inheritdoc cref="Flush"/>
+    public void End()
+    {
+        EndStream(endsSession: true);
+        _isEnding = true;
+    }
 
     /// <summary>Drops everything, and says what.</summary>
-    /// <param name="rest">What has come of the sentence behind those it has.</param>
-    public async Task CancelAsync(string rest)
+    public async Task CancelAsync()
     {
-        var round = _round;
+        ThrowIfNotReady(mayEnd: true);
+        var (round, rest) = (_round, _buffer.TakeRest());
         await round.Stop.CancelAsync(); // the model stops before its next token
-        await _socket.SendAsync(() => new SessionCancelled(round.Drop(), rest));
+        await _listener.TellAsync(() => new SessionCancelled(round.Drop(), rest));
+        _isEnding = false;
         _round = Begin(round.Spoken);
     }
 
@@ -87,29 +158,62 @@ internal sealed class SessionSpeaker : IAsyncDisposable
     {
         await _round.Stop.CancelAsync();
         await _round.Spoken;
+        _encoder?.Dispose();
     }
 
-    private Round Begin(Task before)
+    private void Say(string sentence) => _round.Add(new SessionSentence(_sentences++, sentence));
+
+    private void EndStream(bool endsSession)
     {
-        var round = new Round();
+        ThrowIfNotReady();
+        if (_round.MarksLeft >= MostMarks)
+        {
+            throw new RefusedException(new Refusal(
+                StatusCodes.Status429TooManyRequests, $"{MostMarks} flushes wait for the speech before them, and there can be no more. Send another when some are answered.", "type", "too_many_flushes"));
+        }
+
+        if (_buffer.TakeRest() is { Length: > 0 } rest)
+        {
+            Say(rest);
+        }
+
+        _round.Add(new SessionMark(endsSession));
+    }
+
+    private void ThrowIfNotReady(bool mayEnd = false)
+    {
+        if (_setup is null)
+        {
+            throw OpenAiErrors.Invalid("type", "The first message must be of type session.", "session_missing");
+        }
+
+        if (_isEnding && !mayEnd)
+        {
+            throw OpenAiErrors.Invalid("type", "After 'end' only 'cancel' is accepted.", "session_ending");
+        }
+    }
+
+    private SessionRound Begin(Task before)
+    {
+        var round = new SessionRound();
         round.Spoken = SpeakAsync(round, before);
         return round;
     }
 
-    private async Task SpeakAsync(Round round, Task before)
+    private async Task SpeakAsync(SessionRound round, Task before)
     {
         await before;
         try
         {
             while (await HasMore(round))
             {
-                await SpeakUtterance(_setup!, round);
+                await SpeakStream(_setup!, round);
             }
 
-            if (_stopping.IsCancellationRequested)
+            if (_desk.Stopping.IsCancellationRequested)
             {
                 await TellError(new UnavailableException("The service is stopping. Try again when it is back."), round);
-                _over.TrySetResult(new(WebSocketCloseStatus.EndpointUnavailable, "The service is stopping."));
+                _end(new(WebSocketCloseStatus.EndpointUnavailable, "The service is stopping."));
             }
         }
         catch (OperationCanceledException) when (round.Stop.IsCancellationRequested)
@@ -118,65 +222,76 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         }
         catch (Exception e)
         {
-            _logger.LogError(e, "Session {RequestId} failed", _http.TraceIdentifier);
+            _desk.Logger.LogError(e, "Session {RequestId} failed", _caller.RequestId);
             await TellError(e, round);
-            _over.TrySetResult(new(WebSocketCloseStatus.InternalServerError, "The service failed."));
+            _end(new(WebSocketCloseStatus.InternalServerError, "The service failed."));
         }
     }
 
-    /// <summary>Speaks what comes up to a mark, as one stream of audio.</summary>
-    private async Task SpeakUtterance(SessionSetup setup, Round round)
+    /// <summary>Speaks what comes up to a mark, or a sentence where each has a stream of its own, as one stream of audio.</summary>
+    private async Task SpeakStream(SessionSetup setup, SessionRound round)
     {
-        var begun = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var stream = new AudioStream();
         try
         {
-            await foreach (var bytes in setup.Format.Encode(Blocks(setup, round, begun), begun.Task, setup.Settings.Speed, _ffmpeg, round.Stop.Token))
+            var audio = _desk.Codecs.Encode(
+                Blocks(setup, round, stream), setup.Format, setup.Settings.Speed, stream.Begun.Task, setup.IsWhole, round.Stop.Token);
+            await foreach (var bytes in audio)
             {
-                await _socket.SendAudioAsync(bytes, setup.AsEvents, () => !round.IsDropped);
+                await _listener.PlayAsync(bytes, () => !round.IsDropped);
             }
         }
         catch (EncoderException e)
         {
-            _logger.LogWarning(e, "The audio of session {RequestId} ended early", _http.TraceIdentifier);
-            await TellError(e, round);
+            _desk.Logger.LogWarning(e, "The audio of session {RequestId} ended early", _caller.RequestId);
+            await TellError(e, round, stream.Spoken?.Sentence);
             return;
+        }
+
+        if (stream.Spoken is { } spoken)
+        {
+            await Tell(spoken, round);
         }
 
         if (round.Reached is { } mark)
         {
-            await _socket.SendAsync(() => !round.Finish(mark) ? null : mark.EndsSession ? new SessionDone(_usage) : new SessionFlushed());
+            round.Reached = null;
+            await _listener.TellAsync(() => !round.Finish(mark) ? null : mark.EndsSession ? new SessionDone(_usage) : new SessionFlushed());
             if (mark.EndsSession && !round.Stop.IsCancellationRequested)
             {
-                _over.TrySetResult(new(WebSocketCloseStatus.NormalClosure, ""));
+                _end(new(WebSocketCloseStatus.NormalClosure, ""));
             }
         }
     }
 
-    private async IAsyncEnumerable<float[]> Blocks(SessionSetup setup, Round round, TaskCompletionSource begun)
+    private async IAsyncEnumerable<float[]> Blocks(SessionSetup setup, SessionRound round, AudioStream stream)
     {
-        string? before = null;
-        round.Reached = null;
         while (await HasMore(round) && round.Items.Reader.TryRead(out var item))
         {
-            if (item is not Sentence sentence)
+            if (item is not SessionSentence sentence)
             {
-                round.Reached = (Mark)item;
+                round.Reached = (SessionMark)item;
+                round.Before = setup.Streams == AudioStreams.Continued ? round.Before : null;
                 yield break;
             }
 
-            await _socket.SendAsync(() => round.IsDropped ? null : new SentenceBegun(sentence.Index, sentence.Text));
-            await foreach (var block in Speak(setup, sentence, before, round, begun))
+            await _listener.TellAsync(() => round.IsDropped ? null : new SentenceBegun(sentence.Index, sentence.Text));
+            await foreach (var block in Speak(setup, sentence, round, stream))
             {
                 yield return block;
                 sentence.Samples += block.Length;
             }
 
-            before = sentence.Text;
+            round.Before = sentence.Text;
+            if (setup.Streams == AudioStreams.Sentences)
+            {
+                yield break;
+            }
         }
     }
 
     /// <summary>Speaks a sentence, and tells its end or why it could not be spoken to it.</summary>
-    private async IAsyncEnumerable<float[]> Speak(SessionSetup setup, Sentence sentence, string? before, Round round, TaskCompletionSource begun)
+    private async IAsyncEnumerable<float[]> Speak(SessionSetup setup, SessionSentence sentence, SessionRound round, AudioStream stream)
     {
         using var left = CancellationTokenSource.CreateLinkedTokenSource(round.Stop.Token);
         JoinedSpeech? speech = null;
@@ -184,9 +299,9 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         IAsyncEnumerator<float[]>? blocks = null;
         try
         {
-            (speech, blocks) = Begin(setup, sentence, before, begun, left.Token);
+            (speech, blocks) = Begin(setup, sentence, round.Before, stream, left.Token);
         }
-        catch (ChatterboxException e)
+        catch (Exception e) when (e is ChatterboxException or RefusedException)
         {
             failure = e;
         }
@@ -224,11 +339,19 @@ internal sealed class SessionSpeaker : IAsyncDisposable
             }
         }
 
-        await Tell(sentence, speech, failure, round);
+        var spoken = new Spoken(sentence, speech, failure);
+        if (setup.Streams == AudioStreams.Sentences)
+        {
+            stream.Spoken = spoken; // told behind the last byte
+        }
+        else
+        {
+            await Tell(spoken, round);
+        }
     }
 
     /// <summary>Queues a sentence.</summary>
-    private (JoinedSpeech Speech, IAsyncEnumerator<float[]> Blocks) Begin(SessionSetup setup, Sentence sentence, string? before, TaskCompletionSource begun, CancellationToken cancel)
+    private (JoinedSpeech Speech, IAsyncEnumerator<float[]> Blocks) Begin(SessionSetup setup, SessionSentence sentence, string? before, AudioStream stream, CancellationToken cancel)
     {
         var plan = TextPlan.OfSentence(sentence.Text, "text");
         if (plan.Pieces.Count == 0)
@@ -239,20 +362,22 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         var request = new SpeechRequest
         {
             Pieces = plan.Pieces,
-            Voice = setup.Voice,
+            Voice = setup.Voice.Voice,
             Sampling = SpeechParameters.Sampling(setup.Settings, unchecked(setup.Seed + _pieces)),
             Language = setup.Settings.Language,
-            Chunks = setup.Settings.Chunk ? _options.Chunks() : null,
+            Chunks = setup.Settings.Chunk ? _desk.Options.Chunks() : null,
         };
+        _desk.Rate.ThrowIfTooMany(_caller.Client);
         _pieces += plan.Pieces.Count;
-        var job = _desk.Submit(_http, SessionEndpoints.Route, setup.Model, request, cancel);
-        _ = job.Begun.ContinueWith(_ => begun.TrySetResult(), TaskScheduler.Default);
+        var job = _desk.Speech.Submit(_caller, _route, setup.Model, request, cancel);
+        _ = job.Begun.ContinueWith(_ => stream.Begun.TrySetResult(), TaskScheduler.Default);
         var speech = new JoinedSpeech(before is null ? plan : plan.Behind(before));
         return (speech, speech.Blocks(job.Events, cancel).GetAsyncEnumerator(cancel));
     }
 
-    private async Task Tell(Sentence sentence, JoinedSpeech? speech, Exception? failure, Round round)
+    private async Task Tell(Spoken spoken, SessionRound round)
     {
+        var (sentence, speech, failure) = spoken;
         if (failure is not null)
         {
             await TellError(failure, round, sentence);
@@ -261,26 +386,21 @@ internal sealed class SessionSpeaker : IAsyncDisposable
 
         var usage = SpeechUsage.Of(speech!);
         _usage = new(_usage.InputTokens + usage.InputTokens, _usage.OutputTokens + usage.OutputTokens, _usage.TotalTokens + usage.TotalTokens);
-        await _socket.SendAsync(() => round.Finish(sentence) ? new SentenceDone(sentence.Index, sentence.Seconds, usage, speech!.Repairs.Count > 0 ? speech.Repairs : null) : null);
+        await _listener.TellAsync(() => round.Finish(sentence) ? new SentenceDone(sentence.Index, sentence.Seconds, usage, speech!.Repairs.Count > 0 ? speech.Repairs : null) : null);
     }
 
-    private Task TellError(Exception error, Round round, Sentence? sentence = null)
+    private Task TellError(Exception error, SessionRound round, SessionSentence? sentence = null)
     {
-        var refusal = error switch
-        {
-            PieceFailedException { InnerException: ChatterboxException known } => Refusal.From(known, _http),
-            PieceFailedException or EncoderException => OpenAiErrors.SpeechFailed,
-            _ => Refusal.From(error, _http),
-        };
-        return _socket.SendAsync(() => (sentence is null ? !round.IsDropped : round.Finish(sentence))
+        var refusal = Refusal.From(error, _caller.RequestId);
+        return _listener.TellAsync(() => (sentence is null ? !round.IsDropped : round.Finish(sentence))
             ? new SessionError(OpenAiErrors.From(refusal), sentence?.Index, refusal.RetryAfter?.TotalSeconds)
             : null);
     }
 
     /// <returns>False once the service stops; what has begun is spoken to its end.</returns>
-    private async Task<bool> HasMore(Round round)
+    private async Task<bool> HasMore(SessionRound round)
     {
-        using var waiting = CancellationTokenSource.CreateLinkedTokenSource(round.Stop.Token, _stopping);
+        using var waiting = CancellationTokenSource.CreateLinkedTokenSource(round.Stop.Token, _desk.Stopping);
         try
         {
             return await round.Items.Reader.WaitToReadAsync(waiting.Token);
@@ -291,89 +411,16 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         }
     }
 
-    private abstract record Item;
+    /// <summary>A sentence that is over.</summary>
+    private sealed record Spoken(SessionSentence Sentence, JoinedSpeech? Speech, Exception? Failure);
 
-    private sealed record Sentence(int Index, string Text) : Item
+    /// <summary>A stream of audio that is being made.</summary>
+    private sealed class AudioStream
     {
-        /// <summary>How many have been sent.</summary>
-        public int Samples { get; set; }
+        /// <summary>Completes when its first block is near.</summary>
+        public TaskCompletionSource Begun { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        public double Seconds => Samples / (double)SpeechResult.SampleRate;
-    }
-
-    /// <summary>A stream of audio ends here.</summary>
-    private sealed record Mark(bool EndsSession) : Item;
-
-    /// <summary>What there is to speak, until all of it is dropped.</summary>
-    private sealed class Round
-    {
-        private readonly Lock _gate = new();
-        private readonly List<Item> _left = [];      // not spoken to their end
-
-        public Channel<Item> Items { get; } = Channel.CreateUnbounded<Item>(new() { SingleReader = true });
-
-        public CancellationTokenSource Stop { get; } = new();
-
-        /// <summary>Completes when nothing of it is being spoken any more.</summary>
-        public Task Spoken { get; set; } = Task.CompletedTask;
-
-        /// <summary>The mark up to which it has been spoken, while that is being told.</summary>
-        public Mark? Reached { get; set; }
-
-        public bool IsDropped { get; private set; }
-
-        public bool HasWork
-        {
-            get
-            {
-                lock (_gate)
-                {
-                    return _left.Count > 0;
-                }
-            }
-        }
-
-        public int CharactersLeft
-        {
-            get
-            {
-                lock (_gate)
-                {
-                    return _left.OfType<Sentence>().Sum(sentence => sentence.Text.Length);
-                }
-            }
-        }
-
-        public void Add(Item item)
-        {
-            lock (_gate)
-            {
-                _left.Add(item);
-            }
-
-            Items.Writer.TryWrite(item);
-        }
-
-        /// <summary>Takes what has been spoken to its end off what is left.</summary>
-        /// <returns>False where it was dropped before.</returns>
-        public bool Finish(Item item)
-        {
-            lock (_gate)
-            {
-                return _left.Remove(item);
-            }
-        }
-
-        /// <summary>Drops what is left.</summary>
-        public IReadOnlyList<DroppedSentence> Drop()
-        {
-            lock (_gate)
-            {
-                IsDropped = true;
-                var dropped = _left.OfType<Sentence>().Select(sentence => new DroppedSentence(sentence.Index, sentence.Text, sentence.Seconds)).ToList();
-                _left.Clear();
-                return dropped;
-            }
-        }
+        /// <summary>The sentence to be told of at its end.</summary>
+        public Spoken? Spoken { get; set; }
     }
 }

@@ -5,14 +5,13 @@ using Microsoft.Extensions.Options;
 namespace Chatterbox.Service.Speak;
 
 /// <summary>
-/// The finished files: written whole, found by id, and kept within the bounds of the settings. Those that nobody has asked
-/// for longest go first; other files in the folder are left alone.
+/// The finished files: written whole, found by id, and kept within the bounds of the settings. Those unused
+/// for longest are deleted first; other files in the folder are not touched.
 /// </summary>
 internal sealed class FinishedFiles(IOptions<ServiceOptions> options, TimeProvider time, ILogger<FinishedFiles> logger) : BackgroundService
 {
     private const double KeptShare = 0.9; // of the bound, so that not every new file is a reason to look at all of them
     private static readonly TimeSpan BetweenSweeps = TimeSpan.FromMinutes(10);
-    private static readonly TimeSpan LongestWriting = TimeSpan.FromHours(1);
 
     private readonly ServiceOptions _options = options.Value;
     private readonly Lock _sweeping = new();
@@ -20,23 +19,13 @@ internal sealed class FinishedFiles(IOptions<ServiceOptions> options, TimeProvid
 
     /// <summary>Writes a file.</summary>
     /// <param name="samples">24 kHz, mono.</param>
-    /// <param name="cancel">Gives it up; nothing is left behind.</param>
+    /// <param name="cancel">Cancels; no file remains.</param>
     /// <returns>Its id.</returns>
     public async Task<string> Save(ReadOnlyMemory<float> samples, CancellationToken cancel)
     {
         var id = Guid.NewGuid().ToString("N");
-        var half = Path.Combine(_options.AudioFolder, $".{id}");
         var wav = WavFormat.File(samples.Span);
-        try
-        {
-            await File.WriteAllBytesAsync(half, wav, cancel);
-            File.Move(half, PathOf(id)!);
-        }
-        finally
-        {
-            File.Delete(half);
-        }
-
+        await WholeFile.WriteAsync(PathOf(id)!, half => File.WriteAllBytesAsync(half, wav, cancel), File.Move);
         if (Interlocked.Add(ref _bytes, wav.Length) > _options.MaxAudioBytes)
         {
             Sweep();
@@ -77,7 +66,7 @@ internal sealed class FinishedFiles(IOptions<ServiceOptions> options, TimeProvid
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            logger.LogWarning(e, "The finished files in {Folder} cannot be looked at", _options.AudioFolder);
+            logger.LogWarning(e, "The finished files in {Folder} cannot be listed", _options.AudioFolder);
         }
     }
 
@@ -99,13 +88,8 @@ internal sealed class FinishedFiles(IOptions<ServiceOptions> options, TimeProvid
     /// <returns>Bytes of the files that are kept.</returns>
     private long KeepWithin(DateTime now)
     {
-        var files = new DirectoryInfo(_options.AudioFolder).GetFiles();
-        foreach (var half in files.Where(f => f.Name[0] == '.' && IsId(f.Name[1..]) && f.LastWriteTimeUtc < now - LongestWriting))
-        {
-            Delete(half);
-        }
-
-        var finished = files.Where(f => f.Extension == ".wav" && IsId(Path.GetFileNameWithoutExtension(f.Name))).OrderByDescending(f => f.LastAccessTimeUtc).ToList();
+        WholeFile.Sweep(_options.AudioFolder, now);
+        var finished = new DirectoryInfo(_options.AudioFolder).GetFiles().Where(f => f.Extension == ".wav" && IsId(Path.GetFileNameWithoutExtension(f.Name))).OrderByDescending(f => f.LastAccessTimeUtc).ToList();
         var unused = _options.MaxAudioHours > 0 ? now.AddHours(-_options.MaxAudioHours) : DateTime.MinValue;
         var most = finished.Sum(f => f.Length) > _options.MaxAudioBytes ? (long)(KeptShare * _options.MaxAudioBytes) : _options.MaxAudioBytes;
         var (kept, deleted) = (0L, 0);

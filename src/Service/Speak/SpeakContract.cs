@@ -6,12 +6,12 @@ using Chatterbox.Service.Hosting;
 namespace Chatterbox.Service.Speak;
 
 /// <summary>What <c>POST /speak</c> takes.</summary>
-/// <param name="Text">What to say; more than 1000 characters are cut at a sentence end.</param>
-/// <param name="Voice">Name of a recording in the voices folder, without extension; a name that is not there speaks with the default voice.</param>
+/// <param name="Text">The text; more than 1000 characters are cut at a sentence end.</param>
+/// <param name="Voice">Name of a recording in the voices folder, without extension; an unknown name speaks with the default voice.</param>
 /// <param name="Exaggeration">How lively the speech is, 0 to 2.</param>
 /// <param name="CfgWeight">Strength of guidance by the text, 0 to 2.</param>
 /// <param name="Stream">True for events sentence by sentence, false for a file.</param>
-/// <param name="Chunk">True for events that come chunk by chunk, while the sentence is still being made; only with <c>stream</c>.</param>
+/// <param name="Chunk">True for events that come chunk by chunk, while the sentence is being generated; only with <c>stream</c>.</param>
 internal sealed record SpeakRequest( // positional: generated JSON code drops the defaults of init-only properties
     string Text,
     [property: DefaultValue("default")] string Voice = "default",
@@ -27,7 +27,7 @@ internal sealed record SpeakRequest( // positional: generated JSON code drops th
 [JsonDerivedType(typeof(SpeakComplete))]
 internal abstract record SpeakEvent;
 
-/// <summary>A sentence, or a chunk of one, has been made; its audio is the next event.</summary>
+/// <summary>A sentence, or a chunk of one, was generated; its audio is the next event.</summary>
 /// <param name="ChunkIndex">Index of the sentence, from 0; with <c>chunk</c> that of the chunk, running over all sentences.</param>
 /// <param name="TotalChunks">Number of sentences; with <c>chunk</c> how many chunks there are at least: those so far, and one for each sentence that follows.</param>
 /// <param name="Text">The sentence, for each of its chunks.</param>
@@ -51,7 +51,7 @@ internal sealed record SpeakChunk(
 internal sealed record SpeakAudio(
     byte[] AudioData, int ChunkIndex, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? SentenceIndex = null) : SpeakEvent;
 
-/// <summary>A sentence could not be made; with <c>chunk</c>, or not to its end.</summary>
+/// <summary>A sentence could not be generated; with <c>chunk</c>, or not completely.</summary>
 /// <param name="ChunkIndex">Index of the sentence, from 0; with <c>chunk</c> that of the chunk that is missing.</param>
 /// <param name="Status">error.</param>
 /// <param name="Message">What happened.</param>

@@ -15,10 +15,10 @@ internal static class SpeakEndpoints
 {
     private const string EventsDescription =
         "For each sentence two data-only events, in order: one with chunk_index, total_chunks, text, audio_size and status, then one with audio_data, "
-        + "a complete WAV file in base64. A sentence that failed has one, with status error, and the stream goes on. The last event has status complete. "
-        + "With `chunk` each sentence comes as several such pairs, sent while the rest of it is still being made: `chunk_index` runs over all sentences, each index is told once, "
-        + "`sentence_index` (in every event but the last) tells the sentence and `total_sentences` (beside `total_chunks`, which then is the least there will be) how many there are. "
-        + "The samples of the WAV files follow each other without a gap. A sentence that fails after some of its chunks has one event more, with status error.";
+        + "a complete WAV file in base64. A sentence that failed has one event, with status error, and the stream continues. The last event has status complete. "
+        + "With `chunk` each sentence comes as several such pairs, sent while the rest of it is being generated: `chunk_index` counts over all sentences, "
+        + "`sentence_index` (in every event but the last) is the sentence, `total_sentences` the number of sentences, and `total_chunks` the least number of chunks until the last event. "
+        + "The samples of the WAV files are continuous. A sentence that fails after some of its chunks has one more event, with status error.";
 
     /// <summary>Registers what they need.</summary>
     public static void AddSpeak(this WebApplicationBuilder builder)
@@ -35,17 +35,18 @@ internal static class SpeakEndpoints
     {
         var routes = app.MapGroup("").WithTags("Speak").WithMetadata(SpeakErrors.Dialect);
         routes.MapPost("/speak", Speak)
-            .WithSummary("Speaks a text: as events sentence by sentence, or into a file")
+            .WithSummary("Generates speech: events sentence by sentence, or a file")
             .WithDescription(EventsDescription)
             .Produces<SpeakSaved>()
             .AlsoAnswers<SpeakEvent>("text/event-stream")
             .WithErrors<SpeakError>(400, 401, 413, 429, 500, 503);
         routes.MapGet("/speak", SpeakFromQuery)
+            .WithMetadata(new CostsModelTime())
             .WithSummary("The same events for a browser's EventSource, which can only GET")
             .WithDescription(EventsDescription)
             .Produces<SpeakEvent>(200, "text/event-stream")
             .WithErrors<SpeakError>(400, 401, 429, 503);
-        routes.MapGet("/voices", (VoiceFolder folder) => new VoiceList(folder.SpeakNames(), "Built-in default voice")).WithSummary("Names of the recordings that /speak knows").WithErrors<SpeakError>(401);
+        routes.MapGet("/voices", (VoiceFolder folder) => new VoiceList(folder.SpeakNames(), "Built-in default voice")).WithSummary("Lists the recordings that /speak knows").WithErrors<SpeakError>(401);
         routes.MapGet("/audio/{id}", Audio).WithSummary("A finished file").Produces<byte[]>(200, "audio/wav").AlsoAnswers<byte[]>("audio/wav").WithErrors<SpeakError>(401, 404);
     }
 
@@ -56,11 +57,11 @@ internal static class SpeakEndpoints
     private static async Task<IResult> SpeakFromQuery(
         Speaker speaker,
         HttpContext http,
-        [Description("What to say")] string text,
+        [Description("The text")] string text,
         [Description("Name of a recording, without extension")] string voice = "default",
         [Description("How lively the speech is"), Range(0.0, 2.0)] double exaggeration = 0.5,
         [Description("Strength of guidance by the text"), Range(0.0, 2.0), FromQuery(Name = "cfg_weight")] double cfgWeight = 0.5,
-        [Description("Whether events come chunk by chunk, while the sentence is still being made")] bool chunk = false)
+        [Description("Whether events come chunk by chunk, while the sentence is being generated")] bool chunk = false)
     {
         var query = Encoding.UTF8.GetBytes(http.Request.QueryString.Value!); // not empty: it has the text
         if (!Utf8.IsValid(WebUtility.UrlDecodeToBytes(query, 0, query.Length)))

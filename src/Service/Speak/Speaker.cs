@@ -15,13 +15,18 @@ internal sealed class Speaker(
     private const string Route = "/speak";
 
     /// <summary>Queues a text's sentences.</summary>
-    /// <returns>Their events, which tell errors too.</returns>
+    /// <returns>Their events, errors included.</returns>
     public async Task<IAsyncEnumerable<SpeakEvent>> Stream(SpeakRequest body, HttpContext http)
     {
-        var (text, _, _) = Read(body);
+        var (text, _, truncated) = Read(body);
+        if (truncated)
+        {
+            http.Response.Headers["X-Chatterbox-Truncated"] = "true"; // the events have no place for it, as the answer with a file has
+        }
+
         var sentences = TextCleaner.Sentences(text);
         var plans = sentences.Select(sentence => TextPlan.OfSentence(sentence, "text")).ToList();
-        var voice = await FindVoice(body, http.RequestAborted);
+        var voice = await FindVoice(body, http);
         var job = desk.Submit(http, Route, fleet.Default, Request(body, [.. plans.SelectMany(plan => plan.Pieces)], voice.Voice));
         return Tell(job, body.Chunk, sentences, plans, http.TraceIdentifier, http.RequestAborted);
     }
@@ -32,7 +37,7 @@ internal sealed class Speaker(
         var cancel = http.RequestAborted;
         var (text, length, truncated) = Read(body);
         var plan = TextPlan.Of(text, "text");
-        var voice = await FindVoice(body, cancel);
+        var voice = await FindVoice(body, http);
         var job = desk.Submit(http, Route, fleet.Default, Request(body, plan.Pieces, voice.Voice));
         var samples = new List<float>();
         try
@@ -92,9 +97,13 @@ internal sealed class Speaker(
         Chunks = body.Chunk ? streaming.Value.Chunks() : null,
     };
 
-    /// <summary>A name that is not there speaks with the default voice: these clients rely on it.</summary>
-    private async Task<(string? Name, Voice? Voice)> FindVoice(SpeakRequest body, CancellationToken cancel) =>
-        body.Voice != "default" && folder.FindForSpeak(body.Voice) is { } entry ? (entry.Id, await voices.GetAsync(entry, fleet.Default, cancel)) : (null, null);
+    /// <summary>Finds the voice, and names it in the answer's header: an unknown name speaks with the default voice, which existing clients rely on.</summary>
+    private async Task<(string? Name, Voice? Voice)> FindVoice(SpeakRequest body, HttpContext http)
+    {
+        var entry = body.Voice == "default" ? null : folder.FindForSpeak(body.Voice);
+        VoiceHeader.Set(http.Response.Headers, entry?.Id ?? "default");
+        return entry is null ? (null, null) : (entry.Id, await voices.GetAsync(entry, fleet.Default, Clients.Of(http), http.RequestAborted));
+    }
 
     private async IAsyncEnumerable<SpeakEvent> Tell(
         SpeechJob job, bool byChunk, IReadOnlyList<string> sentences, IReadOnlyList<TextPlan> plans, string requestId, [EnumeratorCancellation] CancellationToken cancel)

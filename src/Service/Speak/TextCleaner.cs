@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace Chatterbox.Service.Speak;
 
-/// <summary>Takes out of a text what a language model leaves in it, and cuts and splits it as <c>/speak</c> does.</summary>
+/// <summary>Removes a language model's markup from a text, and cuts and splits it as <c>/speak</c> does.</summary>
 internal static partial class TextCleaner
 {
     private const int LongestText = 1000;

@@ -6,6 +6,12 @@ namespace Chatterbox.Service.Streaming;
 /// <summary>A piece of a request could not be spoken, so the rest is of no use.</summary>
 internal sealed class PieceFailedException(int piece, Exception inner) : Exception($"Piece {piece + 1} could not be spoken: {inner.Message}", inner);
 
+/// <summary>When a piece is heard.</summary>
+/// <param name="Piece">Its index.</param>
+/// <param name="StartSeconds">From the beginning of the speech to its first sample, at normal tempo.</param>
+/// <param name="EndSeconds">To its last.</param>
+internal sealed record PieceTime(int Piece, double StartSeconds, double EndSeconds);
+
 /// <summary>The pieces of a text, whole or chunk by chunk, joined into one stretch of speech: faded at their ends, so that
 /// nothing clicks, with the plan's pauses between them.</summary>
 internal sealed class JoinedSpeech(TextPlan plan)
@@ -16,6 +22,11 @@ internal sealed class JoinedSpeech(TextPlan plan)
     private float[] _pause = Silence(plan.PausesSeconds[0]); // before the first samples
     private float[] _held = []; // the last samples of a piece are faded once it is known that they are
     private bool _begins = true;
+    private int _heard;         // samples so far
+    private int _pieceStart;
+
+    /// <summary>When the pieces that have been spoken to their ends are heard.</summary>
+    public IReadOnlyList<PieceTime> Times { get; private set; } = [];
 
     /// <summary>Text tokens spoken so far.</summary>
     public int TextTokens { get; private set; }
@@ -68,6 +79,7 @@ internal sealed class JoinedSpeech(TextPlan plan)
         if (_begins)
         {
             FadeIn(samples);
+            _pieceStart = _heard + _pause.Length;
         }
 
         _begins = chunk.EndsPiece || (_begins && samples.Length == 0);
@@ -79,6 +91,12 @@ internal sealed class JoinedSpeech(TextPlan plan)
 
         var kept = chunk.EndsPiece ? 0 : Math.Min(FadeSamples, samples.Length);
         float[] block = [.. _pause, .. samples[..^kept], .. pause];
+        if (chunk.EndsPiece)
+        {
+            Times = [.. Times, new(chunk.Piece, Seconds(_pieceStart), Seconds(_heard + block.Length - pause.Length))];
+        }
+
+        _heard += block.Length;
         (_pause, _held) = ([], samples[^kept..]);
         return block;
     }
@@ -100,6 +118,8 @@ internal sealed class JoinedSpeech(TextPlan plan)
 
     /// <summary>So many seconds of nothing.</summary>
     public static float[] Silence(double seconds) => new float[(int)Math.Round(seconds * SpeechResult.SampleRate)];
+
+    private static double Seconds(int samples) => samples / (double)SpeechResult.SampleRate;
 
     private static void FadeIn(Span<float> samples)
     {

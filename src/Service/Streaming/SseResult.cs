@@ -26,7 +26,7 @@ internal sealed class SseResult<T>(IAsyncEnumerable<T> events, JsonTypeInfo<T> t
             body.Write("data: "u8);
             await JsonSerializer.SerializeAsync(body, e, type, http.RequestAborted);
             body.Write("\n\n"u8);
-            await body.FlushAsync(http.RequestAborted); // waits while a slow reader is behind
+            await body.FlushAsync(http.RequestAborted); // waits for a slow reader
         }
     }
 }

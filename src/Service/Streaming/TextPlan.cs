@@ -9,7 +9,7 @@ namespace Chatterbox.Service.Streaming;
 /// <param name="PausesSeconds">Silence before the first piece, then after each.</param>
 internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyList<double> PausesSeconds)
 {
-    /// <summary>Most characters of the first piece: the shorter it is, the sooner something is heard.</summary>
+    /// <summary>Most characters of the first piece: the shorter it is, the earlier the first audio.</summary>
     private const int FirstPieceLength = 120;
 
     private const double LongestPauseSeconds = 30;
@@ -17,33 +17,41 @@ internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyL
     private const double SentencePauseSeconds = 0.25;
     private const double ClausePauseSeconds = 0.1;
 
-    /// <summary>The plan of speech that comes from a recording.</summary>
+    /// <summary>The plan of speech that is converted from a recording.</summary>
     public static TextPlan Wordless { get; } = new([""], [0, 0]);
 
     /// <summary>Splits a text at its pause marks, sentence ends, and clauses.</summary>
     /// <param name="text">The text; <c>[pause:1.5s]</c> is a pause.</param>
     /// <param name="parameter">Its name in the request.</param>
-    /// <exception cref="RequestException">A pause is too long, or there is nothing to say.</exception>
-    public static TextPlan Of(string text, string parameter) => Split(text, parameter, FirstPieceLength) is { Pieces.Count: > 0 } plan ? plan
-        : throw new RequestException($"There is nothing to say in '{parameter}': it has no letter and no digit. Send some words.", parameter);
+    /// <param name="pieceLength">Most characters of a piece.</param>
+    /// <exception cref="RequestException">A pause is too long, or the text has no words.</exception>
+    public static TextPlan Of(string text, string parameter, int pieceLength = SentenceSplitter.DefaultLength) =>
+        Speakable(Split(text, parameter, (part, isFirst) => SplitText(part, isFirst ? Math.Min(FirstPieceLength, pieceLength) : pieceLength, pieceLength)), parameter);
 
-    /// <summary>Splits a sentence that is heard as a whole, at its pause marks and where it is too long for the model; it may have no pieces.</summary>
+    /// <summary>Splits a text so that no piece has words of two sentences.</summary>
     /// <inheritdoc cref="Of"/>
-    public static TextPlan OfSentence(string text, string parameter) => Split(text, parameter, SentenceSplitter.DefaultLength);
+    public static TextPlan OfSentences(string text, string parameter) => Speakable(Split(text, parameter, (part, _) => Sentences(part)), parameter);
+
+    /// <summary>Splits a sentence at its pause marks and where it is too long for the model; it may have no pieces.</summary>
+    /// <inheritdoc cref="Of"/>
+    public static TextPlan OfSentence(string text, string parameter) => Split(text, parameter, (part, _) => SplitText(part, SentenceSplitter.DefaultLength, SentenceSplitter.DefaultLength));
 
     /// <summary>The same plan behind other words, with the silence that belongs between them.</summary>
     public TextPlan Behind(string words) => PausesSeconds[0] > 0 ? this : this with { PausesSeconds = [PauseBehind(words), .. PausesSeconds.Skip(1)] };
 
     private static double PauseBehind(string words) => SentenceEnd().IsMatch(words) ? SentencePauseSeconds : ClausePauseSeconds;
 
-    private static TextPlan Split(string text, string parameter, int firstPieceLength)
+    private static TextPlan Speakable(TextPlan plan, string parameter) => plan.Pieces.Count > 0 ? plan
+        : throw new RequestException($"There is nothing to speak in '{parameter}': it has no letter and no digit. Send some words.", parameter);
+
+    private static TextPlan Split(string text, string parameter, Func<string, bool, IEnumerable<string>> split)
     {
         var pieces = new List<string>();
         List<double> pauses = [0]; // always one more than pieces
         var from = 0;
         foreach (Match mark in PauseMark().Matches(text))
         {
-            AddPieces(text[from..mark.Index], firstPieceLength, pieces, pauses);
+            AddPieces(split(text[from..mark.Index], pieces.Count == 0), pieces, pauses);
             from = mark.Index + mark.Length;
             pauses[^1] += double.Parse(mark.Groups[1].Value, CultureInfo.InvariantCulture);
             if (pauses[^1] > LongestPauseSeconds)
@@ -53,14 +61,14 @@ internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyL
             }
         }
 
-        AddPieces(text[from..], firstPieceLength, pieces, pauses);
+        AddPieces(split(text[from..], pieces.Count == 0), pieces, pauses);
         return pauses.Sum() <= MostPauseSeconds ? new TextPlan(pieces, pauses)
             : throw new RequestException($"The pauses are {pauses.Sum():0} s together: there can be {MostPauseSeconds:0} s in a text.", parameter);
     }
 
-    private static void AddPieces(string text, int firstPieceLength, List<string> pieces, List<double> pauses)
+    private static void AddPieces(IEnumerable<string> split, List<string> pieces, List<double> pauses)
     {
-        foreach (var piece in SplitText(text, pieces.Count == 0 ? firstPieceLength : SentenceSplitter.DefaultLength).Where(TextNormalizer.IsSpeakable))
+        foreach (var piece in split.Where(TextNormalizer.IsSpeakable))
         {
             if (pieces.Count > 0 && pauses[^1] == 0)
             {
@@ -72,18 +80,28 @@ internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyL
         }
     }
 
-    private static IEnumerable<string> SplitText(string text, int firstPieceLength)
+    private static IEnumerable<string> SplitText(string text, int firstPieceLength, int pieceLength)
     {
         if (SentenceSplitter.Split(text, firstPieceLength) is not [var first, _, ..])
         {
-            return SentenceSplitter.Split(text);
+            return SentenceSplitter.Split(text, pieceLength);
         }
 
         var rest = text[(text.IndexOf(first, StringComparison.Ordinal) + first.Length)..];
-        return SentenceSplitter.Split(rest).Prepend(first);
+        return SentenceSplitter.Split(rest, pieceLength).Prepend(first);
     }
 
-    [GeneratedRegex(@"\[pause:\s*(\d{1,4}(?:\.\d{1,3})?)\s*s?\]", RegexOptions.IgnoreCase)]
+    private static IEnumerable<string> Sentences(string text)
+    {
+        for (var rest = text.TrimStart(); rest.Length > 0;)
+        {
+            var length = SentenceSplitter.FirstSpeakable(rest) is > 0 and var end ? end : rest.Length;
+            yield return rest[..length].TrimEnd();
+            rest = rest[length..].TrimStart();
+        }
+    }
+
+    [GeneratedRegex(@"\[pause:\s*([0-9]{1,4}(?:\.[0-9]{1,3})?)\s*s?\]", RegexOptions.IgnoreCase)]
     private static partial Regex PauseMark();
 
     [GeneratedRegex("""[.!?…。！？][\p{P}]*$""")]

@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using Chatterbox.Audio;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
+using Chatterbox.Service.Recordings;
 using Chatterbox.Voices;
 using Microsoft.Extensions.Options;
 
@@ -20,58 +21,73 @@ internal sealed record VoiceFormats(Func<string, TimeSpan, AudioClip> LoadRecord
 /// bounded, and those who ask for the same at the same time wait for one computation.
 /// </summary>
 internal sealed class VoiceCache(
-    VoiceFormats formats, IOptions<VoiceOptions> options, IOptions<ServiceOptions> service, ServiceMetrics metrics, ILogger<VoiceCache> logger)
+    VoiceFormats formats, RecordingGate gate, IOptions<VoiceOptions> options, IOptions<ServiceOptions> service, ServiceMetrics metrics, ILogger<VoiceCache> logger)
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<string, LinkedListNode<(string Key, Voice Voice)>> _byKey = [];
     private readonly LinkedList<(string Key, Voice Voice)> _byUse = new();
     private readonly Dictionary<string, Task<Voice>> _pending = [];
     private readonly ConcurrentDictionary<string, (long Length, DateTime Written, string Hash)> _hashes = new();
-    private readonly string _folder = options.Value.CacheFolder is { Length: > 0 } set ? set : Path.Combine(service.Value.AudioFolder, ".voices");
+
+    /// <summary>The folder in which voices are kept; it may be missing.</summary>
+    public string Folder { get; } = options.Value.CacheFolder is { Length: > 0 } set ? set : Path.Combine(service.Value.AudioFolder, ".voices");
 
     /// <summary>The voice of a file.</summary>
     /// <param name="entry">The file.</param>
     /// <param name="model">Who is to speak with it: another model makes another voice of the same recording.</param>
+    /// <param name="client">Who asks.</param>
     /// <param name="cancel">Stops waiting for it.</param>
     /// <exception cref="VoiceException">The file cannot become a voice.</exception>
-    public async Task<Voice> GetAsync(VoiceEntry entry, FleetModel model, CancellationToken cancel)
+    public async Task<Voice> GetAsync(VoiceEntry entry, FleetModel model, string client, CancellationToken cancel)
     {
         var key = KeyOf(await HashOf(entry, cancel), model);
-        Task<Voice> making;
-        lock (_gate)
+        while (true)
         {
-            if (_byKey.TryGetValue(key, out var node))
+            Task<Voice> making;
+            var isOwn = false;
+            lock (_gate)
             {
-                _byUse.Remove(node);
-                _byUse.AddFirst(node);
-                metrics.VoiceFound("memory");
-                return node.Value.Voice;
+                if (_byKey.TryGetValue(key, out var node))
+                {
+                    _byUse.Remove(node);
+                    _byUse.AddFirst(node);
+                    metrics.VoiceFound("memory");
+                    return node.Value.Voice;
+                }
+
+                if (!_pending.TryGetValue(key, out making!))
+                {
+                    // Made for all who wait for it, so no one of them can cancel it.
+                    isOwn = true;
+                    _pending[key] = making = Task.Run(() => Make(entry, model, key, client), CancellationToken.None);
+                }
             }
 
-            if (!_pending.TryGetValue(key, out making!))
+            try
             {
-                // Made for all who wait for it, so no one of them can cancel it.
-                _pending[key] = making = Task.Run(() => Make(entry, model, key), CancellationToken.None);
+                return await making.WaitAsync(cancel);
+            }
+            catch (EngineBusyException) when (!isOwn)
+            {
+                // Another client had its share of the queue; this one may have room.
             }
         }
-
-        return await making.WaitAsync(cancel);
     }
 
     /// <summary>Forgets what is known about a file that has changed or gone.</summary>
     public void Forget(string path) => _hashes.TryRemove(path, out _);
 
-    private async Task<Voice> Make(VoiceEntry entry, FleetModel model, string key)
+    private async Task<Voice> Make(VoiceEntry entry, FleetModel model, string key, string client)
     {
         Voice? made = null;
         try
         {
-            made = entry.IsVoiceFile ? formats.LoadVoice(entry.Path) : await LoadOrCompute(entry, model, key);
+            made = entry.IsVoiceFile ? formats.LoadVoice(entry.Path) : await LoadOrCompute(entry, model, key, client);
             return made;
         }
-        catch (VoiceException e) when (e.Message.Contains(entry.Path, StringComparison.Ordinal))
+        catch (VoiceException e) when (entry.WithoutPath(e.Message) is var message && message != e.Message)
         {
-            throw new VoiceException(e.Message.Replace(entry.Path, entry.Id, StringComparison.Ordinal), e); // where files lie is nobody's business
+            throw new VoiceException(message, e);
         }
         finally
         {
@@ -96,9 +112,9 @@ internal sealed class VoiceCache(
         }
     }
 
-    private async Task<Voice> LoadOrCompute(VoiceEntry entry, FleetModel model, string key)
+    private async Task<Voice> LoadOrCompute(VoiceEntry entry, FleetModel model, string key, string client)
     {
-        var file = Path.Combine(_folder, key + VoiceFolder.VoiceFileExtension);
+        var file = Path.Combine(Folder, key + VoiceFolder.VoiceFileExtension);
         if (options.Value.MaxOnDisk > 0 && File.Exists(file))
         {
             try
@@ -110,30 +126,37 @@ internal sealed class VoiceCache(
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException or ChatterboxException)
             {
-                logger.LogWarning(e, "The kept voice {File} cannot be read and is made again", file);
+                logger.LogWarning(e, "The cached voice {File} cannot be read and is computed again", file);
             }
         }
 
         metrics.VoiceFound("made");
         var started = Stopwatch.GetTimestamp();
-        var voice = await model.CreateVoiceAsync(formats.LoadRecording(entry.Path, AudioFile.DefaultLongest));
-        logger.LogInformation("Voice {Voice} was made in {Seconds:0.00} s", entry.Id, Stopwatch.GetElapsedTime(started).TotalSeconds);
+        var recording = await gate.DecodeAsync(() => formats.LoadRecording(entry.Path, AudioFile.DefaultLongest), CancellationToken.None);
+        var voice = await model.CreateVoiceAsync(recording, client);
+        logger.LogInformation("Voice {Voice} was computed in {Seconds:0.00} s", entry.Id, Stopwatch.GetElapsedTime(started).TotalSeconds);
         if (options.Value.MaxOnDisk > 0)
         {
-            SaveToDisk(file, voice, new VoiceInfo(entry.Id) { Model = model.Name, SourceHash = key.Split('-')[0], Created = DateTimeOffset.UtcNow });
+            await SaveToDisk(file, voice, new VoiceInfo(entry.Id) { Model = model.Name, SourceHash = key.Split('-')[0], Created = DateTimeOffset.UtcNow });
         }
 
         return voice;
     }
 
-    private void SaveToDisk(string file, Voice voice, VoiceInfo info)
+    private async Task SaveToDisk(string file, Voice voice, VoiceInfo info)
     {
         try
         {
-            var folder = Directory.CreateDirectory(_folder);
-            var half = Path.Combine(_folder, $".{Path.GetRandomFileName()}");
-            formats.SaveVoice(half, voice, info);
-            File.Move(half, file, overwrite: true);
+            var folder = Directory.CreateDirectory(Folder);
+            WholeFile.Sweep(Folder, DateTime.UtcNow);
+            await WholeFile.WriteAsync(
+                file,
+                half =>
+                {
+                    formats.SaveVoice(half, voice, info);
+                    return Task.CompletedTask;
+                },
+                (half, whole) => File.Move(half, whole, overwrite: true));
             foreach (var old in folder.EnumerateFiles("*" + VoiceFolder.VoiceFileExtension).OrderByDescending(f => f.LastWriteTimeUtc).Skip(options.Value.MaxOnDisk))
             {
                 old.Delete();
@@ -141,7 +164,7 @@ internal sealed class VoiceCache(
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or VoiceException)
         {
-            logger.LogWarning(e, "A voice could not be kept in {Folder}: it will be made again after a restart", _folder);
+            logger.LogWarning(e, "A voice could not be cached in {Folder}: it will be computed again after a restart", Folder);
         }
     }
 

@@ -2,7 +2,7 @@ using System.ComponentModel.DataAnnotations;
 
 namespace Chatterbox.Service.Voices;
 
-/// <summary>Settings of voices; section <c>Voices</c>.</summary>
+/// <summary>How computed voices are kept, and limits of uploads.</summary>
 internal sealed class VoiceOptions
 {
     /// <summary>Name of the section in the settings.</summary>

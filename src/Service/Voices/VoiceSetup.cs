@@ -1,4 +1,5 @@
 using Chatterbox.Audio;
+using Chatterbox.Service.Recordings;
 using Chatterbox.Voices;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
@@ -10,12 +11,14 @@ internal static class VoiceSetup
     /// <summary>Registers the folder, the cache, and the watch that joins them.</summary>
     public static void AddVoices(this WebApplicationBuilder builder)
     {
-        builder.Services.TryAddSingleton(new VoiceFormats(
-            (path, longest) => AudioFile.Load(path, longest),
+        builder.Services.TryAddSingleton(services => new VoiceFormats(
+            (path, longest) => services.GetRequiredService<AudioCodecs>().Load(path, longest),
             path => VoiceFile.Load(path).Voice,
             VoiceFile.Save));
+        builder.Services.AddSingleton<RecordingGate>();
         builder.Services.AddSingleton<VoiceFolder>();
         builder.Services.AddSingleton<VoiceCache>();
+        builder.Services.AddSingleton<SentVoices>();
         builder.Services.AddHostedService<VoiceWatch>();
     }
 }

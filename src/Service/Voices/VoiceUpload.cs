@@ -6,21 +6,23 @@ using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.Voices;
 
-/// <summary>Takes recordings in and puts them away, where the settings allow it.</summary>
-internal sealed class VoiceUpload(ModelFleet fleet, VoiceFolder folder, VoiceCache voices, VoiceFormats formats, IOptions<VoiceOptions> options, ILogger<VoiceUpload> logger)
+/// <summary>Adds and deletes voices over HTTP, where the settings allow it.</summary>
+internal sealed class VoiceUpload(ModelFleet fleet, VoiceFolder folder, VoiceCache voices, SentVoices sent, RecordingGate gate, IOptions<VoiceOptions> options, ILogger<VoiceUpload> logger)
 {
+    private readonly Lock _placing = new();
+
     /// <summary>The form it takes.</summary>
     public static IReadOnlyList<FormField> Fields { get; } =
     [
-        new("name", "What the voice is to be called.", IsRequired: true),
-        new("file", "A recording of it: wav, mp3, flac, ogg or m4a.", IsFile: true, IsRequired: true),
+        new("name", "Name of the new voice.", IsRequired: true),
+        new("file", "A recording of one speaker: wav, mp3, flac, opus, aiff, ogg or m4a.", IsFile: true, IsRequired: true),
     ];
 
     /// <summary>Adds a voice from a form with the fields <c>name</c> and <c>file</c>.</summary>
     public async Task<OpenAiVoice> Add(HttpContext http, CancellationToken cancel)
     {
-        ThrowIfOff();
-        var form = await RecordingForm.ReadAsync(http, options.Value, [.. Fields.Select(field => field.Name)]);
+        sent.ThrowIfOff();
+        var form = await RecordingForm.ReadAsync(http, gate, options.Value, [.. Fields.Select(field => field.Name)]);
         var file = form.RequiredFile("file");
         var name = form.Text("name") ?? throw OpenAiErrors.Invalid("name", "'name' is missing. Send a name for the voice.", "missing_required_parameter");
         var extension = Path.GetExtension(file.FileName).ToLowerInvariant();
@@ -35,32 +37,16 @@ internal sealed class VoiceUpload(ModelFleet fleet, VoiceFolder folder, VoiceCac
             throw OpenAiErrors.Invalid("name", "'name' must be a name that a file can have, without extension: letters, digits, spaces, dots within, '-' and '_'.");
         }
 
-        if (folder.Find(name) is not null)
+        ThrowIfThere(name);
+        WholeFile.Sweep(folder.Root, DateTime.UtcNow);
+        await WholeFile.WriteAsync(path, half => WriteAndCheck(file, new VoiceEntry(name, half), Clients.Of(http), cancel), (half, whole) =>
         {
-            throw AlreadyThere();
-        }
-
-        var half = Path.Combine(folder.Root, $".{Guid.NewGuid():N}{extension}");
-        try
-        {
-            await using (var stream = new FileStream(half, FileMode.CreateNew))
+            lock (_placing)
             {
-                await file.CopyToAsync(stream, cancel);
+                ThrowIfThere(name); // another upload was faster, perhaps one of another kind of file
+                File.Move(half, whole);
             }
-
-            await Check(new VoiceEntry(name, half), cancel);
-            File.Move(half, path, overwrite: false);
-        }
-        catch (IOException) when (File.Exists(path))
-        {
-            throw AlreadyThere(); // another upload was faster
-        }
-        finally
-        {
-            File.Delete(half);
-            voices.Forget(half);
-        }
-
+        });
         logger.LogInformation("Voice {Voice} was uploaded", name);
         return new OpenAiVoice(name, name, "recording");
     }
@@ -68,34 +54,28 @@ internal sealed class VoiceUpload(ModelFleet fleet, VoiceFolder folder, VoiceCac
     /// <summary>Deletes a voice's file.</summary>
     public void Delete(string name)
     {
-        ThrowIfOff();
+        sent.ThrowIfOff();
         var entry = folder.Find(name) ?? throw OpenAiErrors.NoVoice();
         File.Delete(entry.Path);
         voices.Forget(entry.Path);
         logger.LogInformation("Voice {Voice} was deleted", entry.Id);
     }
 
-    private static RefusedException AlreadyThere() => new(new Refusal(409, "There is a voice of this name. Delete it first, or choose another name.", "name", "voice_exists"));
-
-    private void ThrowIfOff()
+    private void ThrowIfThere(string name)
     {
-        if (!options.Value.UploadsEnabled)
+        if (folder.Find(name) is not null || VoiceFolder.RecordingExtensions.Any(extension => Path.Exists(folder.PathFor(name, extension))))
         {
-            throw new RefusedException(new Refusal(403, "Voices cannot be changed over HTTP here. Voices:UploadsEnabled turns it on.", Code: "uploads_disabled"));
+            throw new RefusedException(new Refusal(409, "A voice of this name exists. Delete it first, or choose another name.", "name", "voice_exists"));
         }
     }
 
-    /// <summary>The recording can be read, is not too long, and becomes a voice of the default model.</summary>
-    private async Task Check(VoiceEntry entry, CancellationToken cancel)
+    private async Task WriteAndCheck(IFormFile file, VoiceEntry entry, string client, CancellationToken cancel)
     {
-        try
+        await using (var stream = new FileStream(entry.Path, FileMode.CreateNew))
         {
-            await Task.Run(() => formats.LoadRecording(entry.Path, TimeSpan.FromSeconds(options.Value.MaxUploadSeconds)), cancel);
-            await voices.GetAsync(entry, fleet.Default, cancel);
+            await file.CopyToAsync(stream, cancel);
         }
-        catch (VoiceException e)
-        {
-            throw OpenAiErrors.Invalid("file", e.Message.Replace(entry.Path, entry.Id, StringComparison.Ordinal), "unusable_voice");
-        }
+
+        await sent.CheckAsync(entry, fleet.Default, client, "file", cancel);
     }
 }

@@ -1,8 +1,12 @@
+using System.Collections.Concurrent;
+using Chatterbox.Service.Hosting;
+
 namespace Chatterbox.Service.Voices;
 
-/// <summary>Watches the folder: says in the log which voices come, change and go, and has the cache forget the old ones.</summary>
+/// <summary>Watches the folder: logs which voices are added, changed and removed, and removes old ones from the cache.</summary>
 internal sealed class VoiceWatch(VoiceFolder folder, VoiceCache cache, ILogger<VoiceWatch> logger) : IHostedService, IDisposable
 {
+    private readonly ConcurrentDictionary<string, string> _unusable = new();
     private FileSystemWatcher? _watcher;
 
     /// <inheritdoc/>
@@ -20,10 +24,11 @@ internal sealed class VoiceWatch(VoiceFolder folder, VoiceCache cache, ILogger<V
         catch (Exception e) when (e is IOException or ArgumentException)
         {
             // Each use of a voice compares the file's size and time as well.
-            logger.LogWarning(e, "The folder of voices, {Folder}, cannot be watched", folder.Root);
+            logger.LogWarning(e, "The folder of voices, {Folder}, cannot be watched; each use compares size and time of the file", folder.Root);
         }
 
         logger.LogInformation("{Count} voices in {Folder}", folder.All().Count, folder.Root);
+        LogUnusable();
         return Task.CompletedTask;
     }
 
@@ -36,6 +41,35 @@ internal sealed class VoiceWatch(VoiceFolder folder, VoiceCache cache, ILogger<V
     private void OnChange(FileSystemEventArgs change, string path)
     {
         cache.Forget(path);
-        logger.LogInformation("Voice file {File}: {Change}", change.Name, change.ChangeType);
+        if (change.Name is null or ['.', ..])
+        {
+            return; // not a voice, or not yet
+        }
+
+        logger.LogInformation("Voice file {File}: {Change}", LogText.Escape(change.Name), change.ChangeType);
+        if (change.ChangeType != WatcherChangeTypes.Created) // which is empty still
+        {
+            LogUnusable();
+        }
+    }
+
+    /// <summary>Names what is skipped, each once for each reason.</summary>
+    private void LogUnusable()
+    {
+        try
+        {
+            foreach (var (file, reason) in folder.Unusable())
+            {
+                if (!_unusable.TryGetValue(file, out var logged) || logged != reason)
+                {
+                    _unusable[file] = reason;
+                    logger.LogWarning("{File} in the folder of voices is skipped: {Reason}", LogText.Escape(file), reason);
+                }
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            logger.LogWarning(e, "The folder of voices, {Folder}, cannot be read", folder.Root);
+        }
     }
 }

@@ -1,11 +1,11 @@
-// The page: asks for a stream of chunks, plays them without gaps, and shows what happens. The default model is asked by
-// /speak, which tells the sentences; another one, or one that is to speak a certain language, by OpenAI's route.
+// The page: requests a stream of chunks, plays them without gaps, and shows the progress. The default model is used through
+// /speak, whose events have the sentences; another model, or a chosen language, through OpenAI's route.
 import { Player, toWav } from './player.js';
 import { draw } from './wave.js';
 
 const at = id => document.getElementById(id);
 const player = new Player({ onPlaying: mark('playing'), onPlayed: mark('played'), onEnd: () => { at('status').textContent = 'Done.'; setBusy(false); } });
-let source = null; // what the events come from, while they come
+let source = null; // the source of events, while there is one
 let total = 0;
 let models = [];
 
@@ -52,15 +52,15 @@ function onEvent(e) {
     close();
     if (player.length === 0) {
       setBusy(false);
-      at('status').textContent = 'Nothing could be spoken.';
+      at('status').textContent = 'No sentence could be generated.';
     } else {
-      at('status').textContent = `${total} of ${total} sentences made.`;
+      at('status').textContent = `${total} of ${total} sentences generated.`;
       showDownload();
       player.finish();
     }
   } else if (e.status === 'error') {
     Object.assign(sentence(e.sentence_index), { className: 'failed', textContent: `Sentence ${e.sentence_index + 1}: ${e.message}` });
-    fail(`Sentence ${e.sentence_index + 1} could not be spoken.`);
+    fail(`Sentence ${e.sentence_index + 1} could not be generated.`);
     progress(e.sentence_index + 1);
   } else if (e.status === 'success') {
     total = e.total_sentences;
@@ -90,7 +90,7 @@ function showDownload() {
   at('download').hidden = false;
 }
 
-// EventSource cannot send a key, nor can it tell why a request was refused: with a key, and to ask for the reason, fetch does.
+// EventSource cannot send a key, and does not give the reason of a refusal: with a key, and to find the reason, fetch is used.
 function listen(request) {
   if (!model().is_default || at('language').value) return fetchEvents('v1/audio/speech', speechBody(request), onSpeech);
   const query = new URLSearchParams({ ...request, chunk: true });
@@ -99,7 +99,7 @@ function listen(request) {
   let opened = false;
   events.onopen = () => { opened = true; };
   events.onmessage = message => onEvent(JSON.parse(message.data));
-  events.onerror = async () => { // also what EventSource says when a stream has ended: it would ask again
+  events.onerror = async () => { // also called when a stream has ended: EventSource would connect again
     events.close();
     if (!source) return;
     close();
@@ -151,12 +151,20 @@ function fetchEvents(path, body, onData) {
       rest = blocks.pop();
       blocks.filter(b => b.startsWith('data: ')).forEach(b => onData(JSON.parse(b.slice(6))));
     }
+
+    if (source) throw new Error('The connection was lost.'); // an answer that is complete has closed it
   })().catch(error => {
     if (error.name === 'AbortError') return;
     close();
     fail(error.message);
-    setBusy(false);
-    at('status').textContent = 'Ready.';
+    if (player.playing > 0) {
+      at('status').textContent = 'The connection was lost; what has come is played to its end.';
+      showDownload();
+      player.finish();
+    } else {
+      setBusy(false);
+      at('status').textContent = 'Ready.';
+    }
   });
   return { close: () => gone.abort() };
 }
@@ -198,7 +206,7 @@ count();
 
 const model = () => models.find(m => m.id === at('model-name').value) ?? { is_default: true };
 
-// What the chosen model does not have cannot be set.
+// Settings that the chosen model does not have are disabled.
 function showModel() {
   const { languages = [], unsupported_parameters: lacks = [] } = model();
   at('language-label').hidden = languages.length === 0;
@@ -223,7 +231,7 @@ async function describe() {
       showModel();
     }
   } catch {
-    at('model').textContent = 'The service does not answer.';
+    at('model').textContent = 'The service does not respond.';
   }
 }
 
@@ -237,4 +245,4 @@ at('key').addEventListener('change', describe);
 describe();
 draw(at('wave'), player);
 
-window.chatterbox = player; // for a look from the console
+window.chatterbox = player; // for the browser's console

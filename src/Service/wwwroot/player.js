@@ -53,7 +53,7 @@ export class Player {
     node.buffer = buffer;
     node.connect(this.analyser);
     const soon = Math.ceil((this.context.currentTime + LEAD_SECONDS) * RATE);
-    const start = this.length > 0 && this.end >= this.context.currentTime * RATE ? this.end : soon; // late: a gap is heard
+    const start = this.length > 0 && this.end >= this.context.currentTime * RATE ? this.end : soon; // late: there is a gap
     node.start(start / RATE);
     this.end = start + buffer.length;
     const piece = { index, wav, node, start, end: this.end, isOver: false };

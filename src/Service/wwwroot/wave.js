@@ -1,4 +1,4 @@
-// What is heard, as a line.
+// The waveform of what is played.
 export function draw(canvas, player) {
   const context = canvas.getContext('2d');
   const samples = new Float32Array(2048);

@@ -167,10 +167,10 @@ public class WavFileTests
                 file.SetLength(header.Length + 3 * 3600 * 32000L);      // three hours, without taking room on the disk
             }
 
-            var watch = System.Diagnostics.Stopwatch.StartNew();
+            var before = GC.GetAllocatedBytesForCurrentThread();
             var error = Assert.Throws<VoiceException>(() => AudioFile.Load(path, TestContext.Current.CancellationToken));
             Assert.Contains("it lasts 03:00:00, expected at most 00:10:00", error.Message, StringComparison.Ordinal);
-            Assert.InRange(watch.ElapsedMilliseconds, 0, 2000);
+            Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 20);
         }
         finally
         {
@@ -221,7 +221,7 @@ public class WavFileTests
                     var clip = Read(forwardOnly ? new Trickle(file, 97) : new MemoryStream(file));
                     Assert.InRange(clip.Samples.Length, 1, file.Length);
                     Assert.All(clip.Samples, sample => Assert.True(float.IsFinite(sample)));
-                    Assert.InRange(clip.SampleRate, 1000, 768000);
+                    Assert.InRange(clip.SampleRate, 1000, 192_000);
                 }
                 catch (VoiceException e)
                 {

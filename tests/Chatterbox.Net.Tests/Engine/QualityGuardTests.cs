@@ -5,7 +5,6 @@ namespace Chatterbox.Tests.Engine;
 /// <summary>What the guard takes for speech that went wrong, and what it does then.</summary>
 public sealed class QualityGuardTests
 {
-    private const string Text = "Some forty characters, or four seconds.";
     private static readonly SamplingOptions Sampling = new() { Seed = 7 };
 
     [Theory]
@@ -70,11 +69,7 @@ public sealed class QualityGuardTests
         var asked = new List<int?>();
         foreach (var (text, own) in new (string, int?)[] { ("Hi.", null), ("Hi.", 20), (new string('a', 300), null), ("你好。", null) })
         {
-            QualityGuard.Speak(text, Sampling with { MaxSpeechTokens = own }, sampling =>
-            {
-                asked.Add(sampling.MaxSpeechTokens);
-                return Spoken(Distinct(30));
-            });
+            asked.Add(QualityGuard.Limit(text, Sampling with { MaxSpeechTokens = own }).MaxSpeechTokens);
         }
 
         Assert.Equal([68, 20, 1000, 92], asked);
@@ -88,12 +83,15 @@ public sealed class QualityGuardTests
 
     private static (SpeechResult Speech, string? Repair, List<long?> Seeds) Speak(params SpeechResult[] tries)
     {
-        var seeds = new List<long?>();
-        var (speech, repair) = QualityGuard.Speak(Text, Sampling, sampling =>
+        List<long?> seeds = [Sampling.Seed];
+        if (QualityGuard.FaultOf(tries[0]) is not { } fault)
         {
-            seeds.Add(sampling.Seed);
-            return tries[seeds.Count - 1];
-        });
+            var (only, trimmed) = QualityGuard.Settle(tries[0], failed: null);
+            return (only, trimmed, seeds);
+        }
+
+        seeds.Add(QualityGuard.Repeat(Sampling).Seed);
+        var (speech, repair) = QualityGuard.Settle(tries[1], new(tries[0], fault));
         return (speech, repair, seeds);
     }
 }

@@ -46,7 +46,7 @@ public sealed class StreamingEngineTests
         var model = new ChunkModel { Seconds = 10 };
         await using var engine = Engine(model);
         var first = engine.StreamAsync(new() { Pieces = ["abcd"], Client = "1" }, Cancel).ToListAsync(Cancel);
-        await model.Asked.WaitAsync(Cancel);
+        await model.Asked.Arrives();
         var second = engine.StreamAsync(new() { Pieces = ["xyz"], Client = "2" }, Cancel).ToListAsync(Cancel);
         model.Allow(7);
         await Task.WhenAll(first.AsTask(), second.AsTask());
@@ -60,7 +60,7 @@ public sealed class StreamingEngineTests
         model.OnChunk = () => time.Advance(TimeSpan.FromSeconds(0.4));
         await using var engine = Engine(model, time: time);
         var first = engine.StreamAsync(new() { Pieces = ["abc"], Client = "1" }, Cancel).ToListAsync(Cancel);
-        await model.Asked.WaitAsync(Cancel);
+        await model.Asked.Arrives();
         var others = new[] { "x", "y", "z" }.Select(text => engine.StreamAsync(new() { Pieces = [text], Client = text }, Cancel).ToListAsync(Cancel).AsTask()).ToList();
         model.Allow(6);
         await Task.WhenAll([first.AsTask(), .. others]);
@@ -90,7 +90,7 @@ public sealed class StreamingEngineTests
         model.OnChunk = () => time.Advance(TimeSpan.FromSeconds(5));
         await using var engine = Engine(model, time: time);
         var first = engine.StreamAsync(new() { Pieces = ["abc"], Client = "1" }, Cancel).ToListAsync(Cancel);
-        await model.Asked.WaitAsync(Cancel);
+        await model.Asked.Arrives();
         var second = engine.StreamAsync(new() { Pieces = ["xyz"], Client = "2" }, Cancel).ToListAsync(Cancel);
         model.Allow(6);
         await Task.WhenAll(first.AsTask(), second.AsTask());
@@ -103,11 +103,22 @@ public sealed class StreamingEngineTests
         var model = new ChunkModel { Seconds = 100 };
         await using var engine = Engine(model, options: new EngineOptions { MaxStreams = 2 });
         var first = engine.StreamAsync(new() { Pieces = ["abc"], Client = "1" }, Cancel).ToListAsync(Cancel);
-        await model.Asked.WaitAsync(Cancel);
+        await model.Asked.Arrives();
         var others = new[] { "uvw", "xyz" }.Select(text => engine.StreamAsync(new() { Pieces = [text], Client = text }, Cancel).ToListAsync(Cancel).AsTask()).ToList();
         model.Allow(9);
         await Task.WhenAll([first.AsTask(), .. others]);
         Assert.Equal("aubvcxywz", model.Made);
+    }
+
+    [Fact]
+    public async Task Requests_wait_while_the_model_has_no_room_and_fail_only_if_it_never_has()
+    {
+        var model = new ChunkModel { Seconds = 100, Free = true, Room = 1 };
+        await using var engine = Engine(model);
+        var streams = new[] { "ab", "cd", "ef" }.Select(text => engine.StreamAsync(new() { Pieces = [text], Client = text }, Cancel).ToListAsync(Cancel).AsTask()).ToList();
+        Assert.All(await Task.WhenAll(streams), chunks => Assert.Equal(2, chunks.Count));
+        model.Room = 0;
+        await Assert.ThrowsAsync<UnavailableException>(async () => await engine.StreamAsync(new() { Pieces = ["gh"] }, Cancel).ToListAsync(Cancel));
     }
 
     [Theory, InlineData(0), InlineData(1), InlineData(2), InlineData(3)]
@@ -126,12 +137,12 @@ public sealed class StreamingEngineTests
 
         for (var i = 0; i <= heard; i++)
         {
-            await model.Asked.WaitAsync(Cancel);
+            await model.Asked.Arrives();
         }
 
         await leaving.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await events.MoveNextAsync());
-        await model.Closed.WaitAsync(Cancel);
+        await model.Closed.Arrives();
         Assert.True(model.ClosedOnItsThread);
         model.Allow(1);
         Assert.Equal("x", string.Concat((await engine.StreamAsync(new() { Pieces = ["x"] }, Cancel).ToListAsync(Cancel)).Select(c => (char)c.Samples[0])));
@@ -145,16 +156,16 @@ public sealed class StreamingEngineTests
         using var leaving = new CancellationTokenSource();
         var job = engine.Submit(new SpeechRequest { Pieces = ["ab"], Chunks = new(), Client = "1" }, leaving.Token);
         await using var events = job.Events.GetAsyncEnumerator(Cancel);
-        await model.Asked.WaitAsync(Cancel);
+        await model.Asked.Arrives();
         var other = engine.StreamAsync(new() { Pieces = ["xy"], Client = "2" }, Cancel).ToListAsync(Cancel);
         model.Allow(1);
         Assert.True(await events.MoveNextAsync());
-        await model.Asked.WaitAsync(Cancel);                // the other's first chunk
+        await model.Asked.Arrives();                // the other's first chunk
         await leaving.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await events.MoveNextAsync());
         model.Allow(2);
         Assert.Equal(2, (await other).Count);
-        await model.Closed.WaitAsync(Cancel);
+        await model.Closed.Arrives();
         Assert.True(model.ClosedOnItsThread);
         Assert.Equal("axy", model.Made);
     }
@@ -171,7 +182,7 @@ public sealed class StreamingEngineTests
             break;
         }
 
-        await model.Closed.WaitAsync(Cancel);
+        await model.Closed.Arrives();
     }
 
     [Fact]
@@ -233,11 +244,11 @@ public sealed class StreamingEngineTests
         await using var engine = Engine(model);
         using var leaving = new CancellationTokenSource();
         var first = engine.Submit(new SpeechRequest { Pieces = ["a"], Chunks = new() }, Cancel);
-        await first.Begun.WaitAsync(Cancel);
+        await first.Begun.Arrives();
         var second = engine.Submit(new SpeechRequest { Pieces = ["b"], Chunks = new() }, leaving.Token);
         Assert.False(second.Begun.IsCompleted);
         await leaving.CancelAsync();
-        await second.Begun.WaitAsync(Cancel);
+        await second.Begun.Arrives();
         model.Allow(1);
     }
 
@@ -287,12 +298,16 @@ public sealed class StreamingEngineTests
     {
         private readonly SemaphoreSlim _allowed = new(0);
         private Thread? _thread;
+        private int _open;
 
         public bool Free { get; init; }
 
         public double Seconds { get; init; } = 0.01;
 
         public bool Limited { get; set; }
+
+        /// <summary>Pieces for which there is room.</summary>
+        public int Room { get; set; } = int.MaxValue;
 
         public Action OnChunk { get; set; } = () => { };
 
@@ -320,15 +335,34 @@ public sealed class StreamingEngineTests
 
         public void Allow(int chunks) => _allowed.Release(chunks);
 
-        public IChunkedSpeech OpenStream(string text, Voice voice, SamplingOptions sampling, ChunkOptions chunks, string? language)
+        public IUtterance Begin(string text, Voice voice, SamplingOptions sampling, ChunkOptions? chunks, string? language)
         {
+            if (chunks is null)
+            {
+                return FakeUtterance.Whole(_ => new([sampling.Seed!.Value], 1, [1], ReachedLimit: false));
+            }
+
+            if (_open >= Room)
+            {
+                throw new UnavailableException("no room");
+            }
+
+            _open++;
             LastSampling = sampling;
             Chunks.Add(chunks);
-            return new Stream(this, text, sampling.Seed!.Value);
+            var next = 0;
+            return new FakeUtterance(cancel => new(Chunk(text[next++], sampling.Seed!.Value, cancel), IsLast: next == text.Length))
+            {
+                TextTokens = text.Length,
+                Tokens = () => new int[next],
+                HasReachedLimit = () => Limited,
+                OnClose = Close,
+            };
         }
 
-        public SpeechResult Synthesize(string text, Voice voice, SamplingOptions sampling, string? language, IProgress<SynthesisProgress>? progress, CancellationToken cancel) =>
-            new([sampling.Seed!.Value], 1, [1], ReachedLimit: false);
+        public void Advance(IReadOnlyList<IUtterance> utterances) => throw new NotSupportedException();
+
+        public void VoiceChunks(IReadOnlyList<DueChunk> due) => FakeUtterance.Voice(due);
 
         public Voice CreateVoice(AudioClip recording) => throw new NotSupportedException();
 
@@ -340,51 +374,36 @@ public sealed class StreamingEngineTests
         {
         }
 
-        private sealed class Stream(ChunkModel model, string text, long seed) : IChunkedSpeech
+        private float[] Chunk(char letter, long seed, CancellationToken cancel)
         {
-            private int _next;
-
-            public bool IsOver => _next == text.Length;
-
-            public int TextTokens => text.Length;
-
-            public IReadOnlyList<int> SpeechTokens => new int[_next];
-
-            public bool ReachedLimit => model.Limited;
-
-            public IReadOnlyList<string> UnknownCharacters => [];
-
-            public float[] NextChunk(CancellationToken cancel)
+            Asked.Release();
+            if (!Free)
             {
-                model.Asked.Release();
-                if (!model.Free)
-                {
-                    model._allowed.Wait(cancel);
-                }
-
-                var letter = text[_next++];
-                if (letter == '!')
-                {
-                    throw new RequestException("bad text");
-                }
-
-                model.OnChunk();
-                model.Made += letter;
-                var samples = new float[(int)(model.Seconds * SpeechResult.SampleRate)];
-                if (letter != '_')
-                {
-                    (samples[0], samples[1], samples[^1]) = (letter, seed, 1);
-                }
-
-                return samples;
+                Assert.True(_allowed.Wait(Waits.Limit, cancel), "The test has not let the model go on.");
             }
 
-            public void Dispose()
+            if (letter == '!')
             {
-                model.ClosedOnItsThread &= Thread.CurrentThread == model._thread;
-                model.Closed.Release();
-                model.OnClose();
+                throw new RequestException("bad text");
             }
+
+            OnChunk();
+            Made += letter;
+            var samples = new float[(int)(Seconds * SpeechResult.SampleRate)];
+            if (letter != '_')
+            {
+                (samples[0], samples[1], samples[^1]) = (letter, seed, 1);
+            }
+
+            return samples;
+        }
+
+        private void Close()
+        {
+            _open--;
+            ClosedOnItsThread &= Thread.CurrentThread == _thread;
+            Closed.Release();
+            OnClose();
         }
     }
 
@@ -405,8 +424,12 @@ public sealed class StreamingEngineTests
     {
         public Voice? BuiltInVoice { get; } = new(new T3Prompt([], []), new S3GenPrompt([], [], []));
 
-        public SpeechResult Synthesize(string text, Voice voice, SamplingOptions sampling, string? language, IProgress<SynthesisProgress>? progress, CancellationToken cancel) =>
-            new([sampling.Seed!.Value], 5, [1, 2], false);
+        public IUtterance Begin(string text, Voice voice, SamplingOptions sampling, ChunkOptions? chunks, string? language) =>
+            FakeUtterance.Whole(_ => new([sampling.Seed!.Value], 5, [1, 2], false));
+
+        public void Advance(IReadOnlyList<IUtterance> utterances) => throw new NotSupportedException();
+
+        public void VoiceChunks(IReadOnlyList<DueChunk> due) => FakeUtterance.Voice(due);
 
         public Voice CreateVoice(AudioClip recording) => throw new NotSupportedException();
 

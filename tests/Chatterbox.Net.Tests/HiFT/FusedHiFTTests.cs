@@ -72,6 +72,16 @@ public sealed class FusedHiFTTests : IDisposable
         AssertSame(plain.MakeSource(f0, drawn, cycles), fused.MakeSource(f0, drawn, cycles), SourceBound, "source, later");
     }
 
+    [Fact]
+    public void Mel_that_is_not_a_number_is_not_made_finite()
+    {
+        var device = Gpu.Required();
+        using var mode = inference_mode();
+        using var scope = NewDisposeScope();
+        var mel = full([1, 80, 40], float.NaN, device: device);
+        Assert.True(Build(device, Precision.Fast).Decode(mel, zeros([1, 1, 40 * 480], device: device)).isnan().all().item<bool>());
+    }
+
     public void Dispose() => _stores.ForEach(store => store.Dispose());
 
     private HiFTGenerator Build(Device device, Precision precision)
@@ -79,7 +89,7 @@ public sealed class FusedHiFTTests : IDisposable
         var store = new WeightStore(SyntheticTensors.FullSize("s3gen"), device);
         _stores.Add(store);
         var hift = new HiFTGenerator(new(), store.Root["mel2wav"], TorchOps.Plain, precision);
-        Assert.Equal(precision == Precision.Full, hift.WhyNotFused is not null);
+        Assert.Equal(precision == Precision.Full, hift.NotFusedReason is not null);
         return hift;
     }
 

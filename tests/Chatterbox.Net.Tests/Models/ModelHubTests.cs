@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using System.Collections.Concurrent;
 using System.Text.RegularExpressions;
 using Chatterbox.Models;
 using Microsoft.AspNetCore.Http;
@@ -174,10 +174,10 @@ public sealed class ModelHubTests : IAsyncLifetime
     [Fact]
     public async Task A_wait_that_is_asked_for_is_kept_up_to_a_limit()
     {
-        _hub.RefuseNext(_hub.HubFaults, 429, "Retry-After", "1");
-        var clock = Stopwatch.StartNew();
-        AssertWhole(await Download(_hub.Pinned()));
-        Assert.InRange(clock.Elapsed.TotalSeconds, 0.9, 60);
+        _hub.RefuseNext(_hub.HubFaults, 429, "Retry-After", "17");
+        var time = new TimeWithoutWaits();
+        AssertWhole(await Download(_hub.Pinned(), _options with { Time = time }));
+        Assert.Equal([TimeSpan.FromSeconds(17)], time.Waits);
 
         _hub.RefuseNext(_hub.HubFaults, 503, "Retry-After", "3600");
         var error = await Assert.ThrowsAsync<UnavailableException>(() => Download(_hub.Unpinned("main"), Elsewhere));
@@ -273,8 +273,9 @@ public sealed class ModelHubTests : IAsyncLifetime
         Task<string> download;
         using (new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None))
         {
-            download = Download(_hub.Pinned());
-            await Task.Delay(500, TestContext.Current.CancellationToken);
+            var time = new TimeWithoutWaits();
+            download = Download(_hub.Pinned(), _options with { Time = time });
+            await Waits.Until(() => time.Waits.Count >= 3);
             Assert.False(download.IsCompleted);
             Assert.Empty(_hub.Downloads);
         }
@@ -520,6 +521,14 @@ public sealed class ModelHubTests : IAsyncLifetime
         Assert.All(HubModel.English.At("main").Files, file => Assert.Null(file.Sha256));
     }
 
+    [Fact]
+    public void Flash_is_pinned_to_a_commit_whose_hashes_the_hub_knows()
+    {
+        Assert.Matches("^[0-9a-f]{40}$", HubModel.Flash.Revision);
+        Assert.Equal(["ve.safetensors", "t3_flash.safetensors", "s3gen.safetensors", "tokenizer.json"], HubModel.Flash.Files.Select(file => file.Path));
+        Assert.Equal(HubModel.English.Files.Single(file => file.Path == "tokenizer.json"), HubModel.Flash.Files[^1]);
+    }
+
     private ModelHubOptions Elsewhere => _options with { CacheFolder = Path.Combine(_folder, "elsewhere") };
 
     private async Task<string> Download(HubModel model, ModelHubOptions? options = null, IProgress<DownloadProgress>? progress = null, CancellationToken? cancel = null)
@@ -546,5 +555,17 @@ public sealed class ModelHubTests : IAsyncLifetime
         public List<DownloadProgress> All { get; } = [];
 
         public void Report(DownloadProgress value) => All.Add(value);
+    }
+
+    /// <summary>Notes the waits that are asked for, and ends each at once.</summary>
+    private sealed class TimeWithoutWaits : TimeProvider
+    {
+        public ConcurrentQueue<TimeSpan> Waits { get; } = new();
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            Waits.Enqueue(dueTime);
+            return base.CreateTimer(callback, state, TimeSpan.Zero, period);
+        }
     }
 }

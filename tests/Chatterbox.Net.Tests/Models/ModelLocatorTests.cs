@@ -30,6 +30,12 @@ public sealed class ModelLocatorTests : IDisposable
         Assert.NotNull(model.BuiltInVoice);
     }
 
+    [Theory]
+    [InlineData("cpu", "nano")]
+    [InlineData("cuda", "english")]
+    [InlineData("cuda:1", "english")]
+    public void Auto_suits_the_device(string device, string model) => Assert.Equal(model, ModelLocator.PreferredOn(device));
+
     [Fact]
     public async Task A_named_model_is_never_replaced()
     {

@@ -31,7 +31,7 @@ public class CudaOpsTests
     public void Operations_are_the_plain_ones(int rows, int time, int heads)
     {
         var device = Gpu.Required();
-        Assert.Null(CudaOps.WhyNot(device));
+        Assert.Null(CudaOps.UnsupportedReason(device));
         var ops = TorchOps.Of(device);
         using var mode = inference_mode();
         using var scope = NewDisposeScope();

@@ -9,7 +9,7 @@ public class TorchGraphTests
     public void A_graph_makes_what_the_operations_make_of_whatever_lies_in_its_input()
     {
         var device = Gpu.Required();
-        Assert.Null(TorchGraph.WhyNot(device));
+        Assert.Null(TorchGraph.UnsupportedReason(device));
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
         var weights = Draw(device, 64, 64, 3);

@@ -1,6 +1,7 @@
 using Chatterbox.Audio;
 using Chatterbox.Models;
 using Chatterbox.Ops;
+using Chatterbox.T3.Blocks;
 using Chatterbox.Watermark;
 using Chatterbox.Weights;
 
@@ -18,6 +19,8 @@ public class EndToEndParityTests
     public static TheoryData<string> Turbo => Fixtures.All("e2e-turbo");
 
     public static TheoryData<string> Nano => Fixtures.All("e2e-nano");
+
+    public static TheoryData<string> Flash => Fixtures.All("flash-e2e");
 
     public static TheoryData<string> Spoken => [.. Fixtures.All("s3gen"), .. Fixtures.All("s3gen-meanflow")];
 
@@ -70,6 +73,27 @@ public class EndToEndParityTests
         Close.Assert(golden, "wav", golden["wav"].flatten(), tensor(samples), WaveformBound);
     }
 
+    [Theory, MemberData(nameof(Flash))]
+    public void Text_to_speech_flash(string path)
+    {
+        using var mode = inference_mode();
+        using var golden = Fixture.Open(path);
+        using var noise = new NoiseSource(golden.Integer("seed"));
+        using var scope = NewDisposeScope();
+        var passes = new List<BlockPass>();
+        int[] tokens;
+        using (var t3 = new FlashParityTests.Model())
+        {
+            tokens = FlashParity.Generate(t3, golden, path, passes.Add, noise: noise);
+        }
+
+        FlashParity.AssertPasses(golden, passes);
+        Assert.Equal(Integers(golden["speech_tokens"]), tokens);
+        var config = ChatterboxConfig.Flash;
+        var flow = config.S3Gen.Flow with { Steps = (int)golden.Integer("n_cfm_timesteps") };
+        CheckSound(golden, T3Parity.Sibling(path, "voice"), config with { S3Gen = config.S3Gen with { Flow = flow } }, config.T3.SpeechCodesOf(tokens), noise);
+    }
+
     private static void CheckTextToSpeech(string path, ChatterboxConfig config, Func<LoadedT3> load, string text)
     {
         using var mode = inference_mode();
@@ -84,11 +108,24 @@ public class EndToEndParityTests
             tokens = T3Parity.BeginEndToEnd(t3, golden, path, text, noise);
         }
 
+        CheckSound(golden, T3Parity.Sibling(path, voiceFixture), config, tokens, noise);
+    }
+
+    /// <summary>Everything after T3, from its tokens and the random numbers that it left.</summary>
+    private static void CheckSound(Fixture golden, string voice, ChatterboxConfig config, int[] tokens, NoiseSource noise)
+    {
         Assert.Equal(Integers(golden["s3gen_tokens"]), tokens.Concat(config.TailTokens));
 
-        using var target = Fixture.Open(T3Parity.Sibling(path, voiceFixture));
+        using var target = Fixture.Open(voice);
         using var networks = new BehindT3(config with { CutTokens = 0 });     // recorded before the reference cuts
-        var samples = networks.Vocalist.SpeakText(tokens, Prompt(target), noise, cancel: TestContext.Current.CancellationToken);
+        var (prompt, vocalist) = (Prompt(target), networks.Vocalist);
+        var flowed = vocalist.S3Gen.Flow.Integrate(vocalist.BeginText(tokens, prompt, noise), progress: null, TestContext.Current.CancellationToken);
+        if (golden.Tensors.Contains("mel"))
+        {
+            Close.Assert(golden, "mel", golden["mel"], vocalist.S3Gen.End(flowed, prompt), 1e-4);
+        }
+
+        var samples = vocalist.EndText(flowed, tokens.Length, prompt, noise, checks: null);
         Close.Assert(golden, "wav", golden["wav"], samples, WaveformBound);
         Close.Assert(golden, "watermarked", golden["watermarked"], networks.Watermarker.Mark(samples, SpeechResult.SampleRate), WaveformBound);
     }
@@ -106,7 +143,7 @@ public class EndToEndParityTests
 
         public BehindT3(ChatterboxConfig config)
         {
-            _weights = new(SyntheticTensors.FullSize(Path.GetFileNameWithoutExtension(config.Files.S3Gen[0])));
+            _weights = new(SyntheticTensors.FullSize(SyntheticCheckpoint.S3GenOf(config)));
             S3Gen = new(config, _weights.Root, TorchOps.Plain);
             Vocalist = new(config, S3Gen.S3Gen, S3Gen.HiFT);
             Watermarker = new(config.Watermark, _watermark.Root);

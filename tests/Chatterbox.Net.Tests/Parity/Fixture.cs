@@ -20,6 +20,9 @@ internal sealed class Fixture : IDisposable
 
     public IReadOnlyDictionary<string, string> Metadata => _file.Metadata;
 
+    /// <summary>Names of the recorded tensors.</summary>
+    public IEnumerable<string> Tensors => _file.Tensors.Keys;
+
     /// <summary>A recorded tensor, alive as long as the fixture.</summary>
     public Tensor this[string tensor] => _read.TryGetValue(tensor, out var value) ? value : _read[tensor] = _file.Read(tensor);
 

@@ -40,7 +40,6 @@ public class RecordingParityTests
         using var golden = Fixture.Open(path);
         var recording = Path.Combine(Fixtures.Root, "audio", golden.Metadata["wav_b"]);
         Assert.SkipUnless(File.Exists(recording), $"{golden.Metadata["wav_b"]} is not in tests/fixtures/audio.");
-        Assert.SkipWhen(!recording.EndsWith(".wav", StringComparison.Ordinal) && Ffmpeg.WhatIsMissing() is not null, Ffmpeg.WhatIsMissing() ?? "");
         var clip = AudioFile.Load(recording, TestContext.Current.CancellationToken);
         var lufs = Loudness.Integrated(Resampler.Resample(clip.Samples, clip.SampleRate, 24000), 24000);
         Close.Report($"{golden.Name} loudness: {lufs} LUFS, theirs {golden.Metadata["loudness_wav_b"]}");

@@ -2,7 +2,9 @@ using System.Globalization;
 using System.Text.Json;
 using Chatterbox.Models;
 using Chatterbox.Ops;
+using Chatterbox.Ops.Cpu;
 using Chatterbox.T3;
+using Chatterbox.T3.Fused;
 using Chatterbox.Tests.Weights;
 using Chatterbox.Weights;
 
@@ -81,18 +83,64 @@ public class T3BFloat16ParityTests(T3BFloat16ParityTests.English english, T3BFlo
     public sealed class Nano() : LoadedT3("t3_nano_v1", T3Config.Nano, "voice-turbo", ScalarType.BFloat16);
 }
 
+/// <summary>The fast steps of the CPU: how far the logits move by weights in 8 or 16 bits and a cache in bfloat16.</summary>
+public class T3CpuEnglishParityTests(T3CpuEnglishParityTests.Model model) : IClassFixture<T3CpuEnglishParityTests.Model>
+{
+    public static TheoryData<string> Files => Fixtures.All("t3-english");
+
+    [Theory, MemberData(nameof(Files))]
+    public void Logits_stay_close(string path) => T3Parity.CheckSteps(model, path, CpuTolerance.Logits);
+
+    public sealed class Model() : LoadedT3("t3_cfg", T3Config.English, "voice", cpuFormat: CpuTolerance.FormatOf(T3Config.English));
+}
+
+/// <inheritdoc cref="T3CpuEnglishParityTests"/>
+public class T3CpuTurboParityTests(T3CpuTurboParityTests.Model model) : IClassFixture<T3CpuTurboParityTests.Model>
+{
+    public static TheoryData<string> Files => Fixtures.All("t3-turbo");
+
+    [Theory, MemberData(nameof(Files))]
+    public void Logits_stay_close(string path) => T3Parity.CheckSteps(model, path, CpuTolerance.Logits);
+
+    public sealed class Model() : LoadedT3("t3_turbo_v1", T3Config.Turbo, "voice-turbo", cpuFormat: CpuTolerance.FormatOf(T3Config.Turbo));
+}
+
+/// <inheritdoc cref="T3CpuEnglishParityTests"/>
+public class T3CpuNanoParityTests(T3CpuNanoParityTests.Model model) : IClassFixture<T3CpuNanoParityTests.Model>
+{
+    public static TheoryData<string> Files => Fixtures.All("t3-nano");
+
+    [Theory, MemberData(nameof(Files))]
+    public void Logits_stay_close(string path) => T3Parity.CheckSteps(model, path, CpuTolerance.Logits);
+
+    public sealed class Model() : LoadedT3("t3_nano_v1", T3Config.Nano, "voice-turbo", cpuFormat: CpuTolerance.FormatOf(T3Config.Nano));
+}
+
+/// <summary>How far the fast steps of the CPU may be from the reference.</summary>
+internal static class CpuTolerance
+{
+    /// <summary>Relative error of logits.</summary>
+    public const double Logits = 1.5e-2;
+
+    /// <summary>The format that is used unless CHATTERBOX_CPU_FORMAT names another, to measure that.</summary>
+    public static WeightFormat FormatOf(T3Config config) => Environment.GetEnvironmentVariable("CHATTERBOX_CPU_FORMAT") is { } name
+        ? Enum.Parse<WeightFormat>(name)
+        : CpuBackbone.FastestFormat(config.Backbone);
+}
+
 /// <summary>A full-size T3, loaded once for a class of tests; loading also proves that each tensor of the file is used or known.</summary>
 public abstract class LoadedT3 : IDisposable
 {
     private readonly WeightStore _weights;
 
-    private protected LoadedT3(string file, T3Config config, string voice, ScalarType stored = ScalarType.Float32)
+    private protected LoadedT3(
+        string file, T3Config config, string voice, ScalarType stored = ScalarType.Float32, WeightFormat? cpuFormat = null)
     {
         var full = SyntheticTensors.FullSize(file);
         _weights = new(
             stored == ScalarType.Float32 ? full : new ChangedTensors(full, full.Tensors.Keys.ToDictionary(name => name, _ => (Func<Tensor, Tensor>)(x => x.to(stored)))),
             TestDevice.Device);
-        Model = new(config, _weights.Root, TorchOps.Plain);
+        Model = new(config, _weights.Root, TorchOps.Plain, cpuFormat: cpuFormat);
         _weights.ThrowIfFaulty();
         Voice = voice;
     }
@@ -133,7 +181,7 @@ internal static class T3Parity
     {
         using var golden = Fixture.Open(path);
         using var noise = new NoiseSource(0);
-        using var decoder = new T3Decoder(t3.Model);
+        using var decoder = new PlainT3Decoder(t3.Model, capacity: 1);
         using var sequence = decoder.Start(TextTokens(golden, t3.Model.Config), Voice(t3, path), new SamplingOptions(), noise);
         using var scope = NewDisposeScope();
         Close.Assert(golden, "prefill_logits", golden["prefill_logits"], sequence.Logits, tolerance);
@@ -152,7 +200,8 @@ internal static class T3Parity
         {
             var options = Settings(golden.Metadata[sampled]) with { MaxSpeechTokens = (int)golden.Integer("n_new") + Uncounted(t3) };
             using var noise = new NoiseSource(golden.Integer("seed"));
-            var result = t3.Model.Generate(TextTokens(golden, t3.Model.Config), Voice(t3, path), options, noise);
+            using var decoder = t3.Model.CreateDecoder();
+            var result = decoder.Generate(TextTokens(golden, t3.Model.Config), Voice(t3, path), options, noise);
             AssertEqual(golden, sampled, t3, result);
         }
     }
@@ -168,7 +217,8 @@ internal static class T3Parity
     {
         using var source = Fixture.Open(Sibling(path, text));
         var options = Settings(source.Metadata["sampled"]) with { MaxSpeechTokens = (int)golden["speech_tokens"].shape[0] };
-        var result = t3.Model.Generate(TextTokens(source, t3.Model.Config), Voice(t3, path), options, noise);
+        using var decoder = t3.Model.CreateDecoder();
+        var result = decoder.Generate(TextTokens(source, t3.Model.Config), Voice(t3, path), options, noise);
         AssertEqual(golden, "speech_tokens", t3, result);
         return t3.Model.Config.SpeechCodesOf(result.SpeechTokens);
     }
@@ -185,13 +235,14 @@ internal static class T3Parity
     private static int Uncounted(LoadedT3 t3) => t3.Model.Config.Guidance ? 0 : 1;
 
     /// <summary>The recorded text without the start and stop tokens that the model adds itself.</summary>
-    private static int[] TextTokens(Fixture golden, T3Config config)
+    public static int[] TextTokens(Fixture golden, T3Config config)
     {
         var recorded = golden["text_tokens"][0].data<long>().Select(token => (int)token);
         return config.StartTextToken is null ? [.. recorded] : [.. recorded.Skip(1).SkipLast(1)];
     }
 
-    private static T3Prompt Voice(LoadedT3 t3, string path)
+    /// <summary>The set's recorded voice.</summary>
+    public static T3Prompt Voice(LoadedT3 t3, string path)
     {
         using var voice = Fixture.Open(Sibling(path, t3.Voice));
         return new([.. voice["ve_embed"].data<float>()], [.. voice["t3_prompt_tokens"].data<long>().Select(token => (int)token)]);

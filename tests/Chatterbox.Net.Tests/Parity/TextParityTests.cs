@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Chatterbox.Tests.Text;
 using Chatterbox.Text;
+using Chatterbox.Text.SpelledOut;
 
 namespace Chatterbox.Tests.Parity;
 
@@ -13,6 +14,11 @@ public class TextParityTests
     public static TheoryData<string> Multilingual => Fixtures.All("text-multilingual");
 
     public static TheoryData<string> Turbo => Fixtures.All("text-turbo");
+
+    public static TheoryData<string> Flash => Fixtures.All("flash-text");
+
+    [Theory, MemberData(nameof(Flash))]
+    public void Flash_text_becomes_the_same_text_tokens(string path) => AssertSame(path, rules: null, TokenizerFiles.English);
 
     [Theory, MemberData(nameof(English))]
     public void English_text_becomes_the_same_text_tokens(string path) => AssertSame(path, PunctuationRules.English, TokenizerFiles.English);
@@ -37,19 +43,19 @@ public class TextParityTests
         }
     }
 
-    private static void AssertSame(string path, PunctuationRules rules, TextTokenizer tokenizer)
+    private static void AssertSame(string path, PunctuationRules? rules, TextTokenizer tokenizer)
     {
         var rows = JsonSerializer.Deserialize<Row[]>(File.ReadAllBytes(path), Options)!;
         foreach (var row in rows)
         {
-            if (row.Text.Length == 0)
+            if (string.IsNullOrWhiteSpace(row.Text))
             {
-                // The reference speaks a sentence of its own; the library refuses.
+                // The reference speaks a sentence of its own, or nothing; the library refuses.
                 Assert.Throws<RequestException>(() => TextNormalizer.Normalize(row.Text, rules));
             }
             else
             {
-                Assert.Equal(row.Normalized, TextNormalizer.Apply(row.Text, rules));
+                Assert.Equal(row.Normalized, rules is null ? SpelledOutEnglish.Clean(row.Text) : TextNormalizer.Apply(row.Text, rules));
             }
 
             Assert.Equal(row.Ids, tokenizer.Encode(row.Normalized, row.Language));

@@ -19,8 +19,8 @@ public class EncoderGraphsTests
         using var store = new WeightStore(SyntheticTensors.FullSize("s3gen_meanflow"), device);
         var s3gen = new S3GenModel(S3GenConfig.MeanFlow, store.Root["flow"], TorchOps.Plain, Precision.Fast);
         var plain = new S3GenModel(S3GenConfig.MeanFlow, store.Root["flow"], TorchOps.Plain);
-        Assert.Null(s3gen.WhyNoEncoderGraphs);
-        Assert.NotNull(plain.WhyNoEncoderGraphs);
+        Assert.Null(s3gen.NoEncoderGraphsReason);
+        Assert.NotNull(plain.NoEncoderGraphsReason);
         var random = new Random(11);
         int[] lengths = [500, 768, 769, 1001, 1, 4, 64, 65, 128, .. Enumerable.Range(0, 16).Select(_ => random.Next(5, 700))];
         var worst = 0.0;

@@ -182,7 +182,7 @@ public class EstimatorKernelsTests
         });
         Check("on any GPU", expected, y.narrow(1, 0, live), Bound);
 
-        if (EstimatorKernels.WhyNot(device) is null)
+        if (EstimatorKernels.UnsupportedReason(device) is null)
         {
             var (tiles, attended) = (Tile(qkv.reshape(rows * frames, -1)), Tiles(device, rows * frames, Heads));
             new EstimatorKernels(device).Attend(stream, rows, frames, new() { Qkv = tiles.Address(), Y = attended.Address(), Live = counts.Address() });
@@ -228,7 +228,8 @@ public class EstimatorKernelsTests
     private static Device Clusters()
     {
         var device = Gpu.Required();
-        Assert.SkipWhen(EstimatorKernels.WhyNot(device) is not null, $"No kernels in clusters: {EstimatorKernels.WhyNot(device)}");
+        var reason = EstimatorKernels.UnsupportedReason(device);
+        Assert.SkipWhen(reason is not null, $"No kernels in clusters: {reason}");
         return device;
     }
 

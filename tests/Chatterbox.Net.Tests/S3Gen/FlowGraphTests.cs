@@ -21,17 +21,18 @@ public class FlowGraphTests
         using var store = new WeightStore(SyntheticTensors.FullSize(file), device);
         using var passing = new OwnedWeights();
         var flow = new S3GenModel(config, store.Root["flow"], TorchOps.Plain, Precision.Fast).Flow;
-        Assert.Null(flow.WhyNotFused);
+        Assert.Null(flow.NotFusedReason);
         var generator = new Generator(5);
         Tensor Draw(params long[] shape) => randn(shape, generator: generator).to(device);
         var (noise, conditions) = (Draw(1, frames, 80), new FlowConditions(Draw(1, frames, 80), Draw(1, 80), Draw(1, frames, 80)));
         var recorded = flow.Integrate(noise, conditions);
 
-        using var fused = new FusedFlow(config, new(config, store.Root["flow"]["decoder"]["estimator"].InHost(passing), TorchOps.Plain), flow.Times);
+        using var fused = new FusedFlow(config, new(config, store.Root["flow"]["decoder"]["estimator"].InHost(passing), TorchOps.Plain, ScalarType.Float32), flow.Times);
         using var context = CudaContext.Use(device.index);
-        using var buffers = new FlowBuffers(config, 1, (frames + FusedFlow.Bucket - 1) / FusedFlow.Bucket * FusedFlow.Bucket, device);
-        buffers.Shape(1, (frames + FusedFlow.Bucket - 1) / FusedFlow.Bucket * FusedFlow.Bucket);
-        buffers.Fill(noise, conditions.Join());
+        var padded = (frames + FusedFlow.Bucket - 1) / FusedFlow.Bucket * FusedFlow.Bucket;
+        using var buffers = new FlowBuffers(config, 2 * padded, device);
+        buffers.Shape(1, padded);
+        buffers.Fill([new(noise, conditions)]);
         for (var step = 0; step < config.Flow.Steps; step++)
         {
             fused.Launch(buffers, CudaStream.OfTorch);

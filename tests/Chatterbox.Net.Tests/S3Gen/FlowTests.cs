@@ -100,12 +100,12 @@ public class FlowTests
         var mlp = weights["ff"]["net"];
         var up = Linear(mlp[0]["proj"], Norm(weights["norm3"], x), Config.MlpSize);
         var exact = up * 0.5 * (1 + erf(up / Math.Sqrt(2)));
-        AssertClose(Linear(mlp[2], exact, Config.Channels), new TransformerBlock(Config, weights, TorchOps.Plain).Forward(x) - x);
+        AssertClose(Linear(mlp[2], exact, Config.Channels), new TransformerBlock(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(x) - x);
 
         using var attentionOnly = TinyS3Gen.Weights(TinyS3Gen.Standard, Names("1.0.ff.net.2"));
         weights = Stage(attentionOnly)[1][0];
         var attention = new EstimatorAttention(Config, weights["attn1"], TorchOps.Plain);
-        AssertClose(attention.Forward(Norm(weights["norm1"], x)), new TransformerBlock(Config, weights, TorchOps.Plain).Forward(x) - x);
+        AssertClose(attention.Forward(Norm(weights["norm1"], x)), new TransformerBlock(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(x) - x);
 
         using var unbiased = TinyS3Gen.Weights(TinyS3Gen.Standard, "decoder.estimator.mid_blocks.0.0.block2.block.0.bias");
         var block = Stage(unbiased)[0]["block2"]["block"];

@@ -1,5 +1,6 @@
 using Chatterbox.Models;
 using Chatterbox.Ops;
+using Chatterbox.Ops.Cuda;
 using Chatterbox.S3Gen;
 using Chatterbox.Tests.Parity;
 using Chatterbox.Weights;
@@ -56,7 +57,7 @@ public sealed class FusedFlowTests : IDisposable
         Tensor Draw(params long[] shape) => randn(shape, generator: generator).to(device);
         var (noise, conditions) = (Draw(rows, frames, 80), new FlowConditions(Draw(rows, frames, 80), Draw(rows, 80), Draw(rows, frames, 80)));
         var expected = plain.Integrate(noise, conditions);
-        Assert.NotNull(plain.WhyNotFused);
+        Assert.NotNull(plain.NotFusedReason);
 
         // The second time something else has been in the same buffers.
         Check(expected, fused.Integrate(noise, conditions));
@@ -68,19 +69,37 @@ public sealed class FusedFlowTests : IDisposable
     public void Kernels_for_any_GPU_are_as_the_plain_operations_have_it(string file, int rows, int frames)
     {
         var device = Gpu.Required();
-        var config = file == "s3gen" ? S3GenConfig.Standard : S3GenConfig.MeanFlow;
-        config = config with { Flow = config.Flow with { Steps = 2 } };
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
-        using var store = new WeightStore(SyntheticTensors.FullSize(file), device);
-        var decoder = store.Root["flow"]["decoder"];
-        var plain = new FlowMatching(config, decoder, TorchOps.Plain, Precision.Full);
-        using var passing = new OwnedWeights();
-        using var fused = new FusedFlow(config, new(config, decoder["estimator"].InHost(passing), TorchOps.Plain), plain.Times, portable: true);
+        using var flows = new Flows(file, portable: true, device);
+        var (plain, fused) = (flows.Plain, flows.Fused);
         var generator = new Generator(4);
         Tensor Draw(params long[] shape) => randn(shape, generator: generator).to(device);
         var (noise, conditions) = (Draw(rows, frames, 80), new FlowConditions(Draw(rows, frames, 80), Draw(rows, 80), Draw(rows, frames, 80)));
-        Check(plain.Integrate(noise, conditions), fused.Integrate(noise, conditions));
+        Check(plain.Integrate(noise, conditions), fused.Integrate([new(noise, conditions)])[0]);
+    }
+
+    [Theory]
+    [InlineData("s3gen", false)]
+    [InlineData("s3gen", true)]
+    [InlineData("s3gen_meanflow", false)]
+    [InlineData("s3gen_meanflow", true)]
+    public void A_mel_is_to_the_bit_the_same_alone_and_in_company(string file, bool portable)
+    {
+        var device = Gpu.Required();
+        using var mode = inference_mode();
+        using var scope = NewDisposeScope();
+        using var flows = new Flows(file, portable, device);
+        var (plain, fused) = (flows.Plain, flows.Fused);
+        var generator = new Generator(6);
+        Tensor Draw(params long[] shape) => randn(shape, generator: generator).to(device);
+        FlowPass Pass(int frames) => new(Draw(1, frames, 80), new(Draw(1, frames, 80), Draw(1, 80), Draw(1, frames, 80)));
+        var passes = new[] { 600, 130, 1, 513, 590, 64, 575, 1111, 640, 400, 65, 1000, 999, 320, 450, 577 }.Select(Pass).ToList();
+        Assert.InRange(fused.Group(passes).Count(), 2, passes.Count - 1);
+        var alone = passes.ConvertAll(pass => HostCopies.Read(fused.Integrate([pass])[0]));
+        Assert.Equal(alone, fused.Integrate(passes).Select(HostCopies.Read));
+        Assert.Equal(alone[..5], fused.Integrate(passes[..5]).Select(HostCopies.Read));
+        Check(plain.Integrate(passes[3].Noise, passes[3].Conditions), fused.Integrate(passes)[3]);
     }
 
     [Fact]
@@ -121,11 +140,39 @@ public sealed class FusedFlowTests : IDisposable
             using var mode = inference_mode();
             var store = new WeightStore(SyntheticTensors.FullSize(file), device);
             built = _built[file] = (store, new S3GenModel(config, store.Root["flow"], TorchOps.Plain, Precision.Fast));
-            Assert.Null(built.Model.Flow.WhyNotFused);
+            Assert.Null(built.Model.Flow.NotFusedReason);
         }
 
         return built.Model;
     }
 
     private static void Check(Tensor expected, Tensor ours) => Close.AssertWithin("mel", Close.RelativeError(expected, ours), MelBound);
+
+    /// <summary>The flow of a checkpoint, in two steps, on plain operations and on fused kernels.</summary>
+    private sealed class Flows : IDisposable
+    {
+        private readonly WeightStore _store;
+        private readonly OwnedWeights _passing = new();
+
+        public Flows(string file, bool portable, Device device)
+        {
+            var config = file == "s3gen" ? S3GenConfig.Standard : S3GenConfig.MeanFlow;
+            config = config with { Flow = config.Flow with { Steps = 2 } };
+            _store = new WeightStore(SyntheticTensors.FullSize(file), device);
+            var decoder = _store.Root["flow"]["decoder"];
+            Plain = new(config, decoder, TorchOps.Plain, Precision.Full);
+            Fused = new(config, new(config, decoder["estimator"].InHost(_passing), TorchOps.Plain, ScalarType.Float32), Plain.Times, portable);
+        }
+
+        public FlowMatching Plain { get; }
+
+        public FusedFlow Fused { get; }
+
+        public void Dispose()
+        {
+            Fused.Dispose();
+            _passing.Dispose();
+            _store.Dispose();
+        }
+    }
 }

@@ -30,17 +30,20 @@ public class ChunkPlanTests
         var sizes = Sizes(pace);
         Assert.True(sizes.Sum() >= 1000);
         Assert.All(sizes, size => Assert.InRange(size, 1, options.MostTokens));
+        AssertInTime(sizes, pace, options);
+    }
 
-        double now = 0, dry = 0;
-        var spoken = 0;
-        foreach (var (i, size) in sizes.Index())
-        {
-            var tokens = (i == 0 ? FirstPrompt : Prompt) + Math.Min(spoken, options.LeftContext) + Lag + size;
-            now += 1.5 * (((i == 0 ? Lag + size : size) * step) + pace.PassOver(tokens));
-            Assert.True(i == 0 || now <= dry + 1e-9, $"chunk {i} of {string.Join(", ", sizes)} comes {now - dry:0.000} s late");
-            dry = (i == 0 ? now : dry) + (size / 25.0);
-            spoken += size;
-        }
+    [Theory]
+    [InlineData(0.00027, 0.005, 0.00001)]
+    [InlineData(0.0004, 0.012, 0.00003)]
+    public void Chunks_come_in_time_in_company_where_that_hardly_delays_the_first_sound(double step, double pass, double token)
+    {
+        var (options, pace) = (new ChunkOptions(), new ChunkPace(step, pass, token));
+        var busy = pace.InCompany();
+        var sizes = ChunkPlan.Following(options.MostTokens, pace, Passes, busy).Sizes;
+        AssertInTime(sizes, busy, options);
+        double FirstSound(int size) => ((Lag + size) * step) + pace.PassOver(FirstPrompt + Lag + size);
+        Assert.InRange(FirstSound(sizes[0]), 0, 1.25 * 1.25 * FirstSound(Sizes(pace)[0]));
     }
 
     [Fact]
@@ -90,5 +93,20 @@ public class ChunkPlanTests
         Assert.StartsWith(error.Parameter!, message, StringComparison.Ordinal);
     }
 
-    private static IReadOnlyList<int> Sizes(ChunkPace pace) => ChunkPlan.Following(new ChunkOptions().MostTokens, pace, Passes).Sizes;
+    /// <summary>Checks that no chunk comes after those before it were played, though all takes half again as long.</summary>
+    private static void AssertInTime(IReadOnlyList<int> sizes, ChunkPace pace, ChunkOptions options)
+    {
+        double now = 0, dry = 0;
+        var spoken = 0;
+        foreach (var (i, size) in sizes.Index())
+        {
+            var tokens = (i == 0 ? FirstPrompt : Prompt) + Math.Min(spoken, options.LeftContext) + Lag + size;
+            now += 1.5 * (((i == 0 ? Lag + size : size) * pace.SecondsPerStep) + pace.PassOver(tokens));
+            Assert.True(i == 0 || now <= dry + 1e-9, $"chunk {i} of {string.Join(", ", sizes)} comes {now - dry:0.000} s late");
+            dry = (i == 0 ? now : dry) + (size / 25.0);
+            spoken += size;
+        }
+    }
+
+    private static IReadOnlyList<int> Sizes(ChunkPace pace) => ChunkPlan.Following(new ChunkOptions().MostTokens, pace, Passes, pace).Sizes;
 }

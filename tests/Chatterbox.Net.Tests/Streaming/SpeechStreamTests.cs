@@ -42,12 +42,11 @@ public sealed class SpeechStreamTests
     }
 
     [Fact]
-    public void The_same_seed_and_sizes_give_the_same_chunks_and_T3_running_ahead_changes_nothing()
+    public void The_same_seed_and_sizes_give_the_same_chunks()
     {
         using var model = Load("tiny");
         var first = Rest(model.OpenStream(Text, model.BuiltInVoice!, new() { Seed = 5 }, new() { FirstTokens = 4 }));
         Assert.Equal(first, Rest(model.OpenStream(Text, model.BuiltInVoice!, new() { Seed = 5 }, new() { FirstTokens = 4 })));
-        Assert.Equal(first, Rest(model.OpenStream(Text, model.BuiltInVoice!, new() { Seed = 5 }, new() { FirstTokens = 4 }, language: null, overlaps: true)));
         Assert.NotEqual(first, Rest(model.OpenStream(Text, model.BuiltInVoice!, new() { Seed = 6 }, new() { FirstTokens = 4 })));
     }
 
@@ -94,8 +93,8 @@ public sealed class SpeechStreamTests
         IChunkedSpeech Open(int seed) => model.OpenStream(Text, model.BuiltInVoice!, new() { Seed = seed }, new() { FirstTokens = 4 });
     }
 
-    [Theory, InlineData(false), InlineData(true)]
-    public void A_stream_can_be_left_after_any_chunk_and_leaves_nothing(bool overlaps)
+    [Fact]
+    public void A_stream_can_be_left_after_any_chunk_and_leaves_nothing()
     {
         using var model = Load("tiny");
         Rest(Open());
@@ -113,7 +112,7 @@ public sealed class SpeechStreamTests
             Assert.Equal(before, Tensor.TotalCount);
         }
 
-        IChunkedSpeech Open() => model.OpenStream(Text, model.BuiltInVoice!, new() { Seed = 1 }, new() { FirstTokens = 4 }, language: null, overlaps);
+        IChunkedSpeech Open() => model.OpenStream(Text, model.BuiltInVoice!, new() { Seed = 1 }, new() { FirstTokens = 4 });
     }
 
     [Theory, InlineData(0), InlineData(1), InlineData(2)]
@@ -141,6 +140,7 @@ public sealed class SpeechStreamTests
     public void What_cannot_be_spoken_is_refused_at_once_and_leaves_nothing()
     {
         using var model = Load("tiny");
+        model.OpenStream(Text, model.BuiltInVoice!).Dispose();      // the model's speed is measured, and the speaker's rows are kept
         var before = Tensor.TotalCount;
         Assert.Throws<RequestException>(() => model.OpenStream("?!", model.BuiltInVoice!));
         Assert.Throws<RequestException>(() => model.OpenStream(Text, model.BuiltInVoice!, new() { Temperature = 9 }));

@@ -2,6 +2,8 @@ using Chatterbox.Ops;
 using Chatterbox.Streaming;
 using Chatterbox.T3;
 using Chatterbox.Tests.Models;
+using Chatterbox.Tests.Weights;
+using Chatterbox.Voices;
 using Chatterbox.Watermark;
 using Chatterbox.Weights;
 
@@ -12,15 +14,22 @@ internal sealed class TinyVocalist : IDisposable
 {
     private readonly List<WeightStore> _stores = [];
     private readonly IDisposable _mode = inference_mode();
+    private readonly Dictionary<string, Func<Tensor, Tensor>> _changes;
+    private readonly S3GenNetworks _s3gen;
 
-    public TinyVocalist(string model)
+    /// <param name="model">Name of a tiny model.</param>
+    /// <param name="changes">Tensors that are to be others than the model's, by name.</param>
+    public TinyVocalist(string model, Dictionary<string, Func<Tensor, Tensor>>? changes = null)
     {
+        _changes = changes ?? [];
         var checkpoint = Checkpoint.Open(TinyCheckpoint.FolderOf(model), variant: null, watermarkFile: null);
         Config = checkpoint.Config;
         Voice = checkpoint.ReadVoice()!;
-        T3 = new(Config.T3, Open(checkpoint.T3Path), TorchOps.Plain);
-        var s3gen = new S3GenNetworks(Config, Open(checkpoint.S3GenPath), TorchOps.Plain);
-        Vocalist = new(Config, s3gen.S3Gen, s3gen.HiFT);
+        T3Weights = Open(checkpoint.T3Path);
+        T3 = new(Config.T3, T3Weights, TorchOps.Plain);
+        Decoder = T3.CreateDecoder();
+        _s3gen = new(Config, Open(checkpoint.S3GenPath), TorchOps.Plain);
+        Vocalist = new(Config, _s3gen);
         Watermarker = new(Config.Watermark, Open(checkpoint.WatermarkPath));
     }
 
@@ -29,6 +38,12 @@ internal sealed class TinyVocalist : IDisposable
     public Voice Voice { get; }
 
     public T3Model T3 { get; }
+
+    public IT3Decoder Decoder { get; }
+
+    public WeightScope T3Weights { get; }
+
+    public SpeechTokenizer SpeechTokenizer => _s3gen.Reference.SpeechTokenizer;
 
     public Vocalist Vocalist { get; }
 
@@ -53,7 +68,7 @@ internal sealed class TinyVocalist : IDisposable
 
     private WeightScope Open(string file)
     {
-        _stores.Add(new WeightStore(Checkpoint.OpenFile(file)));
+        _stores.Add(new WeightStore(new ChangedTensors(Checkpoint.OpenFile(file), _changes)));
         return _stores[^1].Root;
     }
 }

@@ -11,6 +11,7 @@ public class SamplingSettingsTests
         Assert.Equal(new(0.5, 0.5, 0.8, 0.05, 1, 0, 1.2, 1000), SamplingSettings.Resolve(new(), T3Config.Multilingual));
         Assert.Equal(new(0, 0, 0.8, 0, 0.95, 1000, 1.2, 1001), SamplingSettings.Resolve(new(), T3Config.Turbo));
         Assert.Equal(new(0, 0, 0.8, 0, 0.95, 1000, 1.2, 1001), SamplingSettings.Resolve(new(), T3Config.Nano));
+        Assert.Equal(new(0.5, 1, 0.6, 0, 1, 0, 1, 4096) { Blocks = new(16, 10, 0.1, 0.5, 5, true) }, SamplingSettings.Resolve(new(), T3Config.Flash));
     }
 
     [Fact]
@@ -28,7 +29,51 @@ public class SamplingSettingsTests
         };
         Assert.Equal(new(2, 0, 0, 1, 0.1, 0, 1, 4096), SamplingSettings.Resolve(options, T3Config.English));
         Assert.Equal(0, SamplingSettings.Resolve(new() { TopK = 0 }, T3Config.Turbo).TopK);
+        var blocks = new SamplingOptions { BlockSize = 128, BlockSteps = 1, TimeShift = 0, ScheduleShift = 0, PositionTemperature = 0, FixedPrior = false };
+        Assert.Equal(new(128, 1, 0, 0, 0, false), SamplingSettings.Resolve(blocks, T3Config.Flash).Blocks);
     }
+
+    public static TheoryData<string, SamplingOptions> OutOfRangeOfBlocks => new()
+    {
+        { nameof(SamplingOptions.BlockSize), new() { BlockSize = 0 } },
+        { nameof(SamplingOptions.BlockSize), new() { BlockSize = 129 } },
+        { nameof(SamplingOptions.BlockSteps), new() { BlockSteps = 0 } },
+        { nameof(SamplingOptions.BlockSteps), new() { BlockSteps = 129 } },
+        { nameof(SamplingOptions.TimeShift), new() { TimeShift = -0.1 } },
+        { nameof(SamplingOptions.TimeShift), new() { TimeShift = double.NaN } },
+        { nameof(SamplingOptions.ScheduleShift), new() { ScheduleShift = 10.1 } },
+        { nameof(SamplingOptions.PositionTemperature), new() { PositionTemperature = -1 } },
+    };
+
+    [Theory, MemberData(nameof(OutOfRangeOfBlocks))]
+    public void Settings_of_blocks_have_ranges_and_are_flashs_alone(string parameter, SamplingOptions options)
+    {
+        var error = Assert.Throws<RequestException>(() => SamplingSettings.Resolve(options, T3Config.Flash));
+        Assert.Equal(parameter, error.Parameter);
+        Assert.Contains("it must be from", error.Message, StringComparison.Ordinal);
+        foreach (var other in new[] { T3Config.English, T3Config.Turbo })
+        {
+            var lacking = Assert.Throws<RequestException>(() => SamplingSettings.Resolve(options, other));
+            Assert.Equal(parameter, lacking.Parameter);
+            Assert.Contains("no such setting", lacking.Message, StringComparison.Ordinal);
+        }
+    }
+
+    public static TheoryData<string, SamplingOptions> NotOfFlash => new()
+    {
+        { nameof(SamplingOptions.MinP), new() { MinP = 0.1 } },
+        { nameof(SamplingOptions.TopP), new() { TopP = 0.9 } },
+        { nameof(SamplingOptions.TopK), new() { TopK = 5 } },
+        { nameof(SamplingOptions.RepetitionPenalty), new() { RepetitionPenalty = 1.2 } },
+    };
+
+    [Theory, MemberData(nameof(NotOfFlash))]
+    public void Flash_refuses_what_it_does_not_have(string parameter, SamplingOptions options) =>
+        Assert.Equal(parameter, Assert.Throws<RequestException>(() => SamplingSettings.Resolve(options, T3Config.Flash)).Parameter);
+
+    [Fact]
+    public void A_fixed_prior_is_flashs_alone() =>
+        Assert.Equal(nameof(SamplingOptions.FixedPrior), Assert.Throws<RequestException>(() => SamplingSettings.Resolve(new() { FixedPrior = true }, T3Config.English)).Parameter);
 
     public static TheoryData<string, SamplingOptions> OutOfRange => new()
     {

@@ -23,7 +23,7 @@ public class T3DecoderTests
     public void Sequences_stepped_in_mixture_are_as_each_alone(string backbone)
     {
         using var tiny = Endless(backbone);
-        using var decoder = new T3Decoder(tiny.Model, capacity: 2);
+        using var decoder = new PlainT3Decoder(tiny.Model, capacity: 2);
         using var firstNoise = new NoiseSource(1);
         using var secondNoise = new NoiseSource(2);
 
@@ -45,7 +45,7 @@ public class T3DecoderTests
     public void A_place_is_free_again_once_its_sequence_is_disposed()
     {
         using var tiny = TinyT3.Llama();
-        using var decoder = new T3Decoder(tiny.Model);
+        using var decoder = new PlainT3Decoder(tiny.Model, capacity: 1);
         using var noise = new NoiseSource(1);
         var sequence = decoder.Start(TinyT3.Text, TinyT3.Voice, Short, noise);
         Assert.Throws<InvalidOperationException>(() => decoder.Start(TinyT3.Text, TinyT3.Voice, Short, noise));
@@ -59,7 +59,7 @@ public class T3DecoderTests
     public void A_refused_request_takes_no_place()
     {
         using var tiny = TinyT3.Llama();
-        using var decoder = new T3Decoder(tiny.Model);
+        using var decoder = new PlainT3Decoder(tiny.Model, capacity: 1);
         using var noise = new NoiseSource(1);
         Assert.Throws<RequestException>(() => decoder.Start([], TinyT3.Voice, Short, noise));
         decoder.Start(TinyT3.Text, TinyT3.Voice, Short, noise).Dispose();
@@ -69,7 +69,7 @@ public class T3DecoderTests
     public void Without_guidance_the_text_alone_decides()
     {
         using var tiny = TinyT3.Llama();
-        using var decoder = new T3Decoder(tiny.Model, capacity: 2);
+        using var decoder = new PlainT3Decoder(tiny.Model, capacity: 2);
         using var noise = new NoiseSource(1);
         using var guided = decoder.Start(TinyT3.Text, TinyT3.Voice, Short, noise);
         using var plain = decoder.Start(TinyT3.Text, TinyT3.Voice, Short with { CfgWeight = 0 }, noise);
@@ -133,8 +133,8 @@ public class T3DecoderTests
         using var half = TinyT3.Of(backbone, config => config with { StopSpeechToken = -1 }, dtype: ScalarType.BFloat16);
         Assert.Equal(20, half.Generate(1, Short).SpeechTokens.Length);
 
-        using var decoder = new T3Decoder(tiny.Model);
-        using var halfDecoder = new T3Decoder(half.Model);
+        using var decoder = new PlainT3Decoder(tiny.Model, capacity: 1);
+        using var halfDecoder = new PlainT3Decoder(half.Model, capacity: 1);
         using var noise = new NoiseSource(1);
         using var sequence = decoder.Start(TinyT3.Text, TinyT3.Voice, Short, noise);
         using var halfSequence = halfDecoder.Start(TinyT3.Text, TinyT3.Voice, Short, noise);
@@ -164,7 +164,8 @@ public class T3DecoderTests
             }
         });
 
-        Assert.Throws<OperationCanceledException>(() => tiny.Model.Generate(TinyT3.Text, TinyT3.Voice, Short, noise, progress, cancel.Token));
+        using var decoder = tiny.Model.CreateDecoder();
+        Assert.Throws<OperationCanceledException>(() => decoder.Generate(TinyT3.Text, TinyT3.Voice, Short, noise, progress, cancel.Token));
         Assert.Equal([1, 2, 3], told);
     }
 

@@ -1,5 +1,6 @@
 using Chatterbox.Models;
 using Chatterbox.Ops;
+using Chatterbox.Ops.Cpu;
 using Chatterbox.T3;
 using Chatterbox.Weights;
 
@@ -10,11 +11,11 @@ internal sealed class TinyT3 : IDisposable
 {
     private readonly WeightStore _weights;
 
-    private TinyT3(string file, T3Config full, T3Config config, Func<string, float>? scale, ScalarType dtype, Device? device = null, bool rounded = false)
+    private TinyT3(string file, T3Config full, T3Config config, Func<string, float>? scale, ScalarType dtype, Device? device = null, bool rounded = false, WeightFormat? cpuFormat = null)
     {
         var source = Shrink(file, full, config, scale ?? (_ => 1));
         _weights = new(rounded ? new RoundedTensors(source) : source, device, dtype);
-        Model = new(config, _weights.Root, TorchOps.Of(device ?? CPU));
+        Model = new(config, _weights.Root, TorchOps.Of(device ?? CPU), cpuFormat: cpuFormat);
         _weights.ThrowIfFaulty();
     }
 
@@ -51,6 +52,13 @@ internal sealed class TinyT3 : IDisposable
         Sampling = Limited(T3Config.Turbo.Sampling),
     };
 
+    public static T3Config FlashConfig { get; } = LlamaConfig with
+    {
+        StartTokens = T3Config.Flash.StartTokens,
+        GuidanceKeepsVoice = T3Config.Flash.GuidanceKeepsVoice,
+        Sampling = Limited(T3Config.Flash.Sampling),
+    };
+
     public T3Model Model { get; }
 
     public WeightScope Weights => _weights.Root;
@@ -62,33 +70,42 @@ internal sealed class TinyT3 : IDisposable
     /// <param name="config">Made from <see cref="LlamaConfig"/>, which is the default.</param>
     /// <param name="scale">Factor on each tensor by name.</param>
     /// <param name="dtype">Element type of the weights.</param>
-    public static TinyT3 Llama(T3Config? config = null, Func<string, float>? scale = null, ScalarType dtype = ScalarType.Float32) =>
-        new("t3_cfg", T3Config.English, config ?? LlamaConfig, scale, dtype);
+    /// <param name="cpuFormat">How the CPU's fast steps keep them; null for the plain operations.</param>
+    public static TinyT3 Llama(
+        T3Config? config = null, Func<string, float>? scale = null, ScalarType dtype = ScalarType.Float32, WeightFormat? cpuFormat = null) =>
+        new("t3_cfg", T3Config.English, config ?? LlamaConfig, scale, dtype, cpuFormat: cpuFormat);
 
     /// <inheritdoc cref="Llama"/>
-    public static TinyT3 Gpt2(T3Config? config = null, Func<string, float>? scale = null, ScalarType dtype = ScalarType.Float32) =>
-        new("t3_turbo_v1", T3Config.Turbo, config ?? Gpt2Config, scale, dtype);
+    public static TinyT3 Gpt2(
+        T3Config? config = null, Func<string, float>? scale = null, ScalarType dtype = ScalarType.Float32, WeightFormat? cpuFormat = null) =>
+        new("t3_turbo_v1", T3Config.Turbo, config ?? Gpt2Config, scale, dtype, cpuFormat: cpuFormat);
 
-    public static TinyT3 Of(string backbone, Func<T3Config, T3Config>? change = null, Func<string, float>? scale = null, ScalarType dtype = ScalarType.Float32)
+    /// <summary>One whose speech comes in blocks, and never stops by itself.</summary>
+    public static TinyT3 Flash(Func<T3Config, T3Config>? change = null, Func<string, float>? scale = null) =>
+        new("t3_flash", T3Config.Flash, (change ?? (config => config))(FlashConfig with { StopSpeechToken = FlashConfig.MaskToken + 1 }), scale, ScalarType.Float32);
+
+    public static TinyT3 Of(
+        string backbone, Func<T3Config, T3Config>? change = null, Func<string, float>? scale = null, ScalarType dtype = ScalarType.Float32, WeightFormat? cpuFormat = null)
     {
         change ??= config => config;
-        return backbone == "llama" ? Llama(change(LlamaConfig), scale, dtype) : Gpt2(change(Gpt2Config), scale, dtype);
+        return backbone == "llama" ? Llama(change(LlamaConfig), scale, dtype, cpuFormat) : Gpt2(change(Gpt2Config), scale, dtype, cpuFormat);
     }
 
     /// <summary>The sizes of another configuration on some device, of weights that bfloat16 holds exactly.</summary>
-    public static TinyT3 Rounded(T3Config config, ScalarType dtype, Device device) => config.Backbone is LlamaConfig
-        ? new("t3_cfg", T3Config.English, config, null, dtype, device, rounded: true)
-        : new("t3_turbo_v1", T3Config.Turbo, config, null, dtype, device, rounded: true);
+    public static TinyT3 Rounded(T3Config config, ScalarType dtype, Device device, Func<string, float>? scale = null) =>
+        config.Backbone is LlamaConfig
+            ? new("t3_cfg", T3Config.English, config, scale, dtype, device, rounded: true)
+            : new("t3_turbo_v1", T3Config.Turbo, config, scale, dtype, device, rounded: true);
 
     public T3Result Generate(long seed, SamplingOptions? options = null, int[]? text = null, T3Prompt? voice = null)
     {
         using var noise = new NoiseSource(seed);
-        return Model.Generate(text ?? Text, voice ?? Voice, options ?? new(), noise, cancel: TestContext.Current.CancellationToken);
+        using var decoder = Model.CreateDecoder();
+        return decoder.Generate(text ?? Text, voice ?? Voice, options ?? new(), noise, cancel: TestContext.Current.CancellationToken);
     }
 
     public void Dispose()
     {
-        Model.Dispose();
         _weights.Dispose();
     }
 
@@ -105,6 +122,7 @@ internal sealed class TinyT3 : IDisposable
             [full.Backbone.MlpSize] = tiny.Backbone.MlpSize,
             [full.TextVocabulary] = tiny.TextVocabulary,
             [full.SpeechVocabulary] = tiny.SpeechVocabulary,
+            [full.SpeechEmbeddings] = tiny.SpeechEmbeddings,
             [full.TextPositions] = tiny.TextPositions,
             [full.SpeechPositions] = tiny.SpeechPositions,
             [full.SpeakerSize] = tiny.SpeakerSize,

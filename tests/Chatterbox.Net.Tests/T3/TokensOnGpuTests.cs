@@ -1,6 +1,7 @@
 using Chatterbox.Models;
 using Chatterbox.Ops;
 using Chatterbox.T3;
+using Chatterbox.T3.Fused;
 using Chatterbox.Tests.Parity;
 using Chatterbox.Weights;
 
@@ -61,24 +62,28 @@ public class TokensOnGpuTests
     private static (List<int> Tokens, List<Tensor> Logits) Speak(string file, T3Config config, SamplingOptions options, long seed, Device device, ScalarType dtype)
     {
         using var store = new WeightStore(SyntheticTensors.FullSize(file), device, dtype);
-        using var model = new T3Model(config, store.Root, TorchOps.Of(device));
-        Assert.Equal(dtype == ScalarType.BFloat16, model.Fused is not null);
+        var model = new T3Model(config, store.Root, TorchOps.Of(device));
+        Assert.Equal(dtype == ScalarType.BFloat16, model.NotFusedReason is null);
         var voice = new T3Prompt([.. Enumerable.Range(0, 256).Select(i => (float)Math.Sin(i) / 16)], [.. Enumerable.Range(0, config.PromptTokens).Select(i => i * 37 % 6561)]);
         using var noise = new NoiseSource(seed);
-        using var decoder = new T3Decoder(model);
+        using var decoder = model.CreateDecoder();
         using var sequence = decoder.Start(Text, voice, options, noise);
         var logits = new List<Tensor>();
-        if (sequence.Steps is { } steps)
+        if (decoder is FusedT3Decoder ahead)
         {
-            steps.Ahead = 0;   // or the logits would be a later token's
+            ahead.Ahead = 0;   // or the logits would be a later token's
         }
 
         while (!sequence.Finished)
         {
             decoder.Step(sequence);
-            logits.Add((sequence.Steps?.Logits ?? sequence.Logits).cpu());   // that the token was drawn from
+            logits.Add(LogitsOf(sequence).cpu());   // that the token was drawn from
         }
 
         return ([.. sequence.SpeechTokens], logits);
+
+        Tensor LogitsOf(T3Sequence of) => of is not FusedT3Sequence fused ? ((PlainT3Sequence)of).Logits
+            : fused.SpeechTokens.Count == 1 ? fused.FirstLogits!
+            : ((FusedT3Decoder)decoder).Logits.narrow(0, 0, fused.Rows);
     }
 }

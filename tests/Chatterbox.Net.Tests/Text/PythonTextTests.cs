@@ -49,6 +49,28 @@ public class PythonTextTests
         Assert.Equal("\uFFFDe\u0301", UnicodeTables.Decompose("\uDC00é"));
     }
 
+    [Theory]
+    [InlineData("e\u0301", "é"), InlineData("ﬁ½①ＡＢＣ", "fi1⁄21ABC"), InlineData("\u1100\u1161\u11A8", "각"), InlineData("가\u11A8", "각"), InlineData("\u212A", "K")]
+    [InlineData("e\u0323\u0302", "ệ"), InlineData("e\u0302\u0323", "ệ"), InlineData("a\u0315\u0301", "á\u0315"), InlineData("a\u0301\u0301", "á\u0301")]
+    [InlineData("\u0958", "\u0915\u093C"), InlineData("\u0301e", "\u0301e"), InlineData("plain", "plain"), InlineData("", "")]
+    public void Composition_is_pythons(string text, string expected) => Assert.Equal(expected, UnicodeTables.Compose(text));
+
+    [Fact]
+    public void Every_character_of_the_basic_plane_composes_as_in_python()
+    {
+        // SHA-256 of NFKC(chr(c) + "\u0301\u0323") + "\n" in UTF-8: CPython 3.11, Unicode 14; without U+0ECE, which came later.
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        for (var c = 0; c < 0x10000; c++)
+        {
+            if (Rune.IsValid(c) && c != 0x0ECE)
+            {
+                hash.AppendData(Encoding.UTF8.GetBytes(UnicodeTables.Compose($"{(char)c}\u0301\u0323") + "\n"));
+            }
+        }
+
+        Assert.Equal("95c8facb3274a1b5f9e24d1bcf729817de1614d7998b1ea1e9c2cf2a44f04cd1", Convert.ToHexStringLower(hash.GetHashAndReset()));
+    }
+
     [Fact]
     public void Every_code_point_decomposes_as_in_python()
     {

@@ -1,8 +1,8 @@
-using System.Diagnostics;
 using System.Text;
 using Chatterbox.Text;
 using Chatterbox.Text.Unicode;
 using CsCheck;
+using Fuzz;
 
 namespace Chatterbox.Tests.Text;
 
@@ -76,6 +76,13 @@ public class SentenceSplitterTests
     [InlineData("", 0)]
     public void A_sentence_is_spoken_once_what_follows_has_begun(string text, int length) => Assert.Equal(length, SentenceSplitter.FirstSpeakable(text));
 
+    [Fact]
+    public void Half_a_character_does_not_begin_what_follows()
+    {
+        Assert.Equal(0, SentenceSplitter.FirstSpeakable("世界。\uD83D"));
+        Assert.Equal(3, SentenceSplitter.FirstSpeakable("世界。\uD83D\uDE00"));
+    }
+
     private static List<string> Write(string text, int step, int most)
     {
         var (pieces, rest) = (new List<string>(), "");
@@ -140,11 +147,20 @@ public class SentenceSplitterTests
     [Theory, InlineData("."), InlineData(","), InlineData("\n"), InlineData("a\u0301\u0323"), InlineData("\"."), InlineData("Σ'"), InlineData(" ")]
     public void Time_grows_with_length_only(string part)
     {
-        var text = string.Concat(Enumerable.Repeat(part, 200_000)) + "a";
-        var watch = Stopwatch.StartNew();
-        Assert.Equal(WithoutSpace(text), SentenceSplitter.Split(text).SelectMany(WithoutSpace));
-        Assert.NotEmpty(UnicodeTables.Decompose(PythonText.Lower(text)));
-        Assert.InRange(watch.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(20));
+        var (quarter, whole) = (Text(50_000), Text(200_000));
+        Assert.Equal(WithoutSpace(whole), SentenceSplitter.Split(whole).SelectMany(WithoutSpace));
+        var (less, more) = (ProcessorTime.Of(() => Work(quarter)), ProcessorTime.Of(() => Work(whole)));
+
+        // 4 times the length. Where time grew with its square it would be seconds, 16 times as many; a few milliseconds vary by themselves.
+        Assert.InRange(more / (less + TimeSpan.FromMilliseconds(50)), 0, 10);
+
+        string Text(int parts) => string.Concat(Enumerable.Repeat(part, parts)) + "a";
+
+        static void Work(string text)
+        {
+            _ = SentenceSplitter.Split(text).Count;
+            Assert.NotEmpty(UnicodeTables.Decompose(PythonText.Lower(text)));
+        }
     }
 
     private static void Sample(Action<string, int, IReadOnlyList<string>> check) =>
@@ -153,4 +169,26 @@ public class SentenceSplitterTests
     private static IEnumerable<Rune> WithoutSpace(string text) => text.EnumerateRunes().Where(r => !r.IsBmp || !PythonText.IsSpace((char)r.Value));
 
     private static int Count(string text, string part) => text.Split(part).Length - 1;
+
+    [Theory]
+    [InlineData("!? ")]
+    [InlineData("No. ")]
+    [InlineData("a, ")]
+    [InlineData("The words of a sentence without an end and so without ")]
+    public void The_first_sentence_costs_no_more_where_more_follows_it(string part)
+    {
+        var text = string.Concat(Enumerable.Repeat(part, 40_000 / part.Length));
+        var (shortLength, shortCost) = FirstOf(text[..1000]);
+        var (length, cost) = FirstOf(text);
+        Assert.Equal(shortLength, length);
+        Assert.True(length > 0);
+        Assert.InRange(cost, 0, 2 * shortCost);
+
+        static (int Length, long Bytes) FirstOf(string text)
+        {
+            SentenceSplitter.FirstSpeakable(text); // warms up
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            return (SentenceSplitter.FirstSpeakable(text), GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+    }
 }

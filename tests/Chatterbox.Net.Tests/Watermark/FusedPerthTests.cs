@@ -76,18 +76,18 @@ public sealed class FusedPerthTests
     public void Sizes_that_the_kernels_are_not_made_for_are_told()
     {
         var device = Gpu.Required();
-        Assert.Null(FusedPerth.WhyNot(new(), device, Precision.Fast));
-        Assert.NotNull(FusedPerth.WhyNot(new(), device, Precision.Full));
-        Assert.NotNull(FusedPerth.WhyNot(new(), CPU, Precision.Fast));
-        Assert.NotNull(FusedPerth.WhyNot(new() { HiddenSize = 32 }, device, Precision.Fast));
-        Assert.NotNull(FusedPerth.WhyNot(new() { HopSize = 160 }, device, Precision.Fast));
+        Assert.Null(FusedPerth.UnsupportedReason(new(), device, Precision.Fast));
+        Assert.NotNull(FusedPerth.UnsupportedReason(new(), device, Precision.Full));
+        Assert.NotNull(FusedPerth.UnsupportedReason(new(), CPU, Precision.Fast));
+        Assert.NotNull(FusedPerth.UnsupportedReason(new() { HiddenSize = 32 }, device, Precision.Fast));
+        Assert.NotNull(FusedPerth.UnsupportedReason(new() { HopSize = 160 }, device, Precision.Fast));
     }
 
     private static (PerthWatermarker Fused, PerthWatermarker Plain) Both(WeightStore store)
     {
         var (fused, plain) = (new PerthWatermarker(new(), store.Root, Precision.Fast), new PerthWatermarker(new(), store.Root));
-        Assert.Null(fused.WhyNotFused);
-        Assert.NotNull(plain.WhyNotFused);
+        Assert.Null(fused.NotFusedReason);
+        Assert.NotNull(plain.NotFusedReason);
         return (fused, plain);
     }
 

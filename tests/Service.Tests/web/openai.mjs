@@ -4,7 +4,7 @@ import OpenAI from 'openai';
 
 const [address, formats] = process.argv.slice(2);
 const client = new OpenAI({ baseURL: `${address}v1`, apiKey: 'none', maxRetries: 0 });
-const ask = { model: 'fake', voice: 'alloy', input: 'Hello there, this is the npm client.', response_format: 'pcm' };
+const ask = { model: 'tts-1', voice: 'alloy', input: 'Hello there, this is the npm client.', response_format: 'pcm' };
 
 // Whole, and piece by piece.
 const whole = Buffer.from(await (await client.audio.speech.create({ ...ask, seed: 5 })).arrayBuffer());
@@ -29,6 +29,6 @@ assert.deepEqual((await client.models.list()).data.map(m => m.id), ['fake']);
 assert.equal((await client.models.retrieve('fake')).id, 'fake');
 
 await assert.rejects(client.audio.speech.create({ ...ask, voice: 'nobody' }), e => e instanceof OpenAI.NotFoundError && e.code === 'voice_not_found' && e.param === 'voice');
-await assert.rejects(client.audio.speech.create({ ...ask, model: 'tts-1' }), e => e instanceof OpenAI.NotFoundError && e.code === 'model_not_found');
+await assert.rejects(client.audio.speech.create({ ...ask, model: 'tts-9' }), e => e instanceof OpenAI.NotFoundError && e.code === 'model_not_found');
 await assert.rejects(client.audio.speech.create({ ...ask, speed: 9 }), e => e instanceof OpenAI.BadRequestError && e.param === 'speed' && e.type === 'invalid_request_error');
 console.log('The npm client is content.');

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 
 namespace Chatterbox.Ops.Cuda;
@@ -41,6 +42,43 @@ internal static partial class CudaDriver
         Check(DeviceGetAttribute(out var value, (int)attribute, handle), nameof(DeviceGetAttribute));
         return value;
     }
+
+    /// <summary>Bytes of a GPU's memory that are free.</summary>
+    public static long FreeMemory(int device)
+    {
+        using var context = CudaContext.Use(device);
+        Check(MemGetInfo(out var free, out _), nameof(MemGetInfo));
+        return (long)free;
+    }
+
+    /// <summary>The GPUs of this machine, whether or not libtorch can use them; none where there is no driver.</summary>
+    public static IReadOnlyList<GpuDescription> Gpus()
+    {
+        if (!NativeLibrary.TryLoad(Library, out _) || Init(0) != 0 || DeviceGetCount(out var count) != 0)
+        {
+            return [];
+        }
+
+        return [.. Enumerable.Range(0, count).Select(Describe)];
+
+        static unsafe GpuDescription Describe(int index)
+        {
+            Check(DeviceGet(out var device, index), nameof(DeviceGet));
+            var name = stackalloc byte[256];
+            Check(DeviceGetName(name, 256, device), nameof(DeviceGetName));
+            Check(DeviceTotalMem(out var bytes, device), nameof(DeviceTotalMem));
+            return new(
+                Marshal.PtrToStringUTF8((nint)name)!,
+                $"{Attribute(DeviceAttribute.CapabilityMajor, index)}.{Attribute(DeviceAttribute.CapabilityMinor, index)}",
+                (long)bytes);
+        }
+    }
+
+    /// <summary>The newest version of CUDA that the driver knows, such as CUDA 13.0; null where there is no driver.</summary>
+    public static string? Version() =>
+        NativeLibrary.TryLoad(Library, out _) && DriverGetVersion(out var version) == 0
+            ? string.Create(CultureInfo.InvariantCulture, $"CUDA {version / 1000}.{version % 1000 / 10}")
+            : null;
 
     /// <summary>Lets a kernel use more shared memory than the 48 KB that every launch may.</summary>
     public static void AllowSharedBytes(nint function, int bytes) =>
@@ -101,6 +139,21 @@ internal static partial class CudaDriver
         stream.Synchronize();
     }
 
+    [LibraryImport(Library, EntryPoint = "cuInit")]
+    private static partial int Init(uint flags);
+
+    [LibraryImport(Library, EntryPoint = "cuDriverGetVersion")]
+    private static partial int DriverGetVersion(out int version);
+
+    [LibraryImport(Library, EntryPoint = "cuDeviceGetCount")]
+    private static partial int DeviceGetCount(out int count);
+
+    [LibraryImport(Library, EntryPoint = "cuDeviceGetName")]
+    private static unsafe partial int DeviceGetName(byte* name, int length, int device);
+
+    [LibraryImport(Library, EntryPoint = "cuDeviceTotalMem_v2")]
+    private static partial int DeviceTotalMem(out nuint bytes, int device);
+
     [LibraryImport(Library, EntryPoint = "cuDeviceGet")]
     public static partial int DeviceGet(out int device, int index);
 
@@ -118,6 +171,9 @@ internal static partial class CudaDriver
 
     [LibraryImport(Library, EntryPoint = "cuDeviceGetAttribute")]
     private static partial int DeviceGetAttribute(out int value, int attribute, int device);
+
+    [LibraryImport(Library, EntryPoint = "cuMemGetInfo_v2")]
+    private static partial int MemGetInfo(out nuint free, out nuint total);
 
     [LibraryImport(Library, EntryPoint = "cuGetErrorName")]
     private static partial int GetErrorName(int error, out nint text);

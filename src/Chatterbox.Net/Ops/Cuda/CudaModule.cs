@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Globalization;
 
 namespace Chatterbox.Ops.Cuda;
 
@@ -7,59 +6,53 @@ namespace Chatterbox.Ops.Cuda;
 /// <remarks>Kept for the life of the process: every model of the same sizes on the same GPU uses the same.</remarks>
 internal sealed class CudaModule
 {
-    private const string Folder = "Chatterbox.Ops.Cuda.Kernels.";
     private const int LeastCapability = 80;
 
-    private static readonly Lazy<(string Name, string Text)[]> Headers = new(() =>
-        [.. typeof(CudaModule).Assembly.GetManifestResourceNames()
-            .Where(name => name.StartsWith(Folder, StringComparison.Ordinal) && name.EndsWith(".cuh", StringComparison.Ordinal))
-            .Select(name => (name[Folder.Length..], Read(name[Folder.Length..])))]);
-
-    private static readonly ConcurrentDictionary<(string Source, string Sizes, int Device), Lazy<CudaModule>> Compiled = new();
+    private static readonly ConcurrentDictionary<(string Source, string Defines, int Device), Lazy<CudaModule>> Compiled = new();
 
     private readonly ConcurrentDictionary<string, CudaKernel> _kernels = new();
     private readonly nint _handle;
 
-    private CudaModule(string source, IReadOnlyList<string> sizes, int device)
+    private CudaModule(KernelSource source, IReadOnlyList<string> defines, int device)
     {
         var capability = Capability(device);
         string[] options =
         [
             $"--gpu-architecture=sm_{capability}{(capability == 90 ? "a" : "")}", "--std=c++17", "--use_fast_math", "--extra-device-vectorization",
-            .. sizes,
+            .. defines,
         ];
-        var text = Read(source);
+        var text = source.CheckedText;
         var image = KernelCache.Default.Get(
-            [Nvrtc.Version, source, text, .. Headers.Value.SelectMany(header => new[] { header.Name, header.Text }), .. options],
-            () => Nvrtc.Compile(source, text, Headers.Value, options));
+            [Nvrtc.Version, source.File, text, .. KernelSource.Headers.SelectMany(header => new[] { header.Name, header.Text }), .. options],
+            () => Nvrtc.Compile(source.File, text, KernelSource.Headers, options));
         using var context = CudaContext.Use(device);
-        CudaDriver.Check(CudaDriver.ModuleLoadData(out _handle, image), $"Loading the kernels of {source}");
+        CudaDriver.Check(CudaDriver.ModuleLoadData(out _handle, image), $"Loading the kernels of {source.File}");
     }
 
     /// <summary>The kernels of a source file for some sizes; compiled when they are first asked for.</summary>
-    /// <param name="source">File name of the source.</param>
+    /// <param name="source">The source.</param>
     /// <param name="device">The GPU.</param>
-    /// <param name="sizes">Constants of the source and their values.</param>
+    /// <param name="sizes">Constants of the source that differ from model to model, and their values.</param>
     /// <exception cref="CudaException">They do not compile.</exception>
-    public static CudaModule Get(string source, Device device, params IEnumerable<(string Name, double Value)> sizes)
+    public static CudaModule Get(KernelSource source, Device device, params IEnumerable<(string Name, double Value)> sizes)
     {
-        string[] options = [.. sizes.Select(size => string.Create(CultureInfo.InvariantCulture, $"-D{size.Name}={size.Value}"))];
-        return Compiled.GetOrAdd((source, string.Join(' ', options), device.index), key => new(() => new(source, options, device.index))).Value;
+        string[] defines = [.. source.Defines(sizes)];
+        return Compiled.GetOrAdd((source.File, string.Join(' ', defines), device.index), key => new(() => new(source, defines, device.index))).Value;
     }
 
     /// <summary>Why kernels cannot run on a device, or null.</summary>
-    public static string? WhyNot(Device device) =>
+    public static string? UnsupportedReason(Device device) =>
         device.type != DeviceType.CUDA ? "the model is not on a GPU"
         : Capability(device.index) < LeastCapability ? "the GPU's compute capability is below 8.0"
         : null;
 
     /// <summary>Why the kernels of a source file cannot run on a device, or null: then they are compiled.</summary>
     /// <inheritdoc cref="Get"/>
-    public static string? WhyNot(string source, Device device, params IEnumerable<(string Name, double Value)> sizes)
+    public static string? UnsupportedReason(KernelSource source, Device device, params IEnumerable<(string Name, double Value)> sizes)
     {
         try
         {
-            if (WhyNot(device) is { } reason)
+            if (UnsupportedReason(device) is { } reason)
             {
                 return reason;
             }
@@ -83,12 +76,4 @@ internal sealed class CudaModule
         CudaDriver.Check(CudaDriver.ModuleGetFunction(out var function, _handle, name), $"Finding the kernel {name}");
         return new(function);
     });
-
-    private static string Read(string file)
-    {
-        using var stream = typeof(CudaModule).Assembly.GetManifestResourceStream(Folder + file)
-            ?? throw new ArgumentException($"There is no kernel source {file}.", nameof(file));
-        using var reader = new StreamReader(stream);
-        return reader.ReadToEnd();
-    }
 }

@@ -1,20 +1,16 @@
-using System.Buffers.Binary;
-
 namespace Chatterbox.Ops.Cuda;
 
 /// <summary>The stream of torch's CPU generator, drawn from on a GPU: the same words, and to rounding the same numbers.</summary>
 /// <remarks>Normal numbers are those that torch makes of sixteen or more at once.</remarks>
 internal sealed class CudaNoise : IDisposable
 {
-    // As in the source, and as torch lays out a generator's state: seed, words left, seeded, next word, words as 64 bits.
-    private const int Words = 624, LeftAt = 8, NextAt = 16, WordsAt = 24;
     private const int Threads = 256, Group = 16;
 
-    private const string Source = "noise.cu";
+    private static readonly KernelSource Source = new("noise.cu", ("WORDS", GeneratorState.WordCount), ("THREADS", Threads), ("GROUP", Group));
 
     private readonly CudaModule _kernels;
     private readonly Tensor _state;       // [words + 1]: the last tells how many are used up
-    private readonly byte[] _host;        // the generator's state as it was; only words and places change
+    private readonly byte[] _host;        // the generator's state as it was
 
     /// <param name="state">The generator's state.</param>
     /// <param name="device">The GPU.</param>
@@ -23,14 +19,7 @@ internal sealed class CudaNoise : IDisposable
         Device = device;
         _kernels = CudaModule.Get(Source, device);
         _host = state.data<byte>().ToArray();
-        var words = new int[Words + 1];
-        for (var i = 0; i < Words; i++)
-        {
-            words[i] = (int)BinaryPrimitives.ReadUInt64LittleEndian(_host.AsSpan(WordsAt + (i * sizeof(ulong))));
-        }
-
-        // With one word left the next draw makes new ones, whatever word would be next.
-        words[Words] = BinaryPrimitives.ReadInt32LittleEndian(_host.AsSpan(LeftAt)) == 1 ? Words : (int)BinaryPrimitives.ReadUInt64LittleEndian(_host.AsSpan(NextAt));
+        var words = GeneratorState.Words(_host);
         _state = empty([words.Length], ScalarType.Int32, device).DetachFromDisposeScope();
         HostCopies.Write<int>(words, _state);
     }
@@ -39,20 +28,13 @@ internal sealed class CudaNoise : IDisposable
     public Device Device { get; }
 
     /// <summary>Why a device cannot draw, or null.</summary>
-    public static string? WhyNot(Device device) => CudaModule.WhyNot(Source, device);
+    public static string? UnsupportedReason(Device device) => CudaModule.UnsupportedReason(Source, device);
 
     /// <summary>The generator's state behind all that was drawn here.</summary>
     public Tensor State()
     {
         using var scope = NewDisposeScope();
-        var words = _state.cpu().data<int>().ToArray();
-        for (var i = 0; i < Words; i++)
-        {
-            BinaryPrimitives.WriteUInt64LittleEndian(_host.AsSpan(WordsAt + (i * sizeof(ulong))), (uint)words[i]);
-        }
-
-        BinaryPrimitives.WriteInt32LittleEndian(_host.AsSpan(LeftAt), Words + 1 - words[Words]);
-        BinaryPrimitives.WriteUInt64LittleEndian(_host.AsSpan(NextAt), (ulong)words[Words]);
+        GeneratorState.SetWords(_host, _state.cpu().data<int>().ToArray());
         return tensor(_host).MoveToOuterDisposeScope();
     }
 
@@ -105,14 +87,16 @@ internal sealed class CudaNoise : IDisposable
 
     private static int WordsOfNormal(int count) => count % Group == 0 ? count : count + Group;
 
-    // The parameters of the kernels, laid out as in noise.cu.
+    // The parameters of the kernels.
 
+    [KernelStruct("noise.cu")]
     private struct TwistArguments
     {
         public nint State, Words;
         public int Count;
     }
 
+    [KernelStruct("noise.cu")]
     private struct NumbersArguments
     {
         public nint Words, Numbers;

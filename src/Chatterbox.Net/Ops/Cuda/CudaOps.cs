@@ -4,8 +4,9 @@ namespace Chatterbox.Ops.Cuda;
 /// third of the kernels. What they are not made for is left to the plain operations.</summary>
 internal sealed class CudaOps : TorchOps
 {
-    private const string Source = "ops.cu";
-    private const int Threads = 128, Vector = 8;   // as in the source
+    private const int Threads = 128;
+
+    private static readonly KernelSource Source = new("ops.cu", ("THREADS", Threads));
 
     private readonly CudaModule _kernels;
 
@@ -14,7 +15,7 @@ internal sealed class CudaOps : TorchOps
     public CudaOps(Device device) => _kernels = CudaModule.Get(Source, device);
 
     /// <summary>Why these kernels cannot be used on a device, or null.</summary>
-    public static string? WhyNot(Device device) => CudaModule.WhyNot(Source, device);
+    public static string? UnsupportedReason(Device device) => CudaModule.UnsupportedReason(Source, device);
 
     /// <inheritdoc/>
     public override Tensor RmsNorm(Tensor x, Tensor weight, double eps)
@@ -86,18 +87,18 @@ internal sealed class CudaOps : TorchOps
     {
         foreach (var tensor in tensors)
         {
-            if (tensor.dtype != ScalarType.BFloat16 || tensor.device_type != DeviceType.CUDA || tensor.numel() == 0 || tensor.Address() % (Vector * sizeof(short)) != 0)
+            if (tensor.dtype != ScalarType.BFloat16 || tensor.device_type != DeviceType.CUDA || tensor.numel() == 0 || tensor.Address() % (KernelSource.Vector * sizeof(short)) != 0)
             {
                 return false;
             }
         }
 
-        return size % Vector == 0;
+        return size % KernelSource.Vector == 0;
     }
 
     /// <summary>True of [rows, time, …] where a time step's numbers lie side by side and the next step's so far behind.</summary>
     private static bool AreRows(Tensor x, long apart) =>
-        x.stride(-1) == 1 && x.stride(1) == apart && (x.shape[0] == 1 || x.stride(0) == x.shape[1] * apart) && apart % Vector == 0;
+        x.stride(-1) == 1 && x.stride(1) == apart && (x.shape[0] == 1 || x.stride(0) == x.shape[1] * apart) && apart % KernelSource.Vector == 0;
 
     private void Launch<T>(string kernel, long rows, Device device, T arguments)
         where T : unmanaged
@@ -107,8 +108,9 @@ internal sealed class CudaOps : TorchOps
     }
 }
 
-// The parameters of the kernels, laid out as in ops.cu.
+// The parameters of the kernels.
 
+[KernelStruct("ops.cu")]
 internal struct RmsNormArguments
 {
     public nint X, Gain, Y;
@@ -116,12 +118,14 @@ internal struct RmsNormArguments
     public float Eps;
 }
 
+[KernelStruct("ops.cu")]
 internal struct SiluGateArguments
 {
     public nint Gate, Up, Y;
     public int Size, Apart;
 }
 
+[KernelStruct("ops.cu")]
 internal struct RotateArguments
 {
     public nint X, Cosines, Sines, Y;

@@ -3,6 +3,12 @@ namespace Chatterbox.Ops.Cuda;
 /// <summary>A queue of work on a GPU, in order; several run side by side.</summary>
 internal sealed class CudaStream : IDisposable
 {
+    /// <summary>The stream that torch's operations of a thread usually go to: the default of the GPU that is current.</summary>
+    public static readonly CudaStream Default = new(0);
+
+    [ThreadStatic]
+    private static CudaStream? _ofTorch;
+
     /// <summary>A stream of its own on the GPU that is current, beside torch's.</summary>
     public CudaStream()
     {
@@ -12,14 +18,15 @@ internal sealed class CudaStream : IDisposable
 
     private CudaStream(nint handle) => Handle = handle;
 
-    /// <summary>The stream that torch's operations go to: this library leaves it at the default of the GPU that is current.</summary>
-    public static CudaStream OfTorch { get; } = new(0);
+    /// <summary>The stream that this thread's operations of torch go to, unless they are being recorded: the default of the GPU that is
+    /// current, except within <see cref="ForTorch"/>.</summary>
+    public static CudaStream OfTorch => _ofTorch ?? Default;
 
     /// <summary>The stream that this thread's operations of torch go to now: another one only while they are recorded.</summary>
     /// <param name="device">Index of the GPU.</param>
     public static unsafe CudaStream Current(int device)
     {
-        if (LibTorch.Lacks is not null)
+        if (LibTorch.MissingSymbols is not null)
         {
             return OfTorch;
         }
@@ -30,6 +37,23 @@ internal sealed class CudaStream : IDisposable
 
     /// <summary>The driver's handle.</summary>
     public nint Handle { get; }
+
+    /// <summary>Sends this thread's operations of torch to this stream until the result is disposed. Where this libtorch cannot do that they
+    /// stay where they are, which is slower and gives the same numbers.</summary>
+    /// <param name="device">Index of the stream's GPU.</param>
+    public unsafe TorchStreamScope ForTorch(int device)
+    {
+        var before = _ofTorch;
+        if (LibTorch.MissingSymbols is not null)
+        {
+            return new(before, null);
+        }
+
+        var usual = LibTorch.CurrentStream((sbyte)device);
+        LibTorch.SetCurrentStream(LibTorch.StreamOf(Handle, (sbyte)device));
+        _ofTorch = this;
+        return new(before, usual);
+    }
 
     /// <summary>What is put into this stream from now on begins after what is in the other now.</summary>
     public void WaitFor(CudaStream other)
@@ -52,4 +76,19 @@ internal sealed class CudaStream : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _ = CudaDriver.StreamDestroy(Handle);
+
+    /// <summary>Ends what <see cref="ForTorch"/> began.</summary>
+    public readonly unsafe struct TorchStreamScope(CudaStream? before, LibTorch.TorchStream? usual) : IDisposable
+    {
+        /// <inheritdoc/>
+        public void Dispose()
+        {
+            if (usual is { } stream)
+            {
+                LibTorch.SetCurrentStream(stream);
+            }
+
+            _ofTorch = before;
+        }
+    }
 }

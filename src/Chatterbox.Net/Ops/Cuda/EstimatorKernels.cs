@@ -44,21 +44,36 @@ internal sealed record TiledWeight(Tensor Weight, Tensor? Bias) : IDisposable
 /// <summary>Launches the kernels of estimator.cu and attention.cu on one GPU.</summary>
 internal sealed class EstimatorKernels
 {
-    /// <summary>Heads of the attention, as in the sources.</summary>
+    /// <summary>Heads of the attention.</summary>
     public const int Heads = 8;
 
-    private const string Estimator = "estimator.cu", Attention = "attention.cu";
     private const int Needed = 90;                                               // compute capability
-    private const int Threads = 288, AttentionThreads = 256, TileFrames = 64, TileBytes = 64 * 128, BarrierBytes = 128, Alignment = 1024;   // as in the sources
-    private const int KeySlots = 4, HandedBytes = 36 * 128 * sizeof(float);
-    private const int AttentionShared = ((1 + (2 * KeySlots)) * TileBytes) + HandedBytes + BarrierBytes + Alignment;
+    private const int Workers = 256, Threads = Workers + KernelSource.Lanes;     // of a block: they multiply; a warp loads
     private const int Shared = 227 * 1024;                                       // all that a block can have
     private const int Cluster = 4;                                               // blocks
+    private const int AttentionThreads = 256, KeySlots = 4, AttentionShared = 92 * 1024;    // attention.cu checks that it fits
+    private const int TileFrames = 64;
     private const int Reserve = 12;                                              // multiprocessors that clusters may leave over: an H200 has 30 of them at once
 
     // Frames of a cluster: eights that never lie in more than two tiles. The fewer, the sooner it is done; but only so many
     // clusters run at once.
     private static readonly int[] Sizes = [40, 48, 72, 96];
+
+    private static readonly KernelSource Estimator = new(
+        "estimator.cu",
+        ("CHANNELS", Products.Normed),
+        ("HEADS", Heads),
+        ("CLUSTER", Cluster),
+        ("WORKERS", Workers),
+        ("SHARED_BYTES", Shared));
+
+    private static readonly KernelSource Attention = new(
+        "attention.cu",
+        ("HEADS", Heads),
+        ("KEYS", TileFrames),
+        ("KEY_SLOTS", KeySlots),
+        ("THREADS", AttentionThreads),
+        ("SHARED_BYTES", AttentionShared));
 
     private readonly Dictionary<int, CudaModule> _estimators;   // by frames of a cluster
     private readonly CudaModule _attention;
@@ -74,10 +89,11 @@ internal sealed class EstimatorKernels
     }
 
     /// <summary>Why these kernels cannot be used on a device, or null.</summary>
-    public static string? WhyNot(Device device) =>
-        CudaModule.WhyNot(device) is { } reason ? reason
+    public static string? UnsupportedReason(Device device) =>
+        CudaModule.UnsupportedReason(device) is { } reason ? reason
         : CudaModule.Capability(device.index) != Needed ? "the GPU's compute capability is not 9.0"
-        : Sizes.Select(size => CudaModule.WhyNot(Estimator, device, Frames(size))).FirstOrDefault(reason => reason is not null) ?? CudaModule.WhyNot(Attention, device);
+        : Sizes.Select(size => CudaModule.UnsupportedReason(Estimator, device, Frames(size))).FirstOrDefault(reason => reason is not null)
+            ?? CudaModule.UnsupportedReason(Attention, device);
 
     /// <summary>A convolution over three frames, and what follows it.</summary>
     /// <param name="stream">Where it runs.</param>
@@ -121,20 +137,23 @@ internal sealed class EstimatorKernels
     }
 }
 
-// The parameters of the kernels, laid out as in the sources.
+// The parameters of the kernels.
 
+[KernelStruct("estimator.cu")]
 internal struct ConvolutionArguments
 {
     public nint X, Weight, Bias, Gain, Shift, Times, Step, Around, AroundWeight, AroundBias, Y, Wide, QkvWeight, NextGain, NextShift, Qkv;
     public int Frames, Chunks, LdX, AroundChunks, LdAround, LdTimes;
 }
 
+[KernelStruct("estimator.cu")]
 internal struct TransformerArguments
 {
     public nint Attended, Out, Up, Down, QkvWeight, OutBias, Gain, Shift, UpBias, DownBias, NextGain, NextShift, X, Qkv, Y;
     public int LdY, Frames;
 }
 
+[KernelStruct("attention.cu", "AttentionArguments")]
 internal struct TiledAttentionArguments
 {
     public nint Qkv, Y, Live;

@@ -57,7 +57,7 @@ internal static unsafe class LibTorch
         (delegate* unmanaged<TorchStream, void>)Find(Core, "_ZN3c104cuda20setCurrentCUDAStreamENS0_10CUDAStreamE");
 
     /// <summary>What of all this cannot be found; null where nothing is missing. Ask once torch has used a GPU.</summary>
-    public static string? Lacks => Missing.Count > 0 ? string.Join(", ", Missing) : null;
+    public static string? MissingSymbols => Missing.Count > 0 ? string.Join(", ", Missing) : null;
 
     private static nint Library(string name)
     {

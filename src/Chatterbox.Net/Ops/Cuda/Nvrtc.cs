@@ -22,6 +22,19 @@ internal static unsafe class Nvrtc
         }
     }
 
+    /// <summary>The same, or null where the compiler is not there.</summary>
+    public static string? TryGetVersion()
+    {
+        try
+        {
+            return Version;
+        }
+        catch (CudaException)
+        {
+            return null;
+        }
+    }
+
     /// <summary>Compiles a program.</summary>
     /// <param name="name">Its name, for messages.</param>
     /// <param name="source">CUDA C++.</param>

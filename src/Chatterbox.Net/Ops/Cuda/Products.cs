@@ -37,7 +37,7 @@ internal sealed record PackedWeight(Tensor Weight, Tensor? Bias) : IDisposable
     }
 }
 
-/// <summary>What a product does with its sums; as in products.cu.</summary>
+/// <summary>What a product does with its sums.</summary>
 internal enum Activation
 {
     /// <summary>Nothing.</summary>
@@ -59,8 +59,26 @@ internal sealed class Products
     /// <summary>Channels in come in whole chunks of so many.</summary>
     public const int Chunk = 64;
 
-    private const string Source = "products.cu";
-    private const int Slots = 4, RowBytes = 128;   // as in the source
+    /// <summary>Channels of a norm.</summary>
+    public const int Normed = 256;
+
+    private const int Slots = 4, Threads = 256, RowBytes = Chunk * sizeof(short);
+
+    private static readonly KernelSource Source = new(
+        "products.cu",
+        ("CHUNK", Chunk),
+        ("SLOTS", Slots),
+        ("NORMED", Normed),
+        ("PRODUCT_THREADS", Threads),
+        ("WIDE_FRAMES", Tile.Wide.Frames),
+        ("WIDE_OUTPUTS", Tile.Wide.Outputs),
+        ("SMALL_FRAMES", Tile.Small.Frames),
+        ("SMALL_OUTPUTS", Tile.Small.Outputs),
+        ("LONG_FRAMES", Tile.Long.Frames),
+        ("LONG_OUTPUTS", Tile.Long.Outputs),
+        ("GELU", (int)Activation.Gelu),
+        ("LEAKY_RELU", (int)Activation.LeakyRelu),
+        ("SNAKE", (int)Activation.Snake));
 
     private readonly CudaModule _kernels;
 
@@ -69,7 +87,7 @@ internal sealed class Products
     public Products(Device device) => _kernels = CudaModule.Get(Source, device);
 
     /// <summary>Why these kernels cannot be used on a device, or null.</summary>
-    public static string? WhyNot(Device device) => CudaModule.WhyNot(Source, device);
+    public static string? UnsupportedReason(Device device) => CudaModule.UnsupportedReason(Source, device);
 
     /// <summary>Puts a product into a stream.</summary>
     /// <param name="stream">Where it runs.</param>
@@ -86,30 +104,31 @@ internal sealed class Products
         var frames = tile.Frames + ((weight.Taps - 1) * arguments.Dilation);
         var shared = ((Slots * tile.Outputs) + (arguments.XSlots * frames)) * RowBytes;
         var grid = ((uint)((weight.Outputs + tile.Outputs - 1) / tile.Outputs), (uint)((arguments.Frames + tile.Frames - 1) / tile.Frames), (uint)rows);
-        _kernels[tile.Kernel].Launch(new(grid, tile.Threads, shared), stream, arguments);
+        _kernels[tile.Kernel].Launch(new(grid, Threads, shared), stream, arguments);
     }
 }
 
-/// <summary>How much of a product a block makes, as in products.cu.</summary>
-internal sealed record Tile(string Kernel, int Frames, int Outputs, uint Threads)
+/// <summary>How much of a product a block makes.</summary>
+internal sealed record Tile(string Kernel, int Frames, int Outputs)
 {
     /// <summary>For many outputs.</summary>
-    public static Tile Wide { get; } = new("product_wide", 64, 128, 256);
+    public static Tile Wide { get; } = new("product_wide", 64, 128);
 
-    /// <summary>The same, of a norm over 256 channels.</summary>
-    public static Tile Normed { get; } = new("product_wide_normed", 64, 128, 256);
+    /// <summary>The same, of a norm.</summary>
+    public static Tile Normed { get; } = Wide with { Kernel = "product_wide_normed" };
 
     /// <summary>Where wider ones would leave the GPU half empty.</summary>
-    public static Tile Small { get; } = new("product_small", 64, 64, 256);
+    public static Tile Small { get; } = new("product_small", 64, 64);
 
     /// <summary>For many frames and few outputs.</summary>
-    public static Tile Long { get; } = new("product_long", 128, 64, 256);
+    public static Tile Long { get; } = new("product_long", 128, 64);
 
     /// <summary>True where x is a norm's.</summary>
     public bool IsNormed => Kernel == "product_wide_normed";
 }
 
 /// <summary>Parameters of a product; products.cu says what they are.</summary>
+[KernelStruct("products.cu")]
 internal struct ProductArguments
 {
     public nint X, Weight, Normed, Gain, Shift, Bias, Residual, More, Alpha, Wide, Narrow;

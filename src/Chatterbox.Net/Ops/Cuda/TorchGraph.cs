@@ -7,6 +7,8 @@ namespace Chatterbox.Ops.Cuda;
 /// take the time of the GPU, not of the host.</summary>
 internal sealed unsafe class TorchGraph : IDisposable
 {
+    private static readonly Lock Recording = new();      // libtorch's bookkeeping of captures is the process's
+
     private readonly GraphMemory _memory;
     private readonly LibTorch.MemoryPool _pool;
     private readonly nint _recording;        // libtorch's object, which keeps the memory
@@ -19,10 +21,10 @@ internal sealed unsafe class TorchGraph : IDisposable
     public Tensor Result { get; }
 
     /// <summary>Why torch's operations cannot be recorded on a device, or null.</summary>
-    public static string? WhyNot(Device device) =>
+    public static string? UnsupportedReason(Device device) =>
         device.type != DeviceType.CUDA ? "the model is not on a GPU"
         : RuntimeInformation.ProcessArchitecture != Architecture.X64 ? "graphs of torch's operations have not been tried on this kind of processor"
-        : LibTorch.Lacks is { } names ? $"this libtorch lacks {names}"
+        : LibTorch.MissingSymbols is { } names ? $"this libtorch lacks {names}"
         : null;
 
     /// <summary>Records some work.</summary>
@@ -36,6 +38,7 @@ internal sealed unsafe class TorchGraph : IDisposable
         work().Dispose();
         CudaStream.OfTorch.Synchronize();
 
+        using var turn = Recording.EnterScope();
         var recording = (nint)NativeMemory.AllocZeroed(LibTorch.GraphBytes);
         LibTorch.NewGraph(recording, 1);
         Tensor? result = null;
@@ -120,7 +123,7 @@ internal sealed unsafe class TorchGraph : IDisposable
 /// result too. So whoever launches holds <see cref="Gate"/> until the result is copied, and launches come one behind the other.</summary>
 internal sealed unsafe class GraphMemory
 {
-    private static readonly ConcurrentDictionary<int, GraphMemory> Shared = new();
+    private static readonly ConcurrentDictionary<(int Device, nint Stream), GraphMemory> Shared = new();
 
     private int _graphs;     // in the present memory
 
@@ -148,9 +151,14 @@ internal sealed unsafe class GraphMemory
     /// <summary>Where a graph runs beside what torch does.</summary>
     public CudaStream Beside { get; }
 
-    /// <summary>The memory of a GPU, for all graphs on it.</summary>
+    /// <summary>The memory for all graphs of a GPU that are launched where torch's operations of this thread go.</summary>
     /// <param name="device">Index of the GPU.</param>
-    public static GraphMemory Of(int device) => Shared.GetOrAdd(device, _ => new(device));
+    public static GraphMemory Of(int device) => Shared.GetOrAdd((device, CudaStream.OfTorch.Handle), _ => new(device));
+
+    /// <summary>Forgets the memory for graphs of a stream that goes.</summary>
+    /// <param name="device">Index of the GPU.</param>
+    /// <param name="stream">The stream; all graphs that were launched there are disposed.</param>
+    public static void Forget(int device, CudaStream stream) => Shared.TryRemove((device, stream.Handle), out _);
 
     /// <summary>Counts a graph more in the memory.</summary>
     public LibTorch.MemoryPool Take()

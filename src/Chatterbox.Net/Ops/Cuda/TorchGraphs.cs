@@ -1,14 +1,16 @@
 namespace Chatterbox.Ops.Cuda;
 
-/// <summary>One piece of torch's work as graphs, one for each shape that it is asked for.</summary>
+/// <summary>One piece of torch's work as graphs, one for each shape that it is asked for. They belong to the stream that torch's
+/// operations go to where this is made, and <see cref="Run"/> is called where they go to the same.</summary>
 /// <typeparam name="TShape">What tells one graph from another.</typeparam>
-/// <param name="device">A GPU that <see cref="TorchGraph.WhyNot"/> has nothing against, as a tensor there names it: with its index.</param>
+/// <param name="device">A GPU for which <see cref="TorchGraph.UnsupportedReason"/> is null, with its index, as in <c>cuda:0</c>.</param>
 /// <param name="most">Graphs kept; then all are forgotten.</param>
 /// <param name="work">Does the work at a shape, as <see cref="TorchGraph.Record"/> wants it done.</param>
 /// <param name="atOnce">True where shapes are few; false where they are many, and one that comes once is not worth recording.</param>
 internal sealed class TorchGraphs<TShape>(Device device, int most, Func<TShape, Tensor> work, bool atOnce = true) : IDisposable
     where TShape : notnull
 {
+    private readonly CudaStream _stream = CudaStream.OfTorch;        // where the graphs are launched
     private readonly GraphMemory _memory = GraphMemory.Of(device.index);
     private readonly Dictionary<TShape, TorchGraph> _graphs = [];
     private readonly HashSet<TShape> _seen = [];
@@ -36,11 +38,11 @@ internal sealed class TorchGraphs<TShape>(Device device, int most, Func<TShape, 
             var graph = Graph(shape);
             if (beside is null)
             {
-                graph.Launch(CudaStream.OfTorch);
+                graph.Launch(_stream);
             }
             else
             {
-                _memory.Beside.WaitFor(CudaStream.OfTorch);
+                _memory.Beside.WaitFor(_stream);
                 graph.Launch(_memory.Beside);
                 try
                 {
@@ -48,7 +50,7 @@ internal sealed class TorchGraphs<TShape>(Device device, int most, Func<TShape, 
                 }
                 finally
                 {
-                    CudaStream.OfTorch.WaitFor(_memory.Beside);
+                    _stream.WaitFor(_memory.Beside);
                 }
             }
 
@@ -62,7 +64,7 @@ internal sealed class TorchGraphs<TShape>(Device device, int most, Func<TShape, 
         using var context = CudaContext.Use(device.index);
         lock (_memory.Gate)
         {
-            CudaStream.OfTorch.Synchronize();
+            _stream.Synchronize();
             foreach (var graph in _graphs.Values)
             {
                 graph.Dispose();

@@ -3,6 +3,7 @@
 D  code point and its full compatibility decomposition (NFKD); Hangul syllables are left out, being arithmetic
 C  first and last code point of a run of one canonical combining class, and the class in decimal
 U  lower-case code point whose upper case .NET does not give, being several code points or an ASCII letter, and that upper case
+P  two code points and the one that canonical composition makes of them; Hangul syllables are left out
 """
 import unicodedata
 from itertools import groupby
@@ -23,3 +24,7 @@ for kind, run in groupby(enumerate(characters), lambda x: unicodedata.combining(
 for c in characters:
     if c.islower() and (len(c.upper()) > 1 or (not c.isascii() and c.upper().isascii())):
         print("U", points(c), points(c.upper()))
+for c in characters:
+    parts = unicodedata.decomposition(c).split()
+    if len(parts) == 2 and parts[0][0] != "<" and unicodedata.normalize("NFC", c) == c:
+        print("P", *parts, points(c))

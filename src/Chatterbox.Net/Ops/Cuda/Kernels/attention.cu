@@ -1,21 +1,25 @@
 // Attention of the estimator on compute capability 9.0, over all live frames.
+//
+// From the host: HEADS; KEYS of a tile; KEY_SLOTS of a block, for keys and values; THREADS and SHARED_BYTES of a block.
 
 #include "common.cuh"
 #include "tiles.cuh"
 #include "hopper.cuh"
 
-constexpr int HEADS = 8, KEYS = 64, KEY_SLOTS = 4;        // slots of a block
-
 struct AttentionArguments
 {
     const half* qkv;            // [rows, tiles, 3, HEADS] tiles
     half* y;                    // [rows, tiles, HEADS] tiles
-    const int* live;            // frames that count; those behind them are not seen
+    const int* live;            // frames that count, of each row; those after them are not seen
     int tiles;                  // of a row
 };
 
 // A block has a tile of queries; its two warpgroups have every other tile of keys each, and put together what they found.
-constexpr int SHARES = 2;
+constexpr int SHARES = THREADS / GROUP;
+constexpr int ALIGNMENT = 1024, BARRIERS = (2 * KEY_SLOTS + 1) * 8, HANDED = 36 * GROUP * sizeof(float);
+static_assert(SHARES == 2, "the second group hands its part to the first");
+static_assert(KEYS * 128 == TILE, "keys of a tile");
+static_assert(ALIGNMENT + (1 + 2 * KEY_SLOTS) * TILE + BARRIERS + HANDED <= SHARED_BYTES, "shared memory that the kernel needs");
 constexpr float SCALE = 0.125f * 1.44269504f;            // 1 / √64, for powers of two
 
 struct Attention
@@ -30,7 +34,7 @@ struct Attention
     {
         extern __shared__ unsigned char shared[];
         const u32 address = shared_address(shared);
-        queries = (address + 1023) & ~1023u;
+        queries = (address + ALIGNMENT - 1) & ~(ALIGNMENT - 1u);
         slots = queries + TILE;
         loaded = slots + KEY_SLOTS * 2 * TILE;
         used = loaded + KEY_SLOTS * 8;
@@ -75,7 +79,7 @@ struct Attention
     __device__ void run()
     {
         begin();
-        const int live = *a.live;
+        const int live = a.live[blockIdx.z];
         float sums[32] = {}, top[2] = {-INFINITY, -INFINITY}, total[2] = {};
         wait(given, 0);
         for (int j = group; j < steps; j += SHARES)
@@ -202,6 +206,6 @@ struct Attention
 
 extern "C" __global__ void __launch_bounds__(SHARES * GROUP, 2) attend(const __grid_constant__ AttentionArguments a)
 {
-    const int steps = (*a.live + KEYS - 1) / KEYS;
+    const int steps = (a.live[blockIdx.z] + KEYS - 1) / KEYS;
     if (blockIdx.x < steps) Attention(a, steps).run();
 }

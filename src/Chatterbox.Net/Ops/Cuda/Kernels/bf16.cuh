@@ -8,10 +8,11 @@ __device__ inline float low(u32 pair) { return __uint_as_float(pair << 16); }
 __device__ inline float high(u32 pair) { return __uint_as_float(pair & 0xffff0000u); }
 __device__ inline float widen(bf16 x) { return __uint_as_float((u32)x << 16); }
 
-__device__ inline bf16 narrow(float x)                   // to the nearest, ties to even
+__device__ inline bf16 narrow(float x)                   // to the nearest, ties to even; what is not a number stays none
 {
-    u32 bits = __float_as_uint(x);
-    return (bf16)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+    u32 pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(0.0f), "f"(x));
+    return (bf16)pair;
 }
 
 __device__ inline void unpack(uint4 v, float (&x)[VECTOR])

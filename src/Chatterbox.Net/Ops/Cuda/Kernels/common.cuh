@@ -1,12 +1,12 @@
 // What the kernels have in common. They include no header of CUDA, since the compiler at run time brings none.
+//
+// From the host, like what other files name so: LANES of a warp; VECTOR, the numbers that a thread loads at once, which are
+// 16 bytes in 16 bits each.
 #pragma once
 
 typedef unsigned int u32;
 
 #define INFINITY __uint_as_float(0x7f800000u)
-
-constexpr int LANES = 32;                                // of a warp
-constexpr int VECTOR = 8;                                // numbers that a thread loads at once: 16 bytes in 16 bits each
 
 __device__ inline void load(const float* p, float (&x)[VECTOR])
 {

@@ -4,14 +4,18 @@
 //
 // Between products a block has 64 channels of all frames: its first warpgroup of the first eights of frames, its second of the
 // others. What crosses the cluster are means and squares, operands, and sums over hidden channels, these as fp16.
+//
+// From the host: FRAMES of a cluster; CHANNELS, HEADS; CLUSTER, its blocks; WORKERS, the threads of a block that multiply;
+// SHARED_BYTES of a block.
 #pragma once
 
 #include "common.cuh"
 #include "tiles.cuh"
 #include "hopper.cuh"
 
-constexpr int CHANNELS = 256, HEADS = 8, HIDDEN = 1024, QKV = 3 * HEADS * 64, TAPS = 3, CLUSTER = 4;
-constexpr int WORKERS = 2 * GROUP, WARPS = WORKERS / LANES;           // and a warp that loads
+constexpr int HIDDEN = 4 * CHANNELS, QKV = 3 * HEADS * 64, TAPS = 3;
+constexpr int WARPS = WORKERS / LANES;                                // and a warp that loads
+static_assert(CHANNELS == 256 && CLUSTER == 4 && WORKERS == 2 * GROUP, "a block has 64 channels of a product, half of the frames a warpgroup");
 constexpr int EIGHTS = FRAMES / 8, MINE = (EIGHTS + 1) / 2;           // of frames; and the most that a warpgroup has between products
 constexpr int CHUNK = FRAMES * 128;                                   // bytes of 64 channels of all frames, as operands
 constexpr int SUMS = FRAMES / 2;                                      // of a thread, in a product of 64 outputs
@@ -20,7 +24,7 @@ constexpr int SEEN = CHUNK + 8 * 128;                                 // a chunk
 constexpr int MOST_OPERANDS = CHANNELS / 64 * SEEN + 8 * CHUNK;       // of any kernel
 constexpr int MOMENTS = (WARPS / 2 + 2 * CLUSTER) * FRAMES * 8, BARRIERS = 256, ALIGNMENT = 1024;
 constexpr int SLOT = 2 * TILE;                                        // weights under way: 64 outputs for two chunks
-constexpr int SLOTS = (227 * 1024 - ALIGNMENT - MOST_OPERANDS - MOMENTS - BARRIERS) / SLOT;
+constexpr int SLOTS = (SHARED_BYTES - ALIGNMENT - MOST_OPERANDS - MOMENTS - BARRIERS) / SLOT;
 
 #define CLUSTERS __launch_bounds__(WORKERS + LANES, 1) __attribute__((cluster_dims(CLUSTER, 1, 1)))
 

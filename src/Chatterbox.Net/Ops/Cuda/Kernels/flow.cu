@@ -1,4 +1,6 @@
 // A step of the flow behind the estimator: guidance, Euler, and the next step's input.
+//
+// From the host: THREADS of a block.
 
 #include "common.cuh"
 #include "tiles.cuh"
@@ -14,9 +16,9 @@ struct EulerArguments
     int numbers, bands, ld;     // numbers = rows · frames · bands
 };
 
-extern "C" __global__ void __launch_bounds__(256) euler(const __grid_constant__ EulerArguments a)
+extern "C" __global__ void __launch_bounds__(THREADS) euler(const __grid_constant__ EulerArguments a)
 {
-    const int i = blockIdx.x * 256 + threadIdx.x, step = *a.step;
+    const int i = blockIdx.x * THREADS + threadIdx.x, step = *a.step;
     if (i < a.numbers)
     {
         float v = a.velocity[i];

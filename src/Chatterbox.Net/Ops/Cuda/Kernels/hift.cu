@@ -1,11 +1,12 @@
 // HiFT between its products, and its end.
+//
+// From the host: SNAKES, the most blocks that share their input, and SNAKE_THREADS of a block; FFT and HOP, samples of a frame
+// of the STFT and between two; STFT_FRAMES of a block.
 
 #include "common.cuh"
 #include "tiles.cuh"
 
 // ---- the first Snakes of blocks that share their input --------------------------------------------------------------
-
-constexpr int SNAKES = 3;
 
 struct SnakeArguments
 {
@@ -16,9 +17,9 @@ struct SnakeArguments
     int channels;
 };
 
-extern "C" __global__ void __launch_bounds__(256) snakes(const __grid_constant__ SnakeArguments a)
+extern "C" __global__ void __launch_bounds__(SNAKE_THREADS) snakes(const __grid_constant__ SnakeArguments a)
 {
-    const long long i = ((long long)blockIdx.x * 256 + threadIdx.x) * VECTOR;
+    const long long i = ((long long)blockIdx.x * SNAKE_THREADS + threadIdx.x) * VECTOR;
     if (i >= a.numbers) return;
 
     float x[VECTOR], other[VECTOR];
@@ -37,7 +38,11 @@ extern "C" __global__ void __launch_bounds__(256) snakes(const __grid_constant__
 
 // ---- the end: inverse STFT of 16 samples every 4 ---------------------------------------------------------------------
 
-constexpr int FFT = 16, HOP = 4, BINS = FFT / 2 + 1, STFT_FRAMES = 128;
+constexpr int BINS = FFT / 2 + 1;
+static_assert(FFT == 16 && HOP == 4, "the table of cosines, and four frames that overlap");
+
+// The smaller of two. What is not a number stays so, other than with fminf: the host must see it.
+__device__ inline float at_most(float x, float limit) { return x > limit ? limit : x; }
 
 struct WaveformArguments
 {
@@ -60,7 +65,7 @@ extern "C" __global__ void __launch_bounds__(STFT_FRAMES) waveform(const __grid_
 #pragma unroll
         for (int k = 0; k < BINS; k++)
         {
-            const float magnitude = fminf(expf(x[k]), a.max_magnitude);
+            const float magnitude = at_most(expf(x[k]), a.max_magnitude);
             const float phase = sinf(x[BINS + k]);
             real[k] = magnitude * cosf(phase);
             imaginary[k] = magnitude * sinf(phase);
@@ -93,6 +98,6 @@ extern "C" __global__ void __launch_bounds__(STFT_FRAMES) waveform(const __grid_
             window += w * w;
         }
 
-        a.samples[(long long)blockIdx.y * (a.frames - 1) * HOP + place] = fmaxf(-a.limit, fminf(a.limit, sum / window));
+        a.samples[(long long)blockIdx.y * (a.frames - 1) * HOP + place] = -at_most(-at_most(sum / window, a.limit), a.limit);
     }
 }

@@ -1,8 +1,10 @@
 // Operations of which torch makes several kernels each: over rows of bf16 numbers, a block a row, computed in float32.
+//
+// From the host: THREADS.
 
 #include "bf16.cuh"
 
-constexpr int THREADS = 128, WARPS = THREADS / LANES;
+constexpr int WARPS = THREADS / LANES;
 
 struct RmsNormArguments
 {

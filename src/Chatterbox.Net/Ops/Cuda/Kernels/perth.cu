@@ -1,12 +1,15 @@
 // The watermark's way from samples to what its network reads, and back: a block makes the spectrum of a frame, or a frame
 // of a spectrum.
+//
+// From the host: FFT and HOP, samples of a frame and between two; MARKED, the lowest bins, which carry the mark; THREADS of a
+// block.
 
 #include "common.cuh"
 #include "tiles.cuh"
 
-constexpr int FFT = 2048, HOP = 320, MARKED = 128;       // samples of a frame and between two; lowest bins, which carry the mark
-constexpr int POINTS = FFT / 2, THREADS = POINTS / 4;    // of the complex transform that does for a real one
+constexpr int POINTS = FFT / 2;                          // of the complex transform that does for a real one
 constexpr int OVERLAPS = (FFT + HOP - 1) / HOP;          // most frames that a sample lies in
+static_assert(POINTS == 4 * THREADS && POINTS == 1024, "five steps of radix 4, four points a thread");
 
 __device__ inline float2 operator+(float2 x, float2 y) { return {x.x + y.x, x.y + y.y}; }
 __device__ inline float2 operator-(float2 x, float2 y) { return {x.x - y.x, x.y - y.y}; }

@@ -1,17 +1,20 @@
 // The estimator between its products, for any GPU: attention, and norms with Mish. Operands are fp16, sums float32.
 // Activations lie as [row, frame, channel].
+//
+// From the host: HEAD_DIM; QUERIES and ATTENTION_THREADS of a block of attention; MISH_WARPS of a block.
 
 #include "products.cuh"
 
 // ---- attention over all live frames --------------------------------------------------------------------------------
 
-constexpr int HEAD_DIM = 64, QUERIES = 64, KEYS = 64, ATTENTION_THREADS = 128;
+constexpr int KEYS = 64;
+static_assert(HEAD_DIM == 64 && QUERIES == 16 * ATTENTION_THREADS / LANES, "a row of a tile, and 16 queries a warp");
 
 struct AttentionArguments
 {
     const half* qkv;            // [rows, frames, 3, heads, HEAD_DIM]
     half* y;                    // [rows, frames, heads, HEAD_DIM]
-    const int* live;            // frames that count; those behind them are not seen
+    const int* live;            // frames that count, of each row; those after them are not seen
     int frames, heads;
 };
 
@@ -28,7 +31,7 @@ __device__ inline void load_tile(u32 tile, const half* from, int ld, int first, 
 extern "C" __global__ void __launch_bounds__(ATTENTION_THREADS) attention(const __grid_constant__ AttentionArguments a)
 {
     __shared__ __align__(128) unsigned char shared[(QUERIES + 4 * KEYS) * 128];
-    const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, live = *a.live;
+    const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, live = a.live[blockIdx.z];
     const int first_query = blockIdx.x * QUERIES, ld = 3 * a.heads * HEAD_DIM;
     if (first_query >= live) return;
 
@@ -147,8 +150,6 @@ struct MishArguments
     half* narrow;               // the same, or null
     int frames, ld_x, ld_residual, ld_times;
 };
-
-constexpr int MISH_WARPS = 4;
 
 extern "C" __global__ void __launch_bounds__(MISH_WARPS * LANES) norm_mish(const __grid_constant__ MishArguments a)
 {

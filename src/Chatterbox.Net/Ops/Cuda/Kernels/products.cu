@@ -1,12 +1,13 @@
 // Matrix products and convolutions over time, of the estimator, HiFT and the watermark. Operands are fp16, sums float32.
 // Activations lie as [row, frame, channel].
+//
+// From the host: CHUNK, the channels that a stage of a product covers, which are 128 bytes; SLOTS, the stages of a product in
+// shared memory; PRODUCT_THREADS of a block; WIDE_, SMALL_ and LONG_ FRAMES and OUTPUTS, the shapes of a block's share; the
+// activations GELU, LEAKY_RELU and SNAKE.
 
 #include "products.cuh"
 
-constexpr int CHUNK = 64;                                // channels that a stage of a product covers: 128 bytes
-constexpr int SLOTS = 4;                                 // stages of a product in shared memory
-
-enum Activation { NONE, GELU, LEAKY_RELU, SNAKE };
+static_assert(CHUNK * sizeof(half) == 128, "a stage is a row of a tile");
 
 // y[t] = activation((Σ over taps of W[tap] · x[t + tap·dilation − before] + bias + residual + more) · scale), for each row.
 struct ProductArguments
@@ -29,7 +30,7 @@ struct ProductArguments
     int ld_x, ld_wide, ld_narrow;
     long long row_x, row_wide, row_narrow;     // numbers from a row to the next
     int offset, limit;          // added to the place within a row of what is stored; places from limit on are left out
-    int a_slots;
+    int x_slots;
 };
 
 // Eight neighbouring results of one frame go to memory.
@@ -125,7 +126,7 @@ struct Product
         constexpr int EACH = THREADS / 8;
         const int place = threadIdx.x / 8, column = threadIdx.x % 8;
         int frame = first_frame + place - a.before;
-        u32 to = piece(x_tiles + chunk % a.a_slots * x_bytes, place, column);
+        u32 to = piece(x_tiles + chunk % a.x_slots * x_bytes, place, column);
         const half* from = a.x + row * a.row_x + (long long)frame * a.ld_x + chunk * CHUNK + column * VECTOR;
         const long long step = (long long)EACH * a.ld_x;
         for (int i = place; i < x_rows; i += EACH)
@@ -202,7 +203,7 @@ struct Product
             if (stage + SLOTS - 1 < stages) load_stage(stage + SLOTS - 1, chunk, tap);
             end_of_stage();
             const int first = now_tap * a.dilation + warp_m + lane % 16;
-            const u32 x = x_tiles + now_chunk % a.a_slots * x_bytes + first * 128, x_piece = (lane / 16 ^ (first & 7)) << 4;
+            const u32 x = x_tiles + now_chunk % a.x_slots * x_bytes + first * 128, x_piece = (lane / 16 ^ (first & 7)) << 4;
             const u32 weights = weight_tiles + (stage % SLOTS * OUTPUTS + warp_n + lane % 8 + lane / 16 * 8) * 128;
             const u32 weight_piece = ((lane / 8 & 1) ^ (lane & 7)) << 4;
             u32 left[2][M][4], right[2][N / 2][4];
@@ -249,10 +250,11 @@ struct Product
 #define PRODUCT(name, frames, outputs, warps_m, warps_n, norm)                                                            \
     extern "C" __global__ void __launch_bounds__(warps_m * warps_n * LANES) name(const __grid_constant__ ProductArguments a) \
     {                                                                                                                    \
+        static_assert(warps_m * warps_n * LANES == PRODUCT_THREADS, "threads that the host launches");                    \
         Product<frames, outputs, warps_m, warps_n, norm>(a).run();                                                       \
     }
 
-PRODUCT(product_wide, 64, 128, 2, 4, false)
-PRODUCT(product_wide_normed, 64, 128, 2, 4, true)
-PRODUCT(product_small, 64, 64, 4, 2, false)
-PRODUCT(product_long, 128, 64, 4, 2, false)
+PRODUCT(product_wide, WIDE_FRAMES, WIDE_OUTPUTS, 2, 4, false)
+PRODUCT(product_wide_normed, WIDE_FRAMES, WIDE_OUTPUTS, 2, 4, true)
+PRODUCT(product_small, SMALL_FRAMES, SMALL_OUTPUTS, 4, 2, false)
+PRODUCT(product_long, LONG_FRAMES, LONG_OUTPUTS, 4, 2, false)

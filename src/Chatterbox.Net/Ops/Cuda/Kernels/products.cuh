@@ -1,10 +1,10 @@
 // What matrix products on any GPU are made of: copies to shared memory that go on by themselves, and a warp's products.
+//
+// From the host: NORMED, the channels that a norm goes over.
 #pragma once
 
 #include "common.cuh"
 #include "tiles.cuh"
-
-constexpr int NORMED = 256;                              // channels that a norm goes over
 
 __device__ inline void copy_later(u32 to, const half* from, bool there)       // 16 bytes; zeros where there is nothing
 {

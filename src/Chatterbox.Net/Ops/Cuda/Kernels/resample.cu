@@ -1,8 +1,8 @@
 // A resampling FIR filter: each output sample is the product of a row of taps with the inputs around it.
+//
+// From the host: OUTPUTS of a block, one a thread.
 
 #include "common.cuh"
-
-constexpr int OUTPUTS = 256;                             // of a block, one a thread
 
 struct ResampleArguments
 {

@@ -1,5 +1,8 @@
 // The vocoder's pitch and source, in float32: F0 is added up over the whole utterance, and what rounding adds up to there
 // turns the phases.
+//
+// From the host: FRAMES, OUTPUTS and CHANNELS, the shapes of a block's share of a convolution and of a chunk of its inputs;
+// SINES of the source; THREADS of a block.
 
 #include "common.cuh"
 
@@ -7,7 +10,7 @@
 
 // A block makes FRAMES × OUTPUTS results, a thread 4 × 4 of them from half of a chunk's channels; the halves are added up
 // at the end. x and y lie as [row, channel, frame], so that a thread's frames and those beside them are one load or two.
-constexpr int FRAMES = 32, OUTPUTS = 64, CHANNELS = 16, TAPS = 3, THREADS = 256, EACH = 4;
+constexpr int TAPS = 3, EACH = 4;
 constexpr int X_ROW = FRAMES + 8, X_PARTS = 3, WEIGHT_PARTS = CHANNELS * TAPS * OUTPUTS / 4 / THREADS;
 
 struct PitchArguments
@@ -128,8 +131,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) pitch(const __grid_constan
 
 // ---- source: a sine at F0 and one at each overtone, and noise ------------------------------------------------------
 
-constexpr int SINES = 9, SOURCE_THREADS = 256;
-
 struct SourceArguments
 {
     const float* f0;            // Hz, [rows, frames]
@@ -148,13 +149,13 @@ __device__ inline float cycles_of(float f0, int sine, float rate) { return __fdi
 
 // A block makes a frame, in which the pitch is the same. What the sines have turned by then is added up in float64 and
 // rounded to float32 before the whole cycles go, as in the reference.
-extern "C" __global__ void __launch_bounds__(SOURCE_THREADS) source(const __grid_constant__ SourceArguments a)
+extern "C" __global__ void __launch_bounds__(THREADS) source(const __grid_constant__ SourceArguments a)
 {
-    __shared__ double sums[SOURCE_THREADS / LANES][SINES];
+    __shared__ double sums[THREADS / LANES][SINES];
     const int frame = blockIdx.x, row = blockIdx.y, lane = threadIdx.x % LANES, warp = threadIdx.x / LANES;
     const float* const f0 = a.f0 + (long long)row * a.frames;
     double behind[SINES] = {};
-    for (int i = threadIdx.x; i <= frame; i += SOURCE_THREADS)
+    for (int i = threadIdx.x; i <= frame; i += THREADS)
 #pragma unroll
         for (int s = 0; s < SINES; s++) behind[s] += cycles_of(f0[i], s, a.rate);
 #pragma unroll
@@ -169,7 +170,7 @@ extern "C" __global__ void __launch_bounds__(SOURCE_THREADS) source(const __grid
     if (threadIdx.x < SINES)
     {
         double sum = 0;
-        for (int i = 0; i < SOURCE_THREADS / LANES; i++) sum += sums[i][threadIdx.x];
+        for (int i = 0; i < THREADS / LANES; i++) sum += sums[i][threadIdx.x];
         sums[0][threadIdx.x] = sum * a.samples + (a.cycles ? a.cycles[row * SINES + threadIdx.x] : 0);
     }
 
@@ -177,7 +178,7 @@ extern "C" __global__ void __launch_bounds__(SOURCE_THREADS) source(const __grid
     const float pitch = f0[frame], voiced = pitch > a.threshold ? 1 : 0;
     const float level = voiced != 0 ? a.voiced_noise : a.amplitude / 3;
     const long long samples = (long long)a.frames * a.samples, first = (long long)frame * a.samples;
-    for (int i = threadIdx.x; i < a.samples; i += SOURCE_THREADS)
+    for (int i = threadIdx.x; i < a.samples; i += THREADS)
     {
         float sum = a.bias[0];
 #pragma unroll

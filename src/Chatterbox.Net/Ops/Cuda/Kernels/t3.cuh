@@ -13,12 +13,15 @@ __device__ inline void merge(float& m, float& l, float (&sum)[VECTOR], float m2,
     float top = fmaxf(m, m2);
     float f = top == -INFINITY ? 0 : exp2f(m - top), f2 = top == -INFINITY ? 0 : exp2f(m2 - top);
     m = top;
-    l = l * f + l2 * f2;
+    l = fmaf(l, f, __fmul_rn(l2, f2));
 #pragma unroll
-    for (int i = 0; i < VECTOR; i++) sum[i] = sum[i] * f + sum2[i] * f2;
+    for (int i = 0; i < VECTOR; i++) sum[i] = fmaf(sum[i], f, __fmul_rn(sum2[i], f2));
 }
 
-__device__ inline float gelu(float x) { return 0.5f * x * (1 + tanhf(0.7978845608f * (x + 0.044715f * x * x * x))); }
+__device__ inline float gelu(float x)                    // in its tanh form
+{
+    return __fmul_rn(__fmul_rn(0.5f, x), __fadd_rn(1, tanhf(__fmul_rn(0.7978845608f, fmaf(__fmul_rn(0.044715f, __fmul_rn(x, x)), x, x)))));
+}
 
 // The norm in front of a product is a factor behind it: with scale g, shift b and reciprocal deviation d of a row,
 // W·norm(x) = d · (W·(g∘x) − mean · W·g) + W·b. Of an RMS norm only the first term is there.

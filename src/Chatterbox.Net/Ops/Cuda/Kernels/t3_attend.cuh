@@ -28,8 +28,7 @@ struct Attention : Multiplier
         untag(others, other);
         load(shared.rotation[0] + lane % (KEY_LANES / 2) * VECTOR, cosine);
         load(shared.rotation[1] + lane % (KEY_LANES / 2) * VECTOR, sine);
-#pragma unroll
-        for (int i = 0; i < VECTOR; i++) x[i] = x[i] * cosine[i] + (lane % KEY_LANES < KEY_LANES / 2 ? -other[i] : other[i]) * sine[i];
+        ::rotate(x, other, cosine, sine);
     }
 
     __device__ __forceinline__ static void untag(const uint4 (&words)[2], float (&x)[VECTOR])
@@ -41,12 +40,6 @@ struct Attention : Multiplier
             x[4 * i + 2] = untagged(words[i].z); x[4 * i + 3] = untagged(words[i].w);
         }
     }
-
-    // A softmax over some keys: maximum, sum, weighted values of this thread's part of a head. Powers are of 2.
-    struct Weighted
-    {
-        float m = NOTHING, l = 0, values[VECTOR] = {};
-    };
 
     __device__ __forceinline__ void attend(int layer, Tag now)
     {
@@ -64,9 +57,7 @@ struct Attention : Multiplier
         });
         float query[VECTOR];
         rotate({words[0], words[1]}, {words[2], words[3]}, query);
-        const float scale = rsqrtf((float)HEAD_DIM) * 1.44269504f;  // so that powers are of 2
-#pragma unroll
-        for (int i = 0; i < VECTOR; i++) query[i] *= scale;
+        scale_query(query);
 
         Weighted w;
         if (newest)
@@ -79,9 +70,9 @@ struct Attention : Multiplier
             const float score = dot(query, key);
             if (lane < KEY_LANES)
             {
-                const size_t at = layer * a.layer_stride + place.cache + (size_t)place.position * HIDDEN + piece * VECTOR;
-                *(uint4*)(a.keys + at) = key;
-                *(uint4*)(a.values + at) = value;
+                bf16* const page = place.pages[place.position / PAGE] + piece * VECTOR;
+                *(uint4*)(page + in_page(layer, 0, place.position, place.head)) = key;
+                *(uint4*)(page + in_page(layer, 1, place.position, place.head)) = value;
                 w.m = score;
                 w.l = 1;
                 unpack(value, w.values);
@@ -91,68 +82,21 @@ struct Attention : Multiplier
 #pragma unroll 1
         for (int at = place.begin; at < place.end; at += KEYS)
         {
-            add(older, query, place.end - at, w);
+            ::attend(older, query, place.end - at, w);
             give_back(oldest_keys, 1);
             if (at + KEYS < place.end) take(older, place.end - at - KEYS);
         }
 
-#pragma unroll
-        for (int offset = KEY_LANES; offset < LANES; offset <<= 1)
-        {
-            float values[VECTOR];
-            const float m = __shfl_xor_sync(~0u, w.m, offset), l = __shfl_xor_sync(~0u, w.l, offset);
-#pragma unroll
-            for (int i = 0; i < VECTOR; i++) values[i] = __shfl_xor_sync(~0u, w.values[i], offset);
-            merge(w.m, w.l, w.values, m, l, values);
-        }
-
-        constexpr int STRIDE = 4 + HEAD_DIM;             // of a warp: maximum, sum, room, values
-        if (lane < KEY_LANES)
-        {
-            float* s = sums + warp * STRIDE;
-            *(float2*)s = make_float2(w.m, w.l);
-#pragma unroll
-            for (int i = 0; i < VECTOR; i++) s[4 + piece * VECTOR + i] = w.values[i];
-        }
-
+        leave(w, sums + warp * WARP_PART);
         meet();
         if (thread >= HEAD_DIM) return;
-        float top = NOTHING, l = 0, value = 0;
-#pragma unroll
-        for (int i = 0; i < WARPS; i++) top = fmaxf(top, sums[i * STRIDE]);
-#pragma unroll
-        for (int i = 0; i < WARPS; i++)
-        {
-            const float f = exp2f(sums[i * STRIDE] - top);
-            l += f * sums[i * STRIDE + 1];
-            value += f * sums[i * STRIDE + 4 + thread];
-        }
-
+        float top, l, value;
+        join_warps(sums, thread, top, l, value);
         u32* part = a.parts + (place.head * ROWS * SPLITS + place.part) * PART;
         tell(part + thread, value, now);
         if (thread < 4) tell(part + HEAD_DIM + thread, thread % 2 == 0 ? top : l, now);
         if (warp == 0) join(now);
     }
-
-    __device__ __forceinline__ static float dot(const float (&query)[VECTOR], uint4 key)    // over the lanes of a key
-    {
-        float x[VECTOR], sum = 0;
-        unpack(key, x);
-#pragma unroll
-        for (int i = 0; i < VECTOR; i++) sum += query[i] * x[i];
-#pragma unroll
-        for (int offset = 1; offset < KEY_LANES; offset <<= 1) sum += __shfl_xor_sync(~0u, sum, offset);
-        return sum;
-    }
-
-    static constexpr int TURNS = KEYS / KEYS_AT_ONCE;
-
-    struct KeysAndValues        // this thread's part of a tile of them
-    {
-        uint4 key[TURNS], value[TURNS];
-    };
-
-    __device__ __forceinline__ int first_key() const { return warp * (LANES / KEY_LANES) + lane / KEY_LANES; }
 
     __device__ __forceinline__ void take(KeysAndValues& older, int count)
     {
@@ -170,34 +114,6 @@ struct Attention : Multiplier
         keys.next();
     }
 
-    __device__ __forceinline__ void add(const KeysAndValues& older, const float (&query)[VECTOR], int count, Weighted& w)
-    {
-        float scores[TURNS], top = w.m;
-#pragma unroll
-        for (int u = 0; u < TURNS; u++)
-        {
-            scores[u] = dot(query, older.key[u]);
-            if (first_key() + u * KEYS_AT_ONCE >= count) scores[u] = NOTHING;
-            top = fmaxf(top, scores[u]);
-        }
-
-        const float f = exp2f(w.m - top);
-        w.m = top;
-        w.l *= f;
-#pragma unroll
-        for (int i = 0; i < VECTOR; i++) w.values[i] *= f;
-#pragma unroll
-        for (int u = 0; u < TURNS; u++)
-        {
-            float x[VECTOR];
-            const float p = first_key() + u * KEYS_AT_ONCE < count ? exp2f(scores[u] - top) : 0;
-            unpack(older.value[u], x);
-            w.l += p;
-#pragma unroll
-            for (int i = 0; i < VECTOR; i++) w.values[i] += p * x[i];
-        }
-    }
-
     // This block's numbers of the head, of what all blocks of the row's splits have.
     __device__ __forceinline__ void join(Tag now)
     {
@@ -207,7 +123,7 @@ struct Attention : Multiplier
         uint4 words[2];
         wait_for(words, now, 3, [&](int i) { return parts + (i == 0 ? vector * 4 : HEAD_DIM); });
         const float m = untagged(words[1].x), top = over_splits(m, [](float x, float y) { return fmaxf(x, y); }), f = exp2f(m - top);
-        auto total = [&](u32 word) { return over_splits(f * untagged(word), [](float x, float y) { return x + y; }); };
+        auto total = [&](u32 word) { return over_splits(__fmul_rn(f, untagged(word)), [](float x, float y) { return __fadd_rn(x, y); }); };
         const float l = total(words[1].y);
         const float x[4] = {total(words[0].x) / l, total(words[0].y) / l, total(words[0].z) / l, total(words[0].w) / l};
         if (lane < VECTORS)

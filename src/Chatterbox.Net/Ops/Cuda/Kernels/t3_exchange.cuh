@@ -2,6 +2,7 @@
 // lowest bits, its tag, and who needs it reads it until the tag is right.
 #pragma once
 #include "ring.cuh"
+#include "t3_order.cuh"
 
 struct Tag
 {
@@ -9,8 +10,6 @@ struct Tag
 
     __device__ bool is_on(uint4 v) const { return (((v.x ^ value) | (v.y ^ value) | (v.z ^ value) | (v.w ^ value)) & mask) == 0; }
 };
-
-__device__ inline float untagged(u32 word) { return __uint_as_float(word & ~3u); }
 
 __device__ inline void tell(u32* p, u32 word, Tag tag)
 {
@@ -60,26 +59,7 @@ __device__ inline void wait_for(uint4 (&v)[N], Tag tag, u32 wanted, Place place)
     }
 }
 
-// ---- numbers in two halves: bf16 numbers whose sum is nearly the float ------------------------------------------------
-
-__device__ inline u32 pair(float low, float high)
-{
-    u32 v;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(high), "f"(low));
-    return v;
-}
-
-__device__ inline void halve(float x0, float x1, u32& highs, u32& lows)
-{
-    highs = pair(x0, x1);
-    lows = pair(x0 - low(highs), x1 - high(highs));
-}
-
-__device__ inline u32 halves(float x)                    // in one word: the high one above
-{
-    const u32 high = pair(x, 0);
-    return high << 16 | pair(x - low(high), 0);
-}
+// ---- numbers in two halves, a word each -----------------------------------------------------------------------------
 
 __device__ inline u32 bytes_of(u32 a, u32 b, u32 which)
 {
@@ -91,5 +71,5 @@ __device__ inline u32 bytes_of(u32 a, u32 b, u32 which)
 __device__ inline void unhalve(u32 word0, u32 word1, u32& highs, u32& lows)
 {
     highs = bytes_of(word0, word1, 0x7632);
-    lows = bytes_of(word0, word1, 0x5410) & 0xfffcfffcu; // without the tags
+    lows = bytes_of(word0, word1, 0x5410) & LOWS;
 }

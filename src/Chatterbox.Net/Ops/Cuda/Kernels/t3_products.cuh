@@ -5,12 +5,6 @@
 // x as the first operand of a product: chunk, half of it, register. Its first eight rows are the high halves, the others the low.
 typedef u32 Operand[CHUNKS][2][4];
 
-__device__ inline void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1)
-{
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
 // Everything in it, and in those made of it, is inlined, so that it lives in registers.
 struct Multiplier
 {
@@ -89,11 +83,11 @@ struct Multiplier
         for (int r = 0; r < ROWS; r++)
         {
             const float x0 = untagged(v[r].x), x1 = untagged(v[r].y), x2 = untagged(v[r].z), x3 = untagged(v[r].w);
-            statistics.squares[r] = x0 * x0 + x1 * x1 + x2 * x2 + x3 * x3;
+            statistics.squares[r] = squares_of(x0, x1, x2, x3);
             statistics.total[r] = x0 + x1 + x2 + x3;
             uint2 highs, lows;
-            halve(x0 * gain.x, x1 * gain.y, highs.x, lows.x);
-            halve(x2 * gain.z, x3 * gain.w, highs.y, lows.y);
+            halve(__fmul_rn(x0, gain.x), __fmul_rn(x1, gain.y), highs.x, lows.x);
+            halve(__fmul_rn(x2, gain.z), __fmul_rn(x3, gain.w), highs.y, lows.y);
             put(r, highs, lows);
         }
 
@@ -127,10 +121,8 @@ struct Multiplier
 
     __device__ __forceinline__ float normed(const float* sums, int row, int output, int outputs, Scale scale, float eps)
     {
-        const float square = sum(sums, row, outputs, outputs) / HIDDEN, mean = GPT2 ? sum(sums, row, outputs + 1, outputs) / HIDDEN : 0;
-        const float deviation = rsqrtf(square - mean * mean + eps);
-        const float x = sum(sums, row, output, outputs);
-        return GPT2 ? deviation * (x - mean * scale.factor) + scale.shift : deviation * x;
+        const float square = mean_of(sum(sums, row, outputs, outputs)), mean = GPT2 ? mean_of(sum(sums, row, outputs + 1, outputs)) : 0;
+        return ::normed(sum(sums, row, output, outputs), deviation_of(square, mean, eps), mean, scale.factor, scale.shift);
     }
 
     // ---- products

@@ -1,36 +1,26 @@
-// The next speech token of a sequence: from the logits of a step to the embedding that the next step begins with.
+// The next speech token of each sequence of a step: from the logits to the embedding that the next step begins with. A block a
+// sequence, so that its choice does not depend on the others.
 //
-// Sizes: ROWS, HIDDEN, HEADS, VOCABULARY; GPT2 (0: Llama), PENALTY_FIRST, START_PENALISED (0 or 1).
+// From the host, beside what t3_batch.cuh takes: the sizes HIDDEN, HEADS and VOCABULARY; RING of a sequence's tokens; GPT2 (0: Llama),
+// PENALTY_FIRST, START_PENALISED (0 or 1); SAMPLE_THREADS; INVALID, the token where a logit is not finite.
 
-#include "t3.cuh"
+#include "t3_batch.cuh"
 
-constexpr int SAMPLE_THREADS = 1024, CHOICES = (VOCABULARY + SAMPLE_THREADS - 1) / SAMPLE_THREADS, DIGITS = 2048;
-
-struct Settings                 // of one request
-{
-    float guidance, penalty, temperature, min_p, top_p;
-    int top_k, greedy, start_token;
-};
-
-struct State                    // of one request, on the device
-{
-    int drawn;                  // tokens so far
-    int position[ROWS];         // of the last token in the cache
-    int slot[ROWS];
-};
+constexpr int CHOICES = (VOCABULARY + SAMPLE_THREADS - 1) / SAMPLE_THREADS, DIGITS = 2048;
 
 struct SampleArguments
 {
-    const float* logits;        // [ROWS, VOCABULARY], row 1 (if any) without the text
-    const Settings* settings;
-    State* state;
-    u8* spoken;                 // [VOCABULARY]
-    const float* noise;         // [ring, VOCABULARY], exponentially distributed; in the host's memory
-    int* tokens;                // [ring]; in the host's memory
-    int ring;
+    const Batch* batch;
+    const Settings* settings;   // [sequences]
+    const float* logits;        // [rows of the step, VOCABULARY]; of a guided sequence, the second row is without the text
+    int* drawn;                 // tokens so far, [sequences]
+    int* positions;             // of the last token in the cache, [rows of the cache]
+    u8* spoken;                 // [sequences, VOCABULARY]
+    const float* noise;         // [sequences, RING, VOCABULARY], exponentially distributed
+    int* tokens;                // [sequences, RING]; in the host's memory
     const bf16* embeddings;     // [VOCABULARY, HIDDEN]
     const bf16* places;         // [positions, HIDDEN]: of speech (Llama), of everything (GPT-2)
-    float* x;                   // [ROWS, HIDDEN], for the next step
+    float* x;                   // for the next step, [rows of the cache, HIDDEN]
 };
 
 __device__ inline u32 sortable(float x)                  // the same order as the numbers have
@@ -115,8 +105,12 @@ extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS) sample(const __grid
     __shared__ Selection selection;
     __shared__ int indices[LANES];
     let_next_begin();
-    const Settings s = *a.settings;                      // like the noise and the state from before this step
-    const int drawn = a.state->drawn, entry = drawn % a.ring;
+    if (blockIdx.x >= a.batch->sequences) return;
+    const int first = a.batch->first[blockIdx.x], sequence = sequence_of(*a.batch, first);
+    const Settings s = a.settings[sequence];             // like the state from before this step
+    const int drawn = a.drawn[sequence], entry = sequence * RING + drawn % RING;
+    u8* const all_spoken = a.spoken + (size_t)sequence * VOCABULARY;
+    const float* const logits = a.logits + (size_t)first * VOCABULARY;
     float scores[CHOICES], noise[CHOICES];
     bool spoken[CHOICES];
 #pragma unroll
@@ -124,19 +118,23 @@ extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS) sample(const __grid
     {
         const int id = i * SAMPLE_THREADS + threadIdx.x;
         noise[i] = id < VOCABULARY && !s.greedy ? a.noise[(size_t)entry * VOCABULARY + id] : 1;
-        spoken[i] = id < VOCABULARY && a.spoken[id];
+        spoken[i] = id < VOCABULARY && all_spoken[id];
     }
 
     wait_for_previous();
+    bool finite = true;
 #pragma unroll
     for (int i = 0; i < CHOICES; i++)
     {
         const int id = i * SAMPLE_THREADS + threadIdx.x;
         const bool there = id < VOCABULARY;
-        float x = there ? a.logits[id] : -INFINITY;
-        if (ROWS == 2 && there) x = x + (x - a.logits[VOCABULARY + id]) * s.guidance;
+        float x = there ? logits[id] : -INFINITY;
+        if (ROWS == 2 && s.guided && there) x = x + (x - logits[VOCABULARY + id]) * s.guidance;
+        finite &= !there || fabsf(x) < INFINITY;
         scores[i] = x;
     }
+
+    finite = __syncthreads_and(finite);
 
     auto penalise = [&]
     {
@@ -218,25 +216,26 @@ extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS) sample(const __grid
 
     const float winner = block_reduce(best, shared, larger);
     token = block_reduce(best == winner ? token : VOCABULARY, indices, [](int x, int y) { return min(x, y); });   // of equals the first
+    if (!finite) token = 0;                              // the steps that are under way need one
 
-    const int position = a.state->position[0] + 1;
+    const int position = a.positions[sequence * ROWS] + 1;
     const bf16* place = a.places + (size_t)(GPT2 ? position : drawn + 1) * HIDDEN;
     for (int i = threadIdx.x; i < HIDDEN; i += SAMPLE_THREADS)
     {
         const float x = widen(a.embeddings[(size_t)token * HIDDEN + i]) + widen(place[i]);
 #pragma unroll
-        for (int r = 0; r < ROWS; r++) a.x[r * HIDDEN + i] = x;
+        for (int r = 0; r < ROWS; r++) a.x[(size_t)(sequence * ROWS + r) * HIDDEN + i] = x;
     }
 
     __syncthreads();
     if (threadIdx.x == 0)
     {
-        if (!START_PENALISED && drawn == 0) a.spoken[s.start_token] = 0;
-        a.spoken[token] = 1;
-        a.state->drawn = drawn + 1;
+        if (!START_PENALISED && drawn == 0) all_spoken[s.start_token] = 0;
+        all_spoken[token] = 1;
+        a.drawn[sequence] = drawn + 1;
 #pragma unroll
-        for (int r = 0; r < ROWS; r++) a.state->position[r] = position;
-        a.tokens[entry] = token;
+        for (int r = 0; r < ROWS; r++) a.positions[sequence * ROWS + r] = position;
+        a.tokens[entry] = finite ? token : INVALID;
         __threadfence_system();
     }
 }

@@ -9,8 +9,6 @@
 // memory with the number of its layer in its two lowest bits, its tag, and who needs it reads it until the tag is right. A
 // buffer is written once in a layer, and read by all before anyone can be a layer further: nobody gets past a stage whose
 // inputs come from all before all have got there.
-//
-// Sizes: ROWS, LAYERS, HIDDEN, MLP, HEADS, VOCABULARY, SHARED_BYTES; GPT2 (0: Llama).
 
 #include "t3_attend.cuh"
 
@@ -65,7 +63,7 @@ struct Block : Attention
         if (mine)
         {
             const float x = normed(sums, row, i, UP_OUTPUTS, scale, w.mlp_norm.eps);
-            tell(a.mlp + row * MLP + output, halves(GPT2 ? gelu(x) : silu(x) * normed(sums, row, RESULTS + i, UP_OUTPUTS, scale, w.mlp_norm.eps)), now);
+            tell(a.mlp + row * MLP + output, halves(GPT2 ? gelu(x) : gated(x, normed(sums, row, RESULTS + i, UP_OUTPUTS, scale, w.mlp_norm.eps))), now);
         }
 
         give_back(oldest_tile, WIDER);

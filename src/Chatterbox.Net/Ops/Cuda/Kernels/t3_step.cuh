@@ -1,26 +1,20 @@
 // T3's step as one kernel: its sizes and arguments, what a block has in shared memory, and the warps that bring that there.
+//
+// From the host, beside what t3_order.cuh takes: the sizes ROWS, LAYERS and VOCABULARY; PAGES of a row of the cache; SHARED_BYTES and
+// THREADS of a block; PART, the numbers that a block leaves of attention.
 #pragma once
-#include "t3.cuh"
 #include "t3_exchange.cuh"
 
-constexpr int WARPS = 8;                                 // that multiply
-constexpr int THREADS = (WARPS + 2) * LANES;
-constexpr int OUTPUTS = 8;                               // of a tile, and of a block for every 8 · BLOCKS
-constexpr int BLOCKS = HIDDEN / OUTPUTS;
+constexpr int BLOCKS = HIDDEN / OUTPUTS;                 // each has a tile of every 8 · BLOCKS outputs
 constexpr int PITCH = HIDDEN * 2 + 64, TILE = OUTPUTS * PITCH;            // bytes; neighbouring rows lie in other banks
-constexpr int CHUNK = 32, SHARE = HIDDEN / WARPS, CHUNKS = SHARE / CHUNK; // columns of a tile that a warp multiplies
 constexpr int PLANE = ROWS * SHARE * 2;                  // bytes of the high, or the low, parts of a warp's operand
-constexpr int SPLITS = 8 / ROWS;                         // blocks that share a row's head in attention
-constexpr int PART = HEAD_DIM + 4;                       // numbers of a block's part of attention
-constexpr int WIDER = 4;                                 // the MLP, than the rest
+constexpr int SPLITS = PARTS / ROWS;               // blocks that share a row's head in attention
 constexpr int UP_TILES = (GPT2 ? 1 : 2) * WIDER, UP_OUTPUTS = UP_TILES * OUTPUTS;
 constexpr int HEAD_TILES = (VOCABULARY + OUTPUTS - 1) / OUTPUTS;          // of all blocks
-constexpr int KEY_LANES = HEAD_DIM / VECTOR, KEYS_AT_ONCE = WARPS * LANES / KEY_LANES;
-constexpr int KEYS = 64, KEY_BYTES = HEAD_DIM * 2, KEY_TILE = 2 * KEYS * KEY_BYTES, KEY_SLOTS = 2;
+constexpr int KEY_BYTES = HEAD_DIM * 2, KEY_TILE = 2 * KEYS * KEY_BYTES, KEY_SLOTS = 2;
 constexpr int IN_FLIGHT = 2;                             // tiles that are asked for at once: more are in the way of what blocks exchange
-constexpr float NOTHING = -1e30f;                        // the maximum of nothing: infinity has no room for a tag
-static_assert(HEADS * 8 == BLOCKS && 8 % ROWS == 0 && SHARE % CHUNK == 0 && SHARE <= LANES * 4 && MLP == WIDER * HIDDEN,
-    "sizes that the kernel is made for");
+static_assert(THREADS == (WARPS + 2) * LANES && PART == HEAD_DIM + 4, "what the host launches and reserves");
+static_assert(HEADS * PARTS == BLOCKS && PARTS % ROWS == 0, "sizes that the kernel is made for");
 
 struct Layer
 {
@@ -40,13 +34,9 @@ struct StepArguments
     Norm head_norm;
     const float* cosines;       // [positions, HEAD_DIM / 2]; unused by GPT-2
     const float* sines;
-    bf16* keys;                 // [LAYERS, slots, capacity, HEADS, HEAD_DIM]
-    bf16* values;
-    long long layer_stride;     // numbers from a layer of the cache to the next
-    int capacity;
+    bf16* const* pages;         // of the cache, [ROWS, PAGES]
     int round;                  // counts the launches with the same buffers, which were zeros before the first
     const int* positions;       // of the new key of each row
-    const int* slots;           // of each row
     const float* x;             // [ROWS, HIDDEN]
     float* logits;              // [ROWS, VOCABULARY]
     // Exchanged between blocks, with tags:
@@ -61,7 +51,7 @@ struct StepArguments
 // ---- shared memory ------------------------------------------------------------------------------------------------------
 
 constexpr int MOST_SLOTS = 16;
-constexpr int OF_UP = WARPS * ROWS * (UP_OUTPUTS + 2), OF_ATTENTION = WARPS * (HEAD_DIM + 4), SUMS = OF_UP > OF_ATTENTION ? OF_UP : OF_ATTENTION;
+constexpr int OF_UP = WARPS * ROWS * (UP_OUTPUTS + 2), OF_ATTENTION = WARPS * WARP_PART, SUMS = OF_UP > OF_ATTENTION ? OF_UP : OF_ATTENTION;
 
 struct Shared
 {
@@ -85,15 +75,15 @@ struct Place
     int head, part;             // of attention: part is a row and a split
     int row, split;
     int position, begin, end;   // of the new key; older keys of the split
-    size_t cache;               // of the row's first key of the head, within a layer
+    bf16* const* pages;         // of the row's cache
 
-    __device__ Place(const StepArguments& a, int block) : head(block / 8), part(block % 8), row(part / SPLITS), split(part % SPLITS)
+    __device__ Place(const StepArguments& a, int block) : head(block / PARTS), part(block % PARTS), row(part / SPLITS), split(part % SPLITS)
     {
         position = (int)look_at((const u32*)a.positions + row);
         const int share = (position + SPLITS - 1) / SPLITS;
         begin = min(position, split * share);
         end = min(position, begin + share);
-        cache = ((size_t)look_at((const u32*)a.slots + row) * a.capacity * HEADS + head) * HEAD_DIM;
+        pages = a.pages + row * PAGES;
     }
 };
 
@@ -146,15 +136,15 @@ __device__ void bring_keys(const StepArguments& a, KeyTiles ring, const Place& p
 #pragma unroll 1
     for (int l = 0; l < LAYERS; l++)
     {
-        const bf16 *keys = a.keys + l * a.layer_stride + place.cache, *values = a.values + l * a.layer_stride + place.cache;
         for (int at = place.begin; at < place.end; at += KEYS)
         {
             const int count = min(KEYS, place.end - at);
             ring.expect(count * 2 * KEY_BYTES, lane);
             for (int i = lane; i < count; i += LANES)
             {
-                ring.bring(i * KEY_BYTES, keys + (size_t)(at + i) * HIDDEN, KEY_BYTES, policy);
-                ring.bring((KEYS + i) * KEY_BYTES, values + (size_t)(at + i) * HIDDEN, KEY_BYTES, policy);
+                const bf16* page = place.pages[(at + i) / PAGE];
+                ring.bring(i * KEY_BYTES, page + in_page(l, 0, at + i, place.head), KEY_BYTES, policy);
+                ring.bring((KEYS + i) * KEY_BYTES, page + in_page(l, 1, at + i, place.head), KEY_BYTES, policy);
             }
 
             ring.next();

@@ -1,0 +1,129 @@
+using System.Globalization;
+using Chatterbox.Audio;
+using Chatterbox.Engine;
+using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Models;
+using Chatterbox.Service.Streaming;
+using Chatterbox.Service.Voices;
+using Microsoft.Extensions.Options;
+
+namespace Chatterbox.Service.OpenAi;
+
+/// <summary>Speech on its way to a client.</summary>
+/// <param name="Plan">Its text.</param>
+/// <param name="Format">Its format.</param>
+/// <param name="Speech">What is known of it so far.</param>
+/// <param name="Encode">Begins to encode it, once: as one whole file (true), or as it is made, each block of bytes being good until the next
+/// is asked for.</param>
+internal sealed record SpokenAnswer(TextPlan Plan, AudioFormat Format, JoinedSpeech Speech, Func<bool, IAsyncEnumerable<ReadOnlyMemory<byte>>> Encode)
+{
+    /// <summary>Waits for the first bytes, so that a failure until then is an error of the request.</summary>
+    /// <param name="requestId">What the log calls the request.</param>
+    /// <param name="cancel">Ends it.</param>
+    /// <returns>The blocks, at the first.</returns>
+    public Task<IAsyncEnumerator<ReadOnlyMemory<byte>>> FirstAsync(string requestId, CancellationToken cancel) =>
+        FirstAsync(Encode(false), requestId, cancel);
+
+    /// <summary>All of its bytes, with their length in the header of a file that has one.</summary>
+    /// <inheritdoc cref="FirstAsync(string, CancellationToken)"/>
+    public async Task<ReadOnlyMemory<byte>> CollectAsync(string requestId, CancellationToken cancel)
+    {
+        await using var file = await FirstAsync(Encode(true), requestId, cancel);
+        return file.Current;
+    }
+
+    private static async Task<IAsyncEnumerator<ReadOnlyMemory<byte>>> FirstAsync(
+        IAsyncEnumerable<ReadOnlyMemory<byte>> bytes, string requestId, CancellationToken cancel)
+    {
+        var blocks = bytes.GetAsyncEnumerator(cancel);
+        try
+        {
+            return await blocks.MoveNextAsync() ? blocks : throw new EncoderException("No audio came of the request.");
+        }
+        catch (Exception e)
+        {
+            await blocks.DisposeAsync();
+            throw e is PieceFailedException failed ? Cause(failed, requestId) : e;
+        }
+    }
+
+    // The engine has logged why.
+    private static Exception Cause(PieceFailedException failed, string requestId) =>
+        failed.InnerException is ChatterboxException known ? known : new RefusedException(Refusal.From(failed, requestId));
+}
+
+/// <summary>Begins the speech of a complete text, for every dialect: parameters checked, voice found, queued, encoded.</summary>
+internal sealed class SpeechAnswers(
+    ModelFleet fleet, SpeechDesk desk, VoiceNames voices, AudioCodecs codecs, EncoderGate encoders, IOptions<StreamingOptions> streaming)
+{
+    /// <summary>Begins speech that is the answer to a request, and tells its headers.</summary>
+    /// <param name="http">The request.</param>
+    /// <param name="route">The route's name in the log and in measurements.</param>
+    /// <param name="model">Who speaks.</param>
+    /// <param name="body">What is to be said, and how.</param>
+    /// <param name="format">The form of its audio.</param>
+    /// <param name="limits">How the dialect takes its text.</param>
+    public async Task<SpokenAnswer> BeginAsync(HttpContext http, string route, FleetModel model, SpeechBody body, AudioFormat format, TextLimits? limits = null)
+    {
+        var order = await PrepareAsync(Clients.Of(http), model, body, format, limits, http.RequestAborted);
+        http.Response.RegisterForDispose(order);
+        var job = desk.Submit(http, route, model, order.Request);
+        http.Response.Headers["X-Chatterbox-Seed"] = order.Request.Sampling.Seed!.Value.ToString(CultureInfo.InvariantCulture);
+        VoiceHeader.Set(http.Response.Headers, order.VoiceName);
+        return Encode(order, job, body, format, http.RequestAborted);
+    }
+
+    /// <summary>Begins speech that is part of an answer.</summary>
+    /// <returns>The speech, and what is to be disposed at its end.</returns>
+    public async Task<(SpokenAnswer Answer, IDisposable Place)> BeginPartAsync(Caller caller, string route, FleetModel model, SpeechBody body, AudioFormat format, CancellationToken cancel)
+    {
+        var order = await PrepareAsync(caller.Client, model, body, format, limits: null, cancel);
+        try
+        {
+            return (Encode(order, desk.Submit(caller, route, model, order.Request, cancel), body, format, cancel), order);
+        }
+        catch
+        {
+            order.Dispose();
+            throw;
+        }
+    }
+
+    private async Task<Order> PrepareAsync(string client, FleetModel model, SpeechBody body, AudioFormat format, TextLimits? limits, CancellationToken cancel)
+    {
+        limits ??= TextLimits.OpenAi;
+        SpeechParameters.Check(body, model.Served, limits);
+        var plan = limits.Plan(body.Input);
+        fleet.ThrowIfStarting();
+        var place = AudioCodecs.NeedsProcess(format) ? encoders.Enter(client) : null;
+        try
+        {
+            var voice = await voices.Find(body.Voice, model, client, cancel);
+            return new Order(plan, voice.Name, place, new SpeechRequest
+            {
+                Pieces = plan.Pieces,
+                Voice = voice.Voice,
+                Sampling = SpeechParameters.Sampling(body, body.Seed ?? SpeechParameters.DrawSeed()),
+                Language = body.Language,
+                Chunks = body is { Chunk: true, Stream: true } ? streaming.Value.Chunks() : null,
+            });
+        }
+        catch
+        {
+            place?.Dispose();
+            throw;
+        }
+    }
+
+    private SpokenAnswer Encode(Order order, SpeechJob job, SpeechBody body, AudioFormat format, CancellationToken cancel)
+    {
+        var speech = new JoinedSpeech(order.Plan);
+        return new SpokenAnswer(order.Plan, format, speech, isWhole =>
+            codecs.Encode(speech.Blocks(job.Events, cancel), format, body.Speed, job.Begun, isWhole, cancel));
+    }
+
+    private sealed record Order(TextPlan Plan, string VoiceName, IDisposable? Encoder, SpeechRequest Request) : IDisposable
+    {
+        public void Dispose() => Encoder?.Dispose();
+    }
+}
