@@ -1,5 +1,6 @@
 using System.Globalization;
 using Chatterbox.Audio;
+using Chatterbox.Ops.Cuda;
 using Chatterbox.Voices;
 
 namespace Chatterbox;
@@ -96,7 +97,7 @@ internal sealed class VoiceConverter
     private static int[] Tokenize(SpeechTokenizer tokenizer, float[] samples16)
     {
         using var scope = NewDisposeScope();
-        return [.. tokenizer.Forward(tensor(samples16, device: tokenizer.Device)).to(ScalarType.Int32).cpu().data<int>()];
+        return [.. tokenizer.Forward(HostCopies.Place(samples16, tokenizer.Device)).to(ScalarType.Int32).cpu().data<int>()];
     }
 
     /// <summary>The windows; each but the first begins to be heard at its joint.</summary>

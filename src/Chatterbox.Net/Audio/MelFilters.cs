@@ -1,3 +1,5 @@
+using Chatterbox.Ops.Cuda;
+
 namespace Chatterbox.Audio;
 
 /// <summary>Triangular mel filters on Slaney's scale (linear to 1 kHz, logarithmic above), each of equal area.</summary>
@@ -16,7 +18,7 @@ internal static class MelFilters
         var bins = (config.FftSize / 2) + 1;
         var edges = BandEdges(config.Bands + 2, ToMel(config.MaxFrequency));
         var hertzPerBin = 1 / (config.FftSize * (1.0 / config.SampleRate));
-        var filters = new float[config.Bands, bins];
+        var filters = new float[config.Bands * bins];
         for (var band = 0; band < config.Bands; band++)
         {
             var (low, centre, high) = (edges[band], edges[band + 1], edges[band + 2]);
@@ -25,11 +27,11 @@ internal static class MelFilters
             {
                 var hertz = bin * hertzPerBin;
                 var triangle = (float)Math.Max(0, Math.Min((hertz - low) / (centre - low), (high - hertz) / (high - centre)));
-                filters[band, bin] = (float)(triangle * area);
+                filters[(band * bins) + bin] = (float)(triangle * area);
             }
         }
 
-        return tensor(filters, device: device);
+        return HostCopies.Place(filters, device).view(config.Bands, bins);
     }
 
     private static double[] BandEdges(int count, double highestMel)

@@ -1,3 +1,5 @@
+using Chatterbox.Ops.Cuda;
+
 namespace Chatterbox.Audio;
 
 /// <summary>Changes the sample rate as librosa does by default, with soxr's HQ quality.</summary>
@@ -66,7 +68,7 @@ internal static class Resampler
         if (filter.UnsupportedReason(samples.device) is not null || samples.size(0) == 0)
         {
             using var host = samples.cpu();
-            return tensor(Resample(host.data<float>().ToArray(), from, to), device: samples.device);
+            return HostCopies.Place(Resample(host.data<float>().ToArray(), from, to), samples.device);
         }
 
         var length = OutputLength((int)samples.size(0), from, to);

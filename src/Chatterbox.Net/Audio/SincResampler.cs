@@ -1,3 +1,4 @@
+using Chatterbox.Ops.Cuda;
 using static TorchSharp.torch.nn.functional;
 
 namespace Chatterbox.Audio;
@@ -43,7 +44,7 @@ internal sealed class SincResampler
     private Tensor Kernels(double cutoff, Device device)
     {
         var taps = (2 * _width) + _from;
-        var kernels = new float[_to, 1, taps];
+        var kernels = new float[_to * taps];
         for (var phase = 0; phase < _to; phase++)
         {
             for (var tap = 0; tap < taps; tap++)
@@ -51,10 +52,10 @@ internal sealed class SincResampler
                 var t = Math.Clamp((((double)-phase / _to) + ((double)(tap - _width) / _from)) * cutoff, -ZeroCrossings, ZeroCrossings);
                 var window = Math.Pow(Math.Cos(t * Math.PI / ZeroCrossings / 2), 2);
                 var sinc = t == 0 ? 1 : Math.Sin(t * Math.PI) / (t * Math.PI);
-                kernels[phase, 0, tap] = (float)(sinc * window * (cutoff / _from));
+                kernels[(phase * taps) + tap] = (float)(sinc * window * (cutoff / _from));
             }
         }
 
-        return tensor(kernels, device: device);
+        return HostCopies.Place(kernels, device).view(_to, 1, taps);
     }
 }

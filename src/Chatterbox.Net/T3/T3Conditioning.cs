@@ -1,3 +1,5 @@
+using Chatterbox.Ops.Cuda;
+
 namespace Chatterbox.T3;
 
 /// <summary>What T3 hears before the text: the speaker, their prompt and how lively to speak, as rows of embeddings.</summary>
@@ -71,7 +73,7 @@ internal sealed class T3Conditioning
         return cat(parts, 1).MoveToOuterDisposeScope();
     }
 
-    private Tensor Row(IReadOnlyList<float> numbers) => tensor(numbers.ToArray(), [1, 1, numbers.Count], _weights.DType, _weights.Device);
+    private Tensor Row(IReadOnlyList<float> numbers) => HostCopies.Place([.. numbers], _weights.Device).to(_weights.DType).view(1, 1, numbers.Count);
 
     private void Check(T3Prompt voice)
     {

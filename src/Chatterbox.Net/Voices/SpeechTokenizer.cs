@@ -1,4 +1,5 @@
 using Chatterbox.Audio;
+using Chatterbox.Ops.Cuda;
 using static TorchSharp.torch.nn.functional;
 
 namespace Chatterbox.Voices;
@@ -205,8 +206,8 @@ internal sealed class FiniteScalarQuantizer(SpeechTokenizerConfig config, Weight
     private const double Squeeze = 0.9990000128746033;   // from the exported model: decides where a digit changes
 
     private readonly Linear _project = new(weights["project_down"], config.HiddenSize, config.CodeDigits);
-    private readonly Tensor _places = weights.Own(tensor(
-        Enumerable.Range(0, config.CodeDigits).Select(i => (float)Math.Pow(3, i)).ToArray(), device: weights.Device));
+    private readonly Tensor _places = weights.Own(HostCopies.Place(
+        [.. Enumerable.Range(0, config.CodeDigits).Select(i => (float)Math.Pow(3, i))], weights.Device));
 
     /// <param name="x">[tokens, hidden].</param>
     /// <returns>[tokens], int64.</returns>

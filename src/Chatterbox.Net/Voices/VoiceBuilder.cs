@@ -66,7 +66,7 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
 
     /// <summary>Brings the recording to the loudness that the model was trained with, if to any.</summary>
     private Tensor Level(Tensor samples24) => config.TargetLoudness is { } target
-        ? tensor(Loudness.Normalize(HostCopies.Read(samples24), reference.SampleRate, target), device: reference.Device)
+        ? HostCopies.Place(Loudness.Normalize(HostCopies.Read(samples24), reference.SampleRate, target), reference.Device)
         : samples24;
 
     /// <summary>The recording without the silence at its ends.</summary>

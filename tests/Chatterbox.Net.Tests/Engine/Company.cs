@@ -110,10 +110,18 @@ internal static class Company
         }
 
         var other = Assert.IsType<AudioChunk>(actual);
-        Assert.True(chunk.Samples.AsSpan().SequenceEqual(other.Samples), $"request {request}, piece {chunk.Piece}: other samples");
+        Assert.True(chunk.Samples.AsSpan().SequenceEqual(other.Samples), $"request {request}, piece {chunk.Piece}: {Difference(chunk, other)}");
         Assert.Equal(
             (chunk.Piece, chunk.EndsPiece, chunk.TextTokens, chunk.SpeechTokens, chunk.Repair),
             (other.Piece, other.EndsPiece, other.TextTokens, other.SpeechTokens, other.Repair));
+
+        static string Difference(AudioChunk expected, AudioChunk actual)
+        {
+            var common = expected.Samples.AsSpan().CommonPrefixLength(actual.Samples);
+            var most = expected.Samples.Zip(actual.Samples, (a, b) => Math.Abs(a - b)).DefaultIfEmpty().Max();
+            return $"alone {expected.Samples.Length} samples of {expected.SpeechTokens} tokens, in company {actual.Samples.Length} of {actual.SpeechTokens}, "
+                + $"other from sample {common} on by up to {most:0.0e0}, alone at most {expected.Samples.DefaultIfEmpty().Max(MathF.Abs):0.0e0}";
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 using System.Globalization;
-using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using System.Runtime.Intrinsics;
 using Chatterbox.Ops.Cpu;
 using Chatterbox.Ops.Cuda;
 using CsCheck;
@@ -126,6 +126,28 @@ public unsafe class RowProductsTests
                 Close(expected.flatten(), attended, 1e-5);
             },
             iter: 40);
+
+    [Theory, MemberData(nameof(Widths))]
+    public void Attention_is_the_same_to_the_bit_wherever_the_stack_is(int width)
+    {
+        using var scope = NewDisposeScope();
+        manual_seed(1);
+        const int HeadDim = 64;
+        var (query, keys, values) = (randn(HeadDim), randn(CachedAttention.Block, HeadDim).to(ScalarType.BFloat16), randn(CachedAttention.Block, HeadDim).to(ScalarType.BFloat16));
+        float[] OnStackOf(int bytes)
+        {
+            var below = stackalloc byte[bytes];
+            var part = zeros(CachedAttention.PartSize(HeadDim));
+            Attend(width, At(query), (Bf16*)keys.Address(), (Bf16*)values.Address(), HeadDim, CachedAttention.Block, HeadDim, At(part));
+            below[0] = 1;
+            return [.. part.data<float>()];
+        }
+
+        foreach (var bytes in Enumerable.Range(2, 8))
+        {
+            Assert.Equal(OnStackOf(16), OnStackOf(16 * bytes));
+        }
+    }
 
     private static bool IsSupported(int width) => width switch
     {

@@ -7,16 +7,21 @@ public class WorkerPoolTests
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(5)]
-    public async Task Each_chunk_of_each_round_is_done_once(int threads) => await Task.Run(() =>
+    [InlineData(1, 2000)]
+    [InlineData(2, 2000)]
+    [InlineData(5, 2000)]
+    [InlineData(24, 20_000)]    // more than most machines have processors: threads are suspended anywhere
+    public async Task Each_chunk_of_each_round_is_done_once(int threads, int rounds) => await Task.Run(() =>
     {
         var pool = new WorkerPool(threads);
-        for (var round = 0; round < 2000; round++)
+        for (var round = 0; round < rounds; round++)
         {
             var done = new int[(round * 7) % 41];
-            pool.Run(done.Length, chunk => Interlocked.Increment(ref done[chunk]));
+            pool.Run(done.Length, chunk =>
+            {
+                Thread.SpinWait(chunk * 37 % 50);
+                Interlocked.Increment(ref done[chunk]);
+            });
             Assert.All(done, times => Assert.Equal(1, times));
             if (round % 500 == 0)
             {

@@ -46,6 +46,21 @@ public class T3ConditioningTests
     }
 
     [Fact]
+    public void Equal_voices_have_equal_rows_wherever_their_numbers_lie()
+    {
+        using var llama = TinyT3.Of("llama", CpuBackboneTests.Sized);
+        using var scope = NewDisposeScope();
+        var voice = TinyT3.Voice;
+        var first = llama.Model.Prefix(TinyT3.Text, voice, Settings(llama));
+        foreach (var hole in Enumerable.Range(0, 64))
+        {
+            GC.KeepAlive(new byte[8 * hole]);      // moves what is allocated next
+            var equal = voice with { SpeakerEmbedding = [.. voice.SpeakerEmbedding] };
+            Assert.Equal(first, llama.Model.Prefix(TinyT3.Text, equal, Settings(llama)));
+        }
+    }
+
+    [Fact]
     public void Exaggeration_scales_the_row_of_emotion_only()
     {
         using var llama = TinyT3.Llama();

@@ -8,6 +8,10 @@ namespace Chatterbox.Ops.Cpu;
 /// suspended is not waited for unless it has a chunk in hand. One caller at a time has the threads; another computes alone meanwhile.</remarks>
 internal sealed class WorkerPool
 {
+    /// <summary>Most chunks of some work.</summary>
+    public const int MostChunks = (1 << ChunkBits) - 1;
+
+    private const int ChunkBits = 20, RoundMask = (1 << (64 - (2 * ChunkBits))) - 1;
     private const int SpinsBeforeSleep = 20_000;    // some 200 µs: longer than the choice of a token takes
 
     private readonly Share[] _shares;
@@ -36,10 +40,11 @@ internal sealed class WorkerPool
     public int Threads => _shares.Length;
 
     /// <summary>Does some work in chunks, on all threads, and returns when it is done.</summary>
-    /// <param name="chunks">Number of chunks.</param>
+    /// <param name="chunks">Number of chunks, at most <see cref="MostChunks"/>.</param>
     /// <param name="work">Does the chunk of a number; throws nothing.</param>
     public void Run(int chunks, Action<int> work)
     {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(chunks, MostChunks);
         if (Threads == 1 || chunks <= 1 || Interlocked.CompareExchange(ref _isBusy, 1, 0) != 0)
         {
             for (var chunk = 0; chunk < chunks; chunk++)
@@ -52,12 +57,11 @@ internal sealed class WorkerPool
 
         try
         {
-            var round = _round + 1;
+            var round = (_round + 1) & RoundMask;
             (_work, _done) = (work, 0);
             for (var i = 0; i < Threads; i++)
             {
-                _shares[i].End = (int)((long)chunks * (i + 1) / Threads);
-                Volatile.Write(ref _shares[i].Next, Share.At(round, (int)((long)chunks * i / Threads)));
+                Volatile.Write(ref _shares[i].Left, new Chunks(round, (int)((long)chunks * i / Threads), (int)((long)chunks * (i + 1) / Threads)).Bits);
             }
 
             Interlocked.Exchange(ref _round, round);
@@ -106,7 +110,8 @@ internal sealed class WorkerPool
         }
     }
 
-    // Once a chunk is taken the round cannot end before it is counted, so that what belongs to the round stays as it is.
+    // Once a chunk is taken the round cannot end before it is counted, so that what belongs to the round stays as it is. A thread that comes
+    // late finds other bits than it has read, whatever of the next round is in place by then, and takes nothing.
     private void Work(int worker, int round)
     {
         var done = 0;
@@ -115,15 +120,15 @@ internal sealed class WorkerPool
             ref var share = ref _shares[(worker + i) % _shares.Length];
             while (true)
             {
-                var next = Volatile.Read(ref share.Next);
-                if (Share.RoundOf(next) != round || Share.ChunkOf(next) >= share.End)
+                var left = new Chunks(Volatile.Read(ref share.Left));
+                if (left.Round != round || left.Next >= left.End)
                 {
                     break;
                 }
 
-                if (Interlocked.CompareExchange(ref share.Next, next + 1, next) == next)
+                if (Interlocked.CompareExchange(ref share.Left, new Chunks(round, left.Next + 1, left.End).Bits, left.Bits) == left.Bits)
                 {
-                    _work!(Share.ChunkOf(next));
+                    _work!(left.Next);
                     done++;
                 }
             }
@@ -139,18 +144,23 @@ internal sealed class WorkerPool
     [StructLayout(LayoutKind.Explicit, Size = 128)]
     private struct Share
     {
-        /// <summary>The round, and the next chunk of the share in it.</summary>
+        /// <summary>Those that nobody has taken, as <see cref="Chunks.Bits"/>.</summary>
         [FieldOffset(0)]
-        public long Next;
+        public long Left;
+    }
 
-        /// <summary>The chunk after the last.</summary>
-        [FieldOffset(8)]
-        public int End;
+    /// <summary>Chunks of a round from one up to, and without, another: all in one word, which is read and replaced as a whole.</summary>
+    private readonly record struct Chunks(long Bits)
+    {
+        public Chunks(int round, int next, int end)
+            : this(((long)round << (2 * ChunkBits)) | ((long)next << ChunkBits) | (uint)end)
+        {
+        }
 
-        public static long At(int round, int chunk) => ((long)round << 32) | (uint)chunk;
+        public int Round => (int)(Bits >> (2 * ChunkBits)) & RoundMask;
 
-        public static int RoundOf(long next) => (int)(next >> 32);
+        public int Next => (int)(Bits >> ChunkBits) & MostChunks;
 
-        public static int ChunkOf(long next) => (int)next;
+        public int End => (int)Bits & MostChunks;
     }
 }
