@@ -1,5 +1,5 @@
-using System.Reflection.Emit;
 using System.Reflection;
+using System.Reflection.Emit;
 using Chatterbox.Ops;
 using Chatterbox.T3.Blocks;
 using Chatterbox.Voices;

@@ -1,6 +1,6 @@
 using System.Globalization;
-using System.Runtime.Intrinsics.X86;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Chatterbox.Ops.Cpu;
 using Chatterbox.Ops.Cuda;
 using CsCheck;

@@ -23,7 +23,7 @@ internal static unsafe class HostCopies
     /// 64 KB do not wait; torch's own copies wait always.</summary>
     /// <typeparam name="T">As the tensor's elements.</typeparam>
     /// <param name="numbers">The numbers.</param>
-    /// <param name="tensor">Contiguous.</param>
+    /// <param name="tensor">Contiguous. One without memory, of a network that is only checked, stays without.</param>
     public static void Write<T>(ReadOnlySpan<T> numbers, Tensor tensor)
         where T : unmanaged
     {
@@ -31,7 +31,7 @@ internal static unsafe class HostCopies
         {
             numbers.CopyTo(MemoryMarshal.Cast<byte, T>(tensor.bytes));
         }
-        else if (numbers.Length > 0)
+        else if (numbers.Length > 0 && tensor.device_type == DeviceType.CUDA)
         {
             using var context = CudaContext.Use(tensor.device.index);
             fixed (T* from = numbers)
