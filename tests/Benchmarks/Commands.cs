@@ -201,7 +201,11 @@ internal static class Commands
         var start = new Command("start-host") { Folder, Device };
         start.Hidden = true;
         start.SetAction(parsed => StartBenchmark.Begin(parsed.GetRequiredValue(Folder), parsed.GetValue(Device)));
-        return [service, stream, load, fleet, start];
+        var isChecked = new Argument<bool>("self-check");
+        var loadTime = new Command("load-time-host") { Folder, isChecked, Device };
+        loadTime.Hidden = true;
+        loadTime.SetAction(parsed => StartBenchmark.BeginLoad(parsed.GetRequiredValue(Folder), parsed.GetValue(Device), parsed.GetValue(isChecked)));
+        return [service, stream, load, fleet, start, loadTime];
     }
 
     private static Argument<int> Tokens(int usually) => new("tokens") { Description = "Speech tokens, 25 a second.", DefaultValueFactory = _ => usually };

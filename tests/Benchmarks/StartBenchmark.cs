@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using static Chatterbox.Benchmarks.Report;
 
 namespace Chatterbox.Benchmarks;
@@ -7,7 +8,7 @@ namespace Chatterbox.Benchmarks;
 /// then shows what was still left to be made.</summary>
 internal static class StartBenchmark
 {
-    private const int Repetitions = 2;
+    private const int Repetitions = 2, LoadRepetitions = 7;
     private const string Loaded = "loaded", Warm = "warm";
 
     /// <summary>Starts processes, one after the other; each begins with <see cref="Begin"/>. The checkpoint has been read before; the
@@ -33,6 +34,10 @@ internal static class StartBenchmark
             Record($"start {variant} {state}", Median(times));
             Print($"  process start to {state}: {Median(times):0.00} s, from {times.Min():0.00} to {times.Max():0.00}");
         }
+
+        // By turns, so that the machine's other load falls on both.
+        var loads = Enumerable.Range(0, LoadRepetitions).Select(_ => (Checked: Load(folder, device, selfCheck: true), Bare: Load(folder, device, selfCheck: false))).ToList();
+        Print($"  loading in a fresh process: {Median(loads.ConvertAll(load => load.Checked)):0.000} s with the self-check, {Median(loads.ConvertAll(load => load.Bare)):0.000} s without");
     }
 
     /// <summary>The process whose start is measured.</summary>
@@ -64,6 +69,25 @@ internal static class StartBenchmark
             watch.Restart();
             return seconds;
         }
+    }
+
+    /// <summary>The process whose load is measured: prints its seconds.</summary>
+    public static void BeginLoad(string folder, string? device, bool selfCheck)
+    {
+        using var torchReady = TorchSharp.torch.zeros(1, device: Devices.Find(device));
+        var watch = Stopwatch.StartNew();
+        using var model = ChatterboxModel.Load(folder, new ModelOptions { Device = device, SelfCheck = selfCheck });
+        Console.WriteLine(watch.Elapsed.TotalSeconds.ToString(CultureInfo.InvariantCulture));
+    }
+
+    /// <summary>Seconds that a model takes to load in a fresh process.</summary>
+    private static double Load(string folder, string? device, bool selfCheck)
+    {
+        string[] arguments = ["load-time-host", folder, selfCheck ? "true" : "false", .. device is null ? [] : new[] { device }];
+        using var process = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, arguments) { RedirectStandardOutput = true })!;
+        var seconds = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return double.Parse(seconds, CultureInfo.InvariantCulture);
     }
 
     /// <summary>When a process was where, in seconds since it was started.</summary>

@@ -154,18 +154,18 @@ public sealed class OperationsTests
             [
                 "model", "input", "voice", "response_format", "speed", "stream_format", "instructions", "exaggeration", "cfg_weight", "temperature", "top_p", "min_p",
                 "top_k", "repetition_penalty", "block_size", "block_steps", "time_shift", "schedule_shift", "position_temperature", "fixed_prior", "seed",
-                "language", "chunk", "stream", "sample_rate",
+                "language", "chunk", "stream", "sample_rate", "timestamp_granularities",
             ],
             speech.Names());
         Assert.All(speech.EnumerateObject(), p => Assert.True(p.Value.TryGetProperty("description", out _), p.Name));
         Assert.Equal((0.25, 4.0, 1.0), (speech.GetProperty("speed").GetProperty("minimum").GetDouble(), speech.GetProperty("speed").GetProperty("maximum").GetDouble(), speech.GetProperty("speed").GetProperty("default").GetDouble()));
-        Assert.Equal(8, speech.GetProperty("response_format").GetProperty("enum").GetArrayLength());
+        Assert.Equal(10, speech.GetProperty("response_format").GetProperty("enum").GetArrayLength());
         Assert.Equal("#/components/schemas/VoiceChoice", speech.GetProperty("voice").GetProperty("$ref").GetString());
         Assert.Equal(3, schemas.GetProperty("VoiceChoice").GetProperty("oneOf").GetArrayLength());
         var responses = paths.GetProperty("/v1/audio/speech").GetProperty("post").GetProperty("responses");
         Assert.Equal(["200", "400", "401", "404", "413", "429", "500", "503"], responses.Names());
         Assert.Equal(
-            ["audio/PCMA", "audio/aac", "audio/basic", "audio/flac", "audio/mpeg", "audio/opus", "audio/pcm", "audio/wav", "text/event-stream"],
+            ["application/json", "application/x-subrip", "audio/PCMA", "audio/aac", "audio/basic", "audio/flac", "audio/mpeg", "audio/opus", "audio/pcm", "audio/wav", "text/event-stream", "text/vtt"],
             responses.GetProperty("200").GetProperty("content").Names().Order(StringComparer.Ordinal));
         Assert.Equal(["application/json", "text/event-stream"], paths.GetProperty("/speak").GetProperty("post").GetProperty("responses").GetProperty("200").GetProperty("content").Names());
         Assert.Equal(4, schemas.GetProperty("SpeakEvent").GetProperty("anyOf").GetArrayLength());

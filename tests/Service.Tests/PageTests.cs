@@ -167,6 +167,16 @@ public sealed class PageTests
     }
 
     [Fact]
+    public async Task What_is_left_out_of_a_long_text_is_told()
+    {
+        await using var service = await TestService.Start();
+        await using var browser = await Open(service);
+        await browser.Page.Locator("#text").FillAsync(string.Concat(Enumerable.Repeat("Is this the last sentence that is spoken? ", 30)));
+        await browser.Page.Locator("#speak").ClickAsync();
+        await Assertions.Expect(browser.Page.Locator("#error")).ToContainTextAsync("the rest is left out");
+    }
+
+    [Fact]
     public async Task With_a_key_it_speaks_too()
     {
         await using var service = await TestService.Start(new() { ["Security:ApiKeys:0"] = "a-key-of-some-length" });

@@ -308,5 +308,8 @@ public sealed class SpeakTests
         using var answer = await service.Post("/speak", new { text = new string('a', length), stream = true });
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal(isCut, answer.Headers.Contains("X-Chatterbox-Truncated"));
+        var events = await answer.Events();
+        Assert.Equal(isCut, events[0].TryGetProperty("truncated", out var truncated) && truncated.GetBoolean());
+        Assert.All(events.Skip(1), e => Assert.False(e.TryGetProperty("truncated", out _)));
     }
 }

@@ -47,8 +47,15 @@ internal class TorchOps
     /// <param name="v">[rows, heads, keys, headDim].</param>
     /// <param name="mask">Added to the scores, broadcast to [rows, heads, queries, keys]; null for none.</param>
     /// <param name="causal">Query i sees keys up to i only (queries and keys of equal number, no mask).</param>
-    public virtual Tensor Attention(Tensor q, Tensor k, Tensor v, Tensor? mask = null, bool causal = false) =>
-        nn.functional.scaled_dot_product_attention(q, k, v, mask, 0.0, causal);
+    /// <remarks>On a CPU in float32: in a narrower type libtorch is no faster, and fails on a processor with AMX where ATEN_CPU_CAPABILITY keeps
+    /// it from AVX-512.</remarks>
+    public virtual Tensor Attention(Tensor q, Tensor k, Tensor v, Tensor? mask = null, bool causal = false)
+    {
+        using var scope = NewDisposeScope();
+        var (type, computed) = (q.dtype, q.device_type == DeviceType.CPU && q.dtype != ScalarType.Float64 ? ScalarType.Float32 : q.dtype);
+        return nn.functional.scaled_dot_product_attention(q.to(computed), k.to(computed), v.to(computed), mask?.to(computed), 0.0, causal)
+            .to(type).MoveToOuterDisposeScope();
+    }
 
     /// <summary>silu(gate) · up.</summary>
     public virtual Tensor SiluGate(Tensor gate, Tensor up)

@@ -13,32 +13,32 @@ internal sealed class ElevenAnswers(ModelFleet fleet, SpeechAnswers answers, Aud
 {
     /// <summary>Speech as bytes.</summary>
     public async Task<IResult> SpeakAsync(HttpContext http, string route, string voice, ElevenBody body, Delivery delivery) =>
-        new SpeechResponse((await BeginAsync(http, route, voice, body, ElevenSpeech.Limits)).Answer, delivery);
+        new SpeechResponse(await BeginAsync(http, route, voice, body, ElevenSpeech.Limits), delivery);
 
     /// <summary>Speech with the times of its sentences.</summary>
     public async Task<IResult> SpeakTimedAsync(HttpContext http, string route, string voice, ElevenBody body, bool streams)
     {
-        var (answer, speed) = await BeginAsync(http, route, voice, body, ElevenSpeech.Limits with { BySentence = true });
+        var answer = await BeginAsync(http, route, voice, body, ElevenSpeech.Limits with { BySentence = true });
         if (streams)
         {
-            return new TimedSpeechResult(answer, speed);
+            return new TimedSpeechResult(answer);
         }
 
         var audio = await answer.CollectAsync(http.TraceIdentifier, http.RequestAborted);
-        return TypedResults.Ok(new ElevenTimedSpeech(audio, [.. TimedSpeechResult.Sentences(answer, speed)]));
+        return TypedResults.Ok(new ElevenTimedSpeech(audio, [.. answer.Sentences]));
     }
 
-    private async Task<(SpokenAnswer Answer, double Speed)> BeginAsync(HttpContext http, string route, string voice, ElevenBody body, TextLimits limits)
+    private async Task<SpokenAnswer> BeginAsync(HttpContext http, string route, string voice, ElevenBody body, TextLimits limits)
     {
         var model = ElevenSpeech.Model(fleet, body.ModelId);
         var format = ElevenSpeech.Format(http.Request.Query["output_format"], codecs);
         var speech = ElevenSpeech.Body(model, voice, body.Text, body.VoiceSettings, body.LanguageCode, body.Seed);
-        return (await answers.BeginAsync(http, route, model, speech, format, limits), speech.Speed);
+        return await answers.BeginAsync(http, route, model, speech, format, limits);
     }
 }
 
 /// <summary>Speech as it is made, in lines of JSON: each has the next bytes, and the times of the sentences that have ended.</summary>
-internal sealed class TimedSpeechResult(SpokenAnswer answer, double speed) : IResult
+internal sealed class TimedSpeechResult(SpokenAnswer answer) : IResult
 {
     /// <inheritdoc/>
     public async Task ExecuteAsync(HttpContext http)
@@ -55,15 +55,11 @@ internal sealed class TimedSpeechResult(SpokenAnswer answer, double speed) : IRe
         {
             var audio = blocks.Current.ToArray();   // good until the next is asked for, which may end more sentences
             more = await blocks.MoveNextAsync();
-            var ended = Sentences(answer, speed).Skip(sent).ToList();
+            var ended = answer.Sentences.Skip(sent).ToList();
             sent += ended.Count;
             await JsonSerializer.SerializeAsync(http.Response.BodyWriter, new ElevenTimedSpeech(audio, ended), Json.Of<ElevenTimedSpeech>(), cancel);
             http.Response.BodyWriter.Write("\n"u8);
             await http.Response.BodyWriter.FlushAsync(cancel); // waits for a slow reader
         }
     }
-
-    /// <summary>The sentences that have been spoken, and when they are heard.</summary>
-    public static IEnumerable<ElevenSentence> Sentences(SpokenAnswer answer, double speed) =>
-        answer.Speech.Times.Select(time => new ElevenSentence(answer.Plan.Pieces[time.Piece], time.StartSeconds / speed, time.EndSeconds / speed));
 }

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Chatterbox.Service.OpenAi;
 
 namespace Chatterbox.Service.ElevenLabs;
 
@@ -77,15 +78,9 @@ internal sealed record ElevenFailure(
 /// <param name="NormalizedAlignment">The same of the text as it is read: null.</param>
 internal sealed record ElevenTimedSpeech(
     [property: JsonPropertyName("audio_base64")] ReadOnlyMemory<byte> AudioBase64,
-    IReadOnlyList<ElevenSentence> Sentences,
+    IReadOnlyList<SentenceTime> Sentences,
     ElevenAlignment? Alignment = null,
     ElevenAlignment? NormalizedAlignment = null);
-
-/// <summary>When a sentence is heard.</summary>
-/// <param name="Text">The sentence.</param>
-/// <param name="StartSeconds">From the beginning of the audio to its first sample.</param>
-/// <param name="EndSeconds">To its last.</param>
-internal sealed record ElevenSentence(string Text, double StartSeconds, double EndSeconds);
 
 /// <summary>The voices that there are.</summary>
 internal sealed record ElevenVoiceList(IReadOnlyList<ElevenVoice> Voices);

@@ -15,8 +15,17 @@ namespace Chatterbox.Service.OpenAi;
 /// <param name="Speech">What is known of it so far.</param>
 /// <param name="Encode">Begins to encode it, once: as one whole file (true), or as it is made, each block of bytes being good until the next
 /// is asked for.</param>
-internal sealed record SpokenAnswer(TextPlan Plan, AudioFormat Format, JoinedSpeech Speech, Func<bool, IAsyncEnumerable<ReadOnlyMemory<byte>>> Encode)
+/// <param name="Speed">Its tempo.</param>
+internal sealed record SpokenAnswer(
+    TextPlan Plan, AudioFormat Format, JoinedSpeech Speech, Func<bool, IAsyncEnumerable<ReadOnlyMemory<byte>>> Encode, double Speed = 1)
 {
+    /// <summary>Whether the request asks for the times of its sentences.</summary>
+    public bool TellsTimes { get; init; }
+
+    /// <summary>The pieces that have been spoken to their ends, and when they are heard: sentences where the text was cut at each.</summary>
+    public IEnumerable<SentenceTime> Sentences =>
+        Speech.Times.Select(time => new SentenceTime(Plan.Pieces[time.Piece], time.StartSeconds / Speed, time.EndSeconds / Speed));
+
     /// <summary>Waits for the first bytes, so that a failure until then is an error of the request.</summary>
     /// <param name="requestId">What the log calls the request.</param>
     /// <param name="cancel">Ends it.</param>
@@ -91,7 +100,7 @@ internal sealed class SpeechAnswers(
 
     private async Task<Order> PrepareAsync(string client, FleetModel model, SpeechBody body, AudioFormat format, TextLimits? limits, CancellationToken cancel)
     {
-        limits ??= TextLimits.OpenAi;
+        limits ??= TextLimits.OpenAi with { BySentence = SpeechParameters.AsksForTimes(body) };
         SpeechParameters.Check(body, model.Served, limits);
         var plan = limits.Plan(body.Input);
         fleet.ThrowIfStarting();
@@ -119,7 +128,10 @@ internal sealed class SpeechAnswers(
     {
         var speech = new JoinedSpeech(order.Plan);
         return new SpokenAnswer(order.Plan, format, speech, isWhole =>
-            codecs.Encode(speech.Blocks(job.Events, cancel), format, body.Speed, job.Begun, isWhole, cancel));
+            codecs.Encode(speech.Blocks(job.Events, cancel), format, body.Speed, job.Begun, isWhole, cancel), body.Speed)
+        {
+            TellsTimes = SpeechParameters.AsksForTimes(body),
+        };
     }
 
     private sealed record Order(TextPlan Plan, string VoiceName, IDisposable? Encoder, SpeechRequest Request) : IDisposable

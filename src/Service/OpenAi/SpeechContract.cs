@@ -10,9 +10,9 @@ namespace Chatterbox.Service.OpenAi;
 /// <param name="Model">Name of a model; GET /v1/models lists them.</param>
 /// <param name="Input">What to say, at most 4096 characters; <c>[pause:1.5s]</c> is a pause.</param>
 /// <param name="Voice">Name of a voice, with or without extension; or <c>{"id": name}</c>; or <c>{"audio": "data:audio/wav;base64,…"}</c>, a recording of it, where Voices:UploadsEnabled is set.</param>
-/// <param name="ResponseFormat">mp3, opus, aac, flac, wav, pcm (16 bit, mono, little-endian), ulaw or alaw.</param>
+/// <param name="ResponseFormat">mp3, opus, aac, flac, wav, pcm (16 bit, mono, little-endian), ulaw or alaw; srt or vtt for subtitles without the sound.</param>
 /// <param name="Speed">Tempo, 0.25 to 4; the pitch stays.</param>
-/// <param name="StreamFormat">audio for the bytes themselves, sse for events.</param>
+/// <param name="StreamFormat">audio for the bytes themselves, sse for events, json for one object once all is generated.</param>
 /// <param name="Instructions">Accepted and ignored; the header X-Chatterbox-Ignored says so.</param>
 /// <param name="Exaggeration">How lively the speech is, 0 to 2; 0.5 is neutral.</param>
 /// <param name="CfgWeight">Strength of guidance by the text, 0 to 2.</param>
@@ -32,13 +32,14 @@ namespace Chatterbox.Service.OpenAi;
 /// <param name="Chunk">True to send speech while its sentence is still being generated; false to generate each piece whole first, so that one that went wrong can be generated again. A wav file is then sent once it is complete.</param>
 /// <param name="Stream">False to send the audio once it is complete, with its length; true to send it while it is generated, in the form that <c>stream_format</c> names.</param>
 /// <param name="SampleRate">Samples a second (Hz): 8000, 16000, 22050, 24000, 44100 or 48000; 24000 if none is given, 8000 for ulaw and alaw.</param>
+/// <param name="TimestampGranularities">sentence, or sentence and word: events and JSON say when each sentence is heard. The text is then spoken sentence by sentence. Times of words are null: no model tells them reliably.</param>
 internal sealed record SpeechBody(
     string Model,
     [property: MaxLength(4096)] string Input,
     [property: JsonConverter(typeof(VoiceChoiceConverter))] VoiceChoice Voice,
-    [property: DefaultValue("mp3"), AllowedValues("mp3", "opus", "aac", "flac", "wav", "pcm", "ulaw", "alaw")] string ResponseFormat = "mp3",
+    [property: DefaultValue("mp3"), AllowedValues("mp3", "opus", "aac", "flac", "wav", "pcm", "ulaw", "alaw", "srt", "vtt")] string ResponseFormat = "mp3",
     [property: DefaultValue(1.0), Range(0.25, 4.0)] double Speed = 1,
-    [property: DefaultValue("audio"), AllowedValues("audio", "sse")] string StreamFormat = "audio",
+    [property: DefaultValue("audio"), AllowedValues("audio", "sse", "json")] string StreamFormat = "audio",
     string? Instructions = null,
     [property: Range(0.0, 2.0)] double? Exaggeration = null,
     [property: Range(0.0, 2.0)] double? CfgWeight = null,
@@ -57,7 +58,8 @@ internal sealed record SpeechBody(
     string? Language = null,
     [property: DefaultValue(true)] bool Chunk = true,
     [property: DefaultValue(true)] bool Stream = true,
-    [property: Range(8_000, 48_000)] int? SampleRate = null)
+    [property: Range(8_000, 48_000)] int? SampleRate = null,
+    IReadOnlyList<string>? TimestampGranularities = null)
 {
     /// <summary>Fields beyond these, by name.</summary>
     [JsonExtensionData]
@@ -66,6 +68,7 @@ internal sealed record SpeechBody(
 
 /// <summary>One event of a speech stream.</summary>
 [JsonDerivedType(typeof(SpeechDelta))]
+[JsonDerivedType(typeof(SpokenSentence))]
 [JsonDerivedType(typeof(SpeechDone))]
 [JsonDerivedType(typeof(SpeechError))]
 internal abstract record SpeechStreamEvent;
@@ -74,6 +77,14 @@ internal abstract record SpeechStreamEvent;
 /// <param name="Type">speech.audio.delta.</param>
 /// <param name="Audio">Bytes in the format asked for, in base64.</param>
 internal sealed record SpeechDelta(string Type, ReadOnlyMemory<byte> Audio) : SpeechStreamEvent;
+
+/// <summary>A sentence that has been generated to its end.</summary>
+/// <param name="Type">speech.audio.sentence.</param>
+/// <param name="Text">The sentence.</param>
+/// <param name="StartSeconds">From the beginning of the audio to its first sample.</param>
+/// <param name="EndSeconds">To its last.</param>
+/// <param name="Words">Null: the times of words are not known.</param>
+internal sealed record SpokenSentence(string Type, string Text, double StartSeconds, double EndSeconds, IReadOnlyList<SentenceTime>? Words = null) : SpeechStreamEvent;
 
 /// <summary>The last event.</summary>
 /// <param name="Type">speech.audio.done.</param>
@@ -86,6 +97,30 @@ internal sealed record SpeechDone(
 /// <param name="Type">error.</param>
 /// <param name="Error">Why.</param>
 internal sealed record SpeechError(string Type, OpenAiError Error) : SpeechStreamEvent;
+
+/// <summary>Speech in one object.</summary>
+/// <param name="Audio">Bytes in the format asked for, in base64.</param>
+/// <param name="MediaType">Their type.</param>
+/// <param name="Usage">Tokens of the request.</param>
+/// <param name="Timestamps">When each sentence is heard; left out unless asked for.</param>
+/// <param name="Repairs">What was done to speech that went wrong; left out if nothing.</param>
+internal sealed record SpeechObject(
+    ReadOnlyMemory<byte> Audio,
+    string MediaType,
+    SpeechUsage Usage,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] SpeechTimes? Timestamps = null,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyList<string>? Repairs = null);
+
+/// <summary>When the parts of some speech are heard.</summary>
+/// <param name="Sentences">Its sentences.</param>
+/// <param name="Words">Null: the times of words are not known.</param>
+internal sealed record SpeechTimes(IReadOnlyList<SentenceTime> Sentences, IReadOnlyList<SentenceTime>? Words = null);
+
+/// <summary>When a sentence is heard.</summary>
+/// <param name="Text">The sentence.</param>
+/// <param name="StartSeconds">From the beginning of the audio to its first sample.</param>
+/// <param name="EndSeconds">To its last.</param>
+internal sealed record SentenceTime(string Text, double StartSeconds, double EndSeconds);
 
 /// <summary>Tokens of a request.</summary>
 /// <param name="InputTokens">Text tokens.</param>

@@ -17,7 +17,8 @@ internal static class SpeechEndpoints
     private const string SpeechDescription =
         "Speech is sent chunk by chunk while the rest is being generated; with `chunk` false each piece of the text is generated whole first. "
         + "`stream_format` audio answers bytes as they are generated; a streamed WAV has the sizes 0xFFFFFFFF, and `stream` false sends a complete file with its true length. "
-        + "`sse` answers data-only events: `speech.audio.delta` with bytes in base64, then `speech.audio.done` with the token counts; a failure after the stream has begun is an "
+        + "`sse` answers data-only events: `speech.audio.delta` with bytes in base64, then `speech.audio.done` with the token counts; `json` answers one object once all is generated. "
+        + "`timestamp_granularities` adds when each sentence is heard to both; `response_format` srt and vtt answer that as subtitles. A failure after the stream has begun is an "
         + "event of type `error`, and the stream ends. With `audio` the connection is closed early. The header `X-Chatterbox-Seed` has the seed, `X-Chatterbox-Voice` the voice, "
         + "`X-Chatterbox-Ignored` the fields without effect. Repairs that are known only at the end of the speech are in `speech.audio.done` and in the log.";
 
@@ -46,7 +47,9 @@ internal static class SpeechEndpoints
             .WithSummary("Generates speech from a text")
             .WithDescription(SpeechDescription)
             .Produces<SpeechStreamEvent>(200, "text/event-stream")
+            .AlsoAnswers<SpeechObject>(["application/json"])
             .AlsoAnswers<byte[]>(AudioFormat.Named.Values.Select(f => f.ContentType))
+            .AlsoAnswers<string>(Subtitles.Named.Values.Select(f => f.ContentType))
             .WithErrors<OpenAiErrorBody>(400, 401, 404, 413, 429, 500, 503);
         routes.MapPost("/audio/speech/batch", (BatchBody body, SpeechBatch batch, HttpContext http) => new BatchResult(batch.SpeakAsync(body, http)))
             .WithMetadata(new TakesRecordings())
@@ -83,6 +86,12 @@ internal static class SpeechEndpoints
     {
         IgnoredFields.Report(body, strict.Value, http.Response.Headers);
         var model = models.Find(body.Model);
+        if (Subtitles.Named.TryGetValue(body.ResponseFormat, out var subtitles))
+        {
+            var spoken = await answers.BeginAsync(http, SpeechRoute, model, body, AudioFormat.Named["pcm"], TextLimits.OpenAi with { BySentence = true });
+            return await subtitles.AnswerAsync(spoken, http);
+        }
+
         var format = SpeechFormat.Of(body.ResponseFormat, body.SampleRate, codecs);
         var delivery = SpeechFormat.Delivery(format, body.StreamFormat, body.Stream, body.Chunk);
         return new SpeechResponse(await answers.BeginAsync(http, SpeechRoute, model, body, format), delivery);

@@ -12,7 +12,8 @@ internal static class SpeechFormat
         ("audio", _) => stream && (chunk || !format.HasLength) ? OpenAi.Delivery.Streamed : OpenAi.Delivery.Whole,
         ("sse", true) => OpenAi.Delivery.Events,
         ("sse", false) => throw OpenAiErrors.Invalid("stream", "'stream_format' sse is a stream, but 'stream' is false. Leave one of them out."),
-        _ => throw OpenAiErrors.Invalid("stream_format", "'stream_format' must be audio or sse."),
+        ("json", _) => OpenAi.Delivery.Object,
+        _ => throw OpenAiErrors.Invalid("stream_format", "'stream_format' must be audio, sse or json."),
     };
 
     /// <summary>The format of the audio.</summary>
@@ -21,7 +22,8 @@ internal static class SpeechFormat
     {
         if (!AudioFormat.Named.TryGetValue(responseFormat, out var format))
         {
-            throw OpenAiErrors.Invalid("response_format", $"'response_format' must be one of {string.Join(", ", AudioFormat.Named.Keys)}.");
+            throw OpenAiErrors.Invalid("response_format", $"'response_format' must be one of {string.Join(", ", AudioFormat.Named.Keys)}"
+                + (Subtitles.Named.ContainsKey(responseFormat) ? "; subtitles are an answer of POST /v1/audio/speech." : "."));
         }
 
         try

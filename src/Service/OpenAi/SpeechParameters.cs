@@ -35,8 +35,16 @@ internal static class SpeechParameters
             throw OpenAiErrors.Invalid(name, $"Model '{model.Name}' does not have '{name}'. Leave it out.", "unsupported_parameter");
         }
 
+        if (body.TimestampGranularities?.FirstOrDefault(granularity => granularity is not ("sentence" or "word")) is { } unknown)
+        {
+            throw OpenAiErrors.Invalid("timestamp_granularities", $"'timestamp_granularities' has \"{unknown}\"; it can have \"sentence\" and \"word\".");
+        }
+
         CheckLanguage(body.Language, model);
     }
+
+    /// <summary>Whether the times of the sentences are to be told.</summary>
+    public static bool AsksForTimes(SpeechBody body) => body.TimestampGranularities is { Count: > 0 };
 
     /// <summary>A seed for a request that names none: a number that every JSON reader can hold.</summary>
     public static long DrawSeed() => Random.Shared.NextInt64(1L << 53);

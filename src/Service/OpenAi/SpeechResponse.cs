@@ -15,6 +15,9 @@ internal enum Delivery
 
     /// <summary>Events with its bytes, as they are generated.</summary>
     Events,
+
+    /// <summary>One JSON object with its bytes, once all of it is generated.</summary>
+    Object,
 }
 
 /// <summary>The answer with the speech. Nothing is sent before the first audio exists (of a whole file: before all of it exists), so
@@ -24,9 +27,11 @@ internal sealed class SpeechResponse(SpokenAnswer answer, Delivery delivery) : I
     /// <inheritdoc/>
     public async Task ExecuteAsync(HttpContext http)
     {
-        if (delivery == Delivery.Whole)
+        if (delivery is Delivery.Whole or Delivery.Object)
         {
-            await SendWhole(await answer.CollectAsync(http.TraceIdentifier, http.RequestAborted), http);
+            var file = await answer.CollectAsync(http.TraceIdentifier, http.RequestAborted);
+            answer.Speech.Tell(http.Response.Headers);
+            await (delivery == Delivery.Whole ? SendWhole(file, http) : TypedResults.Ok(Object(file)).ExecuteAsync(http));
             return;
         }
 
@@ -39,11 +44,15 @@ internal sealed class SpeechResponse(SpokenAnswer answer, Delivery delivery) : I
 
     private Task SendWhole(ReadOnlyMemory<byte> file, HttpContext http)
     {
-        answer.Speech.Tell(http.Response.Headers);
         http.Response.ContentType = answer.Format.ContentType;
         http.Response.ContentLength = file.Length;
         return http.Response.BodyWriter.WriteAsync(file, http.RequestAborted).AsTask();
     }
+
+    private SpeechObject Object(ReadOnlyMemory<byte> file) =>
+        new(file, answer.Format.ContentType, SpeechUsage.Of(answer.Speech), answer.TellsTimes ? new([.. answer.Sentences]) : null, Repairs);
+
+    private IReadOnlyList<string>? Repairs => answer.Speech.Repairs is { Count: > 0 } repairs ? repairs : null;
 
     private async Task SendBytes(IAsyncEnumerator<ReadOnlyMemory<byte>> blocks, HttpContext http)
     {
@@ -60,6 +69,7 @@ internal sealed class SpeechResponse(SpokenAnswer answer, Delivery delivery) : I
     {
         Exception? failure = null;
         var more = true;
+        var sentences = 0;
         while (more)
         {
             yield return new SpeechDelta("speech.audio.delta", blocks.Current);
@@ -72,6 +82,12 @@ internal sealed class SpeechResponse(SpokenAnswer answer, Delivery delivery) : I
                 failure = e;
                 more = false;
             }
+
+            foreach (var sentence in answer.TellsTimes ? answer.Sentences.Skip(sentences).ToList() : [])
+            {
+                yield return new SpokenSentence("speech.audio.sentence", sentence.Text, sentence.StartSeconds, sentence.EndSeconds);
+                sentences++;
+            }
         }
 
         if (failure is not null)
@@ -81,6 +97,6 @@ internal sealed class SpeechResponse(SpokenAnswer answer, Delivery delivery) : I
             yield break;
         }
 
-        yield return new SpeechDone("speech.audio.done", SpeechUsage.Of(answer.Speech), answer.Speech.Repairs.Count > 0 ? answer.Speech.Repairs : null);
+        yield return new SpeechDone("speech.audio.done", SpeechUsage.Of(answer.Speech), Repairs);
     }
 }

@@ -35,6 +35,7 @@ internal abstract record SpeakEvent;
 /// <param name="Status">success.</param>
 /// <param name="SentenceIndex">Index of the sentence, from 0; only with <c>chunk</c>.</param>
 /// <param name="TotalSentences">Number of sentences; only with <c>chunk</c>.</param>
+/// <param name="Truncated">True in the first event where the text was cut; left out otherwise.</param>
 internal sealed record SpeakChunk(
     int ChunkIndex,
     int TotalChunks,
@@ -42,7 +43,8 @@ internal sealed record SpeakChunk(
     int AudioSize,
     string Status = "success",
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? SentenceIndex = null,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? TotalSentences = null) : SpeakEvent;
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? TotalSentences = null,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] bool? Truncated = null) : SpeakEvent;
 
 /// <summary>The audio of a sentence, or of a chunk of one.</summary>
 /// <param name="AudioData">A complete WAV file, in base64. The samples of chunks follow each other without a gap.</param>
@@ -56,11 +58,13 @@ internal sealed record SpeakAudio(
 /// <param name="Status">error.</param>
 /// <param name="Message">What happened.</param>
 /// <param name="SentenceIndex">Index of the sentence, from 0; only with <c>chunk</c>.</param>
+/// <param name="Truncated">True in the first event where the text was cut; left out otherwise.</param>
 internal sealed record SpeakFailure(
     int ChunkIndex,
     string Status = "error",
     string Message = "Failed to generate audio",
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? SentenceIndex = null) : SpeakEvent;
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? SentenceIndex = null,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] bool? Truncated = null) : SpeakEvent;
 
 /// <summary>The last event.</summary>
 /// <param name="Status">complete.</param>

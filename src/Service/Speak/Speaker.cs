@@ -21,14 +21,14 @@ internal sealed class Speaker(
         var (text, _, truncated) = Read(body);
         if (truncated)
         {
-            http.Response.Headers["X-Chatterbox-Truncated"] = "true"; // the events have no place for it, as the answer with a file has
+            http.Response.Headers["X-Chatterbox-Truncated"] = "true"; // as its first event does
         }
 
         var sentences = TextCleaner.Sentences(text);
         var plans = sentences.Select(sentence => TextPlan.OfSentence(sentence, "text")).ToList();
         var voice = await FindVoice(body, http);
         var job = desk.Submit(http, Route, fleet.Default, Request(body, [.. plans.SelectMany(plan => plan.Pieces)], voice.Voice));
-        return Tell(job, body.Chunk, sentences, plans, http.TraceIdentifier, http.RequestAborted);
+        return Tell(job, body.Chunk, truncated, sentences, plans, http.TraceIdentifier, http.RequestAborted);
     }
 
     /// <summary>Speaks a text into a file.</summary>
@@ -106,7 +106,8 @@ internal sealed class Speaker(
     }
 
     private async IAsyncEnumerable<SpeakEvent> Tell(
-        SpeechJob job, bool byChunk, IReadOnlyList<string> sentences, IReadOnlyList<TextPlan> plans, string requestId, [EnumeratorCancellation] CancellationToken cancel)
+        SpeechJob job, bool byChunk, bool truncated, IReadOnlyList<string> sentences, IReadOnlyList<TextPlan> plans, string requestId,
+        [EnumeratorCancellation] CancellationToken cancel)
     {
         await using var events = job.Events.GetAsyncEnumerator(CancellationToken.None);
         var index = 0;
@@ -114,16 +115,17 @@ internal sealed class Speaker(
         {
             await foreach (var wav in Files(plan, byChunk, events, requestId, cancel))
             {
+                bool? wasCut = truncated && index == 0 ? true : null;
                 if (wav is null)
                 {
-                    yield return new SpeakFailure(index, SentenceIndex: byChunk ? i : null);
+                    yield return new SpeakFailure(index, SentenceIndex: byChunk ? i : null, Truncated: wasCut);
                 }
                 else
                 {
                     var follow = sentences.Count - i - 1;
                     yield return byChunk
-                        ? new SpeakChunk(index, index + 1 + follow, sentences[i], wav.Length, SentenceIndex: i, TotalSentences: sentences.Count)
-                        : new SpeakChunk(index, sentences.Count, sentences[i], wav.Length);
+                        ? new SpeakChunk(index, index + 1 + follow, sentences[i], wav.Length, SentenceIndex: i, TotalSentences: sentences.Count, Truncated: wasCut)
+                        : new SpeakChunk(index, sentences.Count, sentences[i], wav.Length, Truncated: wasCut);
                     yield return new SpeakAudio(wav, index, byChunk ? i : null);
                 }
 

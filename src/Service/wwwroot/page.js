@@ -48,6 +48,7 @@ function onSpeech(e) {
 }
 
 function onEvent(e) {
+  if (e.truncated) fail('The text is too long: it is spoken up to the last sentence end within 1000 characters, and the rest is left out.');
   if (e.status === 'complete') {
     close();
     if (player.length === 0) {
