@@ -61,6 +61,7 @@ namespace Chatterbox.Service.Hosting;
 [JsonSerializable(typeof(WyomingNothing))]
 [JsonSerializable(typeof(Dictionary<string, JsonElement>))]
 [JsonSerializable(typeof(HealthReport))]
+[JsonSerializable(typeof(SpeechModelList))]
 [JsonSerializable(typeof(SpeechObject))]
 [JsonSerializable(typeof(DoctorReport))]
 [JsonSerializable(typeof(ServiceInformation))]

@@ -135,6 +135,9 @@ internal sealed record SpeechUsage(int InputTokens, int OutputTokens, int TotalT
 /// <summary>The models that there are.</summary>
 internal sealed record ModelList(string Object, IReadOnlyList<ModelEntry> Data);
 
+/// <summary>The models that speak.</summary>
+internal sealed record SpeechModelList(IReadOnlyList<ModelEntry> Models);
+
 /// <summary>A model.</summary>
 /// <param name="Id">What requests call it.</param>
 /// <param name="Object">model.</param>

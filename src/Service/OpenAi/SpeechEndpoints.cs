@@ -68,6 +68,7 @@ internal static class SpeechEndpoints
             return TypedResults.NoContent();
         }).WithSummary("Deletes a voice, if Voices:UploadsEnabled is set").WithErrors<OpenAiErrorBody>(401, 403, 404);
         routes.MapGet("/audio/voices", (VoiceNames voices) => voices.List()).WithSummary("Lists the voices").WithErrors<OpenAiErrorBody>(401);
+        routes.MapGet("/audio/models", (ModelNames models) => new SpeechModelList(models.List().Data)).WithSummary("Lists the models, as Open WebUI asks for them").WithErrors<OpenAiErrorBody>(401);
         routes.MapGet("/models", Models).WithMetadata(KeyHeaders.ElevenLabs).WithSummary("Lists the models; as ElevenLabs does where 'xi-api-key' is sent").Produces<ModelList>().WithErrors<OpenAiErrorBody>(401);
         routes.MapGet("/models/{*id}", (string id, ModelNames models) => models.Entry(models.Find(id))).WithSummary("Describes a model").WithErrors<OpenAiErrorBody>(401, 404);
     }
