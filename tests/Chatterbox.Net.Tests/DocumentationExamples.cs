@@ -1,9 +1,12 @@
+#pragma warning disable MEAI001 // text-to-speech clients are marked as experimental
 using Chatterbox.Audio;
 using Chatterbox.Engine;
+using Chatterbox.Extensions.AI;
 using Chatterbox.NAudio;
 using Chatterbox.Tests.Models;
 using Chatterbox.Tests.Parity;
 using Chatterbox.Voices;
+using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging.Abstractions;
 using NAudio.Wave;
 
@@ -35,21 +38,46 @@ public sealed class DocumentationExamples
     }
 
     [Fact]
-    public async Task Speech_comes_chunk_by_chunk()
+    public async Task Texts_of_any_length_are_spoken_by_an_engine()
     {
-        var modelFolder = TinyCheckpoint.Folder;
-        using var player = new MemoryStream();
+        var (name, text, output) = (TinyCheckpoint.Folder, "Hello there. How are you?", Path.GetTempFileName());
+        var (player, progress, voice) = (new MemoryStream(), new Progress<double>(), (Voice?)null);
 
-        // chunks begin
-        await using var engine = new SpeechEngine([() => ChatterboxModel.Load(modelFolder)], new EngineOptions(), NullLogger<SpeechEngine>.Instance);
-        await foreach (var chunk in engine.StreamAsync(new SpeechRequest { Pieces = ["Hello there.", "How are you?"], Sampling = new() { Seed = 1 } }))
+        // engine begins
+        await using var engine = new SpeechEngine(await ChatterboxModel.LoadAsync(name));  // a folder, or a model's name such as nano
+        var speech = await engine.SynthesizeAsync(text, voice, new SamplingOptions { Seed = 1 }, progress: progress);
+        WavFile.Write(output, speech.Samples, SpeechResult.SampleRate);
+        await foreach (var chunk in engine.StreamAsync(text, voice))                       // while the rest is being generated
         {
-            player.Write(Pcm16.Encode(chunk.Samples));                             // follow each other without a gap
+            player.Write(Pcm16.Encode(chunk.Samples));                                     // follow each other without a gap
         }
 
-        // chunks end
+        // engine ends
         Assert.NotEqual(0, player.Length);
-        Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // chunks begin\n", "        // chunks end"), CodeOf("docs/library.md")[1]);
+        Assert.Equal(speech.Samples.Length, WavFile.Read(output).Samples.Length);
+        Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // engine begins\n", "        // engine ends"), CodeOf("docs/library.md")[1]);
+    }
+
+    [Fact]
+    public async Task An_engine_is_a_text_to_speech_client()
+    {
+        var (output, player) = (Path.GetTempFileName(), new MemoryStream());
+        await using var engine = new SpeechEngine([() => ChatterboxModel.Load(TinyCheckpoint.Folder)]);
+
+        // AI begins
+        using ITextToSpeechClient client = new ChatterboxTextToSpeechClient(engine, new() { ModelId = "nano" });
+        var options = new TextToSpeechOptions { AudioFormat = "mp3", Speed = 1.1f, AdditionalProperties = new() { ["temperature"] = 0.7 } };
+        var response = await client.GetAudioAsync("Hello there.", options);
+        File.WriteAllBytes(output, response.Contents.OfType<DataContent>().Single().Data.Span);
+        await foreach (var update in client.GetStreamingAudioAsync("Hello there.", new() { AudioFormat = "pcm" }))
+        {
+            update.Contents.OfType<DataContent>().ToList().ForEach(audio => player.Write(audio.Data.Span));
+        }
+
+        // AI ends
+        Assert.NotEqual(0, player.Length);
+        Assert.NotEmpty(AudioFile.Load(output).Samples);
+        Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // AI begins\n", "        // AI ends"), CodeOf("docs/library.md")[2]);
     }
 
     [Fact]
@@ -70,7 +98,7 @@ public sealed class DocumentationExamples
 
         Assert.NotEmpty(WavFile.Read(output).Samples);
         Assert.NotNull(await engine.CreateVoiceAsync(clip, cancel: TestContext.Current.CancellationToken));
-        Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // NAudio begins\n", "        // NAudio ends"), CodeOf("docs/library.md")[2]);
+        Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // NAudio begins\n", "        // NAudio ends"), CodeOf("docs/library.md")[3]);
     }
 
     /// <summary>The blocks of C# on a page.</summary>
