@@ -2,12 +2,17 @@
 using Chatterbox.Audio;
 using Chatterbox.Engine;
 using Chatterbox.Extensions.AI;
+using Chatterbox.Hosting;
 using Chatterbox.NAudio;
 using Chatterbox.Tests.Models;
 using Chatterbox.Tests.Parity;
 using Chatterbox.Voices;
 using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
 using NAudio.Wave;
 
 namespace Chatterbox.Tests;
@@ -55,7 +60,25 @@ public sealed class DocumentationExamples
         // engine ends
         Assert.NotEqual(0, player.Length);
         Assert.Equal(speech.Samples.Length, WavFile.Read(output).Samples.Length);
-        Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // engine begins\n", "        // engine ends"), CodeOf("docs/library.md")[1]);
+        var code = Block(File.ReadAllText(ThisFile()), "        // engine begins\n", "        // engine ends");
+        Assert.Equal([code, code], [CodeOf("docs/library.md")[1], CodeOf("src/Chatterbox.Net/PACKAGE.md")[0]]);
+    }
+
+    [Fact]
+    public async Task An_engine_belongs_to_a_host()
+    {
+        var builder = Host.CreateApplicationBuilder();
+        builder.Configuration.AddInMemoryCollection([new("Chatterbox:Model", TinyCheckpoint.Folder)]);
+
+        // host begins
+        builder.Services.AddChatterbox().BindConfiguration("Chatterbox");                  // or AddChatterbox(options => options.Model = "nano")
+        builder.Services.AddKeyedChatterbox("fast", options => (options.Model, options.Device) = ("turbo", "cuda:1"));
+        // host ends
+
+        await using var provider = builder.Services.BuildServiceProvider();
+        var options = provider.GetRequiredService<IOptionsMonitor<ChatterboxOptions>>();
+        Assert.Equal((TinyCheckpoint.Folder, "turbo", "cuda:1"), (options.CurrentValue.Model, options.Get("fast").Model, options.Get("fast").Device));
+        Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // host begins\n", "        // host ends"), CodeOf("docs/library.md")[2]);
     }
 
     [Fact]
@@ -77,7 +100,8 @@ public sealed class DocumentationExamples
         // AI ends
         Assert.NotEqual(0, player.Length);
         Assert.NotEmpty(AudioFile.Load(output).Samples);
-        Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // AI begins\n", "        // AI ends"), CodeOf("docs/library.md")[2]);
+        var code = Block(File.ReadAllText(ThisFile()), "        // AI begins\n", "        // AI ends");
+        Assert.Equal([code, code], [CodeOf("docs/library.md")[3], CodeOf("src/Chatterbox.Net.Extensions.AI/PACKAGE.md")[0]]);
     }
 
     [Fact]
@@ -98,7 +122,8 @@ public sealed class DocumentationExamples
 
         Assert.NotEmpty(WavFile.Read(output).Samples);
         Assert.NotNull(await engine.CreateVoiceAsync(clip, cancel: TestContext.Current.CancellationToken));
-        Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // NAudio begins\n", "        // NAudio ends"), CodeOf("docs/library.md")[3]);
+        var code = Block(File.ReadAllText(ThisFile()), "        // NAudio begins\n", "        // NAudio ends");
+        Assert.Equal([code, code], [CodeOf("docs/library.md")[4], CodeOf("src/Chatterbox.Net.NAudio/PACKAGE.md")[0]]);
     }
 
     /// <summary>The blocks of C# on a page.</summary>
