@@ -8,7 +8,7 @@ namespace Chatterbox.NAudio;
 /// <remarks>Generation runs ahead of playback by the given time and no further. <c>ToWaveProvider16()</c> of NAudio makes 16-bit PCM of it.
 /// Reading is for one thread at a time.</remarks>
 /// <example><code>
-/// using var speech = new SpeechSampleProvider(engine.StreamAsync(request));
+/// using var speech = new SpeechSampleProvider(engine.StreamAsync("Hello there."));
 /// WaveFileWriter.CreateWaveFile16("hello.wav", speech);
 /// </code></example>
 public sealed class SpeechSampleProvider : ISampleProvider, IDisposable
@@ -23,7 +23,7 @@ public sealed class SpeechSampleProvider : ISampleProvider, IDisposable
     private long _ahead;        // samples that were generated and not yet read
 
     /// <summary>Begins to generate.</summary>
-    /// <param name="speech">Chunks of speech, as <see cref="SpeechStreaming.StreamAsync"/> gives them.</param>
+    /// <param name="speech">Chunks of speech, as <see cref="SpeechStreaming.StreamAsync(ISpeechEngine, string, Voice?, SamplingOptions?, string?, string, CancellationToken)"/> gives them.</param>
     /// <param name="ahead">Speech that may wait to be read; 30 s if it is null.</param>
     public SpeechSampleProvider(IAsyncEnumerable<AudioChunk> speech, TimeSpan? ahead = null)
     {

@@ -1,6 +1,7 @@
 using System.Runtime.ExceptionServices;
 using Chatterbox.Audio;
 using Chatterbox.Engine;
+using Chatterbox.Models;
 using Chatterbox.Ops.Cpu;
 using Chatterbox.Ops.Cuda;
 using Chatterbox.Streaming;
@@ -9,6 +10,7 @@ using Chatterbox.T3.Fused;
 using Chatterbox.Text;
 using Chatterbox.Voices;
 using Chatterbox.Watermark;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Chatterbox;
 
@@ -163,7 +165,38 @@ public sealed class ChatterboxModel : ISpeechModel
         ];
     }
 
-    /// <summary>Loads a model.</summary>
+    /// <summary>Finds a model by its name or folder and loads it; a published model that is not in the Hugging Face cache is downloaded first.</summary>
+    /// <param name="model">One of <see cref="ModelLocator.Names"/>, such as english, turbo or nano; or a folder.</param>
+    /// <param name="options">Device and precision; null for the defaults.</param>
+    /// <param name="progress">Receives the completed part of a download, 0 to 1.</param>
+    /// <param name="cancellationToken">Cancels a download, whose completed part is kept for the next time.</param>
+    /// <exception cref="CheckpointException">There is no such model, or its files are missing, damaged or of another model.</exception>
+    /// <exception cref="UnavailableException">The model cannot be downloaded now, or the device is not there.</exception>
+    /// <exception cref="SelfCheckException">The device gives wrong numbers.</exception>
+    /// <example><code>
+    /// using var model = await ChatterboxModel.LoadAsync("nano", progress: new Progress&lt;double&gt;(part => Console.Error.WriteLine($"{part:P0}")));
+    /// </code></example>
+    public static async Task<ChatterboxModel> LoadAsync(
+        string model, ModelOptions? options = null, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
+    {
+        options ??= new ModelOptions();
+        using var hub = new ModelHub(ModelHubOptions.FromEnvironment());
+        var locator = new ModelLocator(hub, ModelLocator.DefaultCacheFolder, NullLogger<ModelLocator>.Instance)
+        {
+            Preferred = ModelLocator.PreferredOn(options.Device ?? ModelOptions.BestDevice()),
+        };
+        var located = await locator.LocateAsync(model, progress, cancellationToken).ConfigureAwait(false);
+        if (located.IsStandIn)
+        {
+            throw new UnavailableException(
+                $"The published model is not in the cache and cannot be downloaded without a network. Try again with a network, or name '{ModelLocator.Tiny}', which generates noise.");
+        }
+
+        options = options with { Variant = options.Variant ?? located.Variant, WatermarkFile = options.WatermarkFile ?? located.WatermarkFile };
+        return await Task.Run(() => Load(located.Folder, options), cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Loads the model of a folder.</summary>
     /// <param name="folder">Folder with the model's files, as published or as written by convert-weights.</param>
     /// <param name="options">Device and precision; null for the defaults.</param>
     /// <exception cref="CheckpointException">Files are missing, damaged, or of another model; names each fault.</exception>

@@ -79,6 +79,28 @@ public sealed class InvalidOutputException : ChatterboxException
     };
 }
 
+/// <summary>The model failed while it generated, for a reason that only the inner exception knows, such as a GPU fault or too little memory: try
+/// again; if that fails too, restart the program or load the model on another device.</summary>
+public sealed class ModelFailedException : ChatterboxException
+{
+    /// <summary>Creates the error.</summary>
+    /// <param name="inner">What failed.</param>
+    public ModelFailedException(Exception inner)
+        : base($"The model failed: {inner.Message} Try again. If it fails again, restart the program, or load the model on another device.", inner)
+    {
+    }
+}
+
+/// <summary>Audio could not be encoded: choose another format, such as wav or pcm.</summary>
+public sealed class EncoderException : ChatterboxException
+{
+    /// <summary>Creates the error.</summary>
+    public EncoderException(string message, Exception? inner = null)
+        : base(message, inner)
+    {
+    }
+}
+
 /// <summary>The model is not available now (no network, no memory, too busy): try again later or choose another model.</summary>
 public class UnavailableException : ChatterboxException
 {

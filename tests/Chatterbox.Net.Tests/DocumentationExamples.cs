@@ -1,10 +1,18 @@
+#pragma warning disable MEAI001 // text-to-speech clients are marked as experimental
 using Chatterbox.Audio;
 using Chatterbox.Engine;
+using Chatterbox.Extensions.AI;
+using Chatterbox.Hosting;
 using Chatterbox.NAudio;
 using Chatterbox.Tests.Models;
 using Chatterbox.Tests.Parity;
 using Chatterbox.Voices;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
 using NAudio.Wave;
 
 namespace Chatterbox.Tests;
@@ -35,21 +43,65 @@ public sealed class DocumentationExamples
     }
 
     [Fact]
-    public async Task Speech_comes_chunk_by_chunk()
+    public async Task Texts_of_any_length_are_spoken_by_an_engine()
     {
-        var modelFolder = TinyCheckpoint.Folder;
-        using var player = new MemoryStream();
+        var (name, text, output) = (TinyCheckpoint.Folder, "Hello there. How are you?", Path.GetTempFileName());
+        var (player, progress, voice) = (new MemoryStream(), new Progress<double>(), (Voice?)null);
 
-        // chunks begin
-        await using var engine = new SpeechEngine([() => ChatterboxModel.Load(modelFolder)], new EngineOptions(), NullLogger<SpeechEngine>.Instance);
-        await foreach (var chunk in engine.StreamAsync(new SpeechRequest { Pieces = ["Hello there.", "How are you?"], Sampling = new() { Seed = 1 } }))
+        // engine begins
+        await using var engine = new SpeechEngine(await ChatterboxModel.LoadAsync(name));  // a folder, or a model's name such as nano
+        var speech = await engine.SynthesizeAsync(text, voice, new SamplingOptions { Seed = 1 }, progress: progress);
+        WavFile.Write(output, speech.Samples, SpeechResult.SampleRate);
+        await foreach (var chunk in engine.StreamAsync(text, voice))                       // while the rest is being generated
         {
-            player.Write(Pcm16.Encode(chunk.Samples));                             // follow each other without a gap
+            player.Write(Pcm16.Encode(chunk.Samples));                                     // follow each other without a gap
         }
 
-        // chunks end
+        // engine ends
         Assert.NotEqual(0, player.Length);
-        Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // chunks begin\n", "        // chunks end"), CodeOf("docs/library.md")[1]);
+        Assert.Equal(speech.Samples.Length, WavFile.Read(output).Samples.Length);
+        var code = Block(File.ReadAllText(ThisFile()), "        // engine begins\n", "        // engine ends");
+        Assert.Equal([code, code], [CodeOf("docs/library.md")[1], CodeOf("src/Chatterbox.Net/PACKAGE.md")[0]]);
+    }
+
+    [Fact]
+    public async Task An_engine_belongs_to_a_host()
+    {
+        var builder = Host.CreateApplicationBuilder();
+        builder.Configuration.AddInMemoryCollection([new("Chatterbox:Model", TinyCheckpoint.Folder)]);
+
+        // host begins
+        builder.Services.AddChatterbox().BindConfiguration("Chatterbox");                  // or AddChatterbox(options => options.Model = "nano")
+        builder.Services.AddKeyedChatterbox("fast", options => (options.Model, options.Device) = ("turbo", "cuda:1"));
+        // host ends
+
+        await using var provider = builder.Services.BuildServiceProvider();
+        var options = provider.GetRequiredService<IOptionsMonitor<ChatterboxOptions>>();
+        Assert.Equal((TinyCheckpoint.Folder, "turbo", "cuda:1"), (options.CurrentValue.Model, options.Get("fast").Model, options.Get("fast").Device));
+        Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // host begins\n", "        // host ends"), CodeOf("docs/library.md")[2]);
+    }
+
+    [Fact]
+    public async Task An_engine_is_a_text_to_speech_client()
+    {
+        var (output, player) = (Path.GetTempFileName(), new MemoryStream());
+        await using var engine = new SpeechEngine([() => ChatterboxModel.Load(TinyCheckpoint.Folder)]);
+
+        // AI begins
+        using ITextToSpeechClient client = new ChatterboxTextToSpeechClient(engine, new() { ModelId = "nano" });
+        var options = new TextToSpeechOptions { AudioFormat = "mp3", Speed = 1.1f, AdditionalProperties = new() { ["temperature"] = 0.7 } };
+        var response = await client.GetAudioAsync("Hello there.", options);
+        File.WriteAllBytes(output, response.Contents.OfType<DataContent>().Single().Data.Span);
+        await foreach (var update in client.GetStreamingAudioAsync("Hello there.", new() { AudioFormat = "pcm" }))
+        {
+            update.Contents.OfType<DataContent>().ToList().ForEach(audio => player.Write(audio.Data.Span));
+        }
+
+        // AI ends
+        Assert.NotEqual(0, player.Length);
+        Assert.NotEmpty(AudioFile.Load(output).Samples);
+        var code = Block(File.ReadAllText(ThisFile()), "        // AI begins\n", "        // AI ends");
+        Assert.Equal([code, code], [CodeOf("docs/library.md")[3], CodeOf("src/Chatterbox.Net.Extensions.AI/PACKAGE.md")[0]]);
     }
 
     [Fact]
@@ -70,7 +122,8 @@ public sealed class DocumentationExamples
 
         Assert.NotEmpty(WavFile.Read(output).Samples);
         Assert.NotNull(await engine.CreateVoiceAsync(clip, cancel: TestContext.Current.CancellationToken));
-        Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // NAudio begins\n", "        // NAudio ends"), CodeOf("docs/library.md")[2]);
+        var code = Block(File.ReadAllText(ThisFile()), "        // NAudio begins\n", "        // NAudio ends");
+        Assert.Equal([code, code], [CodeOf("docs/library.md")[4], CodeOf("src/Chatterbox.Net.NAudio/PACKAGE.md")[0]]);
     }
 
     /// <summary>The blocks of C# on a page.</summary>

@@ -32,6 +32,7 @@ public sealed class EngineOptions
     /// <summary>Pieces that a model generates at once.</summary>
     internal int PlacesOf(ISpeechModel model) => MaxStreams == 0 ? model.MaxUtterances : Math.Min(MaxStreams, model.MaxUtterances);
 
-    /// <summary>Requests that may wait for models that generate so many pieces at once.</summary>
-    internal int QueueFor(int places) => MaxQueuedRequests == 0 ? Math.Max(LeastQueue, 2 * places) : MaxQueuedRequests;
+    /// <summary>Requests that may wait.</summary>
+    /// <param name="places">Pieces that the loaded models generate at once; 0 before one is loaded.</param>
+    public int QueueFor(int places) => MaxQueuedRequests == 0 ? Math.Max(LeastQueue, 2 * places) : MaxQueuedRequests;
 }

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 using Chatterbox.Audio;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Chatterbox.Engine;
 
@@ -9,8 +10,6 @@ namespace Chatterbox.Engine;
 /// <see cref="ModelWorker"/>'s thread, which loads it; all take their work from one fair, bounded queue.</summary>
 public sealed class SpeechEngine : ISpeechEngine
 {
-    private static readonly TimeSpan UnknownWait = TimeSpan.FromSeconds(5);
-
     private readonly object _gate = new();       // a monitor: workers wait on it for something to do
     private readonly EngineOptions _options;
     private readonly ILogger<SpeechEngine> _logger;
@@ -28,17 +27,27 @@ public sealed class SpeechEngine : ISpeechEngine
     private int _changes;
     private UnavailableException? _deviceError;
 
+    /// <summary>Starts the engine of a model that is loaded.</summary>
+    /// <param name="model">The model; it belongs to the engine, which disposes it.</param>
+    /// <param name="options">Limits; null for the defaults.</param>
+    /// <param name="logger">Receives what the engine does, never the texts; null logs nothing.</param>
+    public SpeechEngine(ISpeechModel model, EngineOptions? options = null, ILogger<SpeechEngine>? logger = null)
+        : this(model is null ? throw new ArgumentNullException(nameof(model)) : [() => model], options, logger)
+    {
+    }
+
     /// <summary>Starts one thread for each model and begins to load them.</summary>
     /// <param name="models">Loads a model; called once on each thread.</param>
-    /// <param name="options">Limits.</param>
-    /// <param name="logger">Receives what the engine does; never the texts.</param>
+    /// <param name="options">Limits; null for the defaults.</param>
+    /// <param name="logger">Receives what the engine does, never the texts; null logs nothing.</param>
     /// <param name="time">The clock of deadlines and estimates.</param>
     /// <param name="metrics">Measures the engine's work; null measures nothing.</param>
-    public SpeechEngine(IReadOnlyList<Func<ISpeechModel>> models, EngineOptions options, ILogger<SpeechEngine> logger, TimeProvider? time = null, EngineMetrics? metrics = null)
+    public SpeechEngine(
+        IReadOnlyList<Func<ISpeechModel>> models, EngineOptions? options = null, ILogger<SpeechEngine>? logger = null, TimeProvider? time = null, EngineMetrics? metrics = null)
     {
         ArgumentOutOfRangeException.ThrowIfZero(models.Count);
-        _options = options;
-        _logger = logger;
+        _options = options ?? new();
+        _logger = logger ?? NullLogger<SpeechEngine>.Instance;
         _time = time ?? TimeProvider.System;
         _metrics = metrics;
         _started = _time.GetTimestamp();
@@ -62,7 +71,8 @@ public sealed class SpeechEngine : ISpeechEngine
     public Task Ready => _ready.Task;
 
     /// <summary>Requests of a client that have not begun.</summary>
-    internal int WaitingOf(string client)
+    /// <param name="client">As <see cref="EngineRequest.Client"/>.</param>
+    public int WaitingOf(string client)
     {
         lock (_gate)
         {
@@ -91,7 +101,7 @@ public sealed class SpeechEngine : ISpeechEngine
             ThrowIfClosed();
             position = _scheduler.Count;
             wait = ExpectedWait();
-            ThrowIfFull(Capacity, _scheduler.All.Count(s => !s.HasBegun), WaitingOf(request.Client), wait);
+            FairShare.ThrowIfFull(Capacity, _scheduler.All.Count(s => !s.HasBegun), WaitingOf(request.Client), wait);
 
             sequence = new Sequence(request, _options, _time, ReadOn, cancel);
             _scheduler.Add(request.Client, sequence);
@@ -264,23 +274,6 @@ public sealed class SpeechEngine : ISpeechEngine
     private static UnavailableException Stopping() => new("The engine is stopping. Try again when it is back.");
 
     private static UnavailableException NotLoaded(Exception? error) => new($"The model could not be loaded: {error?.Message}", error);
-
-    /// <summary>Refuses a request for which there is no place.</summary>
-    /// <param name="capacity">Most requests that may wait.</param>
-    /// <param name="waiting">Requests that wait.</param>
-    /// <param name="own">Requests of the same client among them.</param>
-    /// <param name="wait">Time until what waits is spoken, where that is known.</param>
-    /// <exception cref="EngineBusyException">The queue is full, or the client has its share of it.</exception>
-    internal static void ThrowIfFull(int capacity, int waiting, int own, TimeSpan? wait)
-    {
-        if (!FairShare.Allows(capacity, waiting, own))
-        {
-            var reason = waiting >= capacity
-                ? $"{capacity} requests are waiting already."
-                : $"{own} of your requests are waiting already; the other {capacity - waiting} places are kept for other clients.";
-            throw new EngineBusyException($"{reason} Try again later.", wait ?? UnknownWait);
-        }
-    }
 
     private static Task RunOnThread(string name, Action run)
     {

@@ -93,4 +93,4 @@ public sealed record AudioChunk(int Piece, float[] Samples, bool EndsPiece, int 
 /// <summary>A piece could not be spoken, or not to its end where some chunks of it have come; the pieces after it still are.</summary>
 /// <param name="Piece">Index into <see cref="SpeechRequest.Pieces"/>; 0 for a recording.</param>
 /// <param name="Error">Why.</param>
-public sealed record PieceFailed(int Piece, Exception Error) : SpeechEvent;
+public sealed record PieceFailed(int Piece, ChatterboxException Error) : SpeechEvent;

@@ -65,7 +65,7 @@ internal sealed class VoiceWorker(SpeechEngine engine, ISpeechModel model, Engin
             return;
         }
 
-        if (sequence.Request is not ModelJob)       // whose caller gets the exception itself
+        if (sequence.Request is not ModelJob || error is not ChatterboxException)      // the caller of a job gets the exception itself
         {
             logger.LogWarning(error, "Piece {Piece} of request {Request} could not be spoken", sequence.Piece + 1, sequence.Request.Name);
         }
@@ -80,7 +80,7 @@ internal sealed class VoiceWorker(SpeechEngine engine, ISpeechModel model, Engin
             metrics?.Invalid(stage, recovered: false);
         }
 
-        engine.Publish(sequence, new PieceFailed(sequence.Piece, error));
+        engine.Publish(sequence, new PieceFailed(sequence.Piece, error as ChatterboxException ?? new ModelFailedException(error)));
     }
 
     /// <summary>Whether work that is over waits to be closed.</summary>

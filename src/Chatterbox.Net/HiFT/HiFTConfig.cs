@@ -2,7 +2,7 @@ namespace Chatterbox.HiFT;
 
 /// <summary>Sizes and constants of the vocoder.</summary>
 /// <remarks>Source: chatterbox models/s3gen/s3gen.py, S3Token2Wav, and the defaults of hifigan.py and f0_predictor.py.</remarks>
-public sealed record HiFTConfig
+internal sealed record HiFTConfig
 {
     /// <summary>Bands of the mel.</summary>
     public int MelBands { get; init; } = 80;

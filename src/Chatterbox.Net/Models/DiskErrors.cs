@@ -1,9 +1,10 @@
 namespace Chatterbox.Models;
 
 /// <summary>What a disk's refusal means.</summary>
-internal static class DiskErrors
+public static class DiskErrors
 {
     /// <summary>Whether a disk, or a user's share of it, has no room left.</summary>
+    /// <param name="e">The error of a write.</param>
     public static bool IsFull(IOException e)
     {
         const int UnixNoSpace = 28, LinuxQuota = 122, WindowsDiskFull = unchecked((int)0x80070070), WindowsHandleDiskFull = unchecked((int)0x80070027);
@@ -14,7 +15,7 @@ internal static class DiskErrors
     /// <param name="folder">Where the download goes.</param>
     /// <param name="variable">The environment variable that chooses the folder.</param>
     /// <param name="download">The download.</param>
-    public static async Task<T> ExplainAsync<T>(string folder, string variable, Func<Task<T>> download)
+    internal static async Task<T> ExplainAsync<T>(string folder, string variable, Func<Task<T>> download)
     {
         try
         {
@@ -31,7 +32,7 @@ internal static class DiskErrors
     }
 
     /// <summary>Asks for the room before the first byte is downloaded.</summary>
-    public static void ThrowIfFull(ModelHubOptions options, string folder, long bytes, string variable)
+    internal static void ThrowIfFull(ModelHubOptions options, string folder, long bytes, string variable)
     {
         Directory.CreateDirectory(folder);
         var free = options.FreeBytes(folder);

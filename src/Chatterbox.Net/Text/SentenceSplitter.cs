@@ -6,10 +6,10 @@ namespace Chatterbox.Text;
 /// <summary>Long text → pieces short enough to be spoken well, cut at sentence ends, else clauses, else words.</summary>
 /// <remarks>
 /// Not of the reference, whose model grows unsteady after some 30 seconds and stops at 40. A tag such as [clear throat]
-/// stays whole. No character but white space between pieces is lost. Pieces of punctuation alone can come out:
-/// <see cref="TextNormalizer.IsSpeakable"/> tells them.
+/// stays whole. No character but white space between pieces is lost. There can be pieces of punctuation alone, which
+/// <see cref="TextPlan"/> leaves out.
 /// </remarks>
-internal static partial class SentenceSplitter
+public static partial class SentenceSplitter
 {
     /// <summary>Some 20 seconds of speech.</summary>
     public const int DefaultLength = 280;

@@ -2,7 +2,7 @@ namespace Chatterbox.Watermark;
 
 /// <summary>Sizes and constants of the watermark.</summary>
 /// <remarks>Source: perth perth_net/perth_net_implicit/config.py, and the hyperparameters saved beside its checkpoint.</remarks>
-public sealed record PerthConfig
+internal sealed record PerthConfig
 {
     /// <summary>Rate at which the network works, Hz.</summary>
     public int SampleRate { get; init; } = 32000;

@@ -3,7 +3,7 @@ namespace Chatterbox.Weights;
 /// <summary>What a checkpoint says of one tensor before it is read.</summary>
 /// <param name="DType">Element type as stored.</param>
 /// <param name="Shape">Sizes, outermost first; empty for a scalar.</param>
-public sealed record TensorInfo(ScalarType DType, long[] Shape)
+internal sealed record TensorInfo(ScalarType DType, long[] Shape)
 {
     /// <summary>Number of elements.</summary>
     public long Count => Shape.Aggregate(1L, (n, d) => checked(n * d));

@@ -13,7 +13,7 @@ namespace Chatterbox.Weights;
 /// The header is checked whole when the file is opened; nothing it says can make a read leave the file or allocate more
 /// than the file holds. Format: github.com/huggingface/safetensors.
 /// </remarks>
-public sealed class SafetensorsFile : ITensorSource
+internal sealed class SafetensorsFile : ITensorSource
 {
     private const int MaxHeaderBytes = 100_000_000;   // the reference implementation's own limit
 

@@ -8,7 +8,7 @@ namespace Chatterbox.Weights;
 /// <param name="Name">Its key in the file.</param>
 /// <param name="Info">Element type and shape.</param>
 /// <param name="WriteTo">Writes the elements, little-endian and row by row, when their turn comes.</param>
-public sealed record TensorToWrite(string Name, TensorInfo Info, Action<Stream> WriteTo)
+internal sealed record TensorToWrite(string Name, TensorInfo Info, Action<Stream> WriteTo)
 {
     /// <summary>Writes a tensor that lives, on any device, until the file is written.</summary>
     public static TensorToWrite From(string name, Tensor tensor) => new(name, new(tensor.dtype, tensor.shape), stream =>
@@ -21,7 +21,7 @@ public sealed record TensorToWrite(string Name, TensorInfo Info, Action<Stream> 
 /// <summary>Writes safetensors files of any size, holding no more than the writing of one tensor needs in memory.</summary>
 /// <remarks>Format: github.com/huggingface/safetensors. Wider element types come first and the header is filled up to
 /// eight bytes, so that every tensor is aligned to its elements; otherwise the order is the caller's.</remarks>
-public static class SafetensorsWriter
+internal static class SafetensorsWriter
 {
     private const int Alignment = 8;
     private const string MetadataKey = "__metadata__";

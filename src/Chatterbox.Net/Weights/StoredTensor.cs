@@ -22,7 +22,7 @@ internal sealed record TorchStorage(string Key, ScalarType DType, long Count, lo
 }
 
 /// <summary>A tensor inside a torch archive, not read yet: a view of a storage that other tensors may share.</summary>
-public sealed class StoredTensor
+internal sealed class StoredTensor
 {
     private const long MaxRepeatedBytes = 64 << 20;
 

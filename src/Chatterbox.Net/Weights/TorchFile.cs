@@ -13,7 +13,7 @@ namespace Chatterbox.Weights;
 /// PyTorch 1.6, TorchScript and big-endian files are recognised and refused. The zip format's checksums are not compared:
 /// PyTorch can write files without them. Format: torch/serialization.py.
 /// </remarks>
-public sealed class TorchFile : ITensorSource
+internal sealed class TorchFile : ITensorSource
 {
     private const int MaxPickleBytes = 16 << 20;
     private const int MaxDepth = 64;

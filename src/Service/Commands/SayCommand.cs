@@ -1,5 +1,6 @@
 using System.CommandLine;
-using Chatterbox.Service.Streaming;
+using Chatterbox.Engine;
+using Chatterbox.Text;
 
 namespace Chatterbox.Service.Commands;
 

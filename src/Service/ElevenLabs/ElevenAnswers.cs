@@ -4,6 +4,7 @@ using Chatterbox.Audio;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
+using Chatterbox.Service.Streaming;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace Chatterbox.Service.ElevenLabs;
@@ -24,7 +25,7 @@ internal sealed class ElevenAnswers(ModelFleet fleet, SpeechAnswers answers, Aud
             return new TimedSpeechResult(answer);
         }
 
-        var audio = await answer.CollectAsync(http.TraceIdentifier, http.RequestAborted);
+        var audio = await answer.CollectAsync(http.RequestAborted);
         return TypedResults.Ok(new ElevenTimedSpeech(audio, [.. answer.Sentences]));
     }
 
@@ -44,8 +45,8 @@ internal sealed class TimedSpeechResult(SpokenAnswer answer) : IResult
     public async Task ExecuteAsync(HttpContext http)
     {
         var cancel = http.RequestAborted;
-        await using var blocks = await answer.FirstAsync(http.TraceIdentifier, cancel);
-        answer.Speech.Tell(http.Response.Headers);
+        await using var blocks = await answer.FirstAsync(cancel);
+        SpeechHeaders.Set(http.Response.Headers, answer.Speech);
         http.Response.ContentType = "application/json";
         http.Response.Headers["X-Accel-Buffering"] = "no"; // proxies pass each line on at once
         http.Features.Get<IHttpResponseBodyFeature>()?.DisableBuffering();

@@ -1,9 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
-using Chatterbox.Audio;
 using Chatterbox.Models;
 using Chatterbox.Service.Speak;
-using Chatterbox.Service.Streaming;
 
 namespace Chatterbox.Service.Hosting;
 
@@ -34,8 +32,7 @@ internal sealed record Refusal(int Status, string Message, string? Parameter = n
     public static Refusal From(Exception error, string requestId) => error switch
     {
         RefusedException refused => refused.Refusal,
-        PieceFailedException { InnerException: ChatterboxException known } => From(known, requestId),
-        PieceFailedException => new(StatusCodes.Status500InternalServerError, "The speech could not be generated. Try again with another seed.", Code: "speech_failed"),
+        ModelFailedException => new(StatusCodes.Status500InternalServerError, "The speech could not be generated. Try again with another seed.", Code: "speech_failed"),
         EngineBusyException busy => new(StatusCodes.Status429TooManyRequests, busy.Message, Code: "queue_full", RetryAfter: busy.RetryAfter),
         UnavailableException unavailable => new(StatusCodes.Status503ServiceUnavailable, unavailable.Message, Code: "unavailable", RetryAfter: TimeSpan.FromSeconds(5)),
         RequestException request => new(StatusCodes.Status400BadRequest, request.Message, RequestBody.NameOf(request.Parameter), "invalid_value"),
@@ -88,7 +85,7 @@ internal static class ErrorMiddleware
                 {
                     logger.LogError("Request {RequestId} failed: {Reason}", http.TraceIdentifier, e.Message);
                 }
-                else if (refusal.Status >= 500 && e is not (ChatterboxException or RefusedException))
+                else if (refusal.Status >= 500 && e is EncoderException or not (ChatterboxException or RefusedException))
                 {
                     logger.LogError(e, "Request {RequestId} failed", http.TraceIdentifier);
                 }

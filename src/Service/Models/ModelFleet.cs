@@ -202,7 +202,7 @@ internal sealed class ModelFleet : IAsyncDisposable
     }
 
     /// <summary>Refuses one request too many, before anything is loaded for it.</summary>
-    private void ThrowIfFull(FleetModel asked, string client) => SpeechEngine.ThrowIfFull(
+    private void ThrowIfFull(FleetModel asked, string client) => FairShare.ThrowIfFull(
         Capacity,
         _residences.Sum(at => at.Engine.Status.Waiting),
         _residences.Sum(at => at.Engine.WaitingOf(client)),

@@ -5,6 +5,7 @@ using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
+using Chatterbox.Text;
 using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.OpenAi;
@@ -27,38 +28,32 @@ internal sealed record SpokenAnswer(
         Speech.Times.Select(time => new SentenceTime(Plan.Pieces[time.Piece], time.StartSeconds / Speed, time.EndSeconds / Speed));
 
     /// <summary>Waits for the first bytes, so that a failure until then is an error of the request.</summary>
-    /// <param name="requestId">What the log calls the request.</param>
     /// <param name="cancel">Ends it.</param>
     /// <returns>The blocks, at the first.</returns>
-    public Task<IAsyncEnumerator<ReadOnlyMemory<byte>>> FirstAsync(string requestId, CancellationToken cancel) =>
-        FirstAsync(Encode(false), requestId, cancel);
+    public Task<IAsyncEnumerator<ReadOnlyMemory<byte>>> FirstAsync(CancellationToken cancel) =>
+        FirstAsync(Encode(false), cancel);
 
     /// <summary>All of its bytes, with their length in the header of a file that has one.</summary>
-    /// <inheritdoc cref="FirstAsync(string, CancellationToken)"/>
-    public async Task<ReadOnlyMemory<byte>> CollectAsync(string requestId, CancellationToken cancel)
+    /// <inheritdoc cref="FirstAsync(CancellationToken)"/>
+    public async Task<ReadOnlyMemory<byte>> CollectAsync(CancellationToken cancel)
     {
-        await using var file = await FirstAsync(Encode(true), requestId, cancel);
+        await using var file = await FirstAsync(Encode(true), cancel);
         return file.Current;
     }
 
-    private static async Task<IAsyncEnumerator<ReadOnlyMemory<byte>>> FirstAsync(
-        IAsyncEnumerable<ReadOnlyMemory<byte>> bytes, string requestId, CancellationToken cancel)
+    private static async Task<IAsyncEnumerator<ReadOnlyMemory<byte>>> FirstAsync(IAsyncEnumerable<ReadOnlyMemory<byte>> bytes, CancellationToken cancel)
     {
         var blocks = bytes.GetAsyncEnumerator(cancel);
         try
         {
             return await blocks.MoveNextAsync() ? blocks : throw new EncoderException("No audio came of the request.");
         }
-        catch (Exception e)
+        catch
         {
             await blocks.DisposeAsync();
-            throw e is PieceFailedException failed ? Cause(failed, requestId) : e;
+            throw;
         }
     }
-
-    // The engine has logged why.
-    private static Exception Cause(PieceFailedException failed, string requestId) =>
-        failed.InnerException is ChatterboxException known ? known : new RefusedException(Refusal.From(failed, requestId));
 }
 
 /// <summary>Begins the speech of a complete text, for every dialect: parameters checked, voice found, queued, encoded.</summary>

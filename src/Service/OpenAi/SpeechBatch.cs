@@ -101,7 +101,7 @@ internal sealed class SpeechBatch(ModelNames models, SpeechAnswers answers, Audi
             var (answer, place) = await answers.BeginPartAsync(caller, Route, models.Find(body.Model), body, format, cancel);
             using (place)
             {
-                var audio = await answer.CollectAsync(caller.RequestId, cancel);
+                var audio = await answer.CollectAsync(cancel);
                 return new(index, "success", audio, format.ContentType, SpeechUsage.Of(answer.Speech));
             }
         }

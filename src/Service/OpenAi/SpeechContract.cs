@@ -2,7 +2,7 @@ using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Chatterbox.Service.Streaming;
+using Chatterbox.Engine;
 
 namespace Chatterbox.Service.OpenAi;
 

@@ -29,14 +29,14 @@ internal sealed class SpeechResponse(SpokenAnswer answer, Delivery delivery) : I
     {
         if (delivery is Delivery.Whole or Delivery.Object)
         {
-            var file = await answer.CollectAsync(http.TraceIdentifier, http.RequestAborted);
-            answer.Speech.Tell(http.Response.Headers);
+            var file = await answer.CollectAsync(http.RequestAborted);
+            SpeechHeaders.Set(http.Response.Headers, answer.Speech);
             await (delivery == Delivery.Whole ? SendWhole(file, http) : TypedResults.Ok(Object(file)).ExecuteAsync(http));
             return;
         }
 
-        await using var blocks = await answer.FirstAsync(http.TraceIdentifier, http.RequestAborted);
-        answer.Speech.Tell(http.Response.Headers);
+        await using var blocks = await answer.FirstAsync(http.RequestAborted);
+        SpeechHeaders.Set(http.Response.Headers, answer.Speech);
         await (delivery == Delivery.Events
             ? new SseResult<SpeechStreamEvent>(Events(blocks, http), Json.Of<SpeechStreamEvent>()).ExecuteAsync(http)
             : SendBytes(blocks, http));

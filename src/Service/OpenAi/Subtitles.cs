@@ -2,6 +2,7 @@ using System.Collections.Frozen;
 using System.Globalization;
 using System.Net;
 using System.Text;
+using Chatterbox.Service.Streaming;
 
 namespace Chatterbox.Service.OpenAi;
 
@@ -26,8 +27,8 @@ internal sealed class Subtitles(string contentType, string head, string timeForm
     /// <summary>Answers with the subtitles, once all of the speech is generated.</summary>
     public async Task<IResult> AnswerAsync(SpokenAnswer answer, HttpContext http)
     {
-        await answer.CollectAsync(http.TraceIdentifier, http.RequestAborted);
-        answer.Speech.Tell(http.Response.Headers);
+        await answer.CollectAsync(http.RequestAborted);
+        SpeechHeaders.Set(http.Response.Headers, answer.Speech);
         return TypedResults.Text(Write(answer.Sentences), contentType, Encoding.UTF8);
     }
 

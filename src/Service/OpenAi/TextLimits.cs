@@ -1,4 +1,3 @@
-using Chatterbox.Service.Streaming;
 using Chatterbox.Text;
 
 namespace Chatterbox.Service.OpenAi;

@@ -6,6 +6,7 @@ using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
+using Chatterbox.Text;
 using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.Recordings;

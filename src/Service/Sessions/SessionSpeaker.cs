@@ -4,7 +4,7 @@ using Chatterbox.Engine;
 using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
-using Chatterbox.Service.Streaming;
+using Chatterbox.Text;
 
 namespace Chatterbox.Service.Sessions;
 

@@ -4,6 +4,7 @@ using Chatterbox.Service.Hosting;
 using Chatterbox.Service.Models;
 using Chatterbox.Service.Streaming;
 using Chatterbox.Service.Voices;
+using Chatterbox.Text;
 using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.Speak;
@@ -48,15 +49,11 @@ internal sealed class Speaker(
                 samples.AddRange(block);
             }
 
-            speech.Tell(http.Response.Headers);
+            SpeechHeaders.Set(http.Response.Headers, speech);
         }
-        catch (PieceFailedException e) when (e.InnerException is not ChatterboxException)
+        catch (ModelFailedException)
         {
             throw SpeakErrors.Failed; // the engine has logged why
-        }
-        catch (PieceFailedException e)
-        {
-            throw e.InnerException!;
         }
 
         var id = await files.Save(samples.ToArray(), cancel);

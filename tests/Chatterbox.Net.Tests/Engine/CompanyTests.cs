@@ -33,7 +33,7 @@ public sealed class CompanyTests
         shaped.StepFails = rows => rows > 1 && Interlocked.CompareExchange(ref failed, rows, 0) == 0;
         var during = await Ask();
         Assert.True(failed > 0);
-        Assert.InRange(during.Count(events => events.OfType<PieceFailed>().Any(piece => piece.Error.Message == "a kernel failed")), 1, failed);
+        Assert.InRange(during.Count(events => events.OfType<PieceFailed>().Any(piece => piece.Error.InnerException?.Message == "a kernel failed")), 1, failed);
         shaped.StepFails = _ => false;
         Assert.Equal(before.Select(Samples), (await Ask()).Select(Samples));
 

@@ -254,7 +254,7 @@ public sealed class SpeechEngineTests
         for (var i = 0; i < 3; i++)
         {
             var events = await Collect(engine.Submit(new SpeechRequest { Pieces = ["bad", "good"], Client = "a" }, Cancel));
-            Assert.Equal("a kernel failed", Assert.IsType<PieceFailed>(events[0]).Error.Message);
+            Assert.Equal("a kernel failed", Assert.IsType<ModelFailedException>(Assert.IsType<PieceFailed>(events[0]).Error).InnerException!.Message);
             Assert.IsType<AudioChunk>(events[1]);
         }
 
@@ -269,7 +269,7 @@ public sealed class SpeechEngineTests
         await using var engine = new SpeechEngine([() => model], new EngineOptions(), NullLogger<SpeechEngine>.Instance);
         Assert.IsType<AudioChunk>(Assert.Single(await Collect(engine.Submit(new SpeechRequest { Pieces = ["good"] }, Cancel))));
         var events = await Collect(engine.Submit(new SpeechRequest { Pieces = ["bad"] }, Cancel));
-        Assert.Equal("a kernel failed", Assert.IsType<PieceFailed>(Assert.Single(events)).Error.Message);
+        Assert.Equal("a kernel failed", Assert.IsType<ModelFailedException>(Assert.IsType<PieceFailed>(Assert.Single(events)).Error).InnerException!.Message);
         Assert.Equal(EngineState.Failed, engine.Status.State);
         Assert.Equal(model.DeviceError, Assert.Throws<UnavailableException>(() => engine.Submit(new SpeechRequest { Pieces = ["good"] }, Cancel)).Message);
         await engine.StopAsync(Cancel).Arrives();

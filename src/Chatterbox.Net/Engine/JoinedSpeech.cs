@@ -1,22 +1,21 @@
 using System.Runtime.CompilerServices;
-using Chatterbox.Engine;
+using System.Runtime.ExceptionServices;
+using Chatterbox.Text;
 
-namespace Chatterbox.Service.Streaming;
+namespace Chatterbox.Engine;
 
-/// <summary>A piece of a request could not be spoken, so the rest is of no use.</summary>
-internal sealed class PieceFailedException(int piece, Exception inner) : Exception($"Piece {piece + 1} could not be spoken: {inner.Message}", inner);
-
-/// <summary>When a piece is heard.</summary>
+/// <summary>The time of a piece in the speech of a text.</summary>
 /// <param name="Piece">Its index.</param>
 /// <param name="StartSeconds">From the beginning of the speech to its first sample, at normal tempo.</param>
 /// <param name="EndSeconds">To its last.</param>
-internal sealed record PieceTime(int Piece, double StartSeconds, double EndSeconds);
+public sealed record PieceTime(int Piece, double StartSeconds, double EndSeconds);
 
-/// <summary>The pieces of a text, whole or chunk by chunk, joined into one stretch of speech: faded at their ends, so that
-/// nothing clicks, with the plan's pauses between them.</summary>
-internal sealed class JoinedSpeech(TextPlan plan)
+/// <summary>Joins the pieces of a text, whole or chunk by chunk: each is faded at its ends, so that nothing clicks, and the
+/// plan's pauses are put between them.</summary>
+/// <remarks>For one request. <see cref="SpeechStreaming"/> does all of it for a text.</remarks>
+/// <param name="plan">The pieces and the pauses.</param>
+public sealed class JoinedSpeech(TextPlan plan)
 {
-    private const int MostCharactersTold = 100; // a header is no place for a text
     private const int FadeSamples = SpeechResult.SampleRate / 200; // 5 ms
 
     private float[] _pause = Silence(plan.PausesSeconds[0]); // before the first samples
@@ -25,30 +24,32 @@ internal sealed class JoinedSpeech(TextPlan plan)
     private int _heard;         // samples so far
     private int _pieceStart;
 
-    /// <summary>When the pieces that have been spoken to their ends are heard.</summary>
+    /// <summary>The times of the pieces that are complete.</summary>
     public IReadOnlyList<PieceTime> Times { get; private set; } = [];
 
     /// <summary>Text tokens spoken so far.</summary>
     public int TextTokens { get; private set; }
 
-    /// <summary>Speech tokens made so far.</summary>
+    /// <summary>Speech tokens generated so far.</summary>
     public int SpeechTokens { get; private set; }
 
     /// <summary>What was done to pieces that went wrong, so far.</summary>
-    public IReadOnlyList<string> Repairs { get; private set; } = [];     // exchanged, not changed: an encoder reads ahead of who asks
+    public IReadOnlyList<string> Repairs { get; private set; } = [];     // exchanged, not changed: an encoder reads ahead of the caller
 
     /// <summary>Characters that the model does not know, so far.</summary>
     public IReadOnlyList<string> UnknownCharacters { get; private set; } = [];
 
-    /// <summary>The speech, one block for each chunk that is heard, once.</summary>
-    /// <exception cref="PieceFailedException">A piece could not be spoken.</exception>
+    /// <summary>The speech, one block for each chunk that has audio; read once.</summary>
+    /// <param name="events">The events of the request.</param>
+    /// <param name="cancel">Ends the reading.</param>
+    /// <exception cref="ChatterboxException">A piece could not be spoken, so that the rest is of no use.</exception>
     public async IAsyncEnumerable<float[]> Blocks(IAsyncEnumerable<SpeechEvent> events, [EnumeratorCancellation] CancellationToken cancel = default)
     {
-        await foreach (var happened in events.WithCancellation(cancel))
+        await foreach (var happened in events.WithCancellation(cancel).ConfigureAwait(false))
         {
             if (happened is PieceFailed failed)
             {
-                throw new PieceFailedException(failed.Piece, failed.Error);
+                ExceptionDispatchInfo.Throw(failed.Error);
             }
 
             if (Join((AudioChunk)happened) is { Length: > 0 } block)
@@ -58,9 +59,10 @@ internal sealed class JoinedSpeech(TextPlan plan)
         }
     }
 
-    /// <summary>What is heard once another chunk is there.</summary>
+    /// <summary>Joins the next chunk.</summary>
     /// <param name="chunk">The chunk; its piece is one of the plan's.</param>
-    /// <returns>The chunk but for its last samples, which wait for the next; with the pause behind it where it ends a piece.</returns>
+    /// <returns>The samples that follow those returned before: the chunk without its last samples, which wait for the next; all of them and the
+    /// pause after the piece where it ends one.</returns>
     public float[] Join(AudioChunk chunk)
     {
         TextTokens += chunk.TextTokens;
@@ -101,22 +103,8 @@ internal sealed class JoinedSpeech(TextPlan plan)
         return block;
     }
 
-    /// <summary>Tells in an answer's headers what is known so far.</summary>
-    public void Tell(IHeaderDictionary headers)
-    {
-        if (Repairs.Count > 0)
-        {
-            headers["X-Chatterbox-Repairs"] = string.Join(", ", Repairs);
-        }
-
-        if (UnknownCharacters.Count > 0)
-        {
-            var codes = UnknownCharacters.SelectMany(character => character.EnumerateRunes()).Distinct().Take(MostCharactersTold);
-            headers["X-Chatterbox-Unknown-Characters"] = string.Join(", ", codes.Select(rune => $"U+{rune.Value:X4}"));
-        }
-    }
-
-    /// <summary>So many seconds of nothing.</summary>
+    /// <summary>Silence at <see cref="SpeechResult.SampleRate"/>.</summary>
+    /// <param name="seconds">Its length.</param>
     public static float[] Silence(double seconds) => new float[(int)Math.Round(seconds * SpeechResult.SampleRate)];
 
     private static double Seconds(int samples) => samples / (double)SpeechResult.SampleRate;

@@ -1,13 +1,18 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
-using Chatterbox.Text;
 
-namespace Chatterbox.Service.Streaming;
+namespace Chatterbox.Text;
 
-/// <summary>A text as it is spoken: pieces that the model speaks well, and the silence after each.</summary>
+/// <summary>A text of any length as it is spoken: pieces that the model speaks well, and the silence after each.</summary>
 /// <param name="Pieces">The pieces, in order.</param>
-/// <param name="PausesSeconds">Silence before the first piece, then after each.</param>
-internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyList<double> PausesSeconds)
+/// <param name="PausesSeconds">Silence before the first piece, then after each; one more than pieces.</param>
+/// <example><code>
+/// var plan = TextPlan.Of(text);
+/// var speech = new JoinedSpeech(plan);
+/// var job = engine.Submit(new SpeechRequest { Pieces = plan.Pieces });
+/// await foreach (var block in speech.Blocks(job.Events)) { … }
+/// </code></example>
+public sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyList<double> PausesSeconds)
 {
     /// <summary>Most characters of the first piece: the shorter it is, the earlier the first audio.</summary>
     private const int FirstPieceLength = 120;
@@ -17,26 +22,27 @@ internal sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyL
     private const double SentencePauseSeconds = 0.25;
     private const double ClausePauseSeconds = 0.1;
 
-    /// <summary>The plan of speech that is converted from a recording.</summary>
+    /// <summary>The plan of speech that is converted from a recording: one piece, no text.</summary>
     public static TextPlan Wordless { get; } = new([""], [0, 0]);
 
     /// <summary>Splits a text at its pause marks, sentence ends, and clauses.</summary>
     /// <param name="text">The text; <c>[pause:1.5s]</c> is a pause.</param>
-    /// <param name="parameter">Its name in the request.</param>
+    /// <param name="parameter">Its name in errors.</param>
     /// <param name="pieceLength">Most characters of a piece.</param>
     /// <exception cref="RequestException">A pause is too long, or the text has no words.</exception>
-    public static TextPlan Of(string text, string parameter, int pieceLength = SentenceSplitter.DefaultLength) =>
+    public static TextPlan Of(string text, string parameter = "text", int pieceLength = SentenceSplitter.DefaultLength) =>
         Speakable(Split(text, parameter, (part, isFirst) => SplitText(part, isFirst ? Math.Min(FirstPieceLength, pieceLength) : pieceLength, pieceLength)), parameter);
 
     /// <summary>Splits a text so that no piece has words of two sentences.</summary>
     /// <inheritdoc cref="Of"/>
-    public static TextPlan OfSentences(string text, string parameter) => Speakable(Split(text, parameter, (part, _) => Sentences(part)), parameter);
+    public static TextPlan OfSentences(string text, string parameter = "text") => Speakable(Split(text, parameter, (part, _) => Sentences(part)), parameter);
 
     /// <summary>Splits a sentence at its pause marks and where it is too long for the model; it may have no pieces.</summary>
     /// <inheritdoc cref="Of"/>
-    public static TextPlan OfSentence(string text, string parameter) => Split(text, parameter, (part, _) => SplitText(part, SentenceSplitter.DefaultLength, SentenceSplitter.DefaultLength));
+    public static TextPlan OfSentence(string text, string parameter = "text") => Split(text, parameter, (part, _) => SplitText(part, SentenceSplitter.DefaultLength, SentenceSplitter.DefaultLength));
 
-    /// <summary>The same plan behind other words, with the silence that belongs between them.</summary>
+    /// <summary>The same plan as the continuation of other speech, with the silence that belongs between them.</summary>
+    /// <param name="words">The text that was spoken before.</param>
     public TextPlan Behind(string words) => PausesSeconds[0] > 0 ? this : this with { PausesSeconds = [PauseBehind(words), .. PausesSeconds.Skip(1)] };
 
     private static double PauseBehind(string words) => SentenceEnd().IsMatch(words) ? SentencePauseSeconds : ClausePauseSeconds;
