@@ -115,7 +115,13 @@ public sealed class TimestampTests
 
     private static object Body(string response_format, string stream_format) => new
     {
-        model = "fake", input = string.Join(' ', Sentences), voice = "default", seed = 7, response_format, stream_format, timestamp_granularities = new[] { "sentence", "word" },
+        model = "fake",
+        input = string.Join(' ', Sentences),
+        voice = "default",
+        seed = 7,
+        response_format,
+        stream_format,
+        timestamp_granularities = new[] { "sentence", "word" },
     };
 
     private static double Start(JsonElement sentence) => sentence.GetProperty("start_seconds").GetDouble();

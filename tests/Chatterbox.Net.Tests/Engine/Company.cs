@@ -68,6 +68,7 @@ internal static class Company
         string Text() => string.Join(' ', Enumerable.Range(0, random.Next(1, 5)).Select(_ => Words[random.Next(Words.Length)])) + ".";
         T? Maybe<T>(Func<T> draw)
             where T : struct => random.Next(2) == 0 ? null : draw();
+        var inBlocks = model.Name.Contains("flash", StringComparison.Ordinal);
         var guides = !model.Name.Contains("turbo", StringComparison.Ordinal) && model.Name != "nano";
         return new()
         {
@@ -79,12 +80,15 @@ internal static class Company
                 Seed = random.NextInt64(),
                 MaxSpeechTokens = random.Next(1, mostTokens),
                 Temperature = Maybe(() => random.Next(3) == 0 ? 0 : 0.3 + random.NextDouble()),
-                TopP = Maybe(() => 0.5 + (0.5 * random.NextDouble())),
-                RepetitionPenalty = Maybe(() => 1 + random.NextDouble()),
+                TopP = inBlocks ? null : Maybe(() => 0.5 + (0.5 * random.NextDouble())),
+                RepetitionPenalty = inBlocks ? null : Maybe(() => 1 + random.NextDouble()),
                 CfgWeight = guides ? Maybe(() => random.Next(3) == 0 ? 0 : random.NextDouble()) : null,
                 Exaggeration = guides ? Maybe(random.NextDouble) : null,
-                MinP = guides ? Maybe(() => 0.2 * random.NextDouble()) : null,
+                MinP = guides && !inBlocks ? Maybe(() => 0.2 * random.NextDouble()) : null,
                 TopK = guides ? null : Maybe(() => random.Next(1, 100)),
+                BlockSize = inBlocks ? Maybe(() => random.Next(4, 20)) : null,
+                BlockSteps = inBlocks ? Maybe(() => random.Next(1, 8)) : null,
+                PositionTemperature = inBlocks ? Maybe(() => 5 * random.NextDouble()) : null,
             },
             Chunks = random.Next(3) switch
             {

@@ -13,6 +13,7 @@ public sealed class CompanyTests
     [InlineData("tiny-multilingual", 60, 1, false)]     // one at a time, as on a CPU
     [InlineData("tiny-turbo", 80, 16, true)]            // many in a step, voiced meanwhile, as on a GPU
     [InlineData("tiny", 60, 16, true)]
+    [InlineData("tiny-flash", 20, 1, false)]
     public async Task Random_requests_are_answered_in_company_as_alone(string name, int count, int width, bool overlaps)
     {
         var model = Load(name);
