@@ -89,7 +89,7 @@ internal sealed class ServiceProgram : IDisposable
                     return program;
                 }
             }
-            catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
+            catch (Exception e) when (e is HttpRequestException or SocketException or TaskCanceledException)
             {
                 // Not yet.
             }
