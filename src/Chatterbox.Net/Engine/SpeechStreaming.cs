@@ -38,8 +38,7 @@ public static class SpeechStreaming
         var plan = TextPlan.Of(text);
         var speech = new JoinedSpeech(plan);
         var samples = new List<float>();
-        var request = new SpeechRequest { Pieces = plan.Pieces, Voice = voice, Sampling = sampling ?? new(), Language = language, Client = client };
-        await foreach (var chunk in Chunks(engine, request, cancellationToken).ConfigureAwait(false))
+        await foreach (var chunk in Chunks(engine, RequestFor(plan, voice, sampling, language, client), cancellationToken).ConfigureAwait(false))
         {
             samples.AddRange(speech.Join(chunk));
             if (chunk.EndsPiece)
@@ -78,8 +77,7 @@ public static class SpeechStreaming
     {
         var plan = TextPlan.Of(text);
         var speech = new JoinedSpeech(plan);
-        var request = new SpeechRequest { Pieces = plan.Pieces, Voice = voice, Sampling = sampling ?? new(), Language = language, Client = client };
-        await foreach (var chunk in engine.StreamAsync(request, cancellationToken).ConfigureAwait(false))
+        await foreach (var chunk in engine.StreamAsync(RequestFor(plan, voice, sampling, language, client), cancellationToken).ConfigureAwait(false))
         {
             yield return chunk with { Samples = speech.Join(chunk) };
         }
@@ -97,6 +95,9 @@ public static class SpeechStreaming
     /// <exception cref="ModelFailedException">The model failed, such as after a GPU fault.</exception>
     public static IAsyncEnumerable<AudioChunk> StreamAsync(this ISpeechEngine engine, SpeechRequest request, CancellationToken cancel = default) =>
         Chunks(engine, request with { Chunks = request.Chunks ?? new() }, cancel);
+
+    private static SpeechRequest RequestFor(TextPlan plan, Voice? voice, SamplingOptions? sampling, string? language, string client) =>
+        new() { Pieces = plan.Pieces, Voice = voice, Sampling = sampling ?? new(), Language = language, Client = client };
 
     private static async IAsyncEnumerable<AudioChunk> Chunks(ISpeechEngine engine, SpeechRequest request, [EnumeratorCancellation] CancellationToken cancel)
     {

@@ -162,7 +162,7 @@ internal sealed class S3GenModel
         _weights.Own(new EncoderGraphs(_config.Encoder, _device, (ids, live) => Encoder.Forward(_embedding.Forward(ids), live: live)));
 
     private Tensor Place(IReadOnlyList<float> values, params long[] shape) =>
-        HostCopies.Place(values as float[] ?? [.. values], _device).reshape(shape).to(_dtype);
+        HostCopies.Place(values as float[] ?? [.. values], _device, shape).to(_dtype);
 
     private void Check(IReadOnlyList<int> speechTokens)
     {

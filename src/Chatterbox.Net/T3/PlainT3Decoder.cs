@@ -7,60 +7,8 @@ namespace Chatterbox.T3;
 /// </remarks>
 /// <param name="model">The model.</param>
 /// <param name="capacity">Most sequences that may be open at once.</param>
-internal sealed class PlainT3Decoder(T3Model model, int capacity) : IT3Decoder
+internal sealed class PlainT3Decoder(T3Model model, int capacity) : SequentialT3Decoder<PlainT3Sequence>(model, capacity)
 {
-    private int _open;
-
-    /// <inheritdoc/>
-    public int Capacity => capacity;
-
-    /// <inheritdoc/>
-    public int Width => 1;
-
-    /// <inheritdoc/>
-    T3Sequence IT3Decoder.Start(IReadOnlyList<int> textTokens, T3Prompt voice, SamplingOptions sampling, NoiseSource noise) =>
-        Start(textTokens, voice, sampling, noise);
-
-    /// <inheritdoc cref="IT3Decoder.Start"/>
-    public PlainT3Sequence Start(IReadOnlyList<int> textTokens, T3Prompt voice, SamplingOptions sampling, NoiseSource noise)
-    {
-        var settings = SamplingSettings.Resolve(sampling, model.Config);
-        if (_open == capacity)
-        {
-            throw new InvalidOperationException($"All {capacity} sequences are open; dispose one first.");
-        }
-
-        using var mode = inference_mode();
-        using var scope = NewDisposeScope();
-        var prefix = model.Prefix(textTokens, voice, settings);
-        var sequence = new PlainT3Sequence(model, settings, noise, () => _open--);
-        _open++;
-        try
-        {
-            sequence.Cache.Reserve((int)prefix.shape[1] + settings.MaxSpeechTokens);
-            Run(sequence, prefix);
-            return sequence;
-        }
-        catch
-        {
-            sequence.Dispose();
-            throw;
-        }
-    }
-
-    /// <inheritdoc/>
-    public void Step(params ReadOnlySpan<T3Sequence> sequences)
-    {
-        using var mode = inference_mode();
-        foreach (var sequence in sequences)
-        {
-            if (!sequence.Finished)
-            {
-                Step((PlainT3Sequence)sequence);
-            }
-        }
-    }
-
     /// <summary>Runs the model over one speech token of a sequence, so that its logits are those of the next.</summary>
     /// <param name="sequence">The sequence.</param>
     /// <param name="speechToken">Id, [1, 1], int64.</param>
@@ -69,7 +17,7 @@ internal sealed class PlainT3Decoder(T3Model model, int capacity) : IT3Decoder
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
         sequence.Fed++;
-        Run(sequence, model.Embed(speechToken, sequence.Fed).expand(sequence.Rows.Count, -1, -1));
+        Run(sequence, Model.Embed(speechToken, sequence.Fed).expand(sequence.Rows.Count, -1, -1));
     }
 
     /// <summary>Brings a sequence that was just opened to where another of the same request is.</summary>
@@ -86,11 +34,22 @@ internal sealed class PlainT3Decoder(T3Model model, int capacity) : IT3Decoder
     }
 
     /// <inheritdoc/>
-    public void Dispose()
+    public override void Dispose()
     {
     }
 
-    private void Step(PlainT3Sequence sequence)
+    /// <inheritdoc/>
+    protected override PlainT3Sequence Create(int textTokens, SamplingSettings settings, NoiseSource noise, Action release) => new(Model, settings, noise, release);
+
+    /// <inheritdoc/>
+    protected override void Prefill(PlainT3Sequence sequence, Tensor prefix, SamplingSettings settings)
+    {
+        sequence.Cache.Reserve((int)prefix.shape[1] + settings.MaxSpeechTokens);
+        Run(sequence, prefix);
+    }
+
+    /// <inheritdoc/>
+    protected override void Advance(PlainT3Sequence sequence)
     {
         FeedLast(sequence);
         sequence.Draw();
@@ -108,7 +67,7 @@ internal sealed class PlainT3Decoder(T3Model model, int capacity) : IT3Decoder
     private void Run(PlainT3Sequence sequence, Tensor x)
     {
         using var scope = NewDisposeScope();
-        sequence.Logits.copy_(model.Forward(x, sequence.Cache, sequence.Rows));
+        sequence.Logits.copy_(Model.Forward(x, sequence.Cache, sequence.Rows));
         sequence.Rows = sequence.Rows with { Start = sequence.Rows.Start + (int)x.shape[1] };
     }
 }

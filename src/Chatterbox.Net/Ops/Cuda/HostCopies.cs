@@ -11,10 +11,11 @@ internal static unsafe class HostCopies
     /// <summary>Numbers as a tensor.</summary>
     /// <param name="numbers">The numbers.</param>
     /// <param name="device">Where to.</param>
-    /// <returns>[numbers], float32.</returns>
-    public static Tensor Place(ReadOnlySpan<float> numbers, Device device)
+    /// <param name="shape">The tensor's shape; [numbers] if none is given.</param>
+    /// <returns>float32.</returns>
+    public static Tensor Place(ReadOnlySpan<float> numbers, Device device, params ReadOnlySpan<long> shape)
     {
-        var placed = empty([numbers.Length], ScalarType.Float32, device);
+        var placed = empty(shape.Length > 0 ? shape : [numbers.Length], ScalarType.Float32, device);
         Write(numbers, placed);
         return placed;
     }

@@ -10,71 +10,17 @@ namespace Chatterbox.T3.Blocks;
 /// </remarks>
 /// <param name="model">The model.</param>
 /// <param name="capacity">Most sequences that may be open at once.</param>
-internal sealed class BlockT3Decoder(T3Model model, int capacity) : IT3Decoder
+internal sealed class BlockT3Decoder(T3Model model, int capacity) : SequentialT3Decoder<BlockT3Sequence>(model, capacity)
 {
     private const int LeastSpeech = 300, SpeechForTextToken = 6;
 
     private readonly Dictionary<int, Tensor> _priors = [];
-    private int _open;
-
-    /// <inheritdoc/>
-    public int Capacity => capacity;
-
-    /// <inheritdoc/>
-    public int Width => 1;
 
     /// <summary>Ends the speech; the model's own unless a test sets it, as a model that has learned nothing never ends.</summary>
     public int StopToken { get; init; } = model.Config.StopSpeechToken;
 
     /// <summary>Receives every pass; for tests.</summary>
     public Action<BlockPass>? Observer { get; init; }
-
-    /// <inheritdoc/>
-    T3Sequence IT3Decoder.Start(IReadOnlyList<int> textTokens, T3Prompt voice, SamplingOptions sampling, NoiseSource noise) =>
-        Start(textTokens, voice, sampling, noise);
-
-    /// <inheritdoc cref="IT3Decoder.Start"/>
-    public BlockT3Sequence Start(IReadOnlyList<int> textTokens, T3Prompt voice, SamplingOptions sampling, NoiseSource noise)
-    {
-        var settings = SamplingSettings.Resolve(sampling, model.Config);
-        if (_open == capacity)
-        {
-            throw new InvalidOperationException($"All {capacity} sequences are open; dispose one first.");
-        }
-
-        using var mode = inference_mode();
-        using var scope = NewDisposeScope();
-        var blocks = settings.Blocks!;
-        var prefix = model.Prefix(textTokens, voice, settings);
-        var marks = new[] { model.Config.StartTextToken, model.Config.StopTextToken }.Count(token => token is not null);
-        var limit = Math.Min(Math.Max(SpeechForTextToken * (textTokens.Count + marks), LeastSpeech), settings.MaxSpeechTokens);
-        var sampler = new BlockSampler(settings, blocks, model.Config.MaskToken, blocks.FixedPrior ? PriorOf(blocks.Size) : null, noise);
-        var sequence = new BlockT3Sequence(model, settings.Rows, blocks, StopToken, limit, sampler, Observer, () => _open--);
-        _open++;
-        try
-        {
-            sequence.Open(prefix);
-            return sequence;
-        }
-        catch
-        {
-            sequence.Dispose();
-            throw;
-        }
-    }
-
-    /// <inheritdoc/>
-    public void Step(params ReadOnlySpan<T3Sequence> sequences)
-    {
-        using var mode = inference_mode();
-        foreach (var sequence in sequences)
-        {
-            if (!sequence.Finished)
-            {
-                ((BlockT3Sequence)sequence).Advance();
-            }
-        }
-    }
 
     /// <summary>How likely each token is to begin speech of which nothing is known: the mean over the places of a block, [speech vocabulary].
     /// It is computed once for each size.</summary>
@@ -86,11 +32,11 @@ internal sealed class BlockT3Decoder(T3Model model, int capacity) : IT3Decoder
         {
             using var mode = inference_mode();
             using var scope = NewDisposeScope();
-            using var cache = model.CreateCache(slots: 1);
+            using var cache = Model.CreateCache(slots: 1);
             cache.Reserve(1 + size);
-            long[] ids = [model.Config.StartSpeechToken, .. Enumerable.Repeat((long)model.Config.MaskToken, size)];
-            var hidden = model.Run(model.Embed(tensor(ids, [1, ids.Length], device: model.Device), 0), cache, new(Slot: 0, Count: 1, Start: 0));
-            prior = softmax(model.Logits(hidden.narrow(1, 0, size)), -1).mean([1]).squeeze(0).DetachFromDisposeScope();
+            long[] ids = [Model.Config.StartSpeechToken, .. Enumerable.Repeat((long)Model.Config.MaskToken, size)];
+            var hidden = Model.Run(Model.Embed(tensor(ids, [1, ids.Length], device: Model.Device), 0), cache, new(Slot: 0, Count: 1, Start: 0));
+            prior = softmax(Model.Logits(hidden.narrow(1, 0, size)), -1).mean([1]).squeeze(0).DetachFromDisposeScope();
             _priors.Add(size, prior);
         }
 
@@ -98,7 +44,7 @@ internal sealed class BlockT3Decoder(T3Model model, int capacity) : IT3Decoder
     }
 
     /// <inheritdoc/>
-    public void Dispose()
+    public override void Dispose()
     {
         foreach (var prior in _priors.Values)
         {
@@ -107,6 +53,22 @@ internal sealed class BlockT3Decoder(T3Model model, int capacity) : IT3Decoder
 
         _priors.Clear();
     }
+
+    /// <inheritdoc/>
+    protected override BlockT3Sequence Create(int textTokens, SamplingSettings settings, NoiseSource noise, Action release)
+    {
+        var blocks = settings.Blocks!;
+        var marks = new[] { Model.Config.StartTextToken, Model.Config.StopTextToken }.Count(token => token is not null);
+        var limit = Math.Min(Math.Max(SpeechForTextToken * (textTokens + marks), LeastSpeech), settings.MaxSpeechTokens);
+        var sampler = new BlockSampler(settings, blocks, Model.Config.MaskToken, blocks.FixedPrior ? PriorOf(blocks.Size) : null, noise);
+        return new(Model, settings.Rows, blocks, StopToken, limit, sampler, Observer, release);
+    }
+
+    /// <inheritdoc/>
+    protected override void Prefill(BlockT3Sequence sequence, Tensor prefix, SamplingSettings settings) => sequence.Open(prefix);
+
+    /// <inheritdoc/>
+    protected override void Advance(BlockT3Sequence sequence) => sequence.Advance();
 }
 
 /// <summary>One request in a <see cref="BlockT3Decoder"/>.</summary>
