@@ -50,7 +50,7 @@ internal sealed class ServiceOptions
     [Range(1024, 1 << 30)]
     public long MaxRequestBytes { get; set; } = 1 << 20;
 
-    /// <summary>Most seconds that what has begun may take after the service was told to stop; what is not done then ends with an error.</summary>
+    /// <summary>Most seconds that what has begun may take after the service was asked to stop; what is not done then ends with an error.</summary>
     [Range(0, 3600)]
     public double ShutdownSeconds { get; set; } = 30;
 

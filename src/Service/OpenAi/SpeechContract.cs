@@ -32,7 +32,7 @@ namespace Chatterbox.Service.OpenAi;
 /// <param name="Chunk">True to send speech while its sentence is still being generated; false to generate each piece whole first, so that one that went wrong can be generated again. A wav file is then sent once it is complete.</param>
 /// <param name="Stream">False to send the audio once it is complete, with its length; true to send it while it is generated, in the form that <c>stream_format</c> names.</param>
 /// <param name="SampleRate">Samples a second (Hz): 8000, 16000, 22050, 24000, 44100 or 48000; 24000 if none is given, 8000 for ulaw and alaw.</param>
-/// <param name="TimestampGranularities">sentence, or sentence and word: events and JSON say when each sentence is heard. The text is then spoken sentence by sentence. Times of words are null: no model tells them reliably.</param>
+/// <param name="TimestampGranularities">sentence, or sentence and word: events and JSON say when each sentence is heard. The text is then spoken sentence by sentence. Times of words are null: no model gives them reliably.</param>
 internal sealed record SpeechBody(
     string Model,
     [property: MaxLength(4096)] string Input,

@@ -110,8 +110,8 @@ internal sealed class WorkerPool
         }
     }
 
-    // Once a chunk is taken the round cannot end before it is counted, so that what belongs to the round stays as it is. A thread that comes
-    // late finds other bits than it has read, whatever of the next round is in place by then, and takes nothing.
+    // Once a chunk is taken the round cannot end before it is counted, so that what belongs to the round stays as it is. A late
+    // thread compares a word that has changed since it was read, and takes nothing.
     private void Work(int worker, int round)
     {
         var done = 0;
@@ -144,7 +144,7 @@ internal sealed class WorkerPool
     [StructLayout(LayoutKind.Explicit, Size = 128)]
     private struct Share
     {
-        /// <summary>Those that nobody has taken, as <see cref="Chunks.Bits"/>.</summary>
+        /// <summary>Those that are not taken yet, as <see cref="Chunks.Bits"/>.</summary>
         [FieldOffset(0)]
         public long Left;
     }
