@@ -10,10 +10,13 @@ internal static class Waits
     public static readonly TimeSpan Limit = TimeSpan.FromMinutes(5);
 
     /// <summary>Waits until something is so.</summary>
-    public static async Task Until(Func<bool> isSo, [CallerArgumentExpression(nameof(isSo))] string what = "")
+    public static Task Until(Func<bool> isSo, [CallerArgumentExpression(nameof(isSo))] string what = "") => Until(() => Task.FromResult(isSo()), what);
+
+    /// <summary>Waits until something is so that has to be asked for.</summary>
+    public static async Task Until(Func<Task<bool>> isSo, [CallerArgumentExpression(nameof(isSo))] string what = "")
     {
         var began = Stopwatch.GetTimestamp();
-        while (!isSo())
+        while (!await isSo())
         {
             Assert.True(Stopwatch.GetElapsedTime(began) < Limit, $"In {Limit} it has not come true that {what}");
             await Task.Delay(5, TestContext.Current.CancellationToken);

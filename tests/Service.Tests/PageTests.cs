@@ -139,7 +139,8 @@ public sealed class PageTests
         var page = browser.Page;
         await page.Locator("#text").FillAsync("The end of this is never made, whoever waits for it.");
         await page.Locator("#speak").ClickAsync();
-        await page.WaitForFunctionAsync("chatterbox.length === 2");
+        // not WaitForFunction, which evaluates the string in the page again and again: the page's policy lets only the first evaluation through
+        await Waits.Until(() => page.EvaluateAsync<bool>("chatterbox.length === 2"));
         await page.Locator("#stop").ClickAsync();
         await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("Stopped.");
         Assert.Equal(0, await page.EvaluateAsync<int>("chatterbox.length"));

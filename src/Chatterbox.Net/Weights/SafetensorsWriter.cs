@@ -43,7 +43,7 @@ internal static class SafetensorsWriter
         var ordered = tensors.OrderByDescending(tensor => DTypeOf(tensor).Size).ToList();
         var header = Header(ordered, metadata ?? FrozenDictionary<string, string>.Empty);
         var target = Path.GetFullPath(path);
-        var unfinished = Path.Combine(Path.GetDirectoryName(target)!, $".{Path.GetFileName(target)}.{Guid.NewGuid():N}.tmp");
+        var unfinished = Path.Combine(Path.GetDirectoryName(target)!, $".{Guid.NewGuid():N}.part");
         try
         {
             using (var stream = new FileStream(unfinished, FileMode.CreateNew, FileAccess.Write, FileShare.None))

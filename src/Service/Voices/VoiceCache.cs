@@ -137,26 +137,19 @@ internal sealed class VoiceCache(
         logger.LogInformation("Voice {Voice} was computed in {Seconds:0.00} s", entry.Id, Stopwatch.GetElapsedTime(started).TotalSeconds);
         if (options.Value.MaxOnDisk > 0)
         {
-            await SaveToDisk(file, voice, new VoiceInfo(entry.Id) { Model = model.Name, SourceHash = key.Split('-')[0], Created = DateTimeOffset.UtcNow });
+            SaveToDisk(file, voice, new VoiceInfo(entry.Id) { Model = model.Name, SourceHash = key.Split('-')[0], Created = DateTimeOffset.UtcNow });
         }
 
         return voice;
     }
 
-    private async Task SaveToDisk(string file, Voice voice, VoiceInfo info)
+    private void SaveToDisk(string file, Voice voice, VoiceInfo info)
     {
         try
         {
             var folder = Directory.CreateDirectory(Folder);
             WholeFile.Sweep(Folder, DateTime.UtcNow);
-            await WholeFile.WriteAsync(
-                file,
-                half =>
-                {
-                    formats.SaveVoice(half, voice, info);
-                    return Task.CompletedTask;
-                },
-                (half, whole) => File.Move(half, whole, overwrite: true));
+            formats.SaveVoice(file, voice, info);
             foreach (var old in folder.EnumerateFiles("*" + VoiceFolder.VoiceFileExtension).OrderByDescending(f => f.LastWriteTimeUtc).Skip(options.Value.MaxOnDisk))
             {
                 old.Delete();

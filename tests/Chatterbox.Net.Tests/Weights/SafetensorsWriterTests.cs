@@ -45,6 +45,19 @@ public sealed class SafetensorsWriterTests : IDisposable
     }
 
     [Fact]
+    public void While_a_file_is_written_there_is_a_partial_one_alone()
+    {
+        string[] seen = [];
+        SafetensorsWriter.Write(File, [new("x", new(ScalarType.Byte, [1]), stream =>
+        {
+            seen = Directory.GetFiles(_folder);
+            stream.WriteByte(1);
+        })]);
+        Assert.Matches(@"^\.[0-9a-f]{32}\.part$", Path.GetFileName(Assert.Single(seen)));
+        Assert.Equal([File], Directory.GetFiles(_folder));
+    }
+
+    [Fact]
     public void Metadata_comes_back()
     {
         var metadata = new Dictionary<string, string> { ["name"] = "Jürgen \"J\" \n 声", ["empty"] = "" };
