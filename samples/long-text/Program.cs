@@ -16,7 +16,7 @@ try
 
     using var codecs = new AudioCodecs();
     await using var file = File.Create(output);
-    await codecs.WriteAsync(file, speech.Samples, AudioFormat.OfFile(output), cancel: stop.Token);
+    await codecs.WriteAsync(file, speech.Samples, AudioFormat.OfFile(output), cancellationToken: stop.Token);
     Console.WriteLine($"{output}: {speech.Pieces.Count} pieces, {speech.Duration.TotalSeconds:0.0} s");
 }
 catch (ChatterboxException e)

@@ -12,21 +12,21 @@ var app = builder.Build();
 app.MapHealthChecks("/health");                                        // 200 once the model is loaded
 app.MapPost("/speak", async (HttpContext http, ISpeechEngine engine, AudioCodecs codecs, string format = "mp3") =>
 {
-    var cancel = http.RequestAborted;                                  // a client that disconnects frees its place
+    var cancellationToken = http.RequestAborted;                                  // a client that disconnects frees its place
     try
     {
         using var body = new StreamReader(http.Request.Body);
         var audio = AudioFormat.Parse(format);
         codecs.ThrowIfUnsupported(audio);
-        var plan = TextPlan.Of(await body.ReadToEndAsync(cancel));
+        var plan = TextPlan.Of(await body.ReadToEndAsync(cancellationToken));
         var client = http.Connection.RemoteIpAddress?.ToString() ?? "";
-        var job = engine.Submit(new SpeechRequest { Pieces = plan.Pieces, Chunks = new(), Client = client }, cancel);
+        var job = engine.Submit(new SpeechRequest { Pieces = plan.Pieces, Chunks = new(), Client = client }, cancellationToken);
         http.Response.ContentType = audio.ContentType;
-        var speech = new JoinedSpeech(plan).Blocks(job.Events, cancel);
-        await foreach (var bytes in codecs.Encode(speech, audio, begun: job.Begun, cancel: cancel))
+        var speech = new JoinedSpeech(plan).Blocks(job.Events, cancellationToken);
+        await foreach (var bytes in codecs.Encode(speech, audio, begun: job.Begun, cancellationToken: cancellationToken))
         {
-            await http.Response.Body.WriteAsync(bytes, cancel);
-            await http.Response.Body.FlushAsync(cancel);
+            await http.Response.Body.WriteAsync(bytes, cancellationToken);
+            await http.Response.Body.FlushAsync(cancellationToken);
         }
     }
     catch (ChatterboxException e) when (!http.Response.HasStarted)
@@ -39,7 +39,7 @@ app.MapPost("/speak", async (HttpContext http, ISpeechEngine engine, AudioCodecs
             _ => StatusCodes.Status500InternalServerError,
         };
         http.Response.ContentType = "text/plain; charset=utf-8";
-        await http.Response.WriteAsync(e.Message, cancel);
+        await http.Response.WriteAsync(e.Message, cancellationToken);
     }
 });
 app.Run();

@@ -118,7 +118,7 @@ public sealed class ChatterboxTextToSpeechClient : ITextToSpeechClient
         AdditionalProperties = speech.Properties,
     };
 
-    private Speech Begin(string text, TextToSpeechOptions? options, ChunkOptions? chunks, CancellationToken cancel)
+    private Speech Begin(string text, TextToSpeechOptions? options, ChunkOptions? chunks, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(text);
         options ??= new();
@@ -136,9 +136,9 @@ public sealed class ChatterboxTextToSpeechClient : ITextToSpeechClient
             Sampling = sampling,
             Chunks = chunks,
         };
-        var (joined, job) = (new JoinedSpeech(plan), _engine.Submit(request, cancel));
+        var (joined, job) = (new JoinedSpeech(plan), _engine.Submit(request, cancellationToken));
         return new Speech(joined, format, sampling.Seed.Value, isWhole =>
-            _codecs.Encode(joined.Blocks(job.Events, cancel), format, options.Speed ?? 1, job.Begun, isWhole, cancel));
+            _codecs.Encode(joined.Blocks(job.Events, cancellationToken), format, options.Speed ?? 1, job.Begun, isWhole, cancellationToken));
     }
 
     private void Check(TextToSpeechOptions options)

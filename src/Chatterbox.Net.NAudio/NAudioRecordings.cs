@@ -10,9 +10,9 @@ public static class NAudioRecordings
     /// <summary>Reads a recording to its end: a file, a capture, or anything else that NAudio provides.</summary>
     /// <param name="source">Any rate; its channels are mixed to one by their mean.</param>
     /// <param name="longest">Refuses a longer recording.</param>
-    /// <param name="cancel">Gives it up.</param>
+    /// <param name="cancellationToken">Gives it up.</param>
     /// <exception cref="VoiceException">It holds no samples, is too long, or has samples that are no numbers.</exception>
-    public static AudioClip ReadClip(this ISampleProvider source, TimeSpan longest, CancellationToken cancel = default)
+    public static AudioClip ReadClip(this ISampleProvider source, TimeSpan longest, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(source);
         var (rate, channels) = (source.WaveFormat.SampleRate, source.WaveFormat.Channels);
@@ -21,7 +21,7 @@ public static class NAudioRecordings
         var buffer = new float[Math.Max(1, rate / 10) * channels];
         while (source.Read(buffer) is > 0 and var read)
         {
-            cancel.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             for (var i = 0; i + channels <= read; i += channels)
             {
                 var mixed = TensorPrimitives.Sum<float>(buffer.AsSpan(i, channels)) / channels;
@@ -41,6 +41,6 @@ public static class NAudioRecordings
 
     /// <summary>Reads a file or stream of NAudio's from where it stands.</summary>
     /// <inheritdoc cref="ReadClip(ISampleProvider, TimeSpan, CancellationToken)"/>
-    public static AudioClip ReadClip(this WaveStream source, TimeSpan longest, CancellationToken cancel = default) =>
-        source.ToSampleProvider().ReadClip(longest, cancel);
+    public static AudioClip ReadClip(this WaveStream source, TimeSpan longest, CancellationToken cancellationToken = default) =>
+        source.ToSampleProvider().ReadClip(longest, cancellationToken);
 }

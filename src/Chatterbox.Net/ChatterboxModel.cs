@@ -271,21 +271,21 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <param name="sampling">How; null for the defaults.</param>
     /// <param name="language">Code of the text's language; null for the variant's default.</param>
     /// <param name="progress">Receives how far it is.</param>
-    /// <param name="cancel">Checked before each speech token and each step of the flow.</param>
+    /// <param name="cancellationToken">Checked before each speech token and each step of the flow.</param>
     /// <exception cref="RequestException">The text or a setting cannot be used.</exception>
     /// <exception cref="VoiceException">The voice is not of the sizes that the model was made for.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     public SpeechResult Synthesize(
-        string text, Voice voice, SamplingOptions? sampling = null, string? language = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default)
+        string text, Voice voice, SamplingOptions? sampling = null, string? language = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
         sampling ??= new SamplingOptions();
         using var noise = new NoiseSource(sampling.Seed ?? Random.Shared.NextInt64());        // drawn from in the reference's order
         var encoded = _text.Encode(text, language);
-        var spoken = _decoder.Generate(encoded.Tokens, voice.T3, sampling, noise, InT3(progress, encoded.Tokens.Length), cancel);
+        var spoken = _decoder.Generate(encoded.Tokens, voice.T3, sampling, noise, InT3(progress, encoded.Tokens.Length), cancellationToken);
         var speechTokens = _config.T3.SpeechCodesOf(spoken.SpeechTokens);
-        var (samples, recovered) = _voices.VoiceWhole(speechTokens, voice.S3Gen, noise, BehindT3(progress, speechTokens.Length), Marking, cancel);
+        var (samples, recovered) = _voices.VoiceWhole(speechTokens, voice.S3Gen, noise, BehindT3(progress, speechTokens.Length), Marking, cancellationToken);
         progress?.Report(new(SynthesisStage.Done, 1, speechTokens.Length));
         return new SpeechResult(samples, encoded.Tokens.Length, speechTokens, spoken.ReachedLimit)
         {
@@ -385,17 +385,17 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <param name="target">The target voice, of which only S3Gen's part is used.</param>
     /// <param name="seed">The same seed gives the same speech; null draws one.</param>
     /// <param name="progress">Receives the progress.</param>
-    /// <param name="cancel">Checked before each step of the flow.</param>
+    /// <param name="cancellationToken">Checked before each step of the flow.</param>
     /// <returns>Watermarked speech that is as long as the recording, to 40 ms.</returns>
     /// <exception cref="VoiceException">The recording is too short or holds numbers that are no samples; or the voice does not fit the model.</exception>
     /// <exception cref="InvalidOutputException">A stage's output is not finite, with plain operations neither.</exception>
-    public SpeechResult ConvertVoice(AudioClip source, Voice target, long? seed = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default)
+    public SpeechResult ConvertVoice(AudioClip source, Voice target, long? seed = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         using var conversion = BeginConversion(source, target, seed);
         var samples = new List<float>();
         while (!conversion.IsOver)
         {
-            samples.AddRange(conversion.ConvertNext(progress, cancel));
+            samples.AddRange(conversion.ConvertNext(progress, cancellationToken));
         }
 
         return new SpeechResult([.. samples], TextTokens: 0, conversion.SpeechTokens, ReachedLimit: false)

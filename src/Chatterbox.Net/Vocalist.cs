@@ -75,16 +75,16 @@ internal sealed class Vocalist
     /// <param name="noise">The request's randomness.</param>
     /// <param name="checks">Includes mel and samples; null for none.</param>
     /// <param name="progress">Told the share of S3Gen's work that is done.</param>
-    /// <param name="cancel">Looked at before each step of the flow.</param>
+    /// <param name="cancellationToken">Looked at before each step of the flow.</param>
     /// <returns>Samples at 24 kHz, [samples].</returns>
     /// <exception cref="VoiceException">The voice does not fit this model.</exception>
     /// <exception cref="RequestException">There are no tokens.</exception>
     public Tensor SpeakText(
         IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise,
-        OutputChecks? checks = null, IProgress<double>? progress = null, CancellationToken cancel = default)
+        OutputChecks? checks = null, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
     {
         using var scope = NewDisposeScope();
-        var mel = S3Gen.Flow.Integrate(BeginText(speechTokens, voice, noise), progress, cancel);
+        var mel = S3Gen.Flow.Integrate(BeginText(speechTokens, voice, noise), progress, cancellationToken);
         return EndText(mel, speechTokens.Count, voice, noise, checks).MoveToOuterDisposeScope();
     }
 
@@ -118,15 +118,15 @@ internal sealed class Vocalist
     /// <param name="noise">The request's randomness.</param>
     /// <param name="checks">Includes mel and samples; null for none.</param>
     /// <param name="progress">Told the share of S3Gen's work that is done.</param>
-    /// <param name="cancel">Looked at before each step of the flow.</param>
+    /// <param name="cancellationToken">Looked at before each step of the flow.</param>
     /// <returns>Samples at 24 kHz, [1, samples].</returns>
     /// <exception cref="VoiceException">The voice does not fit this model.</exception>
     public Tensor Speak(
         IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise,
-        OutputChecks? checks = null, IProgress<double>? progress = null, CancellationToken cancel = default)
+        OutputChecks? checks = null, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
     {
         using var scope = NewDisposeScope();
-        return Sound(S3Gen.Generate(speechTokens, voice, noise, progress, cancel), noise, checks).MoveToOuterDisposeScope();
+        return Sound(S3Gen.Generate(speechTokens, voice, noise, progress, cancellationToken), noise, checks).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc cref="HiFTGenerator.FadeIn"/>

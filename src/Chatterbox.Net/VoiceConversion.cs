@@ -39,10 +39,10 @@ internal sealed class VoiceConversion : IVoiceConversion
     public bool IsOver => _converter.IsOver;
 
     /// <inheritdoc/>
-    public float[] ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default)
+    public float[] ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         using var mode = inference_mode();
-        var samples = _converter.Next(progress is null ? null : new Relay<double>(done => progress.Report(new(SynthesisStage.S3Gen, 0.95 * done, SpeechTokens.Count))), cancel);
+        var samples = _converter.Next(progress is null ? null : new Relay<double>(done => progress.Report(new(SynthesisStage.S3Gen, 0.95 * done, SpeechTokens.Count))), cancellationToken);
         var marked = OutputChecks.Check(_mark.Next(samples.AsSpan(), last: IsOver), SynthesisStage.Watermark);
         if (IsOver)
         {

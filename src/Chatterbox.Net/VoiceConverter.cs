@@ -57,17 +57,17 @@ internal sealed class VoiceConverter
 
     /// <summary>Converts the next window.</summary>
     /// <param name="progress">Told the share of the whole that is done.</param>
-    /// <param name="cancel">Looked at before each step of the flow.</param>
+    /// <param name="cancellationToken">Looked at before each step of the flow.</param>
     /// <returns>Samples at 24 kHz that follow those returned before: all that no later window changes.</returns>
     /// <exception cref="VoiceException">The voice does not fit.</exception>
     /// <exception cref="InvalidOutputException">A stage's output is not finite.</exception>
-    public float[] Next(IProgress<double>? progress = null, CancellationToken cancel = default)
+    public float[] Next(IProgress<double>? progress = null, CancellationToken cancellationToken = default)
     {
         var window = _windows[_next];
         var part = progress is null ? null : new Part(progress, _next, _windows.Count);
         var (samples, recovered) = _vocalist.MakeValid(_noise, (vocalist, checks) =>
         {
-            var spoken = vocalist.Speak(_tokens[window.Start..window.End], _target, _noise, checks, part, cancel);
+            var spoken = vocalist.Speak(_tokens[window.Start..window.End], _target, _noise, checks, part, cancellationToken);
             return checks.Read(_next == 0 ? vocalist.FadeIn(spoken) : spoken, SynthesisStage.HiFT);
         });
         Recovered = recovered is { } stage ? [.. Recovered, stage] : Recovered;

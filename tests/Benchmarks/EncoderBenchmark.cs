@@ -36,11 +36,11 @@ internal static partial class EncoderBenchmark
         foreach (var (name, ffmpeg) in Formats)
         {
             var format = AudioFormat.Parse(name);
-            await Compare(name, ffmpeg, (blocks, cancel) => codecs.Encode(blocks, format, cancel: cancel), samples);
+            await Compare(name, ffmpeg, (blocks, cancellationToken) => codecs.Encode(blocks, format, cancellationToken: cancellationToken), samples);
         }
 
         await Compare("mp3, own", Formats[0].Ffmpeg, (blocks, _) => Own(blocks), samples);
-        await Compare("speed 1.5", ["-af", "atempo=1.5", "-f", "s16le"], (blocks, cancel) => codecs.Encode(blocks, AudioFormat.Parse("pcm"), 1.5, cancel: cancel), samples);
+        await Compare("speed 1.5", ["-af", "atempo=1.5", "-f", "s16le"], (blocks, cancellationToken) => codecs.Encode(blocks, AudioFormat.Parse("pcm"), 1.5, cancellationToken: cancellationToken), samples);
     }
 
     private static async Task Compare(

@@ -23,8 +23,8 @@ internal sealed class LoadListener(HttpClient http, string model, LoadKind kind,
     private readonly Random _random = new(seed);
 
     /// <summary>Asks once.</summary>
-    /// <param name="cancel">Disconnects.</param>
-    public async Task<LoadAnswer> AskAsync(CancellationToken cancel)
+    /// <param name="cancellationToken">Disconnects.</param>
+    public async Task<LoadAnswer> AskAsync(CancellationToken cancellationToken)
     {
         var format = kind.Options.Formats[_random.Next(kind.Options.Formats.Length)];
         var input = $"{Text[..(_random.Next(LeastCharacters, MostCharacters) - 1)].TrimEnd()}.";
@@ -34,7 +34,7 @@ internal sealed class LoadListener(HttpClient http, string model, LoadKind kind,
         try
         {
             using var request = new HttpRequestMessage(HttpMethod.Post, new Uri("/v1/audio/speech", UriKind.Relative)) { Content = JsonContent.Create(body) };
-            using var answer = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancel);
+            using var answer = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
             if (answer.StatusCode is HttpStatusCode.TooManyRequests or HttpStatusCode.ServiceUnavailable)
             {
                 return new(began, LoadOutcome.Refused, null, 0, 0);
@@ -42,14 +42,14 @@ internal sealed class LoadListener(HttpClient http, string model, LoadKind kind,
 
             if ((int)answer.StatusCode is >= 400 and < 500)
             {
-                throw new InvalidOperationException($"The service does not understand the benchmark: {await answer.Content.ReadAsStringAsync(cancel)}");
+                throw new InvalidOperationException($"The service does not understand the benchmark: {await answer.Content.ReadAsStringAsync(cancellationToken)}");
             }
 
             answer.EnsureSuccessStatusCode();
-            await using var stream = await answer.Content.ReadAsStreamAsync(cancel);
+            await using var stream = await answer.Content.ReadAsStreamAsync(cancellationToken);
             var buffer = new byte[1 << 16];
             int read;
-            while ((read = await stream.ReadAsync(buffer, cancel)) > 0)
+            while ((read = await stream.ReadAsync(buffer, cancellationToken)) > 0)
             {
                 var now = Stopwatch.GetElapsedTime(began).TotalSeconds;
                 if (first is null)
@@ -73,7 +73,7 @@ internal sealed class LoadListener(HttpClient http, string model, LoadKind kind,
 
             return new(began, LoadOutcome.Spoken, first, dry, bytes);
         }
-        catch (OperationCanceledException) when (cancel.IsCancellationRequested)
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             return new(began, LoadOutcome.Left, first ?? Stopwatch.GetElapsedTime(began).TotalSeconds, dry, bytes);
         }

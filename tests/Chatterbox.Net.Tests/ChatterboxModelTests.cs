@@ -74,9 +74,9 @@ public sealed class ChatterboxModelTests : IDisposable
     [Fact]
     public void Cancelling_ends_the_work()
     {
-        using var cancel = new CancellationTokenSource();
+        using var cancellationToken = new CancellationTokenSource();
         var reports = new List<SynthesisProgress>();
-        Assert.ThrowsAny<OperationCanceledException>(() => _model.Synthesize(Text, Voice, progress: new Collector(reports, cancel.Cancel), cancel: cancel.Token));
+        Assert.ThrowsAny<OperationCanceledException>(() => _model.Synthesize(Text, Voice, progress: new Collector(reports, cancellationToken.Cancel), cancellationToken: cancellationToken.Token));
         Assert.Single(reports);
     }
 

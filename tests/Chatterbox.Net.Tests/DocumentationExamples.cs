@@ -121,7 +121,7 @@ public sealed class DocumentationExamples
         // NAudio ends
 
         Assert.NotEmpty(WavFile.Read(output).Samples);
-        Assert.NotNull(await engine.CreateVoiceAsync(clip, cancel: TestContext.Current.CancellationToken));
+        Assert.NotNull(await engine.CreateVoiceAsync(clip, cancellationToken: TestContext.Current.CancellationToken));
         var code = Block(File.ReadAllText(ThisFile()), "        // NAudio begins\n", "        // NAudio ends");
         Assert.Equal([code, code], [CodeOf("docs/library.md")[4], CodeOf("src/Chatterbox.Net.NAudio/PACKAGE.md")[0]]);
     }

@@ -230,7 +230,7 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
         var voice = model.BuiltInVoice!;
         Assert.Throws<VoiceException>(() => model.ConvertVoice(new AudioClip([], 16_000), voice));
         Assert.Throws<VoiceException>(() => model.ConvertVoice(new AudioClip([0.1f, float.NaN, .. new float[16_000]], 16_000), voice));
-        Assert.Throws<OperationCanceledException>(() => model.ConvertVoice(Hum(1), voice, cancel: new CancellationToken(canceled: true)));
+        Assert.Throws<OperationCanceledException>(() => model.ConvertVoice(Hum(1), voice, cancellationToken: new CancellationToken(canceled: true)));
     }
 
     /// <summary>A vowel-like hum, at 16 kHz, that pauses every half second.</summary>

@@ -42,7 +42,7 @@ public sealed class InvalidOutputTests
         T3Result Generate(IT3Decoder decoder, SamplingOptions options)
         {
             using var noise = new NoiseSource(3);
-            return decoder.Generate([5, 9, 33, 20], clean.Voice.T3, options, noise, cancel: Cancel);
+            return decoder.Generate([5, 9, 33, 20], clean.Voice.T3, options, noise, cancellationToken: Cancel);
         }
     }
 
@@ -65,7 +65,7 @@ public sealed class InvalidOutputTests
         {
             using var noise = new NoiseSource(2);
             return vocalist.MakeValid(noise, (speaker, checks) =>
-                checks.Read(speaker.SpeakText(tokens, clean.Voice.S3Gen, noise, checks, cancel: Cancel), SynthesisStage.Watermark));
+                checks.Read(speaker.SpeakText(tokens, clean.Voice.S3Gen, noise, checks, cancellationToken: Cancel), SynthesisStage.Watermark));
         }
     }
 
@@ -121,7 +121,7 @@ public sealed class InvalidOutputTests
             var all = new List<float>();
             while (!converter.IsOver)
             {
-                all.AddRange(converter.Next(cancel: Cancel));
+                all.AddRange(converter.Next(cancellationToken: Cancel));
             }
 
             return ([.. all], converter.Recovered);

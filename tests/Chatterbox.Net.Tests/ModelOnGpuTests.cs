@@ -21,7 +21,7 @@ public class ModelOnGpuTests(ModelOnGpuTests.Checkpoints checkpoints) : IClassFi
         var (tensors, bytes) = (0L, 0L);
         for (var i = 0; i < syntheses; i++)
         {
-            model.Synthesize(Text, model.BuiltInVoice!, new() { Seed = i, MaxSpeechTokens = 8 + (11 * i % Kinds) }, cancel: TestContext.Current.CancellationToken);
+            model.Synthesize(Text, model.BuiltInVoice!, new() { Seed = i, MaxSpeechTokens = 8 + (11 * i % Kinds) }, cancellationToken: TestContext.Current.CancellationToken);
             if (i == 2 * Kinds)
             {
                 (tensors, bytes) = (LiveTensors.Settled(), GpuMemory.Used(device));
@@ -41,7 +41,7 @@ public class ModelOnGpuTests(ModelOnGpuTests.Checkpoints checkpoints) : IClassFi
     {
         using var model = Load(variant);
         var first = Speak(model);
-        model.Synthesize(Text + Text, model.BuiltInVoice!, new() { Seed = 9, MaxSpeechTokens = 200 }, cancel: TestContext.Current.CancellationToken);
+        model.Synthesize(Text + Text, model.BuiltInVoice!, new() { Seed = 9, MaxSpeechTokens = 200 }, cancellationToken: TestContext.Current.CancellationToken);
         Same(variant, first, Speak(model));
         Same(variant, first, Speak(model));
     }

@@ -81,14 +81,14 @@ public sealed class DoctorTests
     {
         using var checkpoint = PoisonedCheckpoint.AtLetterZ();
         await using var service = await TestService.StartReal(checkpoint.Folder);
-        using var stream = await service.Post("/speak", new { text = "The first one. A lazy one. The last one.", stream = true }, cancel: Cancel);
+        using var stream = await service.Post("/speak", new { text = "The first one. A lazy one. The last one.", stream = true }, cancellationToken: Cancel);
         var events = await stream.Events();
         var statuses = events.Select(e => e.TryGetProperty("status", out var status) ? status.GetString() : "audio");
         Assert.Equal(["success", "audio", "error", "success", "audio", "complete"], statuses);
-        using var whole = await service.Post("/speak", new { text = "A lazy one." }, cancel: Cancel);
+        using var whole = await service.Post("/speak", new { text = "A lazy one." }, cancellationToken: Cancel);
         Assert.Contains("T3", await whole.AssertSpeakError(HttpStatusCode.InternalServerError));
         var body = new { model = service.Fleet.Default.Name, input = "A lazy one.", voice = "default", response_format = "wav", stream_format = "audio" };
-        using var bytes = await service.Post("/v1/audio/speech", body, cancel: Cancel);
+        using var bytes = await service.Post("/v1/audio/speech", body, cancellationToken: Cancel);
         await bytes.AssertOpenAiError(HttpStatusCode.InternalServerError, code: "speech_failed");
         using var metrics = await service.Http.GetAsync(new Uri("/metrics", UriKind.Relative), Cancel);
         Assert.Matches("""chatterbox_invalid_outputs_total\{[^}]*outcome="failed"[^}]*stage="T3"[^}]*\} 3""", await metrics.Content.ReadAsStringAsync(Cancel));

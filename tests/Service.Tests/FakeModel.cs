@@ -83,14 +83,14 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
         }
     }
 
-    private float[] SaySecond(string text, Voice voice, SamplingOptions sampling, CancellationToken cancel)
+    private float[] SaySecond(string text, Voice voice, SamplingOptions sampling, CancellationToken cancellationToken)
     {
         Calls.Enqueue((text, sampling, voice, null));
         Chunks.Enqueue(null);
-        return TakeTurn(text, () => Say(text, voice, sampling), cancel).Samples;
+        return TakeTurn(text, () => Say(text, voice, sampling), cancellationToken).Samples;
     }
 
-    private T TakeTurn<T>(string text, Func<T> speak, CancellationToken cancel)
+    private T TakeTurn<T>(string text, Func<T> speak, CancellationToken cancellationToken)
     {
         Turns.Enqueue(text);
         MostAtOnce = Math.Max(MostAtOnce, Interlocked.Increment(ref _atOnce));
@@ -101,7 +101,7 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
                 Interlocked.Increment(ref _waiting);
                 try
                 {
-                    if (!_turns.Wait(Waits.Limit, cancel))
+                    if (!_turns.Wait(Waits.Limit, cancellationToken))
                     {
                         throw new InvalidOperationException($"The test has not let '{text}' be spoken.");
                     }
@@ -187,8 +187,8 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
 
         public bool IsOver => _next >= source.Duration.TotalSeconds;
 
-        public float[] ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default) =>
-            model.SaySecond($"second {_next++}", target, new SamplingOptions { Seed = seed }, cancel);
+        public float[] ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default) =>
+            model.SaySecond($"second {_next++}", target, new SamplingOptions { Seed = seed }, cancellationToken);
 
         public void Dispose()
         {
@@ -217,7 +217,7 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
         {
         }
 
-        public VoicedChunk NextChunk(CancellationToken cancel) => model.TakeTurn(
+        public VoicedChunk NextChunk(CancellationToken cancellationToken) => model.TakeTurn(
             text,
             () =>
             {
@@ -231,7 +231,7 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
                 _given = Math.Min(_speech.Samples.Length, from + chunkSamples);
                 return new VoicedChunk(_speech.Samples[from.._given], IsLast: _given == _speech.Samples.Length);
             },
-            cancel);
+            cancellationToken);
 
         public void Dispose()
         {

@@ -86,7 +86,7 @@ public sealed class FinishedFilesTests
         await using var service = await TestService.Start();
         service.Model.Holds = true;
         using var leaves = new CancellationTokenSource();
-        var left = service.Post("/speak", new { text = "Never mind." }, cancel: leaves.Token);
+        var left = service.Post("/speak", new { text = "Never mind." }, cancellationToken: leaves.Token);
         await Waits.Until(() => service.Model.IsWaiting);
         await leaves.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => left);

@@ -78,7 +78,7 @@ public sealed class ModelFleetTests
         await using var service = await Start([new Fake("a"), b]);
         using var leaves = new CancellationTokenSource();
         var asked = Enumerable.Range(0, 3).Select(i => Speak(service, "b", $"Request {i}.")).ToList();
-        var left = service.Post(Route, new { model = "b", input = "I leave.", voice = "default", response_format = "pcm" }, cancel: leaves.Token);
+        var left = service.Post(Route, new { model = "b", input = "I leave.", voice = "default", response_format = "pcm" }, cancellationToken: leaves.Token);
         await Waits.Until(() => service.Fleet.Find("b")!.Status.Waiting == 4);
         Assert.Equal(ModelState.Loading, service.Fleet.Find("b")!.State);
         await leaves.CancelAsync();
@@ -338,7 +338,7 @@ public sealed class ModelFleetTests
         {
             await Task.Delay(request.Pause);
             using var leaves = new CancellationTokenSource();
-            var answer = service.Post(Route, new { model = request.Model.Served.Name, input = "Hello there.", voice = request.Voice, response_format = "pcm" }, cancel: leaves.Token);
+            var answer = service.Post(Route, new { model = request.Model.Served.Name, input = "Hello there.", voice = request.Voice, response_format = "pcm" }, cancellationToken: leaves.Token);
             if (request.Leaves)
             {
                 await leaves.CancelAsync();

@@ -53,10 +53,10 @@ public sealed class QueueTests
         var engine = service.Fleet.Default;
         service.Model.Holds = true;
         using var leaves = new CancellationTokenSource();
-        var spoken = service.Post(Route, new { model = "fake", input = "I leave.", voice = "default", response_format = format }, cancel: leaves.Token);
+        var spoken = service.Post(Route, new { model = "fake", input = "I leave.", voice = "default", response_format = format }, cancellationToken: leaves.Token);
         await Waits.Until(() => service.Model.IsWaiting);
         using var leavesToo = new CancellationTokenSource();
-        var waiting = service.Post("/speak", new { text = "So do I.", stream = true }, cancel: leavesToo.Token);
+        var waiting = service.Post("/speak", new { text = "So do I.", stream = true }, cancellationToken: leavesToo.Token);
         await Waits.Until(() => engine.Status.Waiting == 1);
         await leavesToo.CancelAsync();
         await Waits.Until(() => engine.Status.Waiting == 0);
@@ -335,11 +335,11 @@ internal static class TestClients
 {
     public static HttpClient From(string address, Uri service, int receiveBuffer = 1 << 16) => new(new SocketsHttpHandler
     {
-        ConnectCallback = async (context, cancel) =>
+        ConnectCallback = async (context, cancellationToken) =>
         {
             var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true, ReceiveBufferSize = receiveBuffer };
             socket.Bind(new IPEndPoint(IPAddress.Parse(address), 0));
-            await socket.ConnectAsync(context.DnsEndPoint, cancel);
+            await socket.ConnectAsync(context.DnsEndPoint, cancellationToken);
             return new NetworkStream(socket, ownsSocket: true);
         },
     })

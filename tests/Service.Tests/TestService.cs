@@ -111,8 +111,8 @@ internal sealed class TestService : IAsyncDisposable
     /// <summary>Puts a recording of so many milliseconds into the folder of voices.</summary>
     public void AddVoice(string file, int milliseconds = 2000) => File.WriteAllBytes(Path.Combine(VoicesFolder, file), new byte[milliseconds]);
 
-    public Task<HttpResponseMessage> Post(string path, object body, HttpCompletionOption completion = HttpCompletionOption.ResponseContentRead, CancellationToken cancel = default) =>
-        Http.SendAsync(new HttpRequestMessage(HttpMethod.Post, path) { Content = JsonContent.Create(body) }, completion, cancel);
+    public Task<HttpResponseMessage> Post(string path, object body, HttpCompletionOption completion = HttpCompletionOption.ResponseContentRead, CancellationToken cancellationToken = default) =>
+        Http.SendAsync(new HttpRequestMessage(HttpMethod.Post, path) { Content = JsonContent.Create(body) }, completion, cancellationToken);
 
     /// <summary>Posts text. A service that refuses it by its length answers before it is sent, which would fail once the service closes.</summary>
     public Task<HttpResponseMessage> PostText(string path, string body, string type = "application/json") => Http.SendAsync(
@@ -126,7 +126,7 @@ internal sealed class TestService : IAsyncDisposable
     }
 
     /// <summary>Stops as SIGTERM does.</summary>
-    public Task Stop(CancellationToken cancel = default) => _app.StopAsync(cancel);
+    public Task Stop(CancellationToken cancellationToken = default) => _app.StopAsync(cancellationToken);
 
     /// <summary>The folder of this file.</summary>
     private static string SourceFolder([CallerFilePath] string file = "") => Path.GetDirectoryName(file)!;

@@ -27,9 +27,9 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
     /// <summary>Converts a whole model.</summary>
     /// <param name="folders">The folder, and the one that it overlays.</param>
     /// <param name="progress">Told the part of the bytes that is written.</param>
-    /// <param name="cancel">Looked at before each piece.</param>
+    /// <param name="cancellationToken">Looked at before each piece.</param>
     /// <exception cref="CheckpointException">Files are missing or do not fit each other, or the folder cannot be written.</exception>
-    public async Task<Converted> FolderAsync(IReadOnlyList<string> folders, IProgress<double> progress, CancellationToken cancel)
+    public async Task<Converted> FolderAsync(IReadOnlyList<string> folders, IProgress<double> progress, CancellationToken cancellationToken)
     {
         if (folders.Any(folder => Path.TrimEndingDirectorySeparator(folder) == Path.TrimEndingDirectorySeparator(output)))
         {
@@ -43,7 +43,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
         {
             var jobs = Open(variant, PathsOf(checkpoint), opened);
             CreateOutput();
-            await WriteAsync(jobs, progress, cancel);
+            await WriteAsync(jobs, progress, cancellationToken);
             SaveConfig(variant, jobs.Single(job => job.Part == Part.T3).Name);
         }
         finally
@@ -58,7 +58,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
 
     /// <summary>Converts a single file, of a part that its tensors tell, or of anything: then all of it is kept.</summary>
     /// <inheritdoc cref="FolderAsync" path="/exception"/>
-    public async Task<Converted> FileAsync(string path, IProgress<double> progress, CancellationToken cancel)
+    public async Task<Converted> FileAsync(string path, IProgress<double> progress, CancellationToken cancellationToken)
     {
         using var source = TensorFile.Open(path);
         var part = Variant.PartOf(source);
@@ -72,7 +72,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
         }
 
         CreateOutput();
-        await WriteAsync([job], progress, cancel);
+        await WriteAsync([job], progress, cancellationToken);
         return new Converted(null, _clock.Elapsed.TotalSeconds, _files, _notes);
     }
 
@@ -142,10 +142,10 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
     }
 
     /// <summary>Writes all files at the same time; the first that fails stops the others.</summary>
-    private async Task WriteAsync(IReadOnlyList<Job> jobs, IProgress<double> progress, CancellationToken cancel)
+    private async Task WriteAsync(IReadOnlyList<Job> jobs, IProgress<double> progress, CancellationToken cancellationToken)
     {
         var meter = new Meter(progress, jobs.Sum(job => new FileInfo(job.Path).Length));
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         _files.AddRange(await Task.WhenAll(jobs.Select(job => Task.Run(
             () =>
             {
@@ -163,10 +163,10 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
     }
 
     /// <summary>Writes a file while another thread hashes what it is made of, which takes as long.</summary>
-    private ConvertedFile Write(Job job, Meter meter, CancellationToken cancel)
+    private ConvertedFile Write(Job job, Meter meter, CancellationToken cancellationToken)
     {
-        var hash = Task.Factory.StartNew(() => ContentHash.Sha256(job.Path, cancel), cancel, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-        var tensors = new TensorConversion(job.Source, job.Type, folds: job.Part is not null && !keepAll, meter.Advance, cancel).Of(job.Tensors).ToList();
+        var hash = Task.Factory.StartNew(() => ContentHash.Sha256(job.Path, cancellationToken), cancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        var tensors = new TensorConversion(job.Source, job.Type, folds: job.Part is not null && !keepAll, meter.Advance, cancellationToken).Of(job.Tensors).ToList();
         var metadata = Describe(job);
         var target = Path.Combine(output, job.Name);
         SafetensorsWriter.Write(target, tensors, metadata, () => new Dictionary<string, string>(metadata) { [SourceHash] = hash.GetAwaiter().GetResult() });

@@ -45,7 +45,7 @@ internal static class ConvertCommand
         return command;
     }
 
-    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancel)
+    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         var shell = new Shell(parsed);
         var input = parsed.GetRequiredValue(Input).FullName;
@@ -58,8 +58,8 @@ internal static class ConvertCommand
             [Part.Watermark] = TypeOf(parsed.GetValue(Watermark)),
         });
         var done = await shell.ProgressAsync("convert", progress => Directory.Exists(input)
-            ? conversion.FolderAsync(parsed.GetValue(Base) is { } below ? [input, below.FullName] : [input], progress, cancel)
-            : conversion.FileAsync(input, progress, cancel));
+            ? conversion.FolderAsync(parsed.GetValue(Base) is { } below ? [input, below.FullName] : [input], progress, cancellationToken)
+            : conversion.FileAsync(input, progress, cancellationToken));
         shell.Answer(done, console => Show(console, output, done));
         return ExitCodes.Done;
     }

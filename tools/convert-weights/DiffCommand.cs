@@ -34,26 +34,26 @@ internal static class DiffCommand
         return command;
     }
 
-    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancel)
+    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         var shell = new Shell(parsed);
         using var a = TensorFile.Open(parsed.GetRequiredValue(First).FullName);
         using var b = TensorFile.Open(parsed.GetRequiredValue(Second).FullName);
         var tolerance = parsed.GetValue(Tolerance);
-        var differences = await shell.ProgressAsync("diff", progress => Compare(a, b, tolerance, progress, cancel));
+        var differences = await shell.ProgressAsync("diff", progress => Compare(a, b, tolerance, progress, cancellationToken));
         var tensors = a.Tensors.Keys.Union(b.Tensors.Keys).Count();
         var different = differences.Count(difference => !difference.IsTolerated);
         shell.Answer(new { Same = different == 0, Tensors = tensors, Differences = differences }, console => Show(console, tensors, different, differences));
         return different == 0 ? ExitCodes.Done : ExitCodes.No;
     }
 
-    private static List<Difference> Compare(ITensorSource a, ITensorSource b, double tolerance, IProgress<double> progress, CancellationToken cancel)
+    private static List<Difference> Compare(ITensorSource a, ITensorSource b, double tolerance, IProgress<double> progress, CancellationToken cancellationToken)
     {
         var names = a.Tensors.Keys.Union(b.Tensors.Keys).Order(StringComparer.Ordinal).ToList();
         var differences = new List<Difference>();
         foreach (var (i, name) in names.Index())
         {
-            cancel.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             var (x, y) = (a.Tensors.GetValueOrDefault(name), b.Tensors.GetValueOrDefault(name));
             if (x is null || y is null)
             {

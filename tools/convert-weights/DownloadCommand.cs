@@ -59,7 +59,7 @@ internal static class DownloadCommand
         return command;
     }
 
-    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancel)
+    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         var shell = new Shell(parsed);
         var name = parsed.GetRequiredValue(Model);
@@ -67,9 +67,9 @@ internal static class DownloadCommand
         using var hub = new ModelHub(ModelHubOptions.FromEnvironment());
         var withWatermark = name == Perth || (Models.ContainsKey(name) && !parsed.GetValue(NoWatermark));
         var watermark = withWatermark   // first: it is small, and so tells soon whether there is a network
-            ? await shell.ProgressAsync(Perth, progress => hub.DownloadPerthAsync(new Fractions(progress), cancel))
+            ? await shell.ProgressAsync(Perth, progress => hub.DownloadPerthAsync(new Fractions(progress), cancellationToken))
             : null;
-        var folder = model is null ? null : await shell.ProgressAsync(name, progress => hub.DownloadAsync(model, new Fractions(progress), cancel));
+        var folder = model is null ? null : await shell.ProgressAsync(name, progress => hub.DownloadAsync(model, new Fractions(progress), cancellationToken));
         var files = model is null ? [watermark!] : model.Files.Select(file => Path.Combine(folder!, file.Path)).ToList();
         shell.Answer(new { Model = name, model?.Repository, model?.Revision, Folder = folder, Watermark = watermark, Files = files }, console =>
         {

@@ -29,21 +29,21 @@ internal static class InspectCommand
         return command;
     }
 
-    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancel)
+    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         var shell = new Shell(parsed);
         var reports = new List<FileReport>();
         foreach (var file in parsed.GetRequiredValue(Files))
         {
             reports.Add(await shell.ProgressAsync(file.Name, progress =>
-                Inspect(file.FullName, parsed.GetValue(Name) ?? "", !parsed.GetValue(NoValues), progress, cancel)));
+                Inspect(file.FullName, parsed.GetValue(Name) ?? "", !parsed.GetValue(NoValues), progress, cancellationToken)));
         }
 
         shell.Answer(new { Files = reports }, console => reports.ForEach(report => Show(console, report)));
         return ExitCodes.Done;
     }
 
-    private static FileReport Inspect(string path, string part, bool values, IProgress<double> progress, CancellationToken cancel)
+    private static FileReport Inspect(string path, string part, bool values, IProgress<double> progress, CancellationToken cancellationToken)
     {
         using var source = TensorFile.Open(path);
         var chosen = source.Tensors.Where(t => t.Key.Contains(part, StringComparison.Ordinal)).OrderBy(t => t.Key, StringComparer.Ordinal).ToList();
@@ -51,7 +51,7 @@ internal static class InspectCommand
         var tensors = new List<TensorReport>();
         foreach (var (name, info) in chosen)
         {
-            cancel.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             using var tensor = values ? source.Read(name) : null;
             tensors.Add(new(name, DTypeNames.NameOf(info.DType), info.Shape, DTypeNames.BytesOf(info), tensor is null ? null : TensorStatistics.Of(tensor)));
             progress.Report((double)(done += DTypeNames.BytesOf(info)) / total);

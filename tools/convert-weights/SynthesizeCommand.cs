@@ -23,16 +23,16 @@ internal static class SynthesizeCommand
         };
         command.Add(model);
         command.Add(folder);
-        command.SetAction((parsed, cancel) => RunAsync(new Shell(parsed), parsed.GetRequiredValue(model), parsed.GetRequiredValue(folder).FullName, cancel));
+        command.SetAction((parsed, cancellationToken) => RunAsync(new Shell(parsed), parsed.GetRequiredValue(model), parsed.GetRequiredValue(folder).FullName, cancellationToken));
         return command;
     }
 
-    private static async Task<int> RunAsync(Shell shell, string model, string folder, CancellationToken cancel)
+    private static async Task<int> RunAsync(Shell shell, string model, string folder, CancellationToken cancellationToken)
     {
         var watch = Stopwatch.StartNew();
         await shell.ProgressAsync($"synthesize {model}", progress =>
         {
-            SyntheticCheckpoint.Write(model, folder, progress, cancel);
+            SyntheticCheckpoint.Write(model, folder, progress, cancellationToken);
             return true;
         });
         var seconds = watch.Elapsed.TotalSeconds;

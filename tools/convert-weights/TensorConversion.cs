@@ -11,8 +11,8 @@ namespace ConvertWeights;
 /// <param name="type">Element type of floating-point numbers; null leaves them as stored.</param>
 /// <param name="folds">Writes weights in place of weight norms.</param>
 /// <param name="progress">Told the bytes of each piece.</param>
-/// <param name="cancel">Looked at before each piece.</param>
-internal sealed class TensorConversion(ITensorSource source, ScalarType? type, bool folds, Action<long> progress, CancellationToken cancel)
+/// <param name="cancellationToken">Looked at before each piece.</param>
+internal sealed class TensorConversion(ITensorSource source, ScalarType? type, bool folds, Action<long> progress, CancellationToken cancellationToken)
 {
     /// <summary>What becomes of tensors.</summary>
     /// <param name="names">Their names; of a weight norm both.</param>
@@ -47,7 +47,7 @@ internal sealed class TensorConversion(ITensorSource source, ScalarType? type, b
 
     private void Write(Stream stream, string name, ReadOnlySpan<byte> elements, ScalarType stored, ScalarType wanted)
     {
-        cancel.ThrowIfCancellationRequested();
+        cancellationToken.ThrowIfCancellationRequested();
         if (stored == wanted)
         {
             stream.Write(elements);

@@ -33,12 +33,12 @@ internal static class VerifyCommand
         return command;
     }
 
-    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancel)
+    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         var shell = new Shell(parsed);
         var folder = parsed.GetRequiredValue(Folder).FullName;
         var verdict = await shell.ProgressAsync("verify", progress =>
-            Check(folder, parsed.GetValue(Model), parsed.GetValue(Watermark)?.FullName, !parsed.GetValue(NoValues), progress, cancel));
+            Check(folder, parsed.GetValue(Model), parsed.GetValue(Watermark)?.FullName, !parsed.GetValue(NoValues), progress, cancellationToken));
         shell.Answer(verdict, console =>
         {
             foreach (var fault in verdict.Faults)
@@ -62,7 +62,7 @@ internal static class VerifyCommand
         return verdict.Sound ? ExitCodes.Done : ExitCodes.No;
     }
 
-    private static Verdict Check(string folder, string? expected, string? watermark, bool values, IProgress<double> progress, CancellationToken cancel)
+    private static Verdict Check(string folder, string? expected, string? watermark, bool values, IProgress<double> progress, CancellationToken cancellationToken)
     {
         var verdict = new Verdict(folder);
         CheckpointFolder checkpoint;
@@ -87,7 +87,7 @@ internal static class VerifyCommand
         foreach (var (i, part) in parts.Index())
         {
             var path = checkpoint.PathOf(part) ?? (part == Part.Watermark ? watermark ?? CheckpointFolder.DownloadedWatermark() : null);
-            CheckPart(verdict, variant, part, path, values, new Share(progress, (double)i / parts.Length, 1.0 / parts.Length), cancel);
+            CheckPart(verdict, variant, part, path, values, new Share(progress, (double)i / parts.Length, 1.0 / parts.Length), cancellationToken);
         }
 
         CheckTokenizer(verdict, checkpoint);
@@ -95,7 +95,7 @@ internal static class VerifyCommand
         return verdict;
     }
 
-    private static void CheckPart(Verdict verdict, Variant variant, Part part, string? path, bool values, IProgress<double> progress, CancellationToken cancel)
+    private static void CheckPart(Verdict verdict, Variant variant, Part part, string? path, bool values, IProgress<double> progress, CancellationToken cancellationToken)
     {
         var names = string.Join(" or ", variant.Names[part]);
         if (path is null)
@@ -118,7 +118,7 @@ internal static class VerifyCommand
             verdict.Bytes += new FileInfo(path).Length;
             if (values)
             {
-                CheckValues(verdict, path, source, progress, cancel);
+                CheckValues(verdict, path, source, progress, cancellationToken);
             }
         }
         catch (CheckpointException e)
@@ -131,12 +131,12 @@ internal static class VerifyCommand
         ? $"It holds {other}: rename it to {string.Join(" or ", variant.Names[other])}."
         : $"Take the file from the {variant.Config.Name} model, in one version with the others.";
 
-    private static void CheckValues(Verdict verdict, string path, ITensorSource source, IProgress<double> progress, CancellationToken cancel)
+    private static void CheckValues(Verdict verdict, string path, ITensorSource source, IProgress<double> progress, CancellationToken cancellationToken)
     {
         var broken = new List<string>();
         foreach (var (i, name) in source.Tensors.Keys.Index())
         {
-            cancel.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             using var tensor = source.Read(name);
             if (tensor.is_floating_point() && TensorStatistics.Of(tensor) is { } s && s.NaN + s.Inf > 0)
             {

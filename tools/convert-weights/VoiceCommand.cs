@@ -48,7 +48,7 @@ internal static class VoiceCommand
         command.Add(Name);
         command.Add(Language);
         command.Add(Consent);
-        command.SetAction((parsed, cancel) => MakeAsync(parsed, parsed.GetRequiredValue(recording).FullName, cancel));
+        command.SetAction((parsed, cancellationToken) => MakeAsync(parsed, parsed.GetRequiredValue(recording).FullName, cancellationToken));
         return command;
     }
 
@@ -88,15 +88,15 @@ internal static class VoiceCommand
         return command;
     }
 
-    private static async Task<int> MakeAsync(ParseResult parsed, string recording, CancellationToken cancel)
+    private static async Task<int> MakeAsync(ParseResult parsed, string recording, CancellationToken cancellationToken)
     {
         var shell = new Shell(parsed);
         var path = parsed.GetRequiredValue(Out).FullName;
-        var (voice, model) = await shell.ProgressAsync("voice", progress => HearAsync(parsed.GetRequiredValue(Model), recording, progress, cancel));
+        var (voice, model) = await shell.ProgressAsync("voice", progress => HearAsync(parsed.GetRequiredValue(Model), recording, progress, cancellationToken));
         var info = Told(parsed, new VoiceInfo(Path.GetFileNameWithoutExtension(recording))) with
         {
             Model = model,
-            SourceHash = await ContentHash.Sha256Async(recording, cancel),
+            SourceHash = await ContentHash.Sha256Async(recording, cancellationToken),
             Created = DateTimeOffset.UtcNow,
         };
         Answer(shell, path, voice, Save(path, voice, info, DefaultExaggeration));
@@ -113,11 +113,11 @@ internal static class VoiceCommand
     }
 
     /// <summary>Makes the voice with the networks that hear: of the checkpoint, T3 and the vocoder are not loaded.</summary>
-    private static async Task<(Voice Voice, string Model)> HearAsync(string model, string recording, IProgress<double> progress, CancellationToken cancel)
+    private static async Task<(Voice Voice, string Model)> HearAsync(string model, string recording, IProgress<double> progress, CancellationToken cancellationToken)
     {
-        var clip = AudioFile.Load(recording, cancel);
+        var clip = AudioFile.Load(recording, cancellationToken);
         using var hub = new ModelHub(ModelHubOptions.FromEnvironment());
-        var located = await new ModelLocator(hub, ModelLocator.DefaultCacheFolder, NullLogger<ModelLocator>.Instance).LocateAsync(model, progress, cancel);
+        var located = await new ModelLocator(hub, ModelLocator.DefaultCacheFolder, NullLogger<ModelLocator>.Instance).LocateAsync(model, progress, cancellationToken);
         if (located.IsStandIn)
         {
             throw new UnavailableException("The published model is not in the cache and cannot be downloaded, and a voice of the tiny synthetic model would be useless. Download the model first: convert-weights download english; or name a folder with --model.");

@@ -26,13 +26,13 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
 
     /// <summary>Reads a recording.</summary>
     /// <inheritdoc cref="AudioFile.Load(string, TimeSpan, CancellationToken)"/>
-    public AudioClip Load(string path, TimeSpan longest, CancellationToken cancel = default) =>
-        AudioFile.Load(path, longest, new RecordingDecoder(_ffmpeg), cancel);
+    public AudioClip Load(string path, TimeSpan longest, CancellationToken cancellationToken = default) =>
+        AudioFile.Load(path, longest, new RecordingDecoder(_ffmpeg), cancellationToken);
 
     /// <summary>Reads a recording from a stream.</summary>
     /// <inheritdoc cref="AudioFile.Load(Stream, TimeSpan, CancellationToken)"/>
-    public AudioClip Load(Stream stream, TimeSpan longest, CancellationToken cancel = default) =>
-        AudioFile.Load(stream, longest, new RecordingDecoder(_ffmpeg), cancel);
+    public AudioClip Load(Stream stream, TimeSpan longest, CancellationToken cancellationToken = default) =>
+        AudioFile.Load(stream, longest, new RecordingDecoder(_ffmpeg), cancellationToken);
 
     /// <summary>Whether recordings of other formats than those decoded in this process can be read.</summary>
     public bool DecodesRareFormats => _ffmpeg.IsInstalled;
@@ -59,21 +59,21 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     /// <param name="begun">Completes when the first block is near, or none will come; an encoder that is a process is not started
     /// before.</param>
     /// <param name="isWhole">True: the file is one block, once it is complete, and its header says its length (wav, flac, mp3).</param>
-    /// <param name="cancel">Ends it.</param>
+    /// <param name="cancellationToken">Ends it.</param>
     /// <returns>Blocks of bytes; each is good until the next is asked for. None where there are no samples.</returns>
     /// <exception cref="EncoderException">The encoder failed.</exception>
     public IAsyncEnumerable<ReadOnlyMemory<byte>> Encode(
-        IAsyncEnumerable<float[]> speech, AudioFormat format, double speed = 1, Task? begun = null, bool isWhole = false, CancellationToken cancel = default)
+        IAsyncEnumerable<float[]> speech, AudioFormat format, double speed = 1, Task? begun = null, bool isWhole = false, CancellationToken cancellationToken = default)
     {
         var isHere = !NeedsProcess(format);
-        var bytes = EncodeHere(speech, () => Create(format, speed, isWhole), isHere && isWhole, cancel);
+        var bytes = EncodeHere(speech, () => Create(format, speed, isWhole), isHere && isWhole, cancellationToken);
         if (isHere)
         {
             return bytes;
         }
 
-        bytes = _ffmpegEncoder.Encode(bytes, begun ?? Task.CompletedTask, format, cancel);
-        return isWhole ? Join(bytes, cancel) : bytes;
+        bytes = _ffmpegEncoder.Encode(bytes, begun ?? Task.CompletedTask, format, cancellationToken);
+        return isWhole ? Join(bytes, cancellationToken) : bytes;
     }
 
     /// <summary>Encodes 24 kHz speech that is complete.</summary>
@@ -82,14 +82,14 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     /// <param name="samples">Samples at 24 kHz, full scale at ±1.</param>
     /// <param name="format">The format.</param>
     /// <param name="speed">Tempo; the pitch stays.</param>
-    /// <param name="cancel">Ends it.</param>
-    public async Task WriteAsync(Stream output, float[] samples, AudioFormat format, double speed = 1, CancellationToken cancel = default)
+    /// <param name="cancellationToken">Ends it.</param>
+    public async Task WriteAsync(Stream output, float[] samples, AudioFormat format, double speed = 1, CancellationToken cancellationToken = default)
     {
         ThrowIfUnsupported(format);
-        var encoded = Encode(new[] { samples }.ToAsyncEnumerable(), format, speed, isWhole: true, cancel: cancel);
+        var encoded = Encode(new[] { samples }.ToAsyncEnumerable(), format, speed, isWhole: true, cancellationToken: cancellationToken);
         await foreach (var bytes in encoded.ConfigureAwait(false))
         {
-            await output.WriteAsync(bytes, cancel).ConfigureAwait(false);
+            await output.WriteAsync(bytes, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -130,12 +130,12 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
 
     // A header waits for the first samples: until then an error can still be an error.
     private static async IAsyncEnumerable<ReadOnlyMemory<byte>> EncodeHere(
-        IAsyncEnumerable<float[]> speech, Func<IAudioEncoder> create, bool isWhole, [EnumeratorCancellation] CancellationToken cancel)
+        IAsyncEnumerable<float[]> speech, Func<IAudioEncoder> create, bool isWhole, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         using var encoder = create();
         var output = new ArrayBufferWriter<byte>();
         var isBegun = false;
-        await foreach (var block in speech.WithCancellation(cancel).ConfigureAwait(false))
+        await foreach (var block in speech.WithCancellation(cancellationToken).ConfigureAwait(false))
         {
             if (block.Length == 0)
             {
@@ -167,10 +167,10 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     }
 
     private static async IAsyncEnumerable<ReadOnlyMemory<byte>> Join(
-        IAsyncEnumerable<ReadOnlyMemory<byte>> blocks, [EnumeratorCancellation] CancellationToken cancel)
+        IAsyncEnumerable<ReadOnlyMemory<byte>> blocks, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var whole = new ArrayBufferWriter<byte>();
-        await foreach (var block in blocks.WithCancellation(cancel).ConfigureAwait(false))
+        await foreach (var block in blocks.WithCancellation(cancellationToken).ConfigureAwait(false))
         {
             whole.Write(block.Span);
         }

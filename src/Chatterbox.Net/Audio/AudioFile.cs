@@ -15,42 +15,42 @@ public static class AudioFile
 
     /// <summary>Reads a recording of at most <see cref="DefaultLongest"/>.</summary>
     /// <inheritdoc cref="Load(string, TimeSpan, CancellationToken)"/>
-    public static AudioClip Load(string path, CancellationToken cancel = default) => Load(path, DefaultLongest, cancel);
+    public static AudioClip Load(string path, CancellationToken cancellationToken = default) => Load(path, DefaultLongest, cancellationToken);
 
     /// <summary>Reads a recording.</summary>
     /// <param name="path">The file.</param>
     /// <param name="longest">Refuses a longer recording while it is decoded.</param>
-    /// <param name="cancel">Ends the reading early, and ffmpeg with it.</param>
+    /// <param name="cancellationToken">Ends the reading early, and ffmpeg with it.</param>
     /// <returns>All channels mixed to one, at the recording's rate.</returns>
     /// <exception cref="VoiceException">The recording is missing, empty, damaged, too long or no audio; or it needs ffmpeg, which is not
     /// installed.</exception>
-    public static AudioClip Load(string path, TimeSpan longest, CancellationToken cancel = default) =>
-        Load(path, longest, new RecordingDecoder(new FfmpegProgram(FfmpegProgram.DefaultName)), cancel);
+    public static AudioClip Load(string path, TimeSpan longest, CancellationToken cancellationToken = default) =>
+        Load(path, longest, new RecordingDecoder(new FfmpegProgram(FfmpegProgram.DefaultName)), cancellationToken);
 
     /// <summary>Reads a recording of at most <see cref="DefaultLongest"/> from a stream.</summary>
     /// <inheritdoc cref="Load(Stream, TimeSpan, CancellationToken)"/>
-    public static AudioClip Load(Stream stream, CancellationToken cancel = default) => Load(stream, DefaultLongest, cancel);
+    public static AudioClip Load(Stream stream, CancellationToken cancellationToken = default) => Load(stream, DefaultLongest, cancellationToken);
 
     /// <summary>Reads a recording from a stream.</summary>
     /// <param name="stream">The file's bytes from here on; left open. What cannot seek is copied to a temporary file.</param>
     /// <param name="longest">Refuses a longer recording while it is decoded.</param>
-    /// <param name="cancel">Ends the reading early, and ffmpeg with it.</param>
+    /// <param name="cancellationToken">Ends the reading early, and ffmpeg with it.</param>
     /// <inheritdoc cref="Load(string, TimeSpan, CancellationToken)"/>
-    public static AudioClip Load(Stream stream, TimeSpan longest, CancellationToken cancel = default) =>
-        Load(stream, longest, new RecordingDecoder(new FfmpegProgram(FfmpegProgram.DefaultName)), cancel);
+    public static AudioClip Load(Stream stream, TimeSpan longest, CancellationToken cancellationToken = default) =>
+        Load(stream, longest, new RecordingDecoder(new FfmpegProgram(FfmpegProgram.DefaultName)), cancellationToken);
 
     /// <summary>Reads a recording with a chosen decoder.</summary>
     /// <inheritdoc cref="Load(string, TimeSpan, CancellationToken)"/>
-    internal static AudioClip Load(string path, TimeSpan longest, RecordingDecoder decoder, CancellationToken cancel)
+    internal static AudioClip Load(string path, TimeSpan longest, RecordingDecoder decoder, CancellationToken cancellationToken)
     {
         using var file = OpenRead(path);
-        return Load(file, new RecordingSource(Path.GetFileName(path), longest, cancel), decoder);
+        return Load(file, new RecordingSource(Path.GetFileName(path), longest, cancellationToken), decoder);
     }
 
     /// <summary>Reads a recording from a stream with a chosen decoder.</summary>
     /// <inheritdoc cref="Load(Stream, TimeSpan, CancellationToken)"/>
-    internal static AudioClip Load(Stream stream, TimeSpan longest, RecordingDecoder decoder, CancellationToken cancel) =>
-        Load(stream, new RecordingSource("The recording", longest, cancel), decoder);
+    internal static AudioClip Load(Stream stream, TimeSpan longest, RecordingDecoder decoder, CancellationToken cancellationToken) =>
+        Load(stream, new RecordingSource("The recording", longest, cancellationToken), decoder);
 
     /// <summary>Opens a recording.</summary>
     /// <exception cref="VoiceException">It cannot be opened.</exception>

@@ -18,21 +18,21 @@ public static class WavFile
     /// <summary>Reads a WAV file: PCM of 8, 16, 24 or 32 bits, or floating point of 32 or 64, any rate and channel count.</summary>
     /// <param name="path">The file; its content decides, not its name.</param>
     /// <param name="longest">Refuses a longer recording, as early as its length shows; null sets no limit.</param>
-    /// <param name="cancel">Ends the reading early.</param>
+    /// <param name="cancellationToken">Ends the reading early.</param>
     /// <returns>All channels mixed to one, at the file's rate.</returns>
     /// <exception cref="VoiceException">It is no WAV file, a damaged or empty one, of another codec, or too long.</exception>
-    public static AudioClip Read(string path, TimeSpan? longest = null, CancellationToken cancel = default)
+    public static AudioClip Read(string path, TimeSpan? longest = null, CancellationToken cancellationToken = default)
     {
         using var file = AudioFile.OpenRead(path);
-        return Read(file, new RecordingSource(Path.GetFileName(path), longest, cancel));
+        return Read(file, new RecordingSource(Path.GetFileName(path), longest, cancellationToken));
     }
 
     /// <inheritdoc cref="Read(string, TimeSpan?, CancellationToken)"/>
     /// <param name="stream">The file's bytes from here on; it need not be seekable and is left open.</param>
     /// <param name="longest">Refuses a longer recording, as early as its length shows; null sets no limit.</param>
-    /// <param name="cancel">Ends the reading early.</param>
-    public static AudioClip Read(Stream stream, TimeSpan? longest = null, CancellationToken cancel = default) =>
-        Read(stream, new RecordingSource("The WAV data", longest, cancel));
+    /// <param name="cancellationToken">Ends the reading early.</param>
+    public static AudioClip Read(Stream stream, TimeSpan? longest = null, CancellationToken cancellationToken = default) =>
+        Read(stream, new RecordingSource("The WAV data", longest, cancellationToken));
 
     /// <summary>Writes one channel as a WAV file, replacing what was there.</summary>
     /// <param name="path">The file to write.</param>

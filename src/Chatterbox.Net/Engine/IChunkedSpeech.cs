@@ -22,12 +22,12 @@ public interface IChunkedSpeech : IDisposable
     IReadOnlyList<SynthesisStage> Recovered => [];
 
     /// <summary>Makes the next chunk.</summary>
-    /// <param name="cancel">Gives the chunk up before the next speech token or flow step. After that the stream can only be disposed.</param>
+    /// <param name="cancellationToken">Gives the chunk up before the next speech token or flow step. After that the stream can only be disposed.</param>
     /// <returns>Watermarked mono samples in [−1, 1], <see cref="SpeechResult.SampleRate"/> a second, following those of the
     /// chunk before without a gap.</returns>
     /// <exception cref="InvalidOperationException">The last chunk has been made.</exception>
     /// <exception cref="RequestException">The model ended the text without a sound.</exception>
     /// <exception cref="VoiceException">The voice does not fit the model.</exception>
     /// <exception cref="InvalidOutputException">A stage's output is not finite, with plain operations neither.</exception>
-    float[] NextChunk(CancellationToken cancel = default);
+    float[] NextChunk(CancellationToken cancellationToken = default);
 }

@@ -15,30 +15,30 @@ public interface ISpeechEngine : IAsyncDisposable
 
     /// <summary>Puts a request into the queue.</summary>
     /// <param name="request">The request: a <see cref="SpeechRequest"/> or a <see cref="ConversionRequest"/>.</param>
-    /// <param name="cancel">Gives the request up: its place is free before the next speech token.</param>
+    /// <param name="cancellationToken">Gives the request up: its place is free before the next speech token.</param>
     /// <exception cref="EngineBusyException">The queue is full, or the client has its share of it.</exception>
     /// <exception cref="UnavailableException">The engine is stopping or its model could not be loaded.</exception>
     /// <exception cref="RequestException">The request has no pieces.</exception>
-    SpeechJob Submit(EngineRequest request, CancellationToken cancel = default);
+    SpeechJob Submit(EngineRequest request, CancellationToken cancellationToken = default);
 
     /// <summary>Makes a voice from a recording. It waits and takes its turn as speech does.</summary>
     /// <param name="recording">The recording.</param>
     /// <param name="client">As <see cref="EngineRequest.Client"/>.</param>
-    /// <param name="cancel">Gives it up, unless a model has begun.</param>
+    /// <param name="cancellationToken">Gives it up, unless a model has begun.</param>
     /// <exception cref="VoiceException">The recording is too short, too long or silent.</exception>
     /// <exception cref="EngineBusyException">The queue is full, or the client has its share of it.</exception>
-    Task<Voice> CreateVoiceAsync(AudioClip recording, string client = "", CancellationToken cancel = default);
+    Task<Voice> CreateVoiceAsync(AudioClip recording, string client = "", CancellationToken cancellationToken = default);
 
     /// <summary>How sure the watermark detector is, 0 to 1; null where there is nothing to judge. It waits and takes its turn as speech does.</summary>
     /// <param name="recording">The recording.</param>
     /// <param name="client">As <see cref="EngineRequest.Client"/>.</param>
-    /// <param name="cancel">Gives it up, unless a model has begun.</param>
+    /// <param name="cancellationToken">Gives it up, unless a model has begun.</param>
     /// <exception cref="EngineBusyException">The queue is full, or the client has its share of it.</exception>
-    Task<double?> DetectWatermarkAsync(AudioClip recording, string client = "", CancellationToken cancel = default);
+    Task<double?> DetectWatermarkAsync(AudioClip recording, string client = "", CancellationToken cancellationToken = default);
 
     /// <summary>Refuses new requests and those not begun, finishes those begun, then frees the models.</summary>
-    /// <param name="cancel">Stops waiting and cancels running requests.</param>
-    Task StopAsync(CancellationToken cancel = default);
+    /// <param name="cancellationToken">Stops waiting and cancels running requests.</param>
+    Task StopAsync(CancellationToken cancellationToken = default);
 }
 
 /// <summary>A request in the engine's hands.</summary>

@@ -110,14 +110,14 @@ public interface IUtterance : IDisposable
 /// <param name="utterance">What it is a chunk of; taken by <see cref="IUtterance.TakeChunk"/>.</param>
 /// <param name="done">Receives the audio.</param>
 /// <param name="failed">Receives the error instead.</param>
-/// <param name="cancel">Gives it up.</param>
-public sealed class DueChunk(IUtterance utterance, Action<VoicedChunk> done, Action<Exception> failed, CancellationToken cancel)
+/// <param name="cancellationToken">Gives it up.</param>
+public sealed class DueChunk(IUtterance utterance, Action<VoicedChunk> done, Action<Exception> failed, CancellationToken cancellationToken)
 {
     /// <summary>What it is a chunk of.</summary>
     public IUtterance Utterance => utterance;
 
     /// <summary>Checked before each step of the flow.</summary>
-    public CancellationToken Cancel => cancel;
+    public CancellationToken Cancel => cancellationToken;
 
     /// <summary>Whether its audio or its error has been reported.</summary>
     public bool IsOver { get; private set; }
@@ -129,8 +129,8 @@ public sealed class DueChunk(IUtterance utterance, Action<VoicedChunk> done, Act
         VoicedChunk chunk;
         try
         {
-            cancel.ThrowIfCancellationRequested();
-            chunk = voice(cancel);
+            cancellationToken.ThrowIfCancellationRequested();
+            chunk = voice(cancellationToken);
         }
         catch (Exception e)
         {
@@ -173,10 +173,10 @@ public interface IVoiceConversion : IDisposable
 
     /// <summary>Converts the next stretch, half a minute or less.</summary>
     /// <param name="progress">Receives the part of the whole that is done.</param>
-    /// <param name="cancel">Checked before each step of the flow.</param>
+    /// <param name="cancellationToken">Checked before each step of the flow.</param>
     /// <returns>Watermarked samples that follow those returned before.</returns>
     /// <exception cref="VoiceException">The voice is not of this model.</exception>
     /// <exception cref="InvalidOutputException">A stage's output is not finite.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
-    float[] ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancel = default);
+    float[] ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default);
 }

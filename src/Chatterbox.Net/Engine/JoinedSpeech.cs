@@ -41,11 +41,11 @@ public sealed class JoinedSpeech(TextPlan plan)
 
     /// <summary>The speech, one block for each chunk that has audio; read once.</summary>
     /// <param name="events">The events of the request.</param>
-    /// <param name="cancel">Ends the reading.</param>
+    /// <param name="cancellationToken">Ends the reading.</param>
     /// <exception cref="ChatterboxException">A piece could not be spoken, so that the rest is of no use.</exception>
-    public async IAsyncEnumerable<float[]> Blocks(IAsyncEnumerable<SpeechEvent> events, [EnumeratorCancellation] CancellationToken cancel = default)
+    public async IAsyncEnumerable<float[]> Blocks(IAsyncEnumerable<SpeechEvent> events, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        await foreach (var happened in events.WithCancellation(cancel).ConfigureAwait(false))
+        await foreach (var happened in events.WithCancellation(cancellationToken).ConfigureAwait(false))
         {
             if (happened is PieceFailed failed)
             {

@@ -84,14 +84,14 @@ public sealed class SpeechEngine : ISpeechEngine
     internal int Changes => Volatile.Read(ref _changes);
 
     /// <inheritdoc/>
-    public SpeechJob Submit(EngineRequest request, CancellationToken cancel = default)
+    public SpeechJob Submit(EngineRequest request, CancellationToken cancellationToken = default)
     {
         if (request.PieceCount == 0)
         {
             throw new RequestException("There is nothing to say: the request has no pieces of text. Send at least one.", nameof(SpeechRequest.Pieces));
         }
 
-        cancel.ThrowIfCancellationRequested();
+        cancellationToken.ThrowIfCancellationRequested();
         request = request.WithSeed();
         Sequence sequence;
         int position;
@@ -103,7 +103,7 @@ public sealed class SpeechEngine : ISpeechEngine
             wait = ExpectedWait();
             FairShare.ThrowIfFull(Capacity, _scheduler.All.Count(s => !s.HasBegun), WaitingOf(request.Client), wait);
 
-            sequence = new Sequence(request, _options, _time, ReadOn, cancel);
+            sequence = new Sequence(request, _options, _time, ReadOn, cancellationToken);
             _scheduler.Add(request.Client, sequence);
             Wake();
         }
@@ -113,15 +113,15 @@ public sealed class SpeechEngine : ISpeechEngine
     }
 
     /// <inheritdoc/>
-    public Task<Voice> CreateVoiceAsync(AudioClip recording, string client = "", CancellationToken cancel = default) =>
-        RunAsync(model => model.CreateVoice(recording), client, cancel);
+    public Task<Voice> CreateVoiceAsync(AudioClip recording, string client = "", CancellationToken cancellationToken = default) =>
+        RunAsync(model => model.CreateVoice(recording), client, cancellationToken);
 
     /// <inheritdoc/>
-    public Task<double?> DetectWatermarkAsync(AudioClip recording, string client = "", CancellationToken cancel = default) =>
-        RunAsync(model => model.DetectWatermark(recording), client, cancel);
+    public Task<double?> DetectWatermarkAsync(AudioClip recording, string client = "", CancellationToken cancellationToken = default) =>
+        RunAsync(model => model.DetectWatermark(recording), client, cancellationToken);
 
     /// <inheritdoc/>
-    public async Task StopAsync(CancellationToken cancel = default)
+    public async Task StopAsync(CancellationToken cancellationToken = default)
     {
         List<Sequence> refused;
         lock (_gate)
@@ -136,7 +136,7 @@ public sealed class SpeechEngine : ISpeechEngine
         }
 
         refused.ForEach(sequence => Dispose(sequence, Stopping()));
-        using (cancel.Register(AbandonAll))
+        using (cancellationToken.Register(AbandonAll))
         {
             await _workersEnded.ConfigureAwait(false);
         }
@@ -442,9 +442,9 @@ public sealed class SpeechEngine : ISpeechEngine
     }
 
     /// <summary>Queues work that is not speech, and waits for its result.</summary>
-    private async Task<T> RunAsync<T>(Func<ISpeechModel, T> run, string client, CancellationToken cancel)
+    private async Task<T> RunAsync<T>(Func<ISpeechModel, T> run, string client, CancellationToken cancellationToken)
     {
-        var job = Submit(new ModelJob { Run = model => run(model), Client = client }, cancel);
+        var job = Submit(new ModelJob { Run = model => run(model), Client = client }, cancellationToken);
         await foreach (var happened in job.Events.ConfigureAwait(false))
         {
             if (happened is PieceFailed failed)

@@ -86,22 +86,22 @@ public static class SpeechStreaming
     /// <summary>Generates a request's speech chunk by chunk, its pieces as they are: neither split nor joined with pauses.</summary>
     /// <param name="engine">The engine.</param>
     /// <param name="request">The pieces of text; where it says nothing of chunks, they are cut as <see cref="ChunkOptions"/> does by default.</param>
-    /// <param name="cancel">Gives the rest up, as leaving the enumeration does.</param>
+    /// <param name="cancellationToken">Gives the rest up, as leaving the enumeration does.</param>
     /// <exception cref="EngineBusyException">The queue is full.</exception>
     /// <exception cref="UnavailableException">The engine is stopping, its model could not be loaded, or the request took too long.</exception>
     /// <exception cref="RequestException">The text or a setting cannot be used.</exception>
     /// <exception cref="VoiceException">The voice does not fit the model.</exception>
     /// <exception cref="InvalidOutputException">A stage's output is not finite.</exception>
     /// <exception cref="ModelFailedException">The model failed, such as after a GPU fault.</exception>
-    public static IAsyncEnumerable<AudioChunk> StreamAsync(this ISpeechEngine engine, SpeechRequest request, CancellationToken cancel = default) =>
-        Chunks(engine, request with { Chunks = request.Chunks ?? new() }, cancel);
+    public static IAsyncEnumerable<AudioChunk> StreamAsync(this ISpeechEngine engine, SpeechRequest request, CancellationToken cancellationToken = default) =>
+        Chunks(engine, request with { Chunks = request.Chunks ?? new() }, cancellationToken);
 
     private static SpeechRequest RequestFor(TextPlan plan, Voice? voice, SamplingOptions? sampling, string? language, string client) =>
         new() { Pieces = plan.Pieces, Voice = voice, Sampling = sampling ?? new(), Language = language, Client = client };
 
-    private static async IAsyncEnumerable<AudioChunk> Chunks(ISpeechEngine engine, SpeechRequest request, [EnumeratorCancellation] CancellationToken cancel)
+    private static async IAsyncEnumerable<AudioChunk> Chunks(ISpeechEngine engine, SpeechRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        using var left = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        using var left = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         try
         {
             var job = engine.Submit(request, left.Token);

@@ -107,11 +107,11 @@ internal sealed partial class HubCache(ModelHubOptions options, string repositor
 
     /// <summary>Waits until no other process downloads a content, as Python programs do too, and keeps them waiting then.</summary>
     /// <returns>Disposing it lets the others go on.</returns>
-    public Task<IDisposable> LockAsync(string etag, CancellationToken cancel) =>
-        LockFileAsync(Path.Combine(options.CacheFolder, ".locks", _name, etag + ".lock"), options.Time, cancel);
+    public Task<IDisposable> LockAsync(string etag, CancellationToken cancellationToken) =>
+        LockFileAsync(Path.Combine(options.CacheFolder, ".locks", _name, etag + ".lock"), options.Time, cancellationToken);
 
     /// <summary>Takes a lock file, waiting for as long as another process holds it.</summary>
-    public static async Task<IDisposable> LockFileAsync(string path, TimeProvider time, CancellationToken cancel)
+    public static async Task<IDisposable> LockFileAsync(string path, TimeProvider time, CancellationToken cancellationToken)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
         while (true)
@@ -122,7 +122,7 @@ internal sealed partial class HubCache(ModelHubOptions options, string repositor
             }
             catch (IOException e) when (IsLocked(e))
             {
-                await Task.Delay(LockPoll, time, cancel);
+                await Task.Delay(LockPoll, time, cancellationToken);
             }
         }
     }

@@ -17,9 +17,9 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
     /// <summary>Runs one try after another until one succeeds.</summary>
     /// <param name="attempt">A try; it throws <see cref="PassingException"/> for what may pass.</param>
     /// <param name="progress">What has been reached; while it grows, tries are counted anew.</param>
-    /// <param name="cancel">Ends the waiting too.</param>
+    /// <param name="cancellationToken">Ends the waiting too.</param>
     /// <exception cref="UnavailableException">The last try failed like the others.</exception>
-    public async Task<T> RetryAsync<T>(Func<Task<T>> attempt, Func<long> progress, CancellationToken cancel)
+    public async Task<T> RetryAsync<T>(Func<Task<T>> attempt, Func<long> progress, CancellationToken cancellationToken)
     {
         var (failures, reached) = (0, progress());
         while (true)
@@ -42,7 +42,7 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
                     throw new UnavailableException($"{e.Message} and asks to wait {e.RetryAfter.Value.TotalSeconds:0} s. Try again then; with HF_TOKEN set, limits are higher.", e);
                 }
 
-                await Task.Delay(e.RetryAfter ?? options.RetryDelay * (1 << Math.Min(failures - 1, MaxDoublings)), options.Time, cancel);
+                await Task.Delay(e.RetryAfter ?? options.RetryDelay * (1 << Math.Min(failures - 1, MaxDoublings)), options.Time, cancellationToken);
             }
         }
     }
@@ -50,11 +50,11 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
     /// <summary>Sends a request and follows redirects; those to another host only if asked to.</summary>
     /// <returns>The answer, with its body still to come; its request has the address that it came from.</returns>
     /// <exception cref="PassingException">The request may be tried again.</exception>
-    public async Task<HttpResponseMessage> SendAsync(HttpMethod method, Uri url, RangeHeaderValue? range, bool toOtherHosts, CancellationToken cancel)
+    public async Task<HttpResponseMessage> SendAsync(HttpMethod method, Uri url, RangeHeaderValue? range, bool toOtherHosts, CancellationToken cancellationToken)
     {
         for (var hop = 0; hop <= MaxRedirects; hop++)
         {
-            var response = await SendOnceAsync(method, url, range, cancel);
+            var response = await SendOnceAsync(method, url, range, cancellationToken);
             if (Redirect(response, url) is not { } next || (!toOtherHosts && !SameHost(next, url)))
             {
                 return response;
@@ -71,15 +71,15 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
 
     /// <summary>Reads what has arrived of an answer's body; 0 at its end.</summary>
     /// <exception cref="PassingException">The connection broke, or nothing arrived for too long.</exception>
-    public async Task<int> ReadAsync(Uri url, Stream body, Memory<byte> buffer, CancellationToken cancel)
+    public async Task<int> ReadAsync(Uri url, Stream body, Memory<byte> buffer, CancellationToken cancellationToken)
     {
-        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         timeout.CancelAfter(options.IdleTimeout);
         try
         {
             return await body.ReadAsync(buffer, timeout.Token);
         }
-        catch (Exception e) when (IsPassing(e, cancel))
+        catch (Exception e) when (IsPassing(e, cancellationToken))
         {
             throw new PassingException($"{url.Host} stopped sending ({Why(e)})", null, e);
         }
@@ -89,7 +89,7 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
     public static bool SameHost(Uri one, Uri other) =>
         Uri.Compare(one, other, UriComponents.SchemeAndServer, UriFormat.UriEscaped, StringComparison.OrdinalIgnoreCase) == 0;
 
-    private async Task<HttpResponseMessage> SendOnceAsync(HttpMethod method, Uri url, RangeHeaderValue? range, CancellationToken cancel)
+    private async Task<HttpResponseMessage> SendOnceAsync(HttpMethod method, Uri url, RangeHeaderValue? range, CancellationToken cancellationToken)
     {
         using var request = new HttpRequestMessage(method, url);
         request.Headers.Range = range;
@@ -100,7 +100,7 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
             request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
         }
 
-        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         timeout.CancelAfter(options.IdleTimeout);
         try
         {
@@ -113,7 +113,7 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
             ThrowIfPassing(response, url);
             return response;
         }
-        catch (Exception e) when (IsPassing(e, cancel))
+        catch (Exception e) when (IsPassing(e, cancellationToken))
         {
             throw new PassingException($"{url.GetLeftPart(UriPartial.Authority)} cannot be reached ({Why(e)})", null, e);
         }
@@ -153,8 +153,8 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
             ? new Uri(url, location)
             : null;
 
-    private static bool IsPassing(Exception e, CancellationToken cancel) =>
-        e is HttpRequestException or IOException || (e is OperationCanceledException && !cancel.IsCancellationRequested);
+    private static bool IsPassing(Exception e, CancellationToken cancellationToken) =>
+        e is HttpRequestException or IOException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested);
 
     private static string Why(Exception e) => e is OperationCanceledException ? "no answer in time" : e.GetBaseException().Message;
 }

@@ -55,11 +55,11 @@ public sealed partial class ModelHub : IDisposable
     /// <summary>Brings a model's files into the cache, as far as they are not there.</summary>
     /// <param name="model">The model.</param>
     /// <param name="progress">Told a few times a second how far the download is.</param>
-    /// <param name="cancel">Stops the download; the next one goes on from there.</param>
+    /// <param name="cancellationToken">Stops the download; the next one goes on from there.</param>
     /// <returns>The snapshot's folder, which has the model's files by their names.</returns>
     /// <exception cref="UnavailableException">No network, no access, no room, or a server that does not answer.</exception>
     /// <exception cref="CheckpointException">The hub has no such model, or not the files that are known.</exception>
-    public async Task<string> DownloadAsync(HubModel model, IProgress<DownloadProgress>? progress = null, CancellationToken cancel = default)
+    public async Task<string> DownloadAsync(HubModel model, IProgress<DownloadProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         var isCached = TryFindCached(model, out var cached);
         if (isCached && (_options.Offline || HubCache.IsCommit(model.Revision)))
@@ -74,7 +74,7 @@ public sealed partial class ModelHub : IDisposable
 
         try
         {
-            return await DiskErrors.ExplainAsync(_options.CacheFolder, "HF_HOME", () => FetchAsync(model, progress, cancel));
+            return await DiskErrors.ExplainAsync(_options.CacheFolder, "HF_HOME", () => FetchAsync(model, progress, cancellationToken));
         }
         catch (UnavailableException) when (isCached)
         {
@@ -84,11 +84,11 @@ public sealed partial class ModelHub : IDisposable
 
     /// <summary>Asks both servers once, without patience: for deciding whether a download is worth starting.</summary>
     /// <param name="patience">Longest wait for an answer.</param>
-    /// <param name="cancel">Gives up.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <returns>True if the hub and the package index answer, whatever they say.</returns>
-    public async Task<bool> CanReachAsync(TimeSpan patience, CancellationToken cancel = default)
+    public async Task<bool> CanReachAsync(TimeSpan patience, CancellationToken cancellationToken = default)
     {
-        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         timeout.CancelAfter(patience);
         try
         {
@@ -100,7 +100,7 @@ public sealed partial class ModelHub : IDisposable
 
             return !_options.Offline;
         }
-        catch (Exception e) when (e is HttpRequestException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
+        catch (Exception e) when (e is HttpRequestException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
         {
             return false;
         }
@@ -113,12 +113,12 @@ public sealed partial class ModelHub : IDisposable
     /// <summary>Brings the weights of PerTh, the watermark, which are published in a Python package only, into
     /// <see cref="ModelHubOptions.AssetsFolder"/>.</summary>
     /// <param name="progress">Told a few times a second how far the download is.</param>
-    /// <param name="cancel">Stops the download; the next one goes on from there.</param>
+    /// <param name="cancellationToken">Stops the download; the next one goes on from there.</param>
     /// <returns>Path of <c>perth_net_250000.pth.tar</c>.</returns>
     /// <exception cref="UnavailableException">No network, no room, or a server that does not answer.</exception>
     /// <exception cref="CheckpointException">The package index has no such package, or not the file that is known.</exception>
-    public Task<string> DownloadPerthAsync(IProgress<DownloadProgress>? progress = null, CancellationToken cancel = default) =>
-        new PerthPackage(_http, _options).DownloadAsync(progress, cancel);
+    public Task<string> DownloadPerthAsync(IProgress<DownloadProgress>? progress = null, CancellationToken cancellationToken = default) =>
+        new PerthPackage(_http, _options).DownloadAsync(progress, cancellationToken);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -129,7 +129,7 @@ public sealed partial class ModelHub : IDisposable
         }
     }
 
-    private async Task<string> FetchAsync(HubModel model, IProgress<DownloadProgress>? progress, CancellationToken cancel)
+    private async Task<string> FetchAsync(HubModel model, IProgress<DownloadProgress>? progress, CancellationToken cancellationToken)
     {
         var cache = new HubCache(_options, model.Repository);
         var commit = HubCache.IsCommit(model.Revision) ? model.Revision : null;
@@ -138,7 +138,7 @@ public sealed partial class ModelHub : IDisposable
         {
             if (commit is null || !HubCache.Holds(cache.Snapshot(commit), file, byHash: false))
             {
-                var remote = await AskAsync(model, file, commit ?? model.Revision, cancel);
+                var remote = await AskAsync(model, file, commit ?? model.Revision, cancellationToken);
                 commit ??= remote.Commit;
                 remotes.Add(remote);
             }
@@ -149,12 +149,12 @@ public sealed partial class ModelHub : IDisposable
         var meter = new ProgressMeter(progress, wanted.Sum(r => r.Size));
         foreach (var remote in remotes)
         {
-            using var turn = await cache.LockAsync(remote.ETag, cancel);
+            using var turn = await cache.LockAsync(remote.ETag, cancellationToken);
             var isIn = HubCache.Holds(cache.Snapshot(commit!), remote.File with { Size = remote.Size }, byHash: false);
             var isNew = !isIn && !IsThere(cache, remote);
             if (isNew)
             {
-                await FetchAsync(cache, model, remote, commit!, meter, cancel);
+                await FetchAsync(cache, model, remote, commit!, meter, cancellationToken);
             }
             else if (wanted.Contains(remote))
             {
@@ -172,7 +172,7 @@ public sealed partial class ModelHub : IDisposable
     }
 
     /// <summary>Downloads one content; a second time from its beginning where what an earlier download had left was wrong.</summary>
-    private async Task FetchAsync(HubCache cache, HubModel model, RemoteFile remote, string commit, ProgressMeter meter, CancellationToken cancel)
+    private async Task FetchAsync(HubCache cache, HubModel model, RemoteFile remote, string commit, ProgressMeter meter, CancellationToken cancellationToken)
     {
         var (blob, partial) = (cache.Blob(remote.ETag), cache.Partial(remote.ETag));
         Directory.CreateDirectory(Path.GetDirectoryName(blob)!);
@@ -181,8 +181,8 @@ public sealed partial class ModelHub : IDisposable
             var download = new ResumableDownload(_http, _options, Address(model, remote.File, commit), partial, remote.Size,
                 response => Refused(model, remote.File, commit, response), bytes => meter.Advance(remote.File.Path, bytes));
             meter.Advance(remote.File.Path, download.AlreadyThere);
-            await download.RunAsync(cancel);
-            var (actual, expected) = (await HashAsync(partial, remote, cancel), remote.Hash);
+            await download.RunAsync(cancellationToken);
+            var (actual, expected) = (await HashAsync(partial, remote, cancellationToken), remote.Hash);
             if (actual == expected)
             {
                 File.Move(partial, blob, overwrite: true);
@@ -200,14 +200,14 @@ public sealed partial class ModelHub : IDisposable
         }
     }
 
-    private static Task<string> HashAsync(string path, RemoteFile remote, CancellationToken cancel) =>
-        remote.Hash.Length == 64 ? ContentHash.Sha256Async(path, cancel) : ContentHash.GitBlobAsync(path, cancel);
+    private static Task<string> HashAsync(string path, RemoteFile remote, CancellationToken cancellationToken) =>
+        remote.Hash.Length == 64 ? ContentHash.Sha256Async(path, cancellationToken) : ContentHash.GitBlobAsync(path, cancellationToken);
 
     /// <summary>Asks the hub what a file is: its content's name, its size and its commit.</summary>
-    private async Task<RemoteFile> AskAsync(HubModel model, HubFile file, string revision, CancellationToken cancel)
+    private async Task<RemoteFile> AskAsync(HubModel model, HubFile file, string revision, CancellationToken cancellationToken)
     {
         var url = Address(model, file, revision);
-        using var response = await _http.RetryAsync(() => _http.SendAsync(HttpMethod.Head, url, null, toOtherHosts: false, cancel), () => 0, cancel);
+        using var response = await _http.RetryAsync(() => _http.SendAsync(HttpMethod.Head, url, null, toOtherHosts: false, cancellationToken), () => 0, cancellationToken);
         if ((int)response.StatusCode >= 400)
         {
             throw Refused(model, file, revision, response);

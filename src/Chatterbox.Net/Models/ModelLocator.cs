@@ -70,34 +70,34 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
     /// <summary>Finds a model. One that is named is never replaced by another.</summary>
     /// <param name="model">One of <see cref="Names"/>, or a folder with a checkpoint.</param>
     /// <param name="progress">Receives the completed part of a download or of writing, 0 to 1.</param>
-    /// <param name="cancel">Cancels; the completed part of a download is kept for the next time.</param>
+    /// <param name="cancellationToken">Cancels; the completed part of a download is kept for the next time.</param>
     /// <exception cref="UnavailableException">The published model is not in the cache and cannot be downloaded now.</exception>
     /// <exception cref="CheckpointException">There is no such folder, or a download does not have the known hash.</exception>
-    public async Task<LocatedModel> LocateAsync(string model, IProgress<double>? progress = null, CancellationToken cancel = default)
+    public async Task<LocatedModel> LocateAsync(string model, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
     {
         if (model == Auto)
         {
-            var canHave = FindPublished(Preferred) is not null || await hub.CanReachAsync(NetworkPatience, cancel).ConfigureAwait(false);
+            var canHave = FindPublished(Preferred) is not null || await hub.CanReachAsync(NetworkPatience, cancellationToken).ConfigureAwait(false);
             if (canHave || FindPublished(English) is not null)
             {
                 var name = canHave ? Preferred : English;
                 logger.LogInformation("No model is named: {Model} is used, {Reason}", name, name == Preferred ? "which suits the device" : "which is in the cache");
-                return await DownloadAsync(name, progress, cancel).ConfigureAwait(false);
+                return await DownloadAsync(name, progress, cancellationToken).ConfigureAwait(false);
             }
 
             logger.LogWarning(
                 "THIS IS NOT THE REAL MODEL. The published model is not in the cache and cannot be downloaded without a network. The tiny synthetic model is used, which generates noise.");
-            return await WriteAsync(Tiny, progress, cancel).ConfigureAwait(false) with { IsStandIn = true };
+            return await WriteAsync(Tiny, progress, cancellationToken).ConfigureAwait(false) with { IsStandIn = true };
         }
 
         if (Published.ContainsKey(model))
         {
-            return await DownloadAsync(model, progress, cancel).ConfigureAwait(false);
+            return await DownloadAsync(model, progress, cancellationToken).ConfigureAwait(false);
         }
 
         if (Written.ContainsKey(model))
         {
-            return await WriteAsync(model, progress, cancel).ConfigureAwait(false);
+            return await WriteAsync(model, progress, cancellationToken).ConfigureAwait(false);
         }
 
         return Directory.Exists(model)
@@ -130,21 +130,21 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
             ? new LocatedModel(name, cached, watermark) { Variant = name }
             : null;
 
-    private async Task<LocatedModel> DownloadAsync(string name, IProgress<double>? progress, CancellationToken cancel)
+    private async Task<LocatedModel> DownloadAsync(string name, IProgress<double>? progress, CancellationToken cancellationToken)
     {
-        var watermark = await hub.DownloadPerthAsync(null, cancel).ConfigureAwait(false);    // small, so that a missing network is found early
-        var folder = await hub.DownloadAsync(Published[name], progress is null ? null : new Relay<DownloadProgress>(value => progress.Report(value.Fraction)), cancel).ConfigureAwait(false);
+        var watermark = await hub.DownloadPerthAsync(null, cancellationToken).ConfigureAwait(false);    // small, so that a missing network is found early
+        var folder = await hub.DownloadAsync(Published[name], progress is null ? null : new Relay<DownloadProgress>(value => progress.Report(value.Fraction)), cancellationToken).ConfigureAwait(false);
         return new LocatedModel(name, folder, watermark) { Variant = name };
     }
 
-    private async Task<LocatedModel> WriteAsync(string name, IProgress<double>? progress, CancellationToken cancel)
+    private async Task<LocatedModel> WriteAsync(string name, IProgress<double>? progress, CancellationToken cancellationToken)
     {
         var model = Written[name];
         var folder = SyntheticFolder(name);
         if (!Directory.Exists(folder))
         {
             logger.LogInformation("Writing the synthetic model {Model} to {Folder}", model, folder);
-            await Task.Run(() => WriteWhole(model, folder, progress, cancel), cancel).ConfigureAwait(false);
+            await Task.Run(() => WriteWhole(model, folder, progress, cancellationToken), cancellationToken).ConfigureAwait(false);
         }
 
         return new LocatedModel(name, folder);
@@ -155,12 +155,12 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
     private string SyntheticFolder(string name) => Path.Combine(cacheFolder, $"synthetic-{Written[name]}-{SyntheticCheckpoint.Version}");
 
     /// <summary>Writes to a temporary folder and renames it at the end, so that a folder of this name is always complete.</summary>
-    private static void WriteWhole(string model, string folder, IProgress<double>? progress, CancellationToken cancel)
+    private static void WriteWhole(string model, string folder, IProgress<double>? progress, CancellationToken cancellationToken)
     {
         var unfinished = $"{folder}.{Guid.NewGuid():N}.tmp";
         try
         {
-            SyntheticCheckpoint.Write(model, unfinished, progress, cancel);
+            SyntheticCheckpoint.Write(model, unfinished, progress, cancellationToken);
             Directory.Move(unfinished, folder);
         }
         catch (IOException) when (Directory.Exists(folder))

@@ -34,7 +34,7 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
     }
 
     /// <summary>Brings the weights there.</summary>
-    public async Task<string> DownloadAsync(IProgress<DownloadProgress>? progress, CancellationToken cancel)
+    public async Task<string> DownloadAsync(IProgress<DownloadProgress>? progress, CancellationToken cancellationToken)
     {
         if (TryFind(out var file))
         {
@@ -43,14 +43,14 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
 
         return options.Offline
             ? throw new UnavailableException($"PerTh's weights are not at {Target}, and HF_HUB_OFFLINE forbids to download them. Unset HF_HUB_OFFLINE, or copy {Weights.Path} of the Python package {Package} {Version} there.")
-            : await DiskErrors.ExplainAsync(options.AssetsFolder, "HF_HOME", () => FetchAsync(progress, cancel));
+            : await DiskErrors.ExplainAsync(options.AssetsFolder, "HF_HOME", () => FetchAsync(progress, cancellationToken));
     }
 
-    private async Task<string> FetchAsync(IProgress<DownloadProgress>? progress, CancellationToken cancel)
+    private async Task<string> FetchAsync(IProgress<DownloadProgress>? progress, CancellationToken cancellationToken)
     {
-        var wheel = await FindWheelAsync(cancel);
+        var wheel = await FindWheelAsync(cancellationToken);
         var partial = Path.Combine(Folder, $"{wheel.Sha256}.whl.incomplete");
-        using var turn = await HubCache.LockFileAsync(Path.Combine(Folder, ".lock"), options.Time, cancel);
+        using var turn = await HubCache.LockFileAsync(Path.Combine(Folder, ".lock"), options.Time, cancellationToken);
         if (TryFind(out var file))
         {
             return file;
@@ -60,16 +60,16 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
         var meter = new ProgressMeter(progress, wheel.Size);
         var download = new ResumableDownload(http, options, wheel.Address, partial, wheel.Size, response => Refused(wheel.Address, response), bytes => meter.Advance(Weights.Path, bytes));
         meter.Advance(Weights.Path, download.AlreadyThere);
-        await download.RunAsync(cancel);
+        await download.RunAsync(cancellationToken);
         try
         {
-            var hash = await ContentHash.Sha256Async(partial, cancel);
+            var hash = await ContentHash.Sha256Async(partial, cancellationToken);
             if (hash != wheel.Sha256)
             {
                 throw new CheckpointException($"{wheel.Address} has SHA-256 {hash}, expected {wheel.Sha256}, which the package index states. Try again.");
             }
 
-            await ExtractAsync(partial, cancel);
+            await ExtractAsync(partial, cancellationToken);
         }
         finally
         {
@@ -80,10 +80,10 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
     }
 
     /// <summary>Asks the package index for the wheel's address, size and hash.</summary>
-    private async Task<Wheel> FindWheelAsync(CancellationToken cancel)
+    private async Task<Wheel> FindWheelAsync(CancellationToken cancellationToken)
     {
         var url = new Uri($"{options.PackageIndex.AbsoluteUri.TrimEnd('/')}/pypi/{Package}/{Version}/json");
-        var answer = await http.RetryAsync(() => GetAsync(url, cancel), () => 0, cancel);
+        var answer = await http.RetryAsync(() => GetAsync(url, cancellationToken), () => 0, cancellationToken);
         static string Text(JsonElement item, string name) => item.GetProperty(name).GetString() ?? throw new FormatException($"a file has no {name}.");
         try
         {
@@ -105,18 +105,18 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
         throw new CheckpointException($"{url} lists no wheel of {Package} {Version} that can be used. {ByHand}");
     }
 
-    private async Task<byte[]> GetAsync(Uri url, CancellationToken cancel)
+    private async Task<byte[]> GetAsync(Uri url, CancellationToken cancellationToken)
     {
-        using var response = await http.SendAsync(HttpMethod.Get, url, null, toOtherHosts: true, cancel);
+        using var response = await http.SendAsync(HttpMethod.Get, url, null, toOtherHosts: true, cancellationToken);
         if (response.StatusCode != HttpStatusCode.OK)
         {
             throw Refused(url, response);
         }
 
-        var body = await response.Content.ReadAsStreamAsync(cancel);
+        var body = await response.Content.ReadAsStreamAsync(cancellationToken);
         using var answer = new MemoryStream();
         var buffer = new byte[1 << 16];
-        for (int read; (read = await http.ReadAsync(url, body, buffer, cancel)) > 0;)
+        for (int read; (read = await http.ReadAsync(url, body, buffer, cancellationToken)) > 0;)
         {
             answer.Write(buffer, 0, read);
             if (answer.Length > MaxAnswerBytes)
@@ -129,18 +129,18 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
     }
 
     /// <summary>Takes the weights out of the wheel, and puts them in their place only if they are the known ones.</summary>
-    private async Task ExtractAsync(string wheel, CancellationToken cancel)
+    private async Task ExtractAsync(string wheel, CancellationToken cancellationToken)
     {
         var fresh = Target + ".incomplete";
         try
         {
-            await using var archive = await ZipFile.OpenReadAsync(wheel, cancel);
+            await using var archive = await ZipFile.OpenReadAsync(wheel, cancellationToken);
             var member = archive.Entries.FirstOrDefault(entry => entry.Name == Weights.Path && entry.Length == Weights.Size)
                 ?? throw new CheckpointException($"The wheel of {Package} {Version} has no {Weights.Path} of {Weights.Size} bytes. {ByHand}");
-            await using (var from = await member.OpenAsync(cancel))
+            await using (var from = await member.OpenAsync(cancellationToken))
             await using (var to = File.Create(fresh))
             {
-                await CopyAsync(from, to, Weights.Size!.Value, cancel);
+                await CopyAsync(from, to, Weights.Size!.Value, cancellationToken);
                 to.Flush(flushToDisk: true);
             }
         }
@@ -149,7 +149,7 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
             throw new CheckpointException($"The wheel of {Package} {Version} is no sound archive: {e.Message} Try again.", e);
         }
 
-        var hash = await ContentHash.Sha256Async(fresh, cancel);
+        var hash = await ContentHash.Sha256Async(fresh, cancellationToken);
         if (hash != Weights.Sha256)
         {
             File.Delete(fresh);
@@ -160,12 +160,12 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
     }
 
     /// <summary>Copies no more than the known size, whatever the member unpacks to.</summary>
-    private static async Task CopyAsync(Stream from, Stream to, long limit, CancellationToken cancel)
+    private static async Task CopyAsync(Stream from, Stream to, long limit, CancellationToken cancellationToken)
     {
         var buffer = new byte[1 << 17];
-        for (int read; limit > 0 && (read = await from.ReadAsync(buffer.AsMemory(0, (int)Math.Min(buffer.Length, limit)), cancel)) > 0; limit -= read)
+        for (int read; limit > 0 && (read = await from.ReadAsync(buffer.AsMemory(0, (int)Math.Min(buffer.Length, limit)), cancellationToken)) > 0; limit -= read)
         {
-            await to.WriteAsync(buffer.AsMemory(0, read), cancel);
+            await to.WriteAsync(buffer.AsMemory(0, read), cancellationToken);
         }
     }
 

@@ -56,7 +56,7 @@ internal sealed class ResumableDownload
     /// <summary>Downloads what is missing.</summary>
     /// <exception cref="IOException">The disk is full or fails.</exception>
     /// <exception cref="UnavailableException">The server could not be reached, or cut the connection again and again.</exception>
-    public async Task RunAsync(CancellationToken cancel)
+    public async Task RunAsync(CancellationToken cancellationToken)
     {
         using var file = File.OpenHandle(_path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, FileOptions.Asynchronous);
         RandomAccess.SetLength(file, _size);
@@ -64,13 +64,13 @@ internal sealed class ResumableDownload
         {
             try
             {
-                var parallel = new ParallelOptions { MaxDegreeOfParallelism = _options.Connections, CancellationToken = cancel };
+                var parallel = new ParallelOptions { MaxDegreeOfParallelism = _options.Connections, CancellationToken = cancellationToken };
                 await Parallel.ForAsync(0, _done.Length, parallel, async (part, stop) =>
                     await _http.RetryAsync(() => PartAsync(file, part, stop), () => _done[part], stop));
             }
             catch (RangesUnknownException)
             {
-                await _http.RetryAsync(() => WholeAsync(file, cancel), () => 0, cancel);
+                await _http.RetryAsync(() => WholeAsync(file, cancellationToken), () => 0, cancellationToken);
             }
 
             RandomAccess.FlushToDisk(file);
@@ -81,7 +81,7 @@ internal sealed class ResumableDownload
         }
     }
 
-    private async Task<bool> PartAsync(SafeFileHandle file, int part, CancellationToken cancel)
+    private async Task<bool> PartAsync(SafeFileHandle file, int part, CancellationToken cancellationToken)
     {
         var start = part * _options.PartBytes;
         var length = Math.Min(_options.PartBytes, _size - start);
@@ -92,41 +92,41 @@ internal sealed class ResumableDownload
 
         var wholeFile = length == _size && _done[part] == 0;
         var from = start + _done[part];
-        using var response = await _http.SendAsync(HttpMethod.Get, _url, wholeFile ? null : new RangeHeaderValue(from, start + length - 1), toOtherHosts: true, cancel);
+        using var response = await _http.SendAsync(HttpMethod.Get, _url, wholeFile ? null : new RangeHeaderValue(from, start + length - 1), toOtherHosts: true, cancellationToken);
         ThrowIfRefused(response, wholeFile, from);
-        await CopyAsync(response, file, part, start, length, cancel);
+        await CopyAsync(response, file, part, start, length, cancellationToken);
         SaveState();
         return true;
     }
 
-    private async Task<bool> WholeAsync(SafeFileHandle file, CancellationToken cancel)
+    private async Task<bool> WholeAsync(SafeFileHandle file, CancellationToken cancellationToken)
     {
         _advanced(-_done.Sum());
         Array.Clear(_done);
-        using var response = await _http.SendAsync(HttpMethod.Get, _url, null, toOtherHosts: true, cancel);
+        using var response = await _http.SendAsync(HttpMethod.Get, _url, null, toOtherHosts: true, cancellationToken);
         ThrowIfRefused(response, wholeFile: true, 0);
         for (var part = 0; part < _done.Length; part++)
         {
             var start = part * _options.PartBytes;
-            await CopyAsync(response, file, part, start, Math.Min(_options.PartBytes, _size - start), cancel);
+            await CopyAsync(response, file, part, start, Math.Min(_options.PartBytes, _size - start), cancellationToken);
         }
 
         return true;
     }
 
-    private async Task CopyAsync(HttpResponseMessage response, SafeFileHandle file, int part, long start, long length, CancellationToken cancel)
+    private async Task CopyAsync(HttpResponseMessage response, SafeFileHandle file, int part, long start, long length, CancellationToken cancellationToken)
     {
-        var body = await response.Content.ReadAsStreamAsync(cancel);
+        var body = await response.Content.ReadAsStreamAsync(cancellationToken);
         var buffer = new byte[BufferBytes];
         while (_done[part] < length)
         {
-            var read = await _http.ReadAsync(_url, body, buffer.AsMemory(0, (int)Math.Min(BufferBytes, length - _done[part])), cancel);
+            var read = await _http.ReadAsync(_url, body, buffer.AsMemory(0, (int)Math.Min(BufferBytes, length - _done[part])), cancellationToken);
             if (read == 0)
             {
                 throw new PassingException($"{_url.Host} stopped sending at byte {start + _done[part]} of {_size}");
             }
 
-            await RandomAccess.WriteAsync(file, buffer.AsMemory(0, read), start + _done[part], cancel);
+            await RandomAccess.WriteAsync(file, buffer.AsMemory(0, read), start + _done[part], cancellationToken);
             _done[part] += read;
             _advanced(read);
         }

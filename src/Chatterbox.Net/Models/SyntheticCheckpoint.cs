@@ -29,9 +29,9 @@ public static class SyntheticCheckpoint
     /// <param name="model">One of <see cref="Models"/>.</param>
     /// <param name="folder">Where to write; created if missing, and files in it replaced.</param>
     /// <param name="progress">Receives the written part of all weights.</param>
-    /// <param name="cancel">Checked before each tensor.</param>
+    /// <param name="cancellationToken">Checked before each tensor.</param>
     /// <exception cref="CheckpointException">The folder cannot be written.</exception>
-    public static void Write(string model, string folder, IProgress<double>? progress = null, CancellationToken cancel = default)
+    public static void Write(string model, string folder, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
     {
         if (!Models.Contains(model))
         {
@@ -66,7 +66,7 @@ public static class SyntheticCheckpoint
         {
             SafetensorsWriter.Write(Path.Combine(folder, file), source.Tensors.Select(t => new TensorToWrite(t.Key, t.Value, stream =>
             {
-                cancel.ThrowIfCancellationRequested();
+                cancellationToken.ThrowIfCancellationRequested();
                 using var tensor = source.Read(t.Key);
                 stream.Write(tensor.bytes);
                 progress?.Report((written += t.Value.Count) / total);

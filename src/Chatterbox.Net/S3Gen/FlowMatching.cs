@@ -106,24 +106,24 @@ internal sealed class FlowMatching
     /// <param name="noise">Where to start, [rows, frames, bands].</param>
     /// <param name="conditions">Where to go.</param>
     /// <param name="progress">Told the share of steps done, after each.</param>
-    /// <param name="cancel">Looked at before each step.</param>
+    /// <param name="cancellationToken">Looked at before each step.</param>
     /// <returns>Mel spectrogram, [rows, frames, bands].</returns>
-    public Tensor Integrate(Tensor noise, FlowConditions conditions, IProgress<double>? progress = null, CancellationToken cancel = default) =>
-        Integrate(new FlowPass(noise, conditions), progress, cancel);
+    public Tensor Integrate(Tensor noise, FlowConditions conditions, IProgress<double>? progress = null, CancellationToken cancellationToken = default) =>
+        Integrate(new FlowPass(noise, conditions), progress, cancellationToken);
 
     /// <inheritdoc cref="Integrate(Tensor, FlowConditions, IProgress{double}?, CancellationToken)"/>
-    public Tensor Integrate(FlowPass pass, IProgress<double>? progress = null, CancellationToken cancel = default) => Integrate([pass], progress, cancel)[0];
+    public Tensor Integrate(FlowPass pass, IProgress<double>? progress = null, CancellationToken cancellationToken = default) => Integrate([pass], progress, cancellationToken)[0];
 
     /// <summary>Integrates several flows, of any lengths: together on a GPU with fused kernels, else one after the other. Each mel is,
     /// to the bit, what it is alone.</summary>
     /// <param name="passes">The flows.</param>
     /// <param name="progress">Receives the share of steps done, after each.</param>
-    /// <param name="cancel">Checked before each step; gives up all of them.</param>
+    /// <param name="cancellationToken">Checked before each step; gives up all of them.</param>
     /// <returns>A mel spectrogram of each, [rows, frames, bands].</returns>
-    public IReadOnlyList<Tensor> Integrate(IReadOnlyList<FlowPass> passes, IProgress<double>? progress = null, CancellationToken cancel = default) =>
-        _fused?.Integrate(passes, progress, cancel) ?? [.. passes.Select(pass => IntegratePlain(pass.Noise, pass.Conditions, progress, cancel))];
+    public IReadOnlyList<Tensor> Integrate(IReadOnlyList<FlowPass> passes, IProgress<double>? progress = null, CancellationToken cancellationToken = default) =>
+        _fused?.Integrate(passes, progress, cancellationToken) ?? [.. passes.Select(pass => IntegratePlain(pass.Noise, pass.Conditions, progress, cancellationToken))];
 
-    private Tensor IntegratePlain(Tensor noise, FlowConditions conditions, IProgress<double>? progress, CancellationToken cancel)
+    private Tensor IntegratePlain(Tensor noise, FlowConditions conditions, IProgress<double>? progress, CancellationToken cancellationToken)
     {
         using var scope = NewDisposeScope();
         var steps = _flow.Steps;
@@ -134,7 +134,7 @@ internal sealed class FlowMatching
         var x = noise;
         for (var step = 0; step < steps; step++)
         {
-            cancel.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             x = x.Add(lengths[step] * Velocity(x, given, embeddings.narrow(0, step, 1)));
             progress?.Report((step + 1) / (double)steps);
         }

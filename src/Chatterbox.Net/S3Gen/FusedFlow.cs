@@ -46,7 +46,7 @@ internal sealed class FusedFlow : IDisposable
     }
 
     /// <inheritdoc cref="FlowMatching.Integrate(IReadOnlyList{FlowPass}, IProgress{double}?, CancellationToken)"/>
-    public IReadOnlyList<Tensor> Integrate(IReadOnlyList<FlowPass> passes, IProgress<double>? progress = null, CancellationToken cancel = default)
+    public IReadOnlyList<Tensor> Integrate(IReadOnlyList<FlowPass> passes, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
     {
         using var turn = _gate.EnterScope();
         using var scope = NewDisposeScope();
@@ -54,7 +54,7 @@ internal sealed class FusedFlow : IDisposable
         var mels = new Tensor[passes.Count];
         foreach (var together in Group(passes))
         {
-            Integrate(together, mels, progress, cancel);
+            Integrate(together, mels, progress, cancellationToken);
         }
 
         return mels;
@@ -88,7 +88,7 @@ internal sealed class FusedFlow : IDisposable
 
     private static int Padded(int frames) => (frames + Bucket - 1) / Bucket * Bucket;
 
-    private void Integrate((FlowPass Pass, int At)[] together, Tensor[] mels, IProgress<double>? progress, CancellationToken cancel)
+    private void Integrate((FlowPass Pass, int At)[] together, Tensor[] mels, IProgress<double>? progress, CancellationToken cancellationToken)
     {
         var torch = CudaStream.OfTorch;
         var buffers = Reserve(together.Sum(one => one.Pass.Rows), Padded(together[0].Pass.Frames), together.Length > 1);
@@ -96,7 +96,7 @@ internal sealed class FusedFlow : IDisposable
         buffers.Fill([.. together.Select(one => one.Pass)]);
         for (var step = 0; step < _config.Flow.Steps; step++)
         {
-            cancel.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             if (graph is not null)
             {
                 graph.Launch(torch);

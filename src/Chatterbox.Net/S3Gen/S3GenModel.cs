@@ -48,18 +48,18 @@ internal sealed class S3GenModel
     /// <param name="voice">Who says it.</param>
     /// <param name="noise">The request's randomness.</param>
     /// <param name="progress">Told the share of work done, up to 1.</param>
-    /// <param name="cancel">Looked at before each step of the flow.</param>
+    /// <param name="cancellationToken">Looked at before each step of the flow.</param>
     /// <returns>Mel of the new speech only, [1, bands, frames], 50 frames a second. There are two frames a token, less the frames
     /// that the prompt's mel has beyond its tokens: at most one for a voice made by this library.</returns>
     /// <exception cref="RequestException">There are no tokens, or one is not of this model.</exception>
     /// <exception cref="VoiceException">The voice does not fit this model.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="cancel"/> was cancelled.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
     public Tensor Generate(
-        IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, IProgress<double>? progress = null, CancellationToken cancel = default)
+        IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
     {
         using var scope = NewDisposeScope();
-        cancel.ThrowIfCancellationRequested();
-        return End(Flow.Integrate(Begin(speechTokens, voice, noise), progress, cancel), voice).MoveToOuterDisposeScope();
+        cancellationToken.ThrowIfCancellationRequested();
+        return End(Flow.Integrate(Begin(speechTokens, voice, noise), progress, cancellationToken), voice).MoveToOuterDisposeScope();
     }
 
     /// <summary>Prepares the mel spectrogram of some speech, up to the flow.</summary>

@@ -57,17 +57,17 @@ internal sealed class S3GenStream : IDisposable
     /// <param name="speechTokens">All speech tokens so far.</param>
     /// <param name="from">The first frame that is not sound yet: those before it are not made again.</param>
     /// <param name="last">True where no token follows; otherwise the last few are only looked ahead to.</param>
-    /// <param name="cancel">Looked at before each step of the flow.</param>
+    /// <param name="cancellationToken">Looked at before each step of the flow.</param>
     /// <returns>Mel of the new speech from frame <paramref name="from"/> on, [1, bands, frames]; counted as in
     /// <see cref="S3GenModel.Generate"/>.</returns>
     /// <exception cref="RequestException">There are no tokens, or one is not of this model.</exception>
     /// <exception cref="VoiceException">The voice does not fit this model.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="cancel"/> was cancelled.</exception>
-    public Tensor Next(IReadOnlyList<int> speechTokens, long from, bool last, CancellationToken cancel = default)
+    /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
+    public Tensor Next(IReadOnlyList<int> speechTokens, long from, bool last, CancellationToken cancellationToken = default)
     {
         using var scope = NewDisposeScope();
         var pass = Begin(speechTokens, from, last);
-        return End(pass is null ? null : _model.Flow.Integrate(pass, progress: null, cancel)).MoveToOuterDisposeScope();
+        return End(pass is null ? null : _model.Flow.Integrate(pass, progress: null, cancellationToken)).MoveToOuterDisposeScope();
     }
 
     /// <summary>Prepares a pass, up to the flow; <see cref="End"/> follows.</summary>

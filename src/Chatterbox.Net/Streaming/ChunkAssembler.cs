@@ -40,13 +40,13 @@ internal sealed class ChunkAssembler : IDisposable
     /// <summary>Makes the next piece.</summary>
     /// <param name="speechTokens">All tokens of the text so far.</param>
     /// <param name="last">True where no token follows.</param>
-    /// <param name="cancel">Looked at before each step of the flow.</param>
+    /// <param name="cancellationToken">Looked at before each step of the flow.</param>
     /// <returns>Samples at 24 kHz; none if too few tokens have come.</returns>
     /// <exception cref="InvalidOutputException">The output of a stage is not finite.</exception>
-    public float[] Next(IReadOnlyList<int> speechTokens, bool last, CancellationToken cancel)
+    public float[] Next(IReadOnlyList<int> speechTokens, bool last, CancellationToken cancellationToken)
     {
         using var piece = Begin(speechTokens, last);
-        return piece.Run(progress: null, cancel);
+        return piece.Run(progress: null, cancellationToken);
     }
 
     /// <summary>Begins the next piece.</summary>
@@ -58,7 +58,7 @@ internal sealed class ChunkAssembler : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _passage.Dispose();
 
-    private float[] MakePlain(IReadOnlyList<int> speechTokens, bool last, CancellationToken cancel)
+    private float[] MakePlain(IReadOnlyList<int> speechTokens, bool last, CancellationToken cancellationToken)
     {
         _passage.Dispose();
         _passage = _open(_vocalist.Plain());
@@ -74,7 +74,7 @@ internal sealed class ChunkAssembler : IDisposable
             using var scope = NewDisposeScope();
             using var checks = new OutputChecks();
             var pass = _passage.Begin(tokens, isLast);
-            var mel = pass is null ? null : _passage.Flow.Integrate(pass, progress: null, cancel);
+            var mel = pass is null ? null : _passage.Flow.Integrate(pass, progress: null, cancellationToken);
             return checks.Read(_passage.Continue(mel, tokens.Count, isLast, checks), SynthesisStage.Watermark);
         }
     }
@@ -91,7 +91,7 @@ internal sealed class ChunkAssembler : IDisposable
 
         public void Continue(Tensor? mel) => _samples = assembler._passage.Continue(mel, speechTokens.Count, last, _checks).DetachFromDisposeScope();
 
-        public float[] Read(CancellationToken cancel)
+        public float[] Read(CancellationToken cancellationToken)
         {
             float[] samples;
             try
@@ -101,7 +101,7 @@ internal sealed class ChunkAssembler : IDisposable
             catch (InvalidOutputException e) when (assembler.Recovered is null)
             {
                 assembler.Recovered = e.Stage;
-                samples = assembler.MakePlain(speechTokens, last, cancel);
+                samples = assembler.MakePlain(speechTokens, last, cancellationToken);
             }
 
             assembler._passes.Add(speechTokens.Count);

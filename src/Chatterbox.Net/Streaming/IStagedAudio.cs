@@ -21,19 +21,19 @@ internal interface IStagedAudio : IDisposable
     void Continue(Tensor? mel);
 
     /// <summary>Waits for the samples; makes them once more with plain operations where a stage's output is not finite.</summary>
-    /// <param name="cancel">Checked before each step of the flow of a second attempt.</param>
+    /// <param name="cancellationToken">Checked before each step of the flow of a second attempt.</param>
     /// <returns>Samples at 24 kHz, with the watermark; none if too few tokens are known.</returns>
     /// <exception cref="InvalidOutputException">The second attempt has failed too.</exception>
-    float[] Read(CancellationToken cancel);
+    float[] Read(CancellationToken cancellationToken);
 
     /// <summary>All of it, alone.</summary>
     /// <param name="progress">Receives the share of the flow that is done.</param>
-    /// <param name="cancel">Checked before each step of the flow.</param>
-    float[] Run(IProgress<double>? progress, CancellationToken cancel)
+    /// <param name="cancellationToken">Checked before each step of the flow.</param>
+    float[] Run(IProgress<double>? progress, CancellationToken cancellationToken)
     {
         using var scope = NewDisposeScope();
         var pass = Begin();
-        Continue(pass is null ? null : Flow.Integrate(pass, progress, cancel));
-        return Read(cancel);
+        Continue(pass is null ? null : Flow.Integrate(pass, progress, cancellationToken));
+        return Read(cancellationToken);
     }
 }

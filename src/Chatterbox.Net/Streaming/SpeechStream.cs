@@ -27,7 +27,7 @@ internal sealed class SpeechStream(ISpeechModel model, IUtterance utterance) : I
     public bool IsOver { get; private set; }
 
     /// <inheritdoc/>
-    public float[] NextChunk(CancellationToken cancel = default)
+    public float[] NextChunk(CancellationToken cancellationToken = default)
     {
         if (IsOver)
         {
@@ -36,13 +36,13 @@ internal sealed class SpeechStream(ISpeechModel model, IUtterance utterance) : I
 
         while (!utterance.IsDue)
         {
-            cancel.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             model.Advance([utterance]);
         }
 
         utterance.TakeChunk();
         var samples = Array.Empty<float>();
-        model.VoiceChunks([new(utterance, Take, error => ExceptionDispatchInfo.Throw(error), cancel)]);
+        model.VoiceChunks([new(utterance, Take, error => ExceptionDispatchInfo.Throw(error), cancellationToken)]);
         return samples;
 
         void Take(VoicedChunk chunk) => (samples, IsOver) = (chunk.Samples, chunk.IsLast);

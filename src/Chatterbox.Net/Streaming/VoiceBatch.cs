@@ -33,16 +33,16 @@ internal sealed class VoiceBatch(Vocalist vocalist, PerthWatermarker watermarker
     /// <param name="noise">The request's random numbers.</param>
     /// <param name="progress">Receives the part of S3Gen's work that is done.</param>
     /// <param name="marking">Called before the watermark.</param>
-    /// <param name="cancel">Checked before each step of the flow.</param>
+    /// <param name="cancellationToken">Checked before each step of the flow.</param>
     /// <returns>Samples at 24 kHz, and the stage that failed in the first attempt, if one did.</returns>
     /// <exception cref="InvalidOutputException">A stage's output is not finite, with plain operations neither.</exception>
     /// <exception cref="RequestException">There are no tokens.</exception>
     /// <exception cref="VoiceException">The voice does not fit the model.</exception>
     public (float[] Samples, SynthesisStage? Recovered) VoiceWhole(
-        IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, IProgress<double>? progress, Action marking, CancellationToken cancel)
+        IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, IProgress<double>? progress, Action marking, CancellationToken cancellationToken)
     {
         using var whole = new WholeAudio(vocalist, watermarker, speechTokens, voice, noise, marking);
-        return (((IStagedAudio)whole).Run(progress, cancel), whole.Recovered);
+        return (((IStagedAudio)whole).Run(progress, cancellationToken), whole.Recovered);
     }
 
     /// <summary>Takes chunks through the stages together. One that fails is reported, and the others continue.</summary>
@@ -82,8 +82,8 @@ internal sealed class VoiceBatch(Vocalist vocalist, PerthWatermarker watermarker
     {
         try
         {
-            var cancel = staged.Count == 1 ? staged[0].Chunk.Cancel : CancellationToken.None;      // one may not end the others
-            foreach (var (mel, one) in flow.Integrate([.. staged.Select(one => one.Pass!)], progress: null, cancel).Zip(staged))
+            var cancellationToken = staged.Count == 1 ? staged[0].Chunk.Cancel : CancellationToken.None;      // one may not end the others
+            foreach (var (mel, one) in flow.Integrate([.. staged.Select(one => one.Pass!)], progress: null, cancellationToken).Zip(staged))
             {
                 one.Mel = mel;
             }

@@ -41,7 +41,7 @@ internal sealed class WholeAudio(
     }
 
     /// <inheritdoc/>
-    public float[] Read(CancellationToken cancel)
+    public float[] Read(CancellationToken cancellationToken)
     {
         try
         {
@@ -51,7 +51,7 @@ internal sealed class WholeAudio(
         {
             Recovered = e.Stage;
             return vocalist.MakePlain(noise, _before, (plain, checks) => checks.Read(
-                watermarker.Mark(plain.SpeakText(speechTokens, voice, noise, checks, progress: null, cancel), SpeechResult.SampleRate),
+                watermarker.Mark(plain.SpeakText(speechTokens, voice, noise, checks, progress: null, cancellationToken), SpeechResult.SampleRate),
                 SynthesisStage.Watermark));
         }
     }

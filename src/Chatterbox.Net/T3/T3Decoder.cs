@@ -105,19 +105,19 @@ internal static class T3Generation
     /// <param name="sampling">How tokens are chosen.</param>
     /// <param name="noise">The request's random numbers; one draw a token.</param>
     /// <param name="progress">Receives the number of speech tokens after each.</param>
-    /// <param name="cancel">Ends the work before the next token.</param>
+    /// <param name="cancellationToken">Ends the work before the next token.</param>
     /// <exception cref="RequestException">The text or a setting cannot be used.</exception>
     /// <exception cref="VoiceException">The voice is not of the sizes that the model was made for.</exception>
     /// <exception cref="InvalidOutputException">Logits are not finite.</exception>
     public static T3Result Generate(
         this IT3Decoder decoder, IReadOnlyList<int> textTokens, T3Prompt voice, SamplingOptions sampling, NoiseSource noise,
-        IProgress<int>? progress = null, CancellationToken cancel = default)
+        IProgress<int>? progress = null, CancellationToken cancellationToken = default)
     {
-        cancel.ThrowIfCancellationRequested();
+        cancellationToken.ThrowIfCancellationRequested();
         using var sequence = decoder.Start(textTokens, voice, sampling, noise);
         while (!sequence.Finished)
         {
-            cancel.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             var before = sequence.SpeechTokens.Count;
             decoder.Step(sequence);
             if (sequence.SpeechTokens.Count > before)

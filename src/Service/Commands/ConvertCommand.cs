@@ -19,11 +19,11 @@ internal static class ConvertCommand
         return command;
     }
 
-    private static async Task RunAsync(ParseResult parsed, CancellationToken cancel)
+    private static async Task RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         var output = Output.Of(parsed, "converted.wav");
         var path = parsed.GetRequiredValue(Source);
-        var source = ModelCommand.Load(path, cancel);
+        var source = ModelCommand.Load(path, cancellationToken);
         var seed = parsed.GetValue(Seed) ?? Random.Shared.NextInt64();
         var samples = new List<float>();
         await ModelCommand.WithModelAsync(parsed, "conversion", (model, progress) =>
@@ -31,9 +31,9 @@ internal static class ConvertCommand
             using var conversion = model.BeginConversion(source, ModelCommand.VoiceOf(model, parsed), seed);
             while (!conversion.IsOver)
             {
-                samples.AddRange(conversion.ConvertNext(progress, cancel));
+                samples.AddRange(conversion.ConvertNext(progress, cancellationToken));
             }
-        }, cancel);
-        output.Write([.. samples], seed, cancel);
+        }, cancellationToken);
+        output.Write([.. samples], seed, cancellationToken);
     }
 }

@@ -16,11 +16,11 @@ internal static class DetectCommand
         return command;
     }
 
-    private static async Task RunAsync(ParseResult parsed, CancellationToken cancel)
+    private static async Task RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
-        var recording = ModelCommand.Load(parsed.GetRequiredValue(Recording), cancel);
+        var recording = ModelCommand.Load(parsed.GetRequiredValue(Recording), cancellationToken);
         double? confidence = null;
-        await ModelCommand.WithModelAsync(parsed, "watermark", (model, _) => confidence = model.DetectWatermark(recording), cancel);
+        await ModelCommand.WithModelAsync(parsed, "watermark", (model, _) => confidence = model.DetectWatermark(recording), cancellationToken);
         Console.WriteLine(confidence is { } sure
             ? string.Create(CultureInfo.InvariantCulture, $"{(sure > 0.5 ? "marked" : "not marked")} (confidence {sure:0.000})")
             : "nothing to judge: the recording is silent or shorter than 32 ms");

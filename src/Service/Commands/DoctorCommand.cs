@@ -32,7 +32,7 @@ internal static class DoctorCommand
         return command;
     }
 
-    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancel)
+    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         var settings = new ConfigurationBuilder()
             .AddJsonFile(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), optional: true)
@@ -46,7 +46,7 @@ internal static class DoctorCommand
         List<Finding> findings = [.. MachineChecks.Of(MachineReport.Create())];
         foreach (var model in models.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
         {
-            findings.AddRange(await new ModelChecks(model, parsed.GetValue(Device) ?? settings["Device"], logging).RunAsync(cancel));
+            findings.AddRange(await new ModelChecks(model, parsed.GetValue(Device) ?? settings["Device"], logging).RunAsync(cancellationToken));
         }
 
         findings.AddRange(FormatChecks.Of(service));

@@ -42,21 +42,21 @@ internal static class ModelCommand
     /// <param name="parsed">The command line.</param>
     /// <param name="what">Name of the work's bar.</param>
     /// <param name="work">The work.</param>
-    /// <param name="cancel">Gives up.</param>
-    public static Task WithModelAsync(ParseResult parsed, string what, Action<ChatterboxModel, Share> work, CancellationToken cancel) =>
+    /// <param name="cancellationToken">Gives up.</param>
+    public static Task WithModelAsync(ParseResult parsed, string what, Action<ChatterboxModel, Share> work, CancellationToken cancellationToken) =>
         ProgressConsole().Progress().StartAsync(context => Task.Run(async () =>
         {
             using var logging = LoggerFactory.Create(log => log.AddSimpleConsole(line => line.SingleLine = true)
                 .Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace));
             var find = context.AddTask("model", maxValue: 1);
             var (name, device) = (parsed.GetRequiredValue(Model), parsed.GetValue(Device));
-            var found = await ModelLoader.FindAsync(name, device, new SharedParts(), logging, new Share(find, 0, 0.9), cancel: cancel);
+            var found = await ModelLoader.FindAsync(name, device, new SharedParts(), logging, new Share(find, 0, 0.9), cancellationToken: cancellationToken);
             using var model = (ChatterboxModel)found.Load();
             find.Value = 1;
             var bar = context.AddTask(what, maxValue: 1);
             work(model, new Share(bar, 0, 1));
             bar.Value = 1;
-        }, cancel));
+        }, cancellationToken));
 
     /// <summary>The voice that --voice names; without it the model's own.</summary>
     public static Voice VoiceOf(ChatterboxModel model, ParseResult parsed)
@@ -76,11 +76,11 @@ internal static class ModelCommand
     public static AudioCodecs Codecs() => new(Program.CreateBuilder([]).ReadValid<ServiceOptions>(ServiceOptions.Section).Ffmpeg);
 
     /// <summary>Reads a recording: a file, or standard input for <see cref="Output.Standard"/>.</summary>
-    public static AudioClip Load(string path, CancellationToken cancel)
+    public static AudioClip Load(string path, CancellationToken cancellationToken)
     {
         using var codecs = Codecs();
-        return path == Output.Standard ? codecs.Load(Console.OpenStandardInput(), AudioFile.DefaultLongest, cancel)
-            : codecs.Load(path, AudioFile.DefaultLongest, cancel);
+        return path == Output.Standard ? codecs.Load(Console.OpenStandardInput(), AudioFile.DefaultLongest, cancellationToken)
+            : codecs.Load(path, AudioFile.DefaultLongest, cancellationToken);
     }
 
     /// <summary>Bars are drawn on standard error, where results are not, and only on a terminal.</summary>

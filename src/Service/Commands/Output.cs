@@ -61,14 +61,14 @@ internal sealed class Output
     /// <summary>Writes the audio, and a line about it.</summary>
     /// <param name="samples">Samples at 24 kHz.</param>
     /// <param name="seed">The seed it was generated with.</param>
-    /// <param name="cancel">Ends it.</param>
-    public void Write(float[] samples, long seed, CancellationToken cancel)
+    /// <param name="cancellationToken">Ends it.</param>
+    public void Write(float[] samples, long seed, CancellationToken cancellationToken)
     {
         using var codecs = ModelCommand.Codecs();
         try
         {
             using var file = _path == Standard ? Console.OpenStandardOutput() : File.Create(_path);
-            codecs.WriteAsync(file, samples, _format, cancel: cancel).GetAwaiter().GetResult();
+            codecs.WriteAsync(file, samples, _format, cancellationToken: cancellationToken).GetAwaiter().GetResult();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -79,10 +79,10 @@ internal static class SayCommand
         return command;
     }
 
-    private static async Task RunAsync(ParseResult parsed, CancellationToken cancel)
+    private static async Task RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         var output = Output.Of(parsed, "speech.wav");
-        var texts = await ReadTextsAsync(parsed, cancel);
+        var texts = await ReadTextsAsync(parsed, cancellationToken);
         var plans = texts.Select(text => TextPlan.Of(text, "text")).ToList();
         var seed = parsed.GetValue(Seed) ?? Random.Shared.NextInt64();
         var unknown = new List<string>();
@@ -91,10 +91,10 @@ internal static class SayCommand
             var voice = ModelCommand.VoiceOf(model, parsed);
             foreach (var (i, plan) in plans.Index())
             {
-                var samples = Speak(parsed, plan, model, voice, seed, progress.Part(i, plans.Count), unknown, cancel);
-                (parsed.GetValue(Lines) is null ? output : output.Numbered(i + 1, plans.Count)).Write(samples, seed, cancel);
+                var samples = Speak(parsed, plan, model, voice, seed, progress.Part(i, plans.Count), unknown, cancellationToken);
+                (parsed.GetValue(Lines) is null ? output : output.Numbered(i + 1, plans.Count)).Write(samples, seed, cancellationToken);
             }
-        }, cancel);
+        }, cancellationToken);
         if (unknown.Count > 0)
         {
             await Console.Error.WriteLineAsync($"The model does not know these characters: {string.Join(' ', unknown.Distinct())}");
@@ -103,7 +103,7 @@ internal static class SayCommand
 
     private static float[] Speak(
         ParseResult parsed, TextPlan plan, ChatterboxModel model, Voice voice, long seed, ModelCommand.Share progress, List<string> unknown,
-        CancellationToken cancel)
+        CancellationToken cancellationToken)
     {
         var sampling = new SamplingOptions
         {
@@ -122,7 +122,7 @@ internal static class SayCommand
         foreach (var (i, piece) in plan.Pieces.Index())
         {
             var seeded = sampling with { Seed = unchecked(seed + i) };
-            var speech = model.Synthesize(piece, voice, seeded, parsed.GetValue(Language), progress.Part(i, plan.Pieces.Count), cancel);
+            var speech = model.Synthesize(piece, voice, seeded, parsed.GetValue(Language), progress.Part(i, plan.Pieces.Count), cancellationToken);
             samples.AddRange(speech.Samples);
             samples.AddRange(JoinedSpeech.Silence(plan.PausesSeconds[i + 1]));
             unknown.AddRange(speech.UnknownCharacters);
@@ -131,18 +131,18 @@ internal static class SayCommand
         return [.. samples];
     }
 
-    private static async Task<IReadOnlyList<string>> ReadTextsAsync(ParseResult parsed, CancellationToken cancel)
+    private static async Task<IReadOnlyList<string>> ReadTextsAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         if (parsed.GetValue(Lines) is { } list)
         {
-            var lines = (await File.ReadAllLinesAsync(list.FullName, cancel)).Where(line => !string.IsNullOrWhiteSpace(line)).ToList();
+            var lines = (await File.ReadAllLinesAsync(list.FullName, cancellationToken)).Where(line => !string.IsNullOrWhiteSpace(line)).ToList();
             return lines.Count > 0 ? lines : throw new RequestException($"{list.FullName} has no lines to speak.", "lines");
         }
 
-        return parsed.GetValue(TextFile) is { } file ? [await File.ReadAllTextAsync(file.FullName, cancel)]
+        return parsed.GetValue(TextFile) is { } file ? [await File.ReadAllTextAsync(file.FullName, cancellationToken)]
             : parsed.GetValue(Text) is { } text and not Output.Standard ? [text]
             : parsed.GetValue(Text) is null && !Console.IsInputRedirected
                 ? throw new RequestException("There is no text. Give one, --file FILE or --lines FILE, or pipe one in.", "text")
-            : [await Console.In.ReadToEndAsync(cancel)];
+            : [await Console.In.ReadToEndAsync(cancellationToken)];
     }
 }

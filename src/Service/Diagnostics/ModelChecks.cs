@@ -16,8 +16,8 @@ internal sealed class ModelChecks(string name, string? device, ILoggerFactory lo
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     /// <summary>Runs the checks. Nothing is downloaded.</summary>
-    /// <param name="cancel">Gives up.</param>
-    public async Task<IReadOnlyList<Finding>> RunAsync(CancellationToken cancel)
+    /// <param name="cancellationToken">Gives up.</param>
+    public async Task<IReadOnlyList<Finding>> RunAsync(CancellationToken cancellationToken)
     {
         var hubOptions = ModelHubOptions.FromEnvironment();
         using var hub = new ModelHub(hubOptions);
@@ -25,7 +25,7 @@ internal sealed class ModelChecks(string name, string? device, ILoggerFactory lo
         {
             Preferred = ModelLocator.PreferredOn(device ?? ModelOptions.BestDevice()),
         };
-        var canDownload = await hub.CanReachAsync(Patience, cancel);
+        var canDownload = await hub.CanReachAsync(Patience, cancellationToken);
         var hosts = $"{hubOptions.Endpoint.Host} and {hubOptions.PackageIndex.Host}";
         Finding network = canDownload
             ? new(Topic, "network", Verdict.Ok, $"{hosts} answer")
@@ -35,7 +35,7 @@ internal sealed class ModelChecks(string name, string? device, ILoggerFactory lo
         var isSmall = name.StartsWith(ModelLocator.Tiny, StringComparison.Ordinal);
         try
         {
-            var located = locator.FindLocal(name) ?? (isSmall ? await locator.LocateAsync(name, progress: null, cancel) : null);
+            var located = locator.FindLocal(name) ?? (isSmall ? await locator.LocateAsync(name, progress: null, cancellationToken) : null);
             return located is null ? [network, Missing(canDownload)] : [network, .. Speak(located)];
         }
         catch (Exception e) when (e is ChatterboxException or IOException or UnauthorizedAccessException)

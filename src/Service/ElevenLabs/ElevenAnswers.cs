@@ -44,8 +44,8 @@ internal sealed class TimedSpeechResult(SpokenAnswer answer) : IResult
     /// <inheritdoc/>
     public async Task ExecuteAsync(HttpContext http)
     {
-        var cancel = http.RequestAborted;
-        await using var blocks = await answer.FirstAsync(cancel);
+        var cancellationToken = http.RequestAborted;
+        await using var blocks = await answer.FirstAsync(cancellationToken);
         SpeechHeaders.Set(http.Response.Headers, answer.Speech);
         http.Response.ContentType = "application/json";
         http.Response.Headers["X-Accel-Buffering"] = "no"; // proxies pass each line on at once
@@ -58,9 +58,9 @@ internal sealed class TimedSpeechResult(SpokenAnswer answer) : IResult
             more = await blocks.MoveNextAsync();
             var ended = answer.Sentences.Skip(sent).ToList();
             sent += ended.Count;
-            await JsonSerializer.SerializeAsync(http.Response.BodyWriter, new ElevenTimedSpeech(audio, ended), Json.Of<ElevenTimedSpeech>(), cancel);
+            await JsonSerializer.SerializeAsync(http.Response.BodyWriter, new ElevenTimedSpeech(audio, ended), Json.Of<ElevenTimedSpeech>(), cancellationToken);
             http.Response.BodyWriter.Write("\n"u8);
-            await http.Response.BodyWriter.FlushAsync(cancel); // waits for a slow reader
+            await http.Response.BodyWriter.FlushAsync(cancellationToken); // waits for a slow reader
         }
     }
 }

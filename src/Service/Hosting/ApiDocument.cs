@@ -58,11 +58,11 @@ internal static class ApiDocument
 
     /// <summary>Documents further content types, and their shape, that a route answers.</summary>
     public static RouteHandlerBuilder AlsoAnswers<T>(this RouteHandlerBuilder route, params IEnumerable<string> contentTypes) =>
-        route.AddOpenApiOperationTransformer(async (operation, context, cancel) =>
+        route.AddOpenApiOperationTransformer(async (operation, context, cancellationToken) =>
         {
             var schema = typeof(T) == typeof(byte[])
                 ? new OpenApiSchema { Type = JsonSchemaType.String, Format = "binary" }
-                : await context.GetOrCreateSchemaAsync(typeof(T), cancellationToken: cancel);
+                : await context.GetOrCreateSchemaAsync(typeof(T), cancellationToken: cancellationToken);
             foreach (var type in contentTypes)
             {
                 operation.Responses!["200"].Content![type] = new OpenApiMediaType { Schema = schema };

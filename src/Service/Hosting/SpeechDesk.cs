@@ -30,9 +30,9 @@ internal sealed class SpeechDesk(ServiceMetrics metrics, IOptions<ServiceOptions
     /// <param name="route">The route's name in the log and in measurements.</param>
     /// <param name="model">Who is to speak.</param>
     /// <param name="request">What is to be said.</param>
-    /// <param name="cancel">Gives it up.</param>
-    public SpeechJob Submit(Caller caller, string route, FleetModel model, EngineRequest request, CancellationToken cancel) =>
-        Submit(caller, route, model, request, new Listener(cancel));
+    /// <param name="cancellationToken">Gives it up.</param>
+    public SpeechJob Submit(Caller caller, string route, FleetModel model, EngineRequest request, CancellationToken cancellationToken) =>
+        Submit(caller, route, model, request, new Listener(cancellationToken));
 
     private SpeechJob Submit(Caller caller, string route, FleetModel model, EngineRequest request, Listener listener)
     {

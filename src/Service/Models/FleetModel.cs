@@ -29,15 +29,15 @@ internal sealed class FleetModel(ServedModel served, ModelFleet fleet)
 
     /// <summary>Puts a request into its queue.</summary>
     /// <inheritdoc cref="ISpeechEngine.Submit"/>
-    public SpeechJob Submit(EngineRequest request, CancellationToken cancel) => fleet.Submit(this, request, cancel);
+    public SpeechJob Submit(EngineRequest request, CancellationToken cancellationToken) => fleet.Submit(this, request, cancellationToken);
 
     /// <inheritdoc cref="ISpeechEngine.CreateVoiceAsync"/>
-    public Task<Voice> CreateVoiceAsync(AudioClip recording, string client, CancellationToken cancel = default) =>
-        fleet.RunAsync(this, client, engine => engine.CreateVoiceAsync(recording, client, cancel));
+    public Task<Voice> CreateVoiceAsync(AudioClip recording, string client, CancellationToken cancellationToken = default) =>
+        fleet.RunAsync(this, client, engine => engine.CreateVoiceAsync(recording, client, cancellationToken));
 
     /// <inheritdoc cref="ISpeechEngine.DetectWatermarkAsync"/>
-    public Task<double?> DetectWatermarkAsync(AudioClip recording, string client, CancellationToken cancel = default) =>
-        fleet.RunAsync(this, client, engine => engine.DetectWatermarkAsync(recording, client, cancel));
+    public Task<double?> DetectWatermarkAsync(AudioClip recording, string client, CancellationToken cancellationToken = default) =>
+        fleet.RunAsync(this, client, engine => engine.DetectWatermarkAsync(recording, client, cancellationToken));
 }
 
 /// <summary>Where a model is.</summary>

@@ -121,8 +121,8 @@ internal sealed class ModelFleet : IAsyncDisposable
     }
 
     /// <summary>Refuses new requests and those not begun, finishes those begun, then frees the models.</summary>
-    /// <param name="cancel">Stops waiting and gives up what is still being spoken.</param>
-    public async Task StopAsync(CancellationToken cancel)
+    /// <param name="cancellationToken">Stops waiting and gives up what is still being spoken.</param>
+    public async Task StopAsync(CancellationToken cancellationToken)
     {
         List<Residence> staying;
         lock (_gate)
@@ -131,7 +131,7 @@ internal sealed class ModelFleet : IAsyncDisposable
             staying = [.. _residences];
         }
 
-        await Task.WhenAll(staying.Select(at => at.Engine.StopAsync(cancel)));
+        await Task.WhenAll(staying.Select(at => at.Engine.StopAsync(cancellationToken)));
     }
 
     /// <summary>Stops at once: what is being spoken is given up.</summary>
@@ -163,12 +163,12 @@ internal sealed class ModelFleet : IAsyncDisposable
         }
     }
 
-    internal SpeechJob Submit(FleetModel model, EngineRequest request, CancellationToken cancel)
+    internal SpeechJob Submit(FleetModel model, EngineRequest request, CancellationToken cancellationToken)
     {
         lock (_gate)
         {
             ThrowIfFull(model, request.Client);
-            return Settle(model).Engine.Submit(request, cancel);
+            return Settle(model).Engine.Submit(request, cancellationToken);
         }
     }
 

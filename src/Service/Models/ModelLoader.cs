@@ -14,16 +14,16 @@ internal static class ModelLoader
     /// <param name="logger">Logs what happens.</param>
     /// <param name="progress">Receives the completed part of a download.</param>
     /// <param name="selfCheck">As <see cref="ModelOptions.SelfCheck"/>.</param>
-    /// <param name="cancel">Cancels a download; the completed part is kept for the next time.</param>
+    /// <param name="cancellationToken">Cancels a download; the completed part is kept for the next time.</param>
     /// <exception cref="ChatterboxException">The model is not available.</exception>
     public static async Task<ServedModel> FindAsync(
         string model, string? device, SharedParts parts, ILoggerFactory logger, IProgress<double>? progress = null,
-        bool selfCheck = true, CancellationToken cancel = default)
+        bool selfCheck = true, CancellationToken cancellationToken = default)
     {
         using var hub = new ModelHub(ModelHubOptions.FromEnvironment());
         device ??= ModelOptions.BestDevice();
         var locator = new ModelLocator(hub, ModelLocator.DefaultCacheFolder, logger.CreateLogger<ModelLocator>()) { Preferred = ModelLocator.PreferredOn(device) };
-        var located = await locator.LocateAsync(model, progress, cancel);
+        var located = await locator.LocateAsync(model, progress, cancellationToken);
         var options = OptionsOf(located, device, parts) with { SelfCheck = selfCheck };
         var description = ChatterboxModel.Describe(located.Folder, located.Variant);
         if (description.Languages.Contains("ja") && options.JapaneseReader is null)

@@ -28,22 +28,22 @@ internal sealed record SpokenAnswer(
         Speech.Times.Select(time => new SentenceTime(Plan.Pieces[time.Piece], time.StartSeconds / Speed, time.EndSeconds / Speed));
 
     /// <summary>Waits for the first bytes, so that a failure until then is an error of the request.</summary>
-    /// <param name="cancel">Ends it.</param>
+    /// <param name="cancellationToken">Ends it.</param>
     /// <returns>The blocks, at the first.</returns>
-    public Task<IAsyncEnumerator<ReadOnlyMemory<byte>>> FirstAsync(CancellationToken cancel) =>
-        FirstAsync(Encode(false), cancel);
+    public Task<IAsyncEnumerator<ReadOnlyMemory<byte>>> FirstAsync(CancellationToken cancellationToken) =>
+        FirstAsync(Encode(false), cancellationToken);
 
     /// <summary>All of its bytes, with their length in the header of a file that has one.</summary>
     /// <inheritdoc cref="FirstAsync(CancellationToken)"/>
-    public async Task<ReadOnlyMemory<byte>> CollectAsync(CancellationToken cancel)
+    public async Task<ReadOnlyMemory<byte>> CollectAsync(CancellationToken cancellationToken)
     {
-        await using var file = await FirstAsync(Encode(true), cancel);
+        await using var file = await FirstAsync(Encode(true), cancellationToken);
         return file.Current;
     }
 
-    private static async Task<IAsyncEnumerator<ReadOnlyMemory<byte>>> FirstAsync(IAsyncEnumerable<ReadOnlyMemory<byte>> bytes, CancellationToken cancel)
+    private static async Task<IAsyncEnumerator<ReadOnlyMemory<byte>>> FirstAsync(IAsyncEnumerable<ReadOnlyMemory<byte>> bytes, CancellationToken cancellationToken)
     {
-        var blocks = bytes.GetAsyncEnumerator(cancel);
+        var blocks = bytes.GetAsyncEnumerator(cancellationToken);
         try
         {
             return await blocks.MoveNextAsync() ? blocks : throw new EncoderException("No audio came of the request.");
@@ -79,12 +79,12 @@ internal sealed class SpeechAnswers(
 
     /// <summary>Begins speech that is part of an answer.</summary>
     /// <returns>The speech, and what is to be disposed at its end.</returns>
-    public async Task<(SpokenAnswer Answer, IDisposable Place)> BeginPartAsync(Caller caller, string route, FleetModel model, SpeechBody body, AudioFormat format, CancellationToken cancel)
+    public async Task<(SpokenAnswer Answer, IDisposable Place)> BeginPartAsync(Caller caller, string route, FleetModel model, SpeechBody body, AudioFormat format, CancellationToken cancellationToken)
     {
-        var order = await PrepareAsync(caller.Client, model, body, format, limits: null, cancel);
+        var order = await PrepareAsync(caller.Client, model, body, format, limits: null, cancellationToken);
         try
         {
-            return (Encode(order, desk.Submit(caller, route, model, order.Request, cancel), body, format, cancel), order);
+            return (Encode(order, desk.Submit(caller, route, model, order.Request, cancellationToken), body, format, cancellationToken), order);
         }
         catch
         {
@@ -93,7 +93,7 @@ internal sealed class SpeechAnswers(
         }
     }
 
-    private async Task<Order> PrepareAsync(string client, FleetModel model, SpeechBody body, AudioFormat format, TextLimits? limits, CancellationToken cancel)
+    private async Task<Order> PrepareAsync(string client, FleetModel model, SpeechBody body, AudioFormat format, TextLimits? limits, CancellationToken cancellationToken)
     {
         limits ??= TextLimits.OpenAi with { BySentence = SpeechParameters.AsksForTimes(body) };
         SpeechParameters.Check(body, model.Served, limits);
@@ -102,7 +102,7 @@ internal sealed class SpeechAnswers(
         var place = AudioCodecs.NeedsProcess(format) ? encoders.Enter(client) : null;
         try
         {
-            var voice = await voices.Find(body.Voice, model, client, cancel);
+            var voice = await voices.Find(body.Voice, model, client, cancellationToken);
             return new Order(plan, voice.Name, place, new SpeechRequest
             {
                 Pieces = plan.Pieces,
@@ -119,11 +119,11 @@ internal sealed class SpeechAnswers(
         }
     }
 
-    private SpokenAnswer Encode(Order order, SpeechJob job, SpeechBody body, AudioFormat format, CancellationToken cancel)
+    private SpokenAnswer Encode(Order order, SpeechJob job, SpeechBody body, AudioFormat format, CancellationToken cancellationToken)
     {
         var speech = new JoinedSpeech(order.Plan);
         return new SpokenAnswer(order.Plan, format, speech, isWhole =>
-            codecs.Encode(speech.Blocks(job.Events, cancel), format, body.Speed, job.Begun, isWhole, cancel), body.Speed)
+            codecs.Encode(speech.Blocks(job.Events, cancellationToken), format, body.Speed, job.Begun, isWhole, cancellationToken), body.Speed)
         {
             TellsTimes = SpeechParameters.AsksForTimes(body),
         };

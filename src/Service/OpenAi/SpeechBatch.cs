@@ -54,9 +54,9 @@ internal sealed class SpeechBatch(ModelNames models, SpeechAnswers answers, Audi
         ? Speak(body, Caller.Of(http), http.RequestAborted)
         : throw OpenAiErrors.Invalid("items", $"'items' has {body.Items.Count} items; it must have 1 to {MostItems}.");
 
-    private async IAsyncEnumerable<BatchItem> Speak(BatchBody body, Caller caller, [EnumeratorCancellation] CancellationToken cancel)
+    private async IAsyncEnumerable<BatchItem> Speak(BatchBody body, Caller caller, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        using var left = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        using var left = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var speaking = new Queue<Task<BatchItem>>();
         try
         {
@@ -82,7 +82,7 @@ internal sealed class SpeechBatch(ModelNames models, SpeechAnswers answers, Audi
     }
 
     private async Task<BatchItem> SpeakItem(
-        int index, Dictionary<string, JsonElement> item, Dictionary<string, JsonElement> shared, Caller caller, CancellationToken cancel)
+        int index, Dictionary<string, JsonElement> item, Dictionary<string, JsonElement> shared, Caller caller, CancellationToken cancellationToken)
     {
         try
         {
@@ -98,14 +98,14 @@ internal sealed class SpeechBatch(ModelNames models, SpeechAnswers answers, Audi
             }
 
             var format = SpeechFormat.Of(body.ResponseFormat, body.SampleRate, codecs);
-            var (answer, place) = await answers.BeginPartAsync(caller, Route, models.Find(body.Model), body, format, cancel);
+            var (answer, place) = await answers.BeginPartAsync(caller, Route, models.Find(body.Model), body, format, cancellationToken);
             using (place)
             {
-                var audio = await answer.CollectAsync(cancel);
+                var audio = await answer.CollectAsync(cancellationToken);
                 return new(index, "success", audio, format.ContentType, SpeechUsage.Of(answer.Speech));
             }
         }
-        catch (Exception e) when (!cancel.IsCancellationRequested)
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             return new(index, "error", Error: OpenAiErrors.From(Refusal.From(e, caller.RequestId)));
         }
@@ -118,21 +118,21 @@ internal sealed class BatchResult(IAsyncEnumerable<BatchItem> items) : IResult
     /// <inheritdoc/>
     public async Task ExecuteAsync(HttpContext http)
     {
-        var cancel = http.RequestAborted;
+        var cancellationToken = http.RequestAborted;
         var body = http.Response.BodyWriter;
         var (total, failed) = (0, 0);
         http.Response.ContentType = "application/json; charset=utf-8";
-        await foreach (var item in items.WithCancellation(cancel))
+        await foreach (var item in items.WithCancellation(cancellationToken))
         {
             Write(total == 0 ? $$"""{"id":{{Quoted(http.TraceIdentifier)}},"results":[""" : ",");
-            await JsonSerializer.SerializeAsync(body, item, Json.Of<BatchItem>(), cancel);
-            await body.FlushAsync(cancel);
+            await JsonSerializer.SerializeAsync(body, item, Json.Of<BatchItem>(), cancellationToken);
+            await body.FlushAsync(cancellationToken);
             total++;
             failed += item.Error is null ? 0 : 1;
         }
 
         Write($$"""],"total":{{total}},"succeeded":{{total - failed}},"failed":{{failed}}}""");
-        await body.FlushAsync(cancel);
+        await body.FlushAsync(cancellationToken);
 
         void Write(string text) => Encoding.UTF8.GetBytes(text, body);
     }

@@ -57,7 +57,7 @@ internal static class SpeechEndpoints
             .WithDescription(BatchDescription)
             .Produces<BatchAnswer>()
             .WithErrors<OpenAiErrorBody>(400, 401, 413, 429);
-        routes.MapPost("/audio/voices", (VoiceUpload upload, HttpContext http, CancellationToken cancel) => Upload(upload, http, cancel))
+        routes.MapPost("/audio/voices", (VoiceUpload upload, HttpContext http, CancellationToken cancellationToken) => Upload(upload, http, cancellationToken))
             .WithSummary("Adds a voice from a recording, if Voices:UploadsEnabled is set")
             .TakesForm(VoiceUpload.Fields)
             .Produces<OpenAiVoice>(201)
@@ -77,9 +77,9 @@ internal static class SpeechEndpoints
     private static IResult Models(HttpContext http, ModelNames models, ModelFleet fleet, IOptions<DialectOptions> dialects) =>
         dialects.Value.ElevenLabs && http.Request.Headers.ContainsKey(KeyHeaders.XiApiKey) ? TypedResults.Ok(ElevenEndpoints.Models(fleet)) : TypedResults.Ok(models.List());
 
-    private static async Task<IResult> Upload(VoiceUpload upload, HttpContext http, CancellationToken cancel)
+    private static async Task<IResult> Upload(VoiceUpload upload, HttpContext http, CancellationToken cancellationToken)
     {
-        var voice = await upload.Add(http, cancel);
+        var voice = await upload.Add(http, cancellationToken);
         return TypedResults.Created($"/v1/audio/voices/{Uri.EscapeDataString(voice.Id)}", voice);
     }
 

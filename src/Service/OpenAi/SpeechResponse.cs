@@ -65,7 +65,7 @@ internal sealed class SpeechResponse(SpokenAnswer answer, Delivery delivery) : I
         while (await blocks.MoveNextAsync());
     }
 
-    private async IAsyncEnumerable<SpeechStreamEvent> Events(IAsyncEnumerator<ReadOnlyMemory<byte>> blocks, HttpContext http, [EnumeratorCancellation] CancellationToken cancel = default)
+    private async IAsyncEnumerable<SpeechStreamEvent> Events(IAsyncEnumerator<ReadOnlyMemory<byte>> blocks, HttpContext http, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         Exception? failure = null;
         var more = true;
@@ -77,7 +77,7 @@ internal sealed class SpeechResponse(SpokenAnswer answer, Delivery delivery) : I
             {
                 more = await blocks.MoveNextAsync();
             }
-            catch (Exception e) when (!cancel.IsCancellationRequested)
+            catch (Exception e) when (!cancellationToken.IsCancellationRequested)
             {
                 failure = e;
                 more = false;

@@ -27,12 +27,12 @@ internal sealed class VoiceNames(VoiceFolder folder, VoiceCache voices, SentVoic
     }
 
     /// <summary>A model's voice that a request asks for.</summary>
-    public async Task<NamedVoice> Find(VoiceChoice choice, FleetModel model, string client, CancellationToken cancel) => choice.Recording.IsEmpty
-        ? await Find(choice.Name, model, client, cancel)
-        : new NamedVoice(Sent, await sent.GetAsync(choice.Recording, model, client, cancel));
+    public async Task<NamedVoice> Find(VoiceChoice choice, FleetModel model, string client, CancellationToken cancellationToken) => choice.Recording.IsEmpty
+        ? await Find(choice.Name, model, client, cancellationToken)
+        : new NamedVoice(Sent, await sent.GetAsync(choice.Recording, model, client, cancellationToken));
 
     /// <summary>A model's voice of a name. A voice of the folder goes before an alias of the same name.</summary>
-    public async Task<NamedVoice> Find(string name, FleetModel model, string client, CancellationToken cancel)
+    public async Task<NamedVoice> Find(string name, FleetModel model, string client, CancellationToken cancellationToken)
     {
         if (name == OpenAiOptions.Default)
         {
@@ -41,7 +41,7 @@ internal sealed class VoiceNames(VoiceFolder folder, VoiceCache voices, SentVoic
 
         var target = folder.Find(name) is null ? OpenAiOptions.Target(options.Value.VoiceAliases, name) : name;
         return target == OpenAiOptions.Default ? new NamedVoice(target, null)
-            : target is not null && folder.Find(target) is { } entry ? new NamedVoice(entry.Id, await voices.GetAsync(entry, model, client, cancel))
+            : target is not null && folder.Find(target) is { } entry ? new NamedVoice(entry.Id, await voices.GetAsync(entry, model, client, cancellationToken))
             : throw OpenAiErrors.NoVoice();
     }
 }

@@ -62,7 +62,7 @@ internal static class RecordingEndpoints
     private static async Task<IResult> Convert(
         ModelFleet fleet, ModelNames models, SpeechDesk desk, VoiceNames voices, AudioCodecs codecs, EncoderGate encoders, RecordingGate gate, IOptions<VoiceOptions> limits, HttpContext http)
     {
-        var cancel = http.RequestAborted;
+        var cancellationToken = http.RequestAborted;
         var form = await RecordingForm.ReadAsync(http, gate, limits.Value, [.. ConversionFields.Select(field => field.Name)], recordings: 2);
         var model = form.Text("model") is { } name ? models.Find(name) : fleet.Default;
         var format = SpeechFormat.Of(form.Text("response_format") ?? "mp3", SampleRate(form.Text("sample_rate")), codecs);
@@ -74,8 +74,8 @@ internal static class RecordingEndpoints
         }
 
         fleet.ThrowIfStarting();
-        var recording = await form.Hear("file", cancel);
-        var voice = await FindVoice(form, model, voices, Clients.Of(http), cancel);
+        var recording = await form.Hear("file", cancellationToken);
+        var voice = await FindVoice(form, model, voices, Clients.Of(http), cancellationToken);
         var request = new ConversionRequest { Recording = recording, Voice = voice.Voice, Seed = seed };
         var job = desk.Submit(http, ConversionRoute, model, request);
         http.Response.Headers["X-Chatterbox-Seed"] = seed.ToString(CultureInfo.InvariantCulture);
@@ -84,7 +84,7 @@ internal static class RecordingEndpoints
         return new SpeechResponse(
             new SpokenAnswer(
                 TextPlan.Wordless, format, speech,
-                isWhole => codecs.Encode(speech.Blocks(job.Events, cancel), format, begun: job.Begun, isWhole: isWhole, cancel: cancel)),
+                isWhole => codecs.Encode(speech.Blocks(job.Events, cancellationToken), format, begun: job.Begun, isWhole: isWhole, cancellationToken: cancellationToken)),
             delivery);
     }
 
@@ -98,7 +98,7 @@ internal static class RecordingEndpoints
     }
 
     /// <summary>The voice that is named, or of the recording that is sent.</summary>
-    private static async Task<NamedVoice> FindVoice(RecordingForm form, FleetModel model, VoiceNames voices, string client, CancellationToken cancel)
+    private static async Task<NamedVoice> FindVoice(RecordingForm form, FleetModel model, VoiceNames voices, string client, CancellationToken cancellationToken)
     {
         var (name, file) = (form.Text("voice"), form.File("voice_file"));
         if (name is null == file is null)
@@ -109,13 +109,13 @@ internal static class RecordingEndpoints
 
         if (name is not null)
         {
-            return await voices.Find(name, model, client, cancel);
+            return await voices.Find(name, model, client, cancellationToken);
         }
 
-        var recording = await form.Hear("voice_file", cancel);
+        var recording = await form.Hear("voice_file", cancellationToken);
         try
         {
-            return new NamedVoice("voice_file", await model.CreateVoiceAsync(recording, client, cancel));
+            return new NamedVoice("voice_file", await model.CreateVoiceAsync(recording, client, cancellationToken));
         }
         catch (VoiceException e)
         {

@@ -83,15 +83,15 @@ internal sealed class RecordingForm
 
     /// <summary>The sound of a file that must be there.</summary>
     /// <param name="name">Name of its field.</param>
-    /// <param name="cancel">Gives up.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="RefusedException">It is missing, no recording, too short, too long or too large.</exception>
-    public async Task<AudioClip> Hear(string name, CancellationToken cancel)
+    public async Task<AudioClip> Hear(string name, CancellationToken cancellationToken)
     {
         AudioClip recording;
         await using var stream = RequiredFile(name).OpenReadStream();
         try
         {
-            recording = await _gate.DecodeAsync(() => _codecs.Load(stream, TimeSpan.FromSeconds(_limits.MaxUploadSeconds), cancel), cancel);
+            recording = await _gate.DecodeAsync(() => _codecs.Load(stream, TimeSpan.FromSeconds(_limits.MaxUploadSeconds), cancellationToken), cancellationToken);
         }
         catch (VoiceException e)
         {

@@ -23,13 +23,13 @@ internal sealed class RecordingGate(IOptions<EngineOptions> engine) : ClientGate
 
     /// <summary>Decodes when there is a processor for it.</summary>
     /// <param name="decode">Decodes.</param>
-    /// <param name="cancel">Stops waiting for a processor.</param>
-    public async Task<T> DecodeAsync<T>(Func<T> decode, CancellationToken cancel)
+    /// <param name="cancellationToken">Stops waiting for a processor.</param>
+    public async Task<T> DecodeAsync<T>(Func<T> decode, CancellationToken cancellationToken)
     {
-        await _decoders.WaitAsync(cancel);
+        await _decoders.WaitAsync(cancellationToken);
         try
         {
-            return await Task.Factory.StartNew(decode, cancel, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            return await Task.Factory.StartNew(decode, cancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         }
         finally
         {

@@ -12,14 +12,14 @@ internal sealed class IdleWatch(TimeProvider time)
     /// <summary>Waits until there has been neither a message nor speech for some time.</summary>
     /// <param name="longest">That time.</param>
     /// <param name="isIdle">Whether nothing is being spoken, and nothing waits.</param>
-    /// <param name="cancel">Stops waiting.</param>
+    /// <param name="cancellationToken">Stops waiting.</param>
     /// <returns>False where it was cancelled before.</returns>
-    public async Task<bool> ExpiresAsync(TimeSpan longest, Func<bool> isIdle, CancellationToken cancel)
+    public async Task<bool> ExpiresAsync(TimeSpan longest, Func<bool> isIdle, CancellationToken cancellationToken)
     {
         using var timer = new PeriodicTimer(TimeSpan.FromSeconds(Math.Clamp(longest.TotalSeconds / 4, 0.05, 1)), time);
         try
         {
-            while (await timer.WaitForNextTickAsync(cancel))
+            while (await timer.WaitForNextTickAsync(cancellationToken))
             {
                 if (!isIdle())
                 {

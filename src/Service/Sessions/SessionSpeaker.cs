@@ -77,18 +77,18 @@ internal sealed class SessionSpeaker : IAsyncDisposable
     public bool IsEnding => _isEnding;
 
     /// <summary>Waits until nothing is being spoken, and nothing waits.</summary>
-    public Task IdleAsync(CancellationToken cancel) => _round.WhenDone.WaitAsync(cancel);
+    public Task IdleAsync(CancellationToken cancellationToken) => _round.WhenDone.WaitAsync(cancellationToken);
 
     /// <summary>Sets how it speaks from now on; possible only while it is idle.</summary>
     /// <param name="model">Who speaks.</param>
     /// <param name="body">The parameters; the text in it is of no account.</param>
     /// <param name="format">The form of its audio.</param>
     /// <param name="streams">What one stream of its audio is.</param>
-    /// <param name="cancel">Stops waiting for the voice.</param>
+    /// <param name="cancellationToken">Stops waiting for the voice.</param>
     /// <param name="isWhole">Whether a stream is sent once it is complete.</param>
     /// <exception cref="RefusedException">A parameter is wrong, there is no such voice, or something is being spoken.</exception>
     public async Task<SessionSetup> SetUpAsync(
-        FleetModel model, SpeechBody body, AudioFormat format, AudioStreams streams, CancellationToken cancel, bool isWhole = false)
+        FleetModel model, SpeechBody body, AudioFormat format, AudioStreams streams, CancellationToken cancellationToken, bool isWhole = false)
     {
         if (!IsIdle || _buffer.Text.Length > 0 || _isEnding)
         {
@@ -102,7 +102,7 @@ internal sealed class SessionSpeaker : IAsyncDisposable
             _encoder ??= _desk.Encoders.Enter(_caller.Client);
         }
 
-        var voice = await _desk.Voices.Find(body.Voice, model, _caller.Client, cancel);
+        var voice = await _desk.Voices.Find(body.Voice, model, _caller.Client, cancellationToken);
         _setup = new(model, voice, body, format, body.Seed ?? SpeechParameters.DrawSeed()) { Streams = streams, IsWhole = isWhole };
         _pieces = 0;
         return _setup;
@@ -351,12 +351,12 @@ internal sealed class SessionSpeaker : IAsyncDisposable
     }
 
     /// <summary>Queues a sentence.</summary>
-    private (JoinedSpeech Speech, IAsyncEnumerator<float[]> Blocks) Begin(SessionSetup setup, SessionSentence sentence, string? before, AudioStream stream, CancellationToken cancel)
+    private (JoinedSpeech Speech, IAsyncEnumerator<float[]> Blocks) Begin(SessionSetup setup, SessionSentence sentence, string? before, AudioStream stream, CancellationToken cancellationToken)
     {
         var plan = TextPlan.OfSentence(sentence.Text, "text");
         if (plan.Pieces.Count == 0)
         {
-            return (new JoinedSpeech(plan), new[] { JoinedSpeech.Silence(plan.PausesSeconds[0]) }.Where(pause => pause.Length > 0).ToAsyncEnumerable().GetAsyncEnumerator(cancel));
+            return (new JoinedSpeech(plan), new[] { JoinedSpeech.Silence(plan.PausesSeconds[0]) }.Where(pause => pause.Length > 0).ToAsyncEnumerable().GetAsyncEnumerator(cancellationToken));
         }
 
         var request = new SpeechRequest
@@ -369,10 +369,10 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         };
         _desk.Rate.ThrowIfTooMany(_caller.Client);
         _pieces += plan.Pieces.Count;
-        var job = _desk.Speech.Submit(_caller, _route, setup.Model, request, cancel);
+        var job = _desk.Speech.Submit(_caller, _route, setup.Model, request, cancellationToken);
         _ = job.Begun.ContinueWith(_ => stream.Begun.TrySetResult(), TaskScheduler.Default);
         var speech = new JoinedSpeech(before is null ? plan : plan.Behind(before));
-        return (speech, speech.Blocks(job.Events, cancel).GetAsyncEnumerator(cancel));
+        return (speech, speech.Blocks(job.Events, cancellationToken).GetAsyncEnumerator(cancellationToken));
     }
 
     private async Task Tell(Spoken spoken, SessionRound round)

@@ -169,9 +169,9 @@ internal sealed class SocketSession(SessionSocket socket, SessionDesk desk, Call
     }
 
     /// <summary>Closes a session in which nothing happens.</summary>
-    private async Task<Ending> WatchAsync(SessionDialect dialect, CancellationToken cancel)
+    private async Task<Ending> WatchAsync(SessionDialect dialect, CancellationToken cancellationToken)
     {
-        if (await _idle.ExpiresAsync(LongestIdle, () => dialect.IsIdle, cancel))
+        if (await _idle.ExpiresAsync(LongestIdle, () => dialect.IsIdle, cancellationToken))
         {
             await dialect.TellAsync(new(StatusCodes.Status408RequestTimeout, $"No message was received for {LongestIdle.TotalSeconds:0.#} s.", Code: "idle_timeout"));
         }

@@ -19,13 +19,13 @@ internal sealed class FinishedFiles(IOptions<ServiceOptions> options, TimeProvid
 
     /// <summary>Writes a file.</summary>
     /// <param name="samples">24 kHz, mono.</param>
-    /// <param name="cancel">Cancels; no file remains.</param>
+    /// <param name="cancellationToken">Cancels; no file remains.</param>
     /// <returns>Its id.</returns>
-    public async Task<string> Save(ReadOnlyMemory<float> samples, CancellationToken cancel)
+    public async Task<string> Save(ReadOnlyMemory<float> samples, CancellationToken cancellationToken)
     {
         var id = Guid.NewGuid().ToString("N");
         var wav = WavFormat.File(samples.Span);
-        await WholeFile.WriteAsync(PathOf(id)!, half => File.WriteAllBytesAsync(half, wav, cancel), File.Move);
+        await WholeFile.WriteAsync(PathOf(id)!, half => File.WriteAllBytesAsync(half, wav, cancellationToken), File.Move);
         if (Interlocked.Add(ref _bytes, wav.Length) > _options.MaxAudioBytes)
         {
             Sweep();

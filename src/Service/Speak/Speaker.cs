@@ -35,7 +35,7 @@ internal sealed class Speaker(
     /// <summary>Speaks a text into a file.</summary>
     public async Task<SpeakSaved> Save(SpeakRequest body, HttpContext http)
     {
-        var cancel = http.RequestAborted;
+        var cancellationToken = http.RequestAborted;
         var (text, length, truncated) = Read(body);
         var plan = TextPlan.Of(text, "text");
         var voice = await FindVoice(body, http);
@@ -44,7 +44,7 @@ internal sealed class Speaker(
         try
         {
             var speech = new JoinedSpeech(plan);
-            await foreach (var block in speech.Blocks(job.Events, cancel))
+            await foreach (var block in speech.Blocks(job.Events, cancellationToken))
             {
                 samples.AddRange(block);
             }
@@ -56,7 +56,7 @@ internal sealed class Speaker(
             throw SpeakErrors.Failed; // the engine has logged why
         }
 
-        var id = await files.Save(samples.ToArray(), cancel);
+        var id = await files.Save(samples.ToArray(), cancellationToken);
         return new SpeakSaved("success", $"/audio/{id}", voice.Name is not null, voice.Name ?? "default", body.Exaggeration, length, truncated);
     }
 
@@ -104,13 +104,13 @@ internal sealed class Speaker(
 
     private async IAsyncEnumerable<SpeakEvent> Tell(
         SpeechJob job, bool byChunk, bool truncated, IReadOnlyList<string> sentences, IReadOnlyList<TextPlan> plans, string requestId,
-        [EnumeratorCancellation] CancellationToken cancel)
+        [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         await using var events = job.Events.GetAsyncEnumerator(CancellationToken.None);
         var index = 0;
         foreach (var (i, plan) in plans.Index())
         {
-            await foreach (var wav in Files(plan, byChunk, events, requestId, cancel))
+            await foreach (var wav in Files(plan, byChunk, events, requestId, cancellationToken))
             {
                 bool? wasCut = truncated && index == 0 ? true : null;
                 if (wav is null)
@@ -130,18 +130,18 @@ internal sealed class Speaker(
             }
         }
 
-        await MoveNext(events, requestId, cancel); // the request is over once its last event is read
+        await MoveNext(events, requestId, cancellationToken); // the request is over once its last event is read
         yield return new SpeakComplete("complete", index);
     }
 
     /// <summary>The WAV files of one sentence: one for all of it, or one for each chunk. Null where a piece of it failed, or the
     /// request was ended early.</summary>
     private async IAsyncEnumerable<byte[]?> Files(
-        TextPlan plan, bool byChunk, IAsyncEnumerator<SpeechEvent> events, string requestId, [EnumeratorCancellation] CancellationToken cancel)
+        TextPlan plan, bool byChunk, IAsyncEnumerator<SpeechEvent> events, string requestId, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var (speech, left, failed, some) = (new JoinedSpeech(plan), plan.Pieces.Count, false, false);
         List<float> heard = [.. left == 0 ? JoinedSpeech.Silence(plan.PausesSeconds[0]) : []];
-        while (left > 0 && await MoveNext(events, requestId, cancel))
+        while (left > 0 && await MoveNext(events, requestId, cancellationToken))
         {
             if (events.Current is AudioChunk chunk && !failed)
             {
@@ -168,13 +168,13 @@ internal sealed class Speaker(
         }
     }
 
-    private async Task<bool> MoveNext(IAsyncEnumerator<SpeechEvent> events, string requestId, CancellationToken cancel)
+    private async Task<bool> MoveNext(IAsyncEnumerator<SpeechEvent> events, string requestId, CancellationToken cancellationToken)
     {
         try
         {
             return await events.MoveNextAsync();
         }
-        catch (Exception e) when (!cancel.IsCancellationRequested)
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             logger.LogWarning(e, "The stream of request {RequestId} ended early", requestId);
             return false;

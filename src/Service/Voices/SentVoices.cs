@@ -13,9 +13,9 @@ internal sealed class SentVoices(VoiceCache voices, VoiceFormats formats, Record
     /// <param name="recording">The recording's file.</param>
     /// <param name="model">Who is to speak with it.</param>
     /// <param name="client">Who asks.</param>
-    /// <param name="cancel">Stops waiting for it.</param>
+    /// <param name="cancellationToken">Stops waiting for it.</param>
     /// <exception cref="RefusedException">Uploads are off, or it is too large, too long, or no recording.</exception>
-    public async Task<Voice> GetAsync(ReadOnlyMemory<byte> recording, FleetModel model, string client, CancellationToken cancel)
+    public async Task<Voice> GetAsync(ReadOnlyMemory<byte> recording, FleetModel model, string client, CancellationToken cancellationToken)
     {
         ThrowIfOff();
         if (recording.Length > options.Value.MaxUploadBytes)
@@ -30,8 +30,8 @@ internal sealed class SentVoices(VoiceCache voices, VoiceFormats formats, Record
             Path.Combine(folder, "sent"),
             async part =>
             {
-                await File.WriteAllBytesAsync(part, recording, cancel);
-                voice = await CheckAsync(new VoiceEntry("sent", part), model, client, "voice", cancel);
+                await File.WriteAllBytesAsync(part, recording, cancellationToken);
+                voice = await CheckAsync(new VoiceEntry("sent", part), model, client, "voice", cancellationToken);
             },
             (_, _) => { }); // only its voice is kept
         return voice!;
@@ -42,14 +42,14 @@ internal sealed class SentVoices(VoiceCache voices, VoiceFormats formats, Record
     /// <param name="model">Who is to speak with it.</param>
     /// <param name="client">Who asks.</param>
     /// <param name="parameter">Name of the recording in the request.</param>
-    /// <param name="cancel">Stops waiting for it.</param>
+    /// <param name="cancellationToken">Stops waiting for it.</param>
     /// <exception cref="RefusedException">It is unusable.</exception>
-    public async Task<Voice> CheckAsync(VoiceEntry entry, FleetModel model, string client, string parameter, CancellationToken cancel)
+    public async Task<Voice> CheckAsync(VoiceEntry entry, FleetModel model, string client, string parameter, CancellationToken cancellationToken)
     {
         try
         {
-            await gate.DecodeAsync(() => formats.LoadRecording(entry.Path, TimeSpan.FromSeconds(options.Value.MaxUploadSeconds)), cancel);
-            return await voices.GetAsync(entry, model, client, cancel);
+            await gate.DecodeAsync(() => formats.LoadRecording(entry.Path, TimeSpan.FromSeconds(options.Value.MaxUploadSeconds)), cancellationToken);
+            return await voices.GetAsync(entry, model, client, cancellationToken);
         }
         catch (VoiceException e)
         {

@@ -36,11 +36,11 @@ internal sealed class VoiceCache(
     /// <param name="entry">The file.</param>
     /// <param name="model">Who is to speak with it: another model makes another voice of the same recording.</param>
     /// <param name="client">Who asks.</param>
-    /// <param name="cancel">Stops waiting for it.</param>
+    /// <param name="cancellationToken">Stops waiting for it.</param>
     /// <exception cref="VoiceException">The file cannot become a voice.</exception>
-    public async Task<Voice> GetAsync(VoiceEntry entry, FleetModel model, string client, CancellationToken cancel)
+    public async Task<Voice> GetAsync(VoiceEntry entry, FleetModel model, string client, CancellationToken cancellationToken)
     {
-        var key = KeyOf(await HashOf(entry, cancel), model);
+        var key = KeyOf(await HashOf(entry, cancellationToken), model);
         while (true)
         {
             Task<Voice> making;
@@ -65,7 +65,7 @@ internal sealed class VoiceCache(
 
             try
             {
-                return await making.WaitAsync(cancel);
+                return await making.WaitAsync(cancellationToken);
             }
             catch (EngineBusyException) when (!isOwn)
             {
@@ -164,7 +164,7 @@ internal sealed class VoiceCache(
     private static string KeyOf(string hash, FleetModel model) =>
         $"{hash}-{Convert.ToHexStringLower(SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(model.Name)))[..8]}";
 
-    private async Task<string> HashOf(VoiceEntry entry, CancellationToken cancel)
+    private async Task<string> HashOf(VoiceEntry entry, CancellationToken cancellationToken)
     {
         var file = new FileInfo(entry.Path);
         if (_hashes.TryGetValue(entry.Path, out var known) && file.Exists && known.Length == file.Length && known.Written == file.LastWriteTimeUtc)
@@ -175,7 +175,7 @@ internal sealed class VoiceCache(
         try
         {
             await using var stream = new FileStream(entry.Path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1 << 16, useAsync: true);
-            var hash = Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, cancel));
+            var hash = Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, cancellationToken));
             _hashes[entry.Path] = (file.Length, file.LastWriteTimeUtc, hash);
             return hash;
         }

@@ -19,7 +19,7 @@ internal sealed class VoiceUpload(ModelFleet fleet, VoiceFolder folder, VoiceCac
     ];
 
     /// <summary>Adds a voice from a form with the fields <c>name</c> and <c>file</c>.</summary>
-    public async Task<OpenAiVoice> Add(HttpContext http, CancellationToken cancel)
+    public async Task<OpenAiVoice> Add(HttpContext http, CancellationToken cancellationToken)
     {
         sent.ThrowIfOff();
         var form = await RecordingForm.ReadAsync(http, gate, options.Value, [.. Fields.Select(field => field.Name)]);
@@ -39,7 +39,7 @@ internal sealed class VoiceUpload(ModelFleet fleet, VoiceFolder folder, VoiceCac
 
         ThrowIfThere(name);
         WholeFile.Sweep(folder.Root, DateTime.UtcNow);
-        await WholeFile.WriteAsync(path, half => WriteAndCheck(file, new VoiceEntry(name, half), Clients.Of(http), cancel), (half, whole) =>
+        await WholeFile.WriteAsync(path, half => WriteAndCheck(file, new VoiceEntry(name, half), Clients.Of(http), cancellationToken), (half, whole) =>
         {
             lock (_placing)
             {
@@ -69,13 +69,13 @@ internal sealed class VoiceUpload(ModelFleet fleet, VoiceFolder folder, VoiceCac
         }
     }
 
-    private async Task WriteAndCheck(IFormFile file, VoiceEntry entry, string client, CancellationToken cancel)
+    private async Task WriteAndCheck(IFormFile file, VoiceEntry entry, string client, CancellationToken cancellationToken)
     {
         await using (var stream = new FileStream(entry.Path, FileMode.CreateNew))
         {
-            await file.CopyToAsync(stream, cancel);
+            await file.CopyToAsync(stream, cancellationToken);
         }
 
-        await sent.CheckAsync(entry, fleet.Default, client, "file", cancel);
+        await sent.CheckAsync(entry, fleet.Default, client, "file", cancellationToken);
     }
 }

@@ -144,11 +144,11 @@ internal sealed class MdnsResponder : IAsyncDisposable
         }
     }
 
-    private async Task Send(Socket socket, byte[] message, CancellationToken cancel, IPEndPoint? to = null)
+    private async Task Send(Socket socket, byte[] message, CancellationToken cancellationToken, IPEndPoint? to = null)
     {
         try
         {
-            await socket.SendToAsync(message, to ?? new IPEndPoint(Group, Port), cancel);
+            await socket.SendToAsync(message, to ?? new IPEndPoint(Group, Port), cancellationToken);
         }
         catch (SocketException e)
         {

@@ -26,12 +26,12 @@ internal sealed record WyomingFrame(string Type, JsonElement? Data)
     /// <summary>Reads the next message; what it carries as bytes is of no use here, and skipped.</summary>
     /// <param name="input">The connection.</param>
     /// <param name="mostBytes">Most bytes of its JSON, and of what it carries.</param>
-    /// <param name="cancel">Ends it.</param>
+    /// <param name="cancellationToken">Ends it.</param>
     /// <returns>The message; null where the client has left.</returns>
     /// <exception cref="WyomingException">It is not of the protocol.</exception>
-    public static async Task<WyomingFrame?> ReadAsync(PipeReader input, int mostBytes, CancellationToken cancel)
+    public static async Task<WyomingFrame?> ReadAsync(PipeReader input, int mostBytes, CancellationToken cancellationToken)
     {
-        if (await ReadLineAsync(input, cancel) is not { } line)
+        if (await ReadLineAsync(input, cancellationToken) is not { } line)
         {
             return null;
         }
@@ -43,13 +43,13 @@ internal sealed record WyomingFrame(string Type, JsonElement? Data)
             var data = Object(header.RootElement, "data")?.Clone();
             if (Length(header.RootElement, "data_length", mostBytes) is > 0 and var length)
             {
-                using var more = JsonDocument.Parse(await ReadBytesAsync(input, length, cancel));
+                using var more = JsonDocument.Parse(await ReadBytesAsync(input, length, cancellationToken));
                 data = data is null ? more.RootElement.Clone() : Merge(data.Value, more.RootElement);
             }
 
             if (Length(header.RootElement, "payload_length", mostBytes) is > 0 and var carried)
             {
-                await ReadBytesAsync(input, carried, cancel);
+                await ReadBytesAsync(input, carried, cancellationToken);
             }
 
             return new(type, data);
@@ -83,11 +83,11 @@ internal sealed record WyomingFrame(string Type, JsonElement? Data)
         return frame.WrittenMemory;
     }
 
-    private static async Task<byte[]?> ReadLineAsync(PipeReader input, CancellationToken cancel)
+    private static async Task<byte[]?> ReadLineAsync(PipeReader input, CancellationToken cancellationToken)
     {
         while (true)
         {
-            var read = await input.ReadAsync(cancel);
+            var read = await input.ReadAsync(cancellationToken);
             if (read.Buffer.PositionOf((byte)'\n') is { } end)
             {
                 var line = read.Buffer.Slice(0, end).ToArray();
@@ -108,9 +108,9 @@ internal sealed record WyomingFrame(string Type, JsonElement? Data)
         }
     }
 
-    private static async Task<byte[]> ReadBytesAsync(PipeReader input, int length, CancellationToken cancel)
+    private static async Task<byte[]> ReadBytesAsync(PipeReader input, int length, CancellationToken cancellationToken)
     {
-        var read = await input.ReadAtLeastAsync(length, cancel);
+        var read = await input.ReadAtLeastAsync(length, cancellationToken);
         if (read.Buffer.Length < length)
         {
             throw new WyomingException("A message ends too early.");

@@ -38,7 +38,7 @@ public sealed class AudioCodecsTests : IDisposable
         Pcm16.Encode(expected, pcm);
         Assert.Equal(CryptographicOperations.HashData(HashAlgorithmName.MD5, pcm), file[26..42]);
         Assert.Equal(expected.Length, BinaryPrimitives.ReadInt32BigEndian(file.AsSpan(22)));
-        var streamed = await Collect(_codecs.Encode(Blocks([Speech()]), AudioFormat.Parse(name), cancel: Cancel));
+        var streamed = await Collect(_codecs.Encode(Blocks([Speech()]), AudioFormat.Parse(name), cancellationToken: Cancel));
         Assert.Equal(new byte[20], streamed[22..42]);
         Assert.Equal(file[42..], streamed[42..]);
     }
@@ -190,7 +190,7 @@ public sealed class AudioCodecsTests : IDisposable
         var format = AudioFormat.Parse(name);
         foreach (var speed in new[] { 1, 1.3 })
         {
-            var whole = await Collect(_codecs.Encode(Blocks([samples]), format, speed, cancel: Cancel));
+            var whole = await Collect(_codecs.Encode(Blocks([samples]), format, speed, cancellationToken: Cancel));
             var random = new Random(1);
             var pieces = new List<float[]>();
             for (var i = 0; i < samples.Length;)
@@ -200,7 +200,7 @@ public sealed class AudioCodecsTests : IDisposable
                 i += length;
             }
 
-            Assert.Equal(whole, await Collect(_codecs.Encode(Blocks(pieces), format, speed, cancel: Cancel)));
+            Assert.Equal(whole, await Collect(_codecs.Encode(Blocks(pieces), format, speed, cancellationToken: Cancel)));
         }
     }
 
@@ -209,10 +209,10 @@ public sealed class AudioCodecsTests : IDisposable
     {
         var samples = Speech()[..12_345];
         using var file = new MemoryStream();
-        await _codecs.WriteAsync(file, samples, AudioFormat.Parse("wav"), cancel: Cancel);
+        await _codecs.WriteAsync(file, samples, AudioFormat.Parse("wav"), cancellationToken: Cancel);
         Assert.Equal(file.Length - 8, BitConverter.ToUInt32(file.ToArray(), 4));
         Assert.Equal(2u * 12_345, BitConverter.ToUInt32(file.ToArray(), 40));
-        var streamed = await Collect(_codecs.Encode(Blocks([samples]), AudioFormat.Parse("wav"), cancel: Cancel));
+        var streamed = await Collect(_codecs.Encode(Blocks([samples]), AudioFormat.Parse("wav"), cancellationToken: Cancel));
         Assert.Equal((uint.MaxValue, uint.MaxValue), (BitConverter.ToUInt32(streamed, 4), BitConverter.ToUInt32(streamed, 40)));
         Assert.Equal(file.ToArray()[44..], streamed[44..]);
     }
@@ -227,19 +227,19 @@ public sealed class AudioCodecsTests : IDisposable
             {
                 Assert.Contains("ffmpeg", Assert.Throws<RequestException>(() => _codecs.ThrowIfUnsupported(format)).Message, StringComparison.Ordinal);
                 Assert.Contains("apt install ffmpeg", support.Missing, StringComparison.Ordinal);
-                await Assert.ThrowsAsync<EncoderException>(() => Collect(_codecs.Encode(Blocks([new float[1000]]), format, cancel: Cancel)));
+                await Assert.ThrowsAsync<EncoderException>(() => Collect(_codecs.Encode(Blocks([new float[1000]]), format, cancellationToken: Cancel)));
             }
             else
             {
                 Assert.Null(support.Missing);
-                Assert.NotEmpty(await Collect(_codecs.Encode(Blocks([new float[1000]]), format, cancel: Cancel)));
+                Assert.NotEmpty(await Collect(_codecs.Encode(Blocks([new float[1000]]), format, cancellationToken: Cancel)));
             }
         }
     }
 
     [Fact]
     public async Task No_samples_give_no_bytes() =>
-        Assert.Empty(await Collect(_codecs.Encode(Blocks([[], []]), AudioFormat.Parse("wav"), cancel: Cancel)));
+        Assert.Empty(await Collect(_codecs.Encode(Blocks([[], []]), AudioFormat.Parse("wav"), cancellationToken: Cancel)));
 
     [Fact]
     public async Task Aac_comes_from_ffmpeg()
@@ -248,7 +248,7 @@ public sealed class AudioCodecsTests : IDisposable
         using var codecs = new AudioCodecs();
         using var file = new MemoryStream();
         var samples = Speech();
-        await codecs.WriteAsync(file, samples, AudioFormat.Parse("aac"), cancel: Cancel);
+        await codecs.WriteAsync(file, samples, AudioFormat.Parse("aac"), cancellationToken: Cancel);
         var path = Path.Combine(_encoded.Folder, "a.aac");
         await File.WriteAllBytesAsync(path, file.ToArray(), Cancel);
         Assert.InRange(SignalToNoise.Segmental(samples, _encoded.Decode(path).Samples, 24_000), 15, 80);
@@ -316,7 +316,7 @@ public sealed class AudioCodecsTests : IDisposable
         var path = Path.Combine(_encoded.Folder, "written" + ending);
         await using (var file = File.Create(path))
         {
-            await _codecs.WriteAsync(file, samples, format, cancel: Cancel);
+            await _codecs.WriteAsync(file, samples, format, cancellationToken: Cancel);
         }
 
         return (path, Resampler.Resample(samples, SpeechResult.SampleRate, format.SampleRate));

@@ -37,7 +37,7 @@ public sealed class AudioFileTests : IDisposable
     public void Lossless_formats_give_the_samples_of_the_wav_file(string extension, string options)
     {
         SkipWithoutFfmpeg();
-        var expected = WavFile.Read(Recording("jfk_16k_mono.wav"), cancel: Cancel);
+        var expected = WavFile.Read(Recording("jfk_16k_mono.wav"), cancellationToken: Cancel);
         var actual = AudioFile.Load(Encode("jfk_16k_mono.wav", extension, options), Cancel);
         Assert.Equal(expected.SampleRate, actual.SampleRate);
         Assert.Equal(expected.Samples, actual.Samples);
@@ -47,7 +47,7 @@ public sealed class AudioFileTests : IDisposable
     public void Stereo_of_24_bits_is_the_same_by_either_way()
     {
         SkipWithoutFfmpeg();
-        var wav = WavFile.Read(Encode("jfk_44k1_stereo_24bit.flac", "wav", "-c:a pcm_s24le"), cancel: Cancel);
+        var wav = WavFile.Read(Encode("jfk_44k1_stereo_24bit.flac", "wav", "-c:a pcm_s24le"), cancellationToken: Cancel);
         Assert.Equal(wav.Samples, AudioFile.Load(Recording("jfk_44k1_stereo_24bit.flac"), Cancel).Samples);
     }
 
@@ -65,7 +65,7 @@ public sealed class AudioFileTests : IDisposable
         var clip = AudioFile.Load(Encode("jfk_16k_mono.wav", extension, options), Cancel);
         Assert.InRange(clip.Duration.TotalSeconds, 10.9, 11.2);
         var loudness = Loudness.Integrated(clip.Samples, clip.SampleRate);
-        Assert.Equal(Loudness.Integrated(WavFile.Read(Recording("jfk_16k_mono.wav"), cancel: Cancel).Samples, 16000), loudness, 0.5);
+        Assert.Equal(Loudness.Integrated(WavFile.Read(Recording("jfk_16k_mono.wav"), cancellationToken: Cancel).Samples, 16000), loudness, 0.5);
     }
 
     [Fact]
@@ -73,7 +73,7 @@ public sealed class AudioFileTests : IDisposable
     {
         SkipWithoutFfmpeg();
         var path = Encode("jfk_16k_mono.wav", "flac", "-filter_complex pan=5.1|FL=c0|FR=0*c0|FC=0*c0|LFE=0*c0|BL=0*c0|BR=0*c0");
-        var expected = WavFile.Read(Recording("jfk_16k_mono.wav"), cancel: Cancel).Samples.Select(x => x / 6);
+        var expected = WavFile.Read(Recording("jfk_16k_mono.wav"), cancellationToken: Cancel).Samples.Select(x => x / 6);
         Assert.Equal(expected, AudioFile.Load(path, Cancel).Samples);
     }
 
@@ -93,7 +93,7 @@ public sealed class AudioFileTests : IDisposable
     public void Wav_needs_neither_ffmpeg_nor_a_seekable_stream()
     {
         var bytes = File.ReadAllBytes(Recording("jfk_16k_mono.wav"));
-        var expected = WavFile.Read(new MemoryStream(bytes), cancel: Cancel).Samples;
+        var expected = WavFile.Read(new MemoryStream(bytes), cancellationToken: Cancel).Samples;
         Assert.Equal(expected, AudioFile.Load(Recording("jfk_16k_mono.wav"), Cancel).Samples);
         Assert.Equal(expected, AudioFile.Load(new Trickle(bytes, 5000), Cancel).Samples);
 

@@ -99,7 +99,7 @@ public class WavFileTests
                 .. "data"u8, 4, 0, 0, 0, 0x00, 0x40, 0x00, 0x80,
             ];
             Assert.Equal(expected, File.ReadAllBytes(path));
-            Assert.Equal([0.5f, -1f], WavFile.Read(path, cancel: TestContext.Current.CancellationToken).Samples);
+            Assert.Equal([0.5f, -1f], WavFile.Read(path, cancellationToken: TestContext.Current.CancellationToken).Samples);
         }
         finally
         {
@@ -152,7 +152,7 @@ public class WavFileTests
 
     [Fact]
     public void A_missing_file_is_refused() =>
-        Assert.Contains("/no/such.wav", Assert.Throws<VoiceException>(() => WavFile.Read("/no/such.wav", cancel: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
+        Assert.Contains("/no/such.wav", Assert.Throws<VoiceException>(() => WavFile.Read("/no/such.wav", cancellationToken: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
 
     [Fact]
     public void A_recording_over_the_limit_is_refused_before_it_is_read()
@@ -192,7 +192,7 @@ public class WavFileTests
     [Fact]
     public void Reading_can_be_cancelled() =>
         Assert.Throws<OperationCanceledException>(() =>
-            WavFile.Read(new MemoryStream(WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 16), WavBytes.Chunk("data", new byte[1000]))), cancel: new(canceled: true)));
+            WavFile.Read(new MemoryStream(WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 16), WavBytes.Chunk("data", new byte[1000]))), cancellationToken: new(canceled: true)));
 
     [Fact]
     public void Damaged_files_are_read_or_refused_without_crash_hang_or_great_allocations()

@@ -37,7 +37,7 @@ internal sealed class FakeUtterance(Func<CancellationToken, VoicedChunk> next) :
     public static FakeUtterance Whole(Func<CancellationToken, SpeechResult> speak)
     {
         SpeechResult? speech = null;
-        return new(cancel => new((speech = speak(cancel)).Samples, IsLast: true))
+        return new(cancellationToken => new((speech = speak(cancellationToken)).Samples, IsLast: true))
         {
             TextTokens = 5,
             Tokens = () => speech!.SpeechTokens,
@@ -60,9 +60,9 @@ internal sealed class FakeUtterance(Func<CancellationToken, VoicedChunk> next) :
 
     public void Dispose() => OnClose();
 
-    private VoicedChunk Next(CancellationToken cancel)
+    private VoicedChunk Next(CancellationToken cancellationToken)
     {
-        var chunk = next(cancel);
+        var chunk = next(cancellationToken);
         _isOver = chunk.IsLast;
         return chunk;
     }

@@ -100,15 +100,15 @@ public sealed class SpeechEngineTests
         await Assert.ThrowsAsync<CheckpointException>(() => engine.Ready);
         Assert.Equal(EngineState.Failed, engine.Status.State);
         Assert.Contains("no weights", Assert.Throws<UnavailableException>(() => engine.Submit(new SpeechRequest { Pieces = ["x"] }, Cancel)).Message, StringComparison.Ordinal);
-        await Assert.ThrowsAsync<UnavailableException>(() => engine.CreateVoiceAsync(new AudioClip([0], 24000), cancel: Cancel));
+        await Assert.ThrowsAsync<UnavailableException>(() => engine.CreateVoiceAsync(new AudioClip([0], 24000), cancellationToken: Cancel));
     }
 
     [Fact]
     public async Task Jobs_run_on_the_models_thread_and_report_their_errors()
     {
         await using var engine = Engine(new StepModel { Free = true });
-        await Assert.ThrowsAsync<VoiceException>(() => engine.CreateVoiceAsync(new AudioClip([0], 24000), cancel: Cancel));
-        Assert.Null(await engine.DetectWatermarkAsync(new AudioClip([0], 24000), cancel: Cancel));
+        await Assert.ThrowsAsync<VoiceException>(() => engine.CreateVoiceAsync(new AudioClip([0], 24000), cancellationToken: Cancel));
+        Assert.Null(await engine.DetectWatermarkAsync(new AudioClip([0], 24000), cancellationToken: Cancel));
     }
 
     [Fact]
@@ -290,7 +290,7 @@ public sealed class SpeechEngineTests
         await using (var engine = new SpeechEngine([() => new StepwiseModel()], new EngineOptions(), NullLogger<SpeechEngine>.Instance))
         {
             await Collect(engine.Submit(new SpeechRequest { Pieces = ["good"] }, Cancel));
-            await engine.DetectWatermarkAsync(new AudioClip([0], 24000), cancel: Cancel);
+            await engine.DetectWatermarkAsync(new AudioClip([0], 24000), cancellationToken: Cancel);
         }
 
         var stages = spans.Where(span => span.Trace == caller.TraceId).Select(span => span.Stage);
@@ -446,13 +446,13 @@ public sealed class SpeechEngineTests
         public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed) => new Conversion(this, source, seed!.Value);
 
         public IUtterance Begin(string text, Voice voice, SamplingOptions sampling, ChunkOptions? chunks, string? language) =>
-            FakeUtterance.Whole(cancel => Synthesize(text, sampling, cancel));
+            FakeUtterance.Whole(cancellationToken => Synthesize(text, sampling, cancellationToken));
 
         public void Advance(IReadOnlyList<IUtterance> utterances) => throw new NotSupportedException();
 
         public void VoiceChunks(IReadOnlyList<DueChunk> due) => FakeUtterance.Voice(due);
 
-        public SpeechResult Synthesize(string text, SamplingOptions sampling, CancellationToken cancel)
+        public SpeechResult Synthesize(string text, SamplingOptions sampling, CancellationToken cancellationToken)
         {
             Turns.Enqueue(text);
             Speaking.Release();
@@ -460,7 +460,7 @@ public sealed class SpeechEngineTests
             {
                 if (!Free)
                 {
-                    Assert.True(_allowed.Wait(Waits.Limit, cancel), "The test has not let the model go on.");
+                    Assert.True(_allowed.Wait(Waits.Limit, cancellationToken), "The test has not let the model go on.");
                 }
 
                 return text == "bad" ? throw new RequestException("bad text") : new SpeechResult([sampling.Seed!.Value], 1, [0], false);
@@ -490,10 +490,10 @@ public sealed class SpeechEngineTests
 
             public bool IsOver => _next == source.Samples.Length;
 
-            public float[] ConvertNext(IProgress<SynthesisProgress>? progress, CancellationToken cancel)
+            public float[] ConvertNext(IProgress<SynthesisProgress>? progress, CancellationToken cancellationToken)
             {
                 Assert.False(model.IsDisposed);
-                var spoken = model.Synthesize("", new SamplingOptions { Seed = seed }, cancel);
+                var spoken = model.Synthesize("", new SamplingOptions { Seed = seed }, cancellationToken);
                 return source.Samples[_next] < 0 ? throw new VoiceException("bad recording") : [source.Samples[_next++] + spoken.Samples[0]];
             }
 

@@ -351,7 +351,7 @@ public sealed class StreamingEngineTests
             LastSampling = sampling;
             Chunks.Add(chunks);
             var next = 0;
-            return new FakeUtterance(cancel => new(Chunk(text[next++], sampling.Seed!.Value, cancel), IsLast: next == text.Length))
+            return new FakeUtterance(cancellationToken => new(Chunk(text[next++], sampling.Seed!.Value, cancellationToken), IsLast: next == text.Length))
             {
                 TextTokens = text.Length,
                 Tokens = () => new int[next],
@@ -374,12 +374,12 @@ public sealed class StreamingEngineTests
         {
         }
 
-        private float[] Chunk(char letter, long seed, CancellationToken cancel)
+        private float[] Chunk(char letter, long seed, CancellationToken cancellationToken)
         {
             Asked.Release();
             if (!Free)
             {
-                Assert.True(_allowed.Wait(Waits.Limit, cancel), "The test has not let the model go on.");
+                Assert.True(_allowed.Wait(Waits.Limit, cancellationToken), "The test has not let the model go on.");
             }
 
             if (letter == '!')

@@ -130,7 +130,7 @@ public sealed class TextToSpeechClientTests : IAsyncLifetime
         await _engine.Ready;
         var recording = AudioFile.Load(Path.Combine(Parity.Fixtures.Root, "audio", "aishell_BAC009S0764W0121_16k.wav"));
         var options = new ChatterboxTextToSpeechOptions { Sampling = Short };
-        options.Voices["ann"] = await _engine.CreateVoiceAsync(recording, cancel: Cancel);
+        options.Voices["ann"] = await _engine.CreateVoiceAsync(recording, cancellationToken: Cancel);
         using var client = new ChatterboxTextToSpeechClient(_engine, options);
         var (own, ann) = (await Speak(null), await Speak("ann"));
         Assert.NotEqual(own, ann);

@@ -224,7 +224,7 @@ public sealed class ModelHubTests : IAsyncLifetime
             });
         }
 
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Download(_hub.Pinned(), _options with { Connections = 2 }, cancel: stop.Token));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Download(_hub.Pinned(), _options with { Connections = 2 }, cancellationToken: stop.Token));
         Assert.False(new ModelHub(_options).TryFindCached(_hub.Pinned(), out _));
         _hub.StorageFaults.Clear();
         _hub.Log.Clear();
@@ -479,7 +479,7 @@ public sealed class ModelHubTests : IAsyncLifetime
     {
         using var client = new HttpClient();
         using var hub = new ModelHub(_options, client);
-        await Assert.ThrowsAsync<InvalidOperationException>(() => hub.DownloadAsync(_hub.Pinned(), cancel: TestContext.Current.CancellationToken));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => hub.DownloadAsync(_hub.Pinned(), cancellationToken: TestContext.Current.CancellationToken));
     }
 
     [Fact]
@@ -531,10 +531,10 @@ public sealed class ModelHubTests : IAsyncLifetime
 
     private ModelHubOptions Elsewhere => _options with { CacheFolder = Path.Combine(_folder, "elsewhere") };
 
-    private async Task<string> Download(HubModel model, ModelHubOptions? options = null, IProgress<DownloadProgress>? progress = null, CancellationToken? cancel = null)
+    private async Task<string> Download(HubModel model, ModelHubOptions? options = null, IProgress<DownloadProgress>? progress = null, CancellationToken? cancellationToken = null)
     {
         using var hub = new ModelHub(options ?? _options);
-        return await hub.DownloadAsync(model, progress, cancel ?? TestContext.Current.CancellationToken);
+        return await hub.DownloadAsync(model, progress, cancellationToken ?? TestContext.Current.CancellationToken);
     }
 
     private void AssertWhole(string folder)

@@ -67,7 +67,7 @@ public class EndToEndParityTests
         using var scope = NewDisposeScope();
         var source = new AudioClip(golden["source16"].data<float>().ToArray(), 16_000);
         var converter = new VoiceConverter(networks.Vocalist, networks.S3Gen.Reference.SpeechTokenizer, source, Prompt(target), noise);
-        var samples = converter.Next(cancel: TestContext.Current.CancellationToken);
+        var samples = converter.Next(cancellationToken: TestContext.Current.CancellationToken);
         Assert.True(converter.IsOver);
         Assert.Equal(Integers(golden["tokens"]), converter.SpeechTokens);
         Close.Assert(golden, "wav", golden["wav"].flatten(), tensor(samples), WaveformBound);

@@ -127,7 +127,7 @@ internal static class FlashParity
         using var decoder = new BlockT3Decoder(t3.Model, capacity: 1) { Observer = observer, StopToken = stop ?? t3.Model.Config.StopSpeechToken };
         return decoder.Generate(
             T3Parity.TextTokens(golden, t3.Model.Config), T3Parity.Voice(t3, path), Options(golden), noise ?? seeded,
-            cancel: TestContext.Current.CancellationToken).SpeechTokens;
+            cancellationToken: TestContext.Current.CancellationToken).SpeechTokens;
     }
 
     /// <summary>Compares candidates and blocks of every pass.</summary>

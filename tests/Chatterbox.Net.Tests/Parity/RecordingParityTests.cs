@@ -54,7 +54,7 @@ public class RecordingParityTests
         using var golden = Fixture.Open(path);
         var recording = Path.Combine(Fixtures.Root, "audio", golden.Metadata["wav"]);
         Assert.SkipUnless(File.Exists(recording), $"{golden.Metadata["wav"]} is not in tests/fixtures/audio.");
-        var clip = WavFile.Read(recording, cancel: TestContext.Current.CancellationToken);
+        var clip = WavFile.Read(recording, cancellationToken: TestContext.Current.CancellationToken);
         Assert.Equal(golden.Integer("sr"), clip.SampleRate);
         Assert.Equal(Mono(golden["raw"]), clip.Samples);
     }

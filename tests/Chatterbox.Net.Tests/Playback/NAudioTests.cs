@@ -107,14 +107,14 @@ public sealed class NAudioTests : IDisposable
         Assert.True(isGivenUp);
         Assert.Throws<ObjectDisposedException>(() => speech.Read(new float[1]));
 
-        async IAsyncEnumerable<AudioChunk> Endless([System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancel)
+        async IAsyncEnumerable<AudioChunk> Endless([System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
         {
             try
             {
                 while (true)
                 {
                     await Task.Yield();
-                    cancel.ThrowIfCancellationRequested();
+                    cancellationToken.ThrowIfCancellationRequested();
                     yield return Chunk(new float[100]);
                 }
             }

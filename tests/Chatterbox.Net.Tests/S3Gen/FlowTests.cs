@@ -63,7 +63,7 @@ public class FlowTests
         var (x, conditions) = (Random(2, 7, 4), Conditions(2, 7));
         var time = flow.Estimator!.EmbedTime(zeros(1), ones(1));
         var guided = 1.7 * flow.Estimator.Forward(x, conditions.Join(), time) - 0.7 * flow.Estimator.Forward(x, zeros(2, 7, 12), time);
-        AssertClose(x + guided, flow.Integrate(x, conditions, cancel: TestContext.Current.CancellationToken));
+        AssertClose(x + guided, flow.Integrate(x, conditions, cancellationToken: TestContext.Current.CancellationToken));
     }
 
     [Theory, InlineData(true), InlineData(false)]
@@ -75,8 +75,8 @@ public class FlowTests
         var flow = TinyS3Gen.Model(config, store).Flow;
         var (x, both) = (Random(2, 7, 4), Conditions(2, 7));
         var second = new FlowConditions(both.Mu[1].unsqueeze(0), both.Speaker[1].unsqueeze(0), both.Prompt[1].unsqueeze(0));
-        var together = flow.Integrate(x, both, cancel: TestContext.Current.CancellationToken)[1].unsqueeze(0);
-        AssertClose(flow.Integrate(x[1].unsqueeze(0), second, cancel: TestContext.Current.CancellationToken), together);
+        var together = flow.Integrate(x, both, cancellationToken: TestContext.Current.CancellationToken)[1].unsqueeze(0);
+        AssertClose(flow.Integrate(x[1].unsqueeze(0), second, cancellationToken: TestContext.Current.CancellationToken), together);
     }
 
     [Fact]

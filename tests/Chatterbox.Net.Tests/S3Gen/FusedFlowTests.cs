@@ -38,7 +38,7 @@ public sealed class FusedFlowTests : IDisposable
         var voice = new S3GenPrompt(
             [.. golden["prompt_token"].to(ScalarType.Int32).flatten().data<int>()], [.. golden["prompt_feat"].flatten().data<float>()],
             [.. golden["xvector"].flatten().data<float>()]);
-        var mel = s3gen.Generate([.. golden["speech_tokens"].to(ScalarType.Int32).flatten().data<int>()], voice, noise, cancel: TestContext.Current.CancellationToken);
+        var mel = s3gen.Generate([.. golden["speech_tokens"].to(ScalarType.Int32).flatten().data<int>()], voice, noise, cancellationToken: TestContext.Current.CancellationToken);
         Close.Assert(golden, "mel", golden["mel"], mel, MelBound);
     }
 

@@ -57,7 +57,7 @@ public class S3GenModelTests
         var voice = TinyS3Gen.Voice(5, 11);
         var mu = model.Project(model.Encode([.. voice.SpeechTokens, .. Tokens(3)]));
         var conditions = new FlowConditions(mu, model.ProjectSpeaker(voice.XVector), model.PadPrompt(voice.Mel, 16));
-        var all = model.Flow.Integrate(model.Flow.Draw(noise, 16, 6), conditions, cancel: TestContext.Current.CancellationToken);
+        var all = model.Flow.Integrate(model.Flow.Draw(noise, 16, 6), conditions, cancellationToken: TestContext.Current.CancellationToken);
         AssertSame(all.narrow(1, 11, 5).transpose(1, 2), Generate(config, model, Tokens(3), voice, seed: 7));
     }
 
@@ -97,14 +97,14 @@ public class S3GenModelTests
         using var scope = NewDisposeScope();
         using var weights = TinyS3Gen.Weights(TinyS3Gen.Standard);
         using var noise = new NoiseSource(1);
-        using var cancel = new CancellationTokenSource();
+        using var cancellationToken = new CancellationTokenSource();
         var model = TinyS3Gen.Model(TinyS3Gen.Standard, weights);
         var shares = new List<double>();
-        model.Generate(Tokens(2), TinyS3Gen.Voice(2, 4), noise, new Report(shares.Add), cancel.Token);
+        model.Generate(Tokens(2), TinyS3Gen.Voice(2, 4), noise, new Report(shares.Add), cancellationToken.Token);
         Assert.Equal(Enumerable.Range(1, 10).Select(step => step / 10.0), shares);
 
         shares.Clear();
-        Assert.Throws<OperationCanceledException>(() => model.Generate(Tokens(2), TinyS3Gen.Voice(2, 4), noise, new Report(CancelAtThree), cancel.Token));
+        Assert.Throws<OperationCanceledException>(() => model.Generate(Tokens(2), TinyS3Gen.Voice(2, 4), noise, new Report(CancelAtThree), cancellationToken.Token));
         Assert.Equal([0.1, 0.2, 0.3], shares);
 
         void CancelAtThree(double share)
@@ -112,7 +112,7 @@ public class S3GenModelTests
             shares.Add(share);
             if (shares.Count == 3)
             {
-                cancel.Cancel();
+                cancellationToken.Cancel();
             }
         }
     }
@@ -150,7 +150,7 @@ public class S3GenModelTests
     private static Tensor Generate(S3GenConfig config, S3GenModel model, int[] tokens, S3GenPrompt voice, long seed = 1)
     {
         using var noise = new NoiseSource(seed);
-        return model.Generate(tokens, voice, noise, cancel: TestContext.Current.CancellationToken);
+        return model.Generate(tokens, voice, noise, cancellationToken: TestContext.Current.CancellationToken);
     }
 
     private static void AssertSame(Tensor expected, Tensor actual)

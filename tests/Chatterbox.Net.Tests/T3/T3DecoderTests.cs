@@ -153,19 +153,19 @@ public class T3DecoderTests
     {
         using var tiny = Endless("llama");
         using var noise = new NoiseSource(1);
-        using var cancel = new CancellationTokenSource();
+        using var cancellationToken = new CancellationTokenSource();
         var told = new List<int>();
         var progress = new Told(count =>
         {
             told.Add(count);
             if (count == 3)
             {
-                cancel.Cancel();
+                cancellationToken.Cancel();
             }
         });
 
         using var decoder = tiny.Model.CreateDecoder();
-        Assert.Throws<OperationCanceledException>(() => decoder.Generate(TinyT3.Text, TinyT3.Voice, Short, noise, progress, cancel.Token));
+        Assert.Throws<OperationCanceledException>(() => decoder.Generate(TinyT3.Text, TinyT3.Voice, Short, noise, progress, cancellationToken.Token));
         Assert.Equal([1, 2, 3], told);
     }
 

@@ -101,7 +101,7 @@ internal sealed class TinyT3 : IDisposable
     {
         using var noise = new NoiseSource(seed);
         using var decoder = Model.CreateDecoder();
-        return decoder.Generate(text ?? Text, voice ?? Voice, options ?? new(), noise, cancel: TestContext.Current.CancellationToken);
+        return decoder.Generate(text ?? Text, voice ?? Voice, options ?? new(), noise, cancellationToken: TestContext.Current.CancellationToken);
     }
 
     public void Dispose()

@@ -46,9 +46,9 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
         $$"""{"model":"tiny","input":"Request number {{seed}} has its own words.","voice":"default","response_format":"pcm","seed":{{seed}}}""";
 
     /// <summary>Does one thing.</summary>
-    /// <param name="cancel">The soak is over.</param>
+    /// <param name="cancellationToken">The soak is over.</param>
     /// <returns>What it was, and what became of it; null where the soak ended before.</returns>
-    public async Task<(string What, Outcome Outcome)?> ActAsync(CancellationToken cancel)
+    public async Task<(string What, Outcome Outcome)?> ActAsync(CancellationToken cancellationToken)
     {
         (string What, Func<CancellationToken, Task<Outcome>> Act)[] acts =
         [
@@ -56,7 +56,7 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
             ("upload", UploadAsync), ("watermark", WatermarkAsync), ("conversion", ConvertAsync), ("socket", SocketAsync), ("slow", ReadSlowlyAsync), ("health", HealthAsync),
         ];
         var (what, act) = acts[_random.Next(acts.Length)];
-        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(LongestAnswer);
         try
         {
@@ -64,7 +64,7 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
         }
         catch (Exception e) when (e is HttpRequestException or OperationCanceledException or IOException or WebSocketException or JsonException)
         {
-            return cancel.IsCancellationRequested ? null : ($"{what}: {e.Message}", Outcome.Unanswered);
+            return cancellationToken.IsCancellationRequested ? null : ($"{what}: {e.Message}", Outcome.Unanswered);
         }
     }
 
@@ -73,11 +73,11 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
 
     private static HttpClient Connect(int number, Uri service) => new(new SocketsHttpHandler
     {
-        ConnectCallback = async (context, cancel) =>
+        ConnectCallback = async (context, cancellationToken) =>
         {
             var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
             socket.Bind(new IPEndPoint(IPAddress.Parse($"127.0.0.{1 + number}"), 0));
-            await socket.ConnectAsync(context.DnsEndPoint, cancel);
+            await socket.ConnectAsync(context.DnsEndPoint, cancellationToken);
             return new NetworkStream(socket, ownsSocket: true);
         },
     })
@@ -95,8 +95,8 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
 
     private static StringContent Json(string body) => new(body, Encoding.UTF8, "application/json");
 
-    private Task<HttpResponseMessage> Post(string path, HttpContent content, CancellationToken cancel, HttpCompletionOption completion = HttpCompletionOption.ResponseContentRead) =>
-        _http.SendAsync(new HttpRequestMessage(HttpMethod.Post, path) { Content = content }, completion, cancel);
+    private Task<HttpResponseMessage> Post(string path, HttpContent content, CancellationToken cancellationToken, HttpCompletionOption completion = HttpCompletionOption.ResponseContentRead) =>
+        _http.SendAsync(new HttpRequestMessage(HttpMethod.Post, path) { Content = content }, completion, cancellationToken);
 
     private MultipartFormDataContent Form(params (string Name, string Value)[] fields)
     {
@@ -109,50 +109,50 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
         return form;
     }
 
-    private async Task<Outcome> SpeakAsync(CancellationToken cancel)
+    private async Task<Outcome> SpeakAsync(CancellationToken cancellationToken)
     {
         var seed = _random.Next(alone.Count);
-        using var answer = await Post("/v1/audio/speech", Json(SpeechBody(seed)), cancel);
+        using var answer = await Post("/v1/audio/speech", Json(SpeechBody(seed)), cancellationToken);
         return OutcomeOf(answer) is not Outcome.Served and var other ? other
-            : (await answer.Content.ReadAsByteArrayAsync(cancel)).AsSpan().SequenceEqual(alone[seed]) ? Outcome.Served : Outcome.Changed;
+            : (await answer.Content.ReadAsByteArrayAsync(cancellationToken)).AsSpan().SequenceEqual(alone[seed]) ? Outcome.Served : Outcome.Changed;
     }
 
-    private async Task<Outcome> EventsAsync(CancellationToken cancel)
+    private async Task<Outcome> EventsAsync(CancellationToken cancellationToken)
     {
-        using var answer = await Post("/speak", Json("""{"text":"One sentence. And another one.","stream":true,"chunk":true}"""), cancel);
+        using var answer = await Post("/speak", Json("""{"text":"One sentence. And another one.","stream":true,"chunk":true}"""), cancellationToken);
         return OutcomeOf(answer) is not Outcome.Served and var other ? other
-            : (await answer.Content.ReadAsStringAsync(cancel)).Contains("\"status\":\"complete\"", StringComparison.Ordinal) ? Outcome.Served : Outcome.Unanswered;
+            : (await answer.Content.ReadAsStringAsync(cancellationToken)).Contains("\"status\":\"complete\"", StringComparison.Ordinal) ? Outcome.Served : Outcome.Unanswered;
     }
 
-    private async Task<Outcome> FileAsync(CancellationToken cancel)
+    private async Task<Outcome> FileAsync(CancellationToken cancellationToken)
     {
-        using var answer = await Post("/speak", Json("""{"text":"A file to keep."}"""), cancel);
+        using var answer = await Post("/speak", Json("""{"text":"A file to keep."}"""), cancellationToken);
         if (OutcomeOf(answer) is not Outcome.Served and var other)
         {
             return other;
         }
 
-        var saved = await answer.Content.ReadFromJsonAsync<JsonElement>(cancel);
-        using var file = await _http.GetAsync(new Uri(saved.GetProperty("audio_url").GetString()!, UriKind.Relative), cancel);
+        var saved = await answer.Content.ReadFromJsonAsync<JsonElement>(cancellationToken);
+        using var file = await _http.GetAsync(new Uri(saved.GetProperty("audio_url").GetString()!, UriKind.Relative), cancellationToken);
         return OutcomeOf(file);
     }
 
-    private async Task<Outcome> LeaveAsync(CancellationToken cancel)
+    private async Task<Outcome> LeaveAsync(CancellationToken cancellationToken)
     {
-        using var leaves = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        using var leaves = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         leaves.CancelAfter(_random.Next(1, 1000));
         try
         {
             using var answer = await Post("/v1/audio/speech", Json(SpeechBody(0)), leaves.Token);
             return OutcomeOf(answer);
         }
-        catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
             return Outcome.Left;
         }
     }
 
-    private async Task<Outcome> WrongAsync(CancellationToken cancel)
+    private async Task<Outcome> WrongAsync(CancellationToken cancellationToken)
     {
         (string Path, HttpContent Content)[] wrong =
         [
@@ -161,41 +161,41 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
             ("/v1/audio/watermark", new MultipartFormDataContent { { new ByteArrayContent(recording[..(recording.Length / 3)].Reverse().ToArray()), "file", "noise.mp3" } }),
         ];
         var (path, content) = wrong[_random.Next(wrong.Length)];
-        using var answer = await Post(path, content, cancel);
+        using var answer = await Post(path, content, cancellationToken);
         return (int)answer.StatusCode is >= 400 and < 500 ? Outcome.Refused : Outcome.Unanswered;
     }
 
-    private async Task<Outcome> UploadAsync(CancellationToken cancel)
+    private async Task<Outcome> UploadAsync(CancellationToken cancellationToken)
     {
         var name = $"client {number} voice {_voices++}";
-        using var uploaded = await Post("/v1/audio/voices", Form(("name", name)), cancel);
+        using var uploaded = await Post("/v1/audio/voices", Form(("name", name)), cancellationToken);
         if (OutcomeOf(uploaded) is not Outcome.Served and var other)
         {
             return other;
         }
 
-        using var spoken = await Post("/v1/audio/speech", Json($$"""{"model":"tiny","input":"In a new voice.","voice":"{{name}}","response_format":"pcm"}"""), cancel);
-        using var deleted = await _http.DeleteAsync(new Uri($"/v1/audio/voices/{Uri.EscapeDataString(name)}", UriKind.Relative), cancel);
+        using var spoken = await Post("/v1/audio/speech", Json($$"""{"model":"tiny","input":"In a new voice.","voice":"{{name}}","response_format":"pcm"}"""), cancellationToken);
+        using var deleted = await _http.DeleteAsync(new Uri($"/v1/audio/voices/{Uri.EscapeDataString(name)}", UriKind.Relative), cancellationToken);
         return OutcomeOf(deleted) is Outcome.Served ? OutcomeOf(spoken) : Outcome.Unanswered;
     }
 
-    private async Task<Outcome> WatermarkAsync(CancellationToken cancel)
+    private async Task<Outcome> WatermarkAsync(CancellationToken cancellationToken)
     {
-        using var answer = await Post("/v1/audio/watermark", Form(), cancel);
+        using var answer = await Post("/v1/audio/watermark", Form(), cancellationToken);
         return OutcomeOf(answer);
     }
 
-    private async Task<Outcome> ConvertAsync(CancellationToken cancel)
+    private async Task<Outcome> ConvertAsync(CancellationToken cancellationToken)
     {
-        using var answer = await Post("/v1/audio/conversions", Form(("voice", "default"), ("response_format", "wav")), cancel);
+        using var answer = await Post("/v1/audio/conversions", Form(("voice", "default"), ("response_format", "wav")), cancellationToken);
         return OutcomeOf(answer);
     }
 
-    private async Task<Outcome> SocketAsync(CancellationToken cancel)
+    private async Task<Outcome> SocketAsync(CancellationToken cancellationToken)
     {
         using var socket = new ClientWebSocket();
-        await socket.ConnectAsync(new Uri($"ws://{service.Authority}/v1/audio/speech/stream"), cancel);
-        Task Send(string message) => socket.SendAsync(Encoding.UTF8.GetBytes(message), WebSocketMessageType.Text, endOfMessage: true, cancel);
+        await socket.ConnectAsync(new Uri($"ws://{service.Authority}/v1/audio/speech/stream"), cancellationToken);
+        Task Send(string message) => socket.SendAsync(Encoding.UTF8.GetBytes(message), WebSocketMessageType.Text, endOfMessage: true, cancellationToken);
         await Send("""{"type":"session"}""");
         await Send("""{"type":"text","text":"Some words that come. And more of "}""");
         switch (_random.Next(3))
@@ -213,41 +213,41 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
         await Send("""{"type":"end"}""");
         var buffer = new byte[1 << 16];
         var last = "";
-        while (await socket.ReceiveAsync(buffer, cancel) is { MessageType: not WebSocketMessageType.Close } part)
+        while (await socket.ReceiveAsync(buffer, cancellationToken) is { MessageType: not WebSocketMessageType.Close } part)
         {
             last = part.MessageType == WebSocketMessageType.Text ? Encoding.UTF8.GetString(buffer, 0, part.Count) : last;
         }
 
-        await socket.CloseOutputAsync(WebSocketCloseStatus.NormalClosure, "", cancel);
+        await socket.CloseOutputAsync(WebSocketCloseStatus.NormalClosure, "", cancellationToken);
         return last.Contains("\"done\"", StringComparison.Ordinal) ? Outcome.Served : last.Contains("queue_full", StringComparison.Ordinal) ? Outcome.Refused : Outcome.Unanswered;
     }
 
     /// <summary>Reads some of an answer, then nothing for a while, then the rest or not.</summary>
-    private async Task<Outcome> ReadSlowlyAsync(CancellationToken cancel)
+    private async Task<Outcome> ReadSlowlyAsync(CancellationToken cancellationToken)
     {
         var text = string.Concat(Enumerable.Repeat("Many words to hear. [pause:20s] ", 9));
         using var answer = await Post(
-            "/v1/audio/speech", Json($$"""{"model":"tiny","input":"{{text}}","voice":"default","response_format":"pcm"}"""), cancel, HttpCompletionOption.ResponseHeadersRead);
+            "/v1/audio/speech", Json($$"""{"model":"tiny","input":"{{text}}","voice":"default","response_format":"pcm"}"""), cancellationToken, HttpCompletionOption.ResponseHeadersRead);
         if (OutcomeOf(answer) is not Outcome.Served and var other)
         {
             return other;
         }
 
-        await using var stream = await answer.Content.ReadAsStreamAsync(cancel);
-        await stream.ReadExactlyAsync(new byte[1000], cancel);
-        await Task.Delay(_random.Next(3000), cancel);
+        await using var stream = await answer.Content.ReadAsStreamAsync(cancellationToken);
+        await stream.ReadExactlyAsync(new byte[1000], cancellationToken);
+        await Task.Delay(_random.Next(3000), cancellationToken);
         if (_random.Next(2) == 0)
         {
             return Outcome.Left;
         }
 
-        await stream.CopyToAsync(Stream.Null, cancel);
+        await stream.CopyToAsync(Stream.Null, cancellationToken);
         return Outcome.Served;
     }
 
-    private async Task<Outcome> HealthAsync(CancellationToken cancel)
+    private async Task<Outcome> HealthAsync(CancellationToken cancellationToken)
     {
-        using var answer = await _http.GetAsync(new Uri("/health", UriKind.Relative), cancel);
+        using var answer = await _http.GetAsync(new Uri("/health", UriKind.Relative), cancellationToken);
         return OutcomeOf(answer);
     }
 }

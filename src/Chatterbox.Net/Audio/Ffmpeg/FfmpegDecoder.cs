@@ -65,13 +65,13 @@ internal sealed class FfmpegDecoder(FfmpegProgram program)
         messages.GetAwaiter().GetResult().Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries) is [.., var last]
             ? last : "it reports no reason";
 
-    private static void Feed(Stream stream, Process process, CancellationToken cancel)
+    private static void Feed(Stream stream, Process process, CancellationToken cancellationToken)
     {
         try
         {
             var block = new byte[BlockBytes];
             var input = process.StandardInput.BaseStream;
-            for (int read; !cancel.IsCancellationRequested && (read = stream.Read(block)) > 0;)
+            for (int read; !cancellationToken.IsCancellationRequested && (read = stream.Read(block)) > 0;)
             {
                 input.Write(block.AsSpan(0, read));
             }

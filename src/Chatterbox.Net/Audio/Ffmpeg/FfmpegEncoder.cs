@@ -22,13 +22,13 @@ internal sealed class FfmpegEncoder(FfmpegProgram program) : IDisposable
     /// <param name="begun">Completes when the first of them is near, or none will come: a process takes as long to start as a model to
     /// make the first word, and none is started while a request waits for its turn.</param>
     /// <param name="format">The format.</param>
-    /// <param name="cancel">Kills the process.</param>
+    /// <param name="cancellationToken">Kills the process.</param>
     /// <returns>Blocks of bytes; each is good until the next is asked for.</returns>
     /// <exception cref="EncoderException">ffmpeg failed, or is not installed.</exception>
     public async IAsyncEnumerable<ReadOnlyMemory<byte>> Encode(
-        IAsyncEnumerable<ReadOnlyMemory<byte>> samples, Task begun, AudioFormat format, [EnumeratorCancellation] CancellationToken cancel)
+        IAsyncEnumerable<ReadOnlyMemory<byte>> samples, Task begun, AudioFormat format, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        var blocks = samples.GetAsyncEnumerator(cancel);
+        var blocks = samples.GetAsyncEnumerator(cancellationToken);
         var first = blocks.MoveNextAsync().AsTask();
         await Task.WhenAny(begun, first).ConfigureAwait(false);
         if (first.IsCompleted && !(first.IsCompletedSuccessfully && await first.ConfigureAwait(false)))
@@ -40,21 +40,21 @@ internal sealed class FfmpegEncoder(FfmpegProgram program) : IDisposable
 
         using var process = Take(format, first, blocks);
         await using var ending = blocks.ConfigureAwait(false);
-        using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var messages = FfmpegProgram.ReadMessages(process);
         var feeding = Feed(process, first, blocks, stopping.Token);
         try
         {
             var buffer = new byte[BufferBytes];
             int read;
-            while ((read = await process.StandardOutput.BaseStream.ReadAsync(buffer, cancel).ConfigureAwait(false)) > 0)
+            while ((read = await process.StandardOutput.BaseStream.ReadAsync(buffer, cancellationToken).ConfigureAwait(false)) > 0)
             {
                 yield return buffer.AsMemory(0, read);
                 StartAhead(format);
             }
 
             await feeding.ConfigureAwait(false);
-            await process.WaitForExitAsync(cancel).ConfigureAwait(false);
+            await process.WaitForExitAsync(cancellationToken).ConfigureAwait(false);
             if (process.ExitCode != 0)
             {
                 throw new EncoderException($"ffmpeg ended with {process.ExitCode}: {await messages.ConfigureAwait(false)}");
@@ -86,15 +86,15 @@ internal sealed class FfmpegEncoder(FfmpegProgram program) : IDisposable
         _ => throw new ArgumentException($"{format.Name} is encoded in this process.", nameof(format)),
     };
 
-    private static async Task Feed(Process process, Task<bool> first, IAsyncEnumerator<ReadOnlyMemory<byte>> blocks, CancellationToken cancel)
+    private static async Task Feed(Process process, Task<bool> first, IAsyncEnumerator<ReadOnlyMemory<byte>> blocks, CancellationToken cancellationToken)
     {
         try
         {
             var input = process.StandardInput.BaseStream;
             for (var more = await first.ConfigureAwait(false); more; more = await blocks.MoveNextAsync().ConfigureAwait(false))
             {
-                await input.WriteAsync(blocks.Current, cancel).ConfigureAwait(false);
-                await input.FlushAsync(cancel).ConfigureAwait(false);
+                await input.WriteAsync(blocks.Current, cancellationToken).ConfigureAwait(false);
+                await input.FlushAsync(cancellationToken).ConfigureAwait(false);
             }
 
             process.StandardInput.Close();

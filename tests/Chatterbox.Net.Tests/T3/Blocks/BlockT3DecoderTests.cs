@@ -147,7 +147,7 @@ public class BlockT3DecoderTests
         var stop = spoken[11];
         using var decoder = new BlockT3Decoder(tiny.Model, capacity: 1) { StopToken = stop };
         using var noise = new NoiseSource(1);
-        var result = decoder.Generate(TinyT3.Text, TinyT3.Voice, Short, noise, cancel: TestContext.Current.CancellationToken);
+        var result = decoder.Generate(TinyT3.Text, TinyT3.Voice, Short, noise, cancellationToken: TestContext.Current.CancellationToken);
         Assert.Equal(stop, result.SpeechTokens[^1]);
         Assert.Single(result.SpeechTokens, token => token == stop);
         Assert.False(result.ReachedLimit);
@@ -177,7 +177,7 @@ public class BlockT3DecoderTests
         var passes = 0;
         using var decoder = new BlockT3Decoder(tiny.Model, capacity: 1) { Observer = _ => Leave(++passes) };
         using var noise = new NoiseSource(1);
-        Assert.Throws<OperationCanceledException>(() => decoder.Generate(TinyT3.Text, TinyT3.Voice, Short, noise, cancel: source.Token));
+        Assert.Throws<OperationCanceledException>(() => decoder.Generate(TinyT3.Text, TinyT3.Voice, Short, noise, cancellationToken: source.Token));
         Assert.Equal(2, passes);
 
         void Leave(int pass)
@@ -218,7 +218,7 @@ public class BlockT3DecoderTests
         var passes = new List<BlockPass>();
         using var decoder = new BlockT3Decoder(tiny.Model, capacity: 1) { Observer = passes.Add };
         using var noise = new NoiseSource(1);
-        decoder.Generate(TinyT3.Text, TinyT3.Voice, options, noise, cancel: TestContext.Current.CancellationToken);
+        decoder.Generate(TinyT3.Text, TinyT3.Voice, options, noise, cancellationToken: TestContext.Current.CancellationToken);
         return passes;
     }
 }

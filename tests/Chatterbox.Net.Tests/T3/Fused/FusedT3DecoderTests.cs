@@ -182,7 +182,7 @@ public class FusedT3DecoderTests
         for (var i = 0; i < 50; i++)
         {
             using var noise = new NoiseSource(i);
-            decoder.Generate(TinyT3.Text, Voice, new() { MaxSpeechTokens = 10 + i }, noise, cancel: TestContext.Current.CancellationToken);
+            decoder.Generate(TinyT3.Text, Voice, new() { MaxSpeechTokens = 10 + i }, noise, cancellationToken: TestContext.Current.CancellationToken);
             before = i == 5 ? LiveTensors.Settled() : before;
         }
 
