@@ -7,6 +7,6 @@ await using var engine = new SpeechEngine(await ChatterboxModel.LoadAsync(args[0
 await using var output = Console.OpenStandardOutput();
 await foreach (var chunk in engine.StreamAsync(args[1]))
 {
-    await output.WriteAsync(Pcm16.Encode(chunk.Samples));
+    await output.WriteAsync(Pcm16.Encode(chunk.Samples.Span));
     await output.FlushAsync();
 }

@@ -35,7 +35,7 @@ public static class NAudioRecordings
             }
         }
 
-        return samples.Count > 0 ? new AudioClip([.. samples], rate)
+        return samples.Count > 0 ? new AudioClip(samples.ToArray(), rate)
             : throw new VoiceException("The recording holds no samples. Choose another, or set its position to its beginning.");
     }
 

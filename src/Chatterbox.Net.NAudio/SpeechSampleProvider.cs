@@ -14,11 +14,11 @@ namespace Chatterbox.NAudio;
 public sealed class SpeechSampleProvider : ISampleProvider, IDisposable
 {
     private readonly CancellationTokenSource _left = new();
-    private readonly Channel<float[]> _blocks = Channel.CreateUnbounded<float[]>(new() { SingleReader = true, SingleWriter = true });
+    private readonly Channel<ReadOnlyMemory<float>> _blocks = Channel.CreateUnbounded<ReadOnlyMemory<float>>(new() { SingleReader = true, SingleWriter = true });
     private readonly SemaphoreSlim _hasRoom = new(0);
     private readonly long _mostAhead;
     private readonly Task _generation;
-    private float[] _block = [];
+    private ReadOnlyMemory<float> _block;
     private int _taken;
     private long _ahead;        // samples that were generated and not yet read
 
@@ -51,7 +51,7 @@ public sealed class SpeechSampleProvider : ISampleProvider, IDisposable
         while (read < buffer.Length && (_taken < _block.Length || NextBlock(mayWait: read == 0 && !GivesSilenceWhileWaiting)))
         {
             var count = Math.Min(buffer.Length - read, _block.Length - _taken);
-            _block.AsSpan(_taken, count).CopyTo(buffer[read..]);
+            _block.Span.Slice(_taken, count).CopyTo(buffer[read..]);
             (_taken, read) = (_taken + count, read + count);
         }
 
@@ -75,9 +75,9 @@ public sealed class SpeechSampleProvider : ISampleProvider, IDisposable
 
     private bool NextBlock(bool mayWait)
     {
-        while (!_blocks.Reader.TryRead(out _block!))
+        while (!_blocks.Reader.TryRead(out _block))
         {
-            _block = [];
+            _block = default;
             _taken = 0;
             if (_blocks.Reader.Completion.IsCompleted)
             {

@@ -395,10 +395,10 @@ public sealed class ChatterboxModel : ISpeechModel
         var samples = new List<float>();
         while (!conversion.IsOver)
         {
-            samples.AddRange(conversion.ConvertNext(progress, cancellationToken));
+            samples.AddRange(conversion.ConvertNext(progress, cancellationToken).Span);
         }
 
-        return new SpeechResult([.. samples], TextTokens: 0, conversion.SpeechTokens, ReachedLimit: false)
+        return new SpeechResult(samples.ToArray(), TextTokens: 0, conversion.SpeechTokens, ReachedLimit: false)
         {
             Recovered = conversion.Recovered,
         };
@@ -419,7 +419,7 @@ public sealed class ChatterboxModel : ISpeechModel
     public double? DetectWatermark(AudioClip recording)
     {
         using var mode = inference_mode();
-        return _watermarker.Detect(recording.Samples, recording.SampleRate);
+        return _watermarker.Detect(recording.Samples.Span, recording.SampleRate);
     }
 
     /// <inheritdoc/>

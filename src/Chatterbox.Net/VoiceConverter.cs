@@ -40,7 +40,7 @@ internal sealed class VoiceConverter
     {
         Check(source);
         (_vocalist, _target, _noise, _config) = (vocalist, target, noise, config ?? new());
-        var samples16 = Resampler.Resample(source.Samples, source.SampleRate, SourceRate);
+        var samples16 = Resampler.Resample(source.Samples.Span, source.SampleRate, SourceRate);
         _tokens = Tokenize(tokenizer, samples16);
         _windows = Cut(samples16);
         _speech = new float[_tokens.Length * vocalist.SamplesPerToken];
@@ -86,11 +86,12 @@ internal sealed class VoiceConverter
 
     private static void Check(AudioClip source)
     {
-        var wrong = Array.FindIndex(source.Samples, sample => !float.IsFinite(sample));
-        if (wrong >= 0)
+        var samples = source.Samples.Span;
+        if (samples.ContainsAnyExceptInRange(float.MinValue, float.MaxValue))
         {
+            var wrong = samples.IndexOfAnyExceptInRange(float.MinValue, float.MaxValue);
             throw new VoiceException(string.Create(CultureInfo.InvariantCulture,
-                $"The recording holds a sample that is {source.Samples[wrong]}, not a number between −1 and 1. Export it again, as 16-bit PCM for instance."));
+                $"The recording holds a sample that is {samples[wrong]}, not a number between −1 and 1. Export it again, as 16-bit PCM for instance."));
         }
     }
 

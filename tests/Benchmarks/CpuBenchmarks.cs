@@ -41,7 +41,7 @@ public class CpuBenchmarks : IDisposable
     public int Tokenise() => _text!.Encode(FullSize.Text, null).Tokens.Length;
 
     [Benchmark(Description = "10 s from 48 to 24 kHz")]
-    public int Resample() => Resampler.Resample(_recording.Samples, 48000, 24000).Length;
+    public int Resample() => Resampler.Resample(_recording.Samples.Span, 48000, 24000).Length;
 
     [Benchmark(Description = "a tiny checkpoint's S3Gen, opened and read")]
     public long ReadWeights()
@@ -61,7 +61,7 @@ public class CpuBenchmarks : IDisposable
     public long WriteWav()
     {
         using var stream = new MemoryStream();
-        WavFile.Write(stream, _recording.Samples, 48000);
+        WavFile.Write(stream, _recording.Samples.Span, 48000);
         return stream.Length;
     }
 }

@@ -44,7 +44,7 @@ internal static partial class EncoderBenchmark
     }
 
     private static async Task Compare(
-        string name, string[] ffmpeg, Func<IAsyncEnumerable<float[]>, CancellationToken, IAsyncEnumerable<ReadOnlyMemory<byte>>> encode, float[] samples)
+        string name, string[] ffmpeg, Func<IAsyncEnumerable<ReadOnlyMemory<float>>, CancellationToken, IAsyncEnumerable<ReadOnlyMemory<byte>>> encode, float[] samples)
     {
         var (ours, theirs) = (new List<Cost>(), new List<Cost>());
         for (var repetition = 0; repetition <= Repetitions; repetition++)
@@ -65,7 +65,7 @@ internal static partial class EncoderBenchmark
             + $"{warm[0].Bytes * 8 / 1000.0 / Seconds,10:0.0}");
     }
 
-    private static async Task<Cost> Measure(Func<IAsyncEnumerable<float[]>, CancellationToken, IAsyncEnumerable<ReadOnlyMemory<byte>>> encode, float[] samples)
+    private static async Task<Cost> Measure(Func<IAsyncEnumerable<ReadOnlyMemory<float>>, CancellationToken, IAsyncEnumerable<ReadOnlyMemory<byte>>> encode, float[] samples)
     {
         using var own = Process.GetCurrentProcess();
         own.Refresh();
@@ -103,7 +103,7 @@ internal static partial class EncoderBenchmark
         });
         await foreach (var chunk in Chunks(samples))
         {
-            await process.StandardInput.BaseStream.WriteAsync(MemoryMarshal.AsBytes(chunk.AsSpan()).ToArray());
+            await process.StandardInput.BaseStream.WriteAsync(MemoryMarshal.AsBytes(chunk.Span).ToArray());
             await process.StandardInput.BaseStream.FlushAsync();
         }
 
@@ -113,19 +113,19 @@ internal static partial class EncoderBenchmark
         return new Cost(firstByte, ProcessorSecondsOfEnded() - processor, count);
     }
 
-    private static async IAsyncEnumerable<ReadOnlyMemory<byte>> Own(IAsyncEnumerable<float[]> blocks)
+    private static async IAsyncEnumerable<ReadOnlyMemory<byte>> Own(IAsyncEnumerable<ReadOnlyMemory<float>> blocks)
     {
         using var encoder = new Mp3Encoder(SpeechResult.SampleRate, 128_000);
         var output = new ArrayBufferWriter<byte>();
         await foreach (var block in blocks)
         {
-            encoder.Encode(block, output);
+            encoder.Encode(block.Span, output);
             yield return output.WrittenMemory;
             output.ResetWrittenCount();
         }
     }
 
-    private static async IAsyncEnumerable<float[]> Chunks(float[] samples)
+    private static async IAsyncEnumerable<ReadOnlyMemory<float>> Chunks(float[] samples)
     {
         await Task.Yield();
         for (var i = 0; i < samples.Length; i += ChunkSamples)
@@ -149,7 +149,7 @@ internal static partial class EncoderBenchmark
     private static float[] Speech()
     {
         var clip = AudioFile.Load(Path.Combine(AppContext.BaseDirectory, "librispeech_6930-75918-0001_14s.wav"));
-        var speech = Resampler.Resample(clip.Samples, clip.SampleRate, SpeechResult.SampleRate);
+        var speech = Resampler.Resample(clip.Samples.Span, clip.SampleRate, SpeechResult.SampleRate);
         return [.. Enumerable.Range(0, Seconds * SpeechResult.SampleRate).Select(i => speech[i % speech.Length])];
     }
 

@@ -53,5 +53,5 @@ internal static class FullSize
 
     /// <summary>10 s that sound like nobody, at 48 kHz.</summary>
     public static AudioClip Recording() =>
-        new([.. Enumerable.Range(0, 480000).Select(i => 0.3f * MathF.Sin(i * (0.01f + (0.002f * MathF.Sin(i / 9000f)))) * MathF.Sin(i / 3000f))], 48000);
+        new(Enumerable.Range(0, 480000).Select(i => 0.3f * MathF.Sin(i * (0.01f + (0.002f * MathF.Sin(i / 9000f)))) * MathF.Sin(i / 3000f)).ToArray(), 48000);
 }

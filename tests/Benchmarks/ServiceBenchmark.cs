@@ -108,7 +108,7 @@ internal static class ServiceBenchmark
     private sealed class InstantModel : ISpeechModel
     {
         public static readonly SpeechResult Speech = new(
-            [.. Enumerable.Range(0, 3 * SpeechResult.SampleRate).Select(i => 0.5f * MathF.Sin(i / 20f))], 50, [.. Enumerable.Range(0, 3 * SpeechResult.TokensPerSecond)], ReachedLimit: false);
+            Enumerable.Range(0, 3 * SpeechResult.SampleRate).Select(i => 0.5f * MathF.Sin(i / 20f)).ToArray(), 50, [.. Enumerable.Range(0, 3 * SpeechResult.TokensPerSecond)], ReachedLimit: false);
 
         public Voice? BuiltInVoice { get; } = new(new T3Prompt([0], []), new S3GenPrompt([], [], []));
 

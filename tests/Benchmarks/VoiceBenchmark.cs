@@ -64,7 +64,7 @@ internal static class VoiceBenchmark
         Time("  download", () => HostCopies.Read(marked24));
         Pass(voice, spoken);
         Time("voice", () => voices.Build(recording));
-        var given = Time("  upload", () => HostCopies.Place(recording.Samples, place));
+        var given = Time("  upload", () => HostCopies.Place(recording.Samples.Span, place));
         var samples24 = Time("  48 to 24 kHz", () => Resampler.Resample(given, 48000, 24000));
         var heard = Time("  24 to 16 kHz", () => Resampler.Resample(samples24, 24000, 16000));
         Time("  silence", () => SilenceTrimmer.Bounds(HostCopies.Read(heard)));

@@ -33,7 +33,7 @@ public sealed class DocumentationExamples
         var voice = model.CreateVoice(AudioFile.Load(recording));                  // some seconds of one speaker
         VoiceFile.Save(voiceFile, voice, new VoiceInfo("someone"));                // loads faster than the recording
         var speech = model.Synthesize("Hello there.", voice, new SamplingOptions { Seed = 1, Exaggeration = 0.7 });
-        WavFile.Write(output, speech.Samples, SpeechResult.SampleRate);            // 24 kHz, mono, watermarked
+        WavFile.Write(output, speech.Samples.Span, SpeechResult.SampleRate);            // 24 kHz, mono, watermarked
         // example ends
 
         Assert.True(new FileInfo(output).Length > 2 * speech.Samples.Length);
@@ -51,10 +51,10 @@ public sealed class DocumentationExamples
         // engine begins
         await using var engine = new SpeechEngine(await ChatterboxModel.LoadAsync(name));  // a folder, or a model's name such as nano
         var speech = await engine.SynthesizeAsync(text, voice, new SamplingOptions { Seed = 1 }, progress: progress);
-        WavFile.Write(output, speech.Samples, SpeechResult.SampleRate);
+        WavFile.Write(output, speech.Samples.Span, SpeechResult.SampleRate);
         await foreach (var chunk in engine.StreamAsync(text, voice))                       // while the rest is being generated
         {
-            player.Write(Pcm16.Encode(chunk.Samples));                                     // follow each other without a gap
+            player.Write(Pcm16.Encode(chunk.Samples.Span));                                     // follow each other without a gap
         }
 
         // engine ends
@@ -99,7 +99,7 @@ public sealed class DocumentationExamples
 
         // AI ends
         Assert.NotEqual(0, player.Length);
-        Assert.NotEmpty(AudioFile.Load(output).Samples);
+        Assert.NotEmpty(AudioFile.Load(output).Samples.ToArray());
         var code = Block(File.ReadAllText(ThisFile()), "        // AI begins\n", "        // AI ends");
         Assert.Equal([code, code], [CodeOf("docs/library.md")[3], CodeOf("src/Chatterbox.Net.Extensions.AI/PACKAGE.md")[0]]);
     }
@@ -120,7 +120,7 @@ public sealed class DocumentationExamples
         var clip = reader.ReadClip(longest: TimeSpan.FromMinutes(1));              // for engine.CreateVoiceAsync(clip)
         // NAudio ends
 
-        Assert.NotEmpty(WavFile.Read(output).Samples);
+        Assert.NotEmpty(WavFile.Read(output).Samples.ToArray());
         Assert.NotNull(await engine.CreateVoiceAsync(clip, cancellationToken: TestContext.Current.CancellationToken));
         var code = Block(File.ReadAllText(ThisFile()), "        // NAudio begins\n", "        // NAudio ends");
         Assert.Equal([code, code], [CodeOf("docs/library.md")[4], CodeOf("src/Chatterbox.Net.NAudio/PACKAGE.md")[0]]);

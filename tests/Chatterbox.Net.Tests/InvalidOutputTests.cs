@@ -140,7 +140,7 @@ public sealed class InvalidOutputTests
         var failure = Assert.Single(events.OfType<PieceFailed>());
         Assert.Equal((1, SynthesisStage.T3), (failure.Piece, Assert.IsType<InvalidOutputException>(failure.Error).Stage));
         Assert.Equal([0, 2], events.OfType<AudioChunk>().Where(chunk => chunk.EndsPiece).Select(chunk => chunk.Piece));
-        Assert.All(events.OfType<AudioChunk>().SelectMany(chunk => chunk.Samples), sample => Assert.True(float.IsFinite(sample)));
+        Assert.All(events.OfType<AudioChunk>().SelectMany(chunk => chunk.Samples.ToArray()), sample => Assert.True(float.IsFinite(sample)));
         Assert.Equal(["1 T3 failed"], counted.Outputs);
     }
 
@@ -170,7 +170,7 @@ public sealed class InvalidOutputTests
         var (before, last) = ((AudioChunk)events[failed - 1], (AudioChunk)events[^1]);
         Assert.Equal((1, false), (before.Piece, before.EndsPiece));    // in the middle of the second sentence
         Assert.Equal((2, true), (last.Piece, last.EndsPiece));
-        Assert.All(events.OfType<AudioChunk>().SelectMany(chunk => chunk.Samples), sample => Assert.True(float.IsFinite(sample)));
+        Assert.All(events.OfType<AudioChunk>().SelectMany(chunk => chunk.Samples.ToArray()), sample => Assert.True(float.IsFinite(sample)));
         Assert.Equal(["1 S3Gen failed"], counted.Outputs);
     }
 
@@ -262,7 +262,7 @@ public sealed class InvalidOutputTests
         public Voice? BuiltInVoice { get; } = new(new([], []), new([], [], []));
 
         public IUtterance Begin(string text, Voice voice, SamplingOptions sampling, ChunkOptions? chunks = null, string? language = null) =>
-            FakeUtterance.Whole(_ => new([0.5f, 0.5f], 1, [1], ReachedLimit: false) { Recovered = [SynthesisStage.HiFT] });
+            FakeUtterance.Whole(_ => new((float[])[0.5f, 0.5f], 1, [1], ReachedLimit: false) { Recovered = [SynthesisStage.HiFT] });
 
         public void Advance(IReadOnlyList<IUtterance> utterances) => throw new NotSupportedException();
 

@@ -64,7 +64,7 @@ public sealed partial class ReferenceDecisionTests
     public void The_shortest_texts_are_spoken(string name, string text, string? language)
     {
         using var model = Load(TinyCheckpoint.FolderOf(name));
-        Assert.NotEmpty(model.Synthesize(text, model.BuiltInVoice!, new SamplingOptions { Seed = 1 }, language).Samples);
+        Assert.NotEmpty(model.Synthesize(text, model.BuiltInVoice!, new SamplingOptions { Seed = 1 }, language).Samples.ToArray());
     }
 
     [Fact]

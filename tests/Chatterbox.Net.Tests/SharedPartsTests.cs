@@ -36,7 +36,7 @@ public sealed class SharedPartsTests
     [Fact]
     public void What_models_share_changes_nothing_in_their_speech()
     {
-        float[] Speak(ChatterboxModel model) => model.Synthesize(Text, model.BuiltInVoice!, new SamplingOptions { Seed = 5 }).Samples;
+        float[] Speak(ChatterboxModel model) => model.Synthesize(Text, model.BuiltInVoice!, new SamplingOptions { Seed = 5 }).Samples.ToArray();
         string[] names = ["tiny", "tiny-multilingual", "tiny-turbo", "tiny-nano", "tiny"];
         var alone = names.Select(name =>
         {

@@ -226,7 +226,7 @@ public sealed class ConvertTests : IDisposable
     private static float[] Speak(string folder)
     {
         using var model = ChatterboxModel.Load(folder, new ModelOptions { Device = "cpu" });
-        return model.Synthesize("Hi.", model.BuiltInVoice!, new SamplingOptions { Seed = 1, MaxSpeechTokens = 20 }).Samples;
+        return model.Synthesize("Hi.", model.BuiltInVoice!, new SamplingOptions { Seed = 1, MaxSpeechTokens = 20 }).Samples.ToArray();
     }
 
     private static ScalarType TypeOf(string folder, string file)

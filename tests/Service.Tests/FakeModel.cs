@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using System.Collections.Concurrent;
 using Chatterbox.Audio;
 using Chatterbox.Engine;
@@ -87,7 +88,7 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
     {
         Calls.Enqueue((text, sampling, voice, null));
         Chunks.Enqueue(null);
-        return TakeTurn(text, () => Say(text, voice, sampling), cancellationToken).Samples;
+        return TakeTurn(text, () => Say(text, voice, sampling), cancellationToken).Samples.ToArray();
     }
 
     private T TakeTurn<T>(string text, Func<T> speak, CancellationToken cancellationToken)
@@ -171,7 +172,7 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
 
     /// <summary>Sure of a loud recording, and of silence not at all.</summary>
     public double? DetectWatermark(AudioClip recording) =>
-        TakeTurn("watermark", () => recording.Samples.Max() is var peak && peak > 0 ? (double?)peak : null, CancellationToken.None);
+        TakeTurn("watermark", () => TensorPrimitives.Max(recording.Samples.Span) is var peak && peak > 0 ? (double?)peak : null, CancellationToken.None);
 
     /// <inheritdoc/>
     public void Dispose() => unloaded?.Invoke();
@@ -187,7 +188,7 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
 
         public bool IsOver => _next >= source.Duration.TotalSeconds;
 
-        public float[] ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default) =>
+        public ReadOnlyMemory<float> ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default) =>
             model.SaySecond($"second {_next++}", target, new SamplingOptions { Seed = seed }, cancellationToken);
 
         public void Dispose()

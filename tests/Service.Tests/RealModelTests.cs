@@ -33,7 +33,7 @@ public sealed class RealModelTests
         var samples = new List<float>();
         await foreach (var happened in job.Events)
         {
-            samples.AddRange(Assert.IsType<AudioChunk>(happened).Samples);
+            samples.AddRange(Assert.IsType<AudioChunk>(happened).Samples.ToArray());
         }
 
         var heard = Wav.Pcm(spoken);
@@ -74,7 +74,7 @@ public sealed class RealModelTests
     {
         await using var service = await TestService.StartReal("tiny-turbo");
         var recording = AudioFile.Load(Path.Combine(TestService.Fixtures, "audio", "jfk_16k_mono.wav"));
-        WavFile.Write(Path.Combine(service.VoicesFolder, "Short.wav"), recording.Samples.AsSpan(0, 3 * recording.SampleRate), recording.SampleRate);
+        WavFile.Write(Path.Combine(service.VoicesFolder, "Short.wav"), recording.Samples.Span[..(3 * recording.SampleRate)], recording.SampleRate);
         File.WriteAllText(Path.Combine(service.VoicesFolder, "Broken.wav"), "RIFF, or so it says.");
         foreach (var (name, reason) in new[] { ("Short", "5 s"), ("Broken", "Broken") })
         {

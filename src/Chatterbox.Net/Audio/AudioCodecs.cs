@@ -63,7 +63,7 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     /// <returns>Blocks of bytes; each is good until the next is asked for. None where there are no samples.</returns>
     /// <exception cref="EncoderException">The encoder failed.</exception>
     public IAsyncEnumerable<ReadOnlyMemory<byte>> Encode(
-        IAsyncEnumerable<float[]> speech, AudioFormat format, double speed = 1, Task? begun = null, bool isWhole = false, CancellationToken cancellationToken = default)
+        IAsyncEnumerable<ReadOnlyMemory<float>> speech, AudioFormat format, double speed = 1, Task? begun = null, bool isWhole = false, CancellationToken cancellationToken = default)
     {
         var isHere = !NeedsProcess(format);
         var bytes = EncodeHere(speech, () => Create(format, speed, isWhole), isHere && isWhole, cancellationToken);
@@ -77,13 +77,13 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     }
 
     /// <summary>Encodes 24 kHz speech that is complete.</summary>
-    /// <inheritdoc cref="Encode(IAsyncEnumerable{float[]}, AudioFormat, double, Task, bool, CancellationToken)"/>
+    /// <inheritdoc cref="Encode(IAsyncEnumerable{ReadOnlyMemory{float}}, AudioFormat, double, Task, bool, CancellationToken)"/>
     /// <param name="output">Where the bytes go; left open.</param>
     /// <param name="samples">Samples at 24 kHz, full scale at ±1.</param>
     /// <param name="format">The format.</param>
     /// <param name="speed">Tempo; the pitch stays.</param>
     /// <param name="cancellationToken">Ends it.</param>
-    public async Task WriteAsync(Stream output, float[] samples, AudioFormat format, double speed = 1, CancellationToken cancellationToken = default)
+    public async Task WriteAsync(Stream output, ReadOnlyMemory<float> samples, AudioFormat format, double speed = 1, CancellationToken cancellationToken = default)
     {
         ThrowIfUnsupported(format);
         var encoded = Encode(new[] { samples }.ToAsyncEnumerable(), format, speed, isWhole: true, cancellationToken: cancellationToken);
@@ -130,7 +130,7 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
 
     // A header waits for the first samples: until then an error can still be an error.
     private static async IAsyncEnumerable<ReadOnlyMemory<byte>> EncodeHere(
-        IAsyncEnumerable<float[]> speech, Func<IAudioEncoder> create, bool isWhole, [EnumeratorCancellation] CancellationToken cancellationToken)
+        IAsyncEnumerable<ReadOnlyMemory<float>> speech, Func<IAudioEncoder> create, bool isWhole, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         using var encoder = create();
         var output = new ArrayBufferWriter<byte>();
@@ -142,7 +142,7 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
                 continue;
             }
 
-            encoder.Encode(block, output);
+            encoder.Encode(block.Span, output);
             isBegun = true;
             if (output.WrittenCount > 0 && !isWhole)
             {

@@ -29,5 +29,5 @@ public interface IChunkedSpeech : IDisposable
     /// <exception cref="RequestException">The model ended the text without a sound.</exception>
     /// <exception cref="VoiceException">The voice does not fit the model.</exception>
     /// <exception cref="InvalidOutputException">A stage's output is not finite, with plain operations neither.</exception>
-    float[] NextChunk(CancellationToken cancellationToken = default);
+    ReadOnlyMemory<float> NextChunk(CancellationToken cancellationToken = default);
 }

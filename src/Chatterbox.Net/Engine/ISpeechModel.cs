@@ -157,7 +157,7 @@ public sealed class DueChunk(IUtterance utterance, Action<VoicedChunk> done, Act
 /// <param name="Samples">Watermarked mono samples in [−1, 1], <see cref="SpeechResult.SampleRate"/> a second, following those of the chunk
 /// before without a gap.</param>
 /// <param name="IsLast">Whether the piece ends with it.</param>
-public sealed record VoicedChunk(float[] Samples, bool IsLast);
+public sealed record VoicedChunk(ReadOnlyMemory<float> Samples, bool IsLast);
 
 /// <summary>A recording that is being converted to another voice. It belongs to the model that began it, and is used by one thread at a time.</summary>
 public interface IVoiceConversion : IDisposable
@@ -178,5 +178,5 @@ public interface IVoiceConversion : IDisposable
     /// <exception cref="VoiceException">The voice is not of this model.</exception>
     /// <exception cref="InvalidOutputException">A stage's output is not finite.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
-    float[] ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default);
+    ReadOnlyMemory<float> ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default);
 }

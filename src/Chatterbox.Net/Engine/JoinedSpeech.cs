@@ -43,7 +43,7 @@ public sealed class JoinedSpeech(TextPlan plan)
     /// <param name="events">The events of the request.</param>
     /// <param name="cancellationToken">Ends the reading.</param>
     /// <exception cref="ChatterboxException">A piece could not be spoken, so that the rest is of no use.</exception>
-    public async IAsyncEnumerable<float[]> Blocks(IAsyncEnumerable<SpeechEvent> events, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public async IAsyncEnumerable<ReadOnlyMemory<float>> Blocks(IAsyncEnumerable<SpeechEvent> events, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         await foreach (var happened in events.WithCancellation(cancellationToken).ConfigureAwait(false))
         {
@@ -77,7 +77,7 @@ public sealed class JoinedSpeech(TextPlan plan)
             UnknownCharacters = [.. UnknownCharacters.Union(chunk.UnknownCharacters)];
         }
 
-        float[] samples = [.. _held, .. chunk.Samples];
+        float[] samples = [.. _held, .. chunk.Samples.Span];
         if (_begins)
         {
             FadeIn(samples);

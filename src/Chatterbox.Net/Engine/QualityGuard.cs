@@ -60,9 +60,9 @@ internal static class QualityGuard
         sampling with { MaxSpeechTokens = Math.Min(sampling.MaxSpeechTokens ?? DefaultMostTokens, Budget(text)) };
 
     /// <summary>Samples without most of a long silence at their end.</summary>
-    private static float[] TrimEnd(float[] samples)
+    private static ReadOnlyMemory<float> TrimEnd(ReadOnlyMemory<float> samples)
     {
-        var heard = HeardSamples(samples);
+        var heard = HeardSamples(samples.Span);
         return samples.Length - heard > LongestEnd ? samples[..(heard + KeptEnd)] : samples;
     }
 
@@ -72,17 +72,26 @@ internal static class QualityGuard
     /// <summary>What is wrong up to the last sound; null if nothing. The silence after it is only trimmed.</summary>
     public static string? FaultOf(SpeechResult speech)
     {
-        var heard = HeardSamples(speech.Samples);
+        var heard = HeardSamples(speech.Samples.Span);
         var tokens = speech.SpeechTokens.Take((heard + SpeechResult.SamplesPerToken - 1) / SpeechResult.SamplesPerToken);
         return heard == 0 ? "nothing but silence"
-            : HasLongSilence(speech.Samples.AsSpan(0, heard)) ? "long silence"
+            : HasLongSilence(speech.Samples.Span[..heard]) ? "long silence"
             : tokens.Any(new RepetitionMeter().Hear) ? "the same sound over and over"
             : speech.ReachedLimit ? "more speech than the text needs"
             : null;
     }
 
     /// <summary>Samples up to the last that can be heard.</summary>
-    private static int HeardSamples(float[] samples) => Array.FindLastIndex(samples, sample => MathF.Abs(sample) >= Silent) + 1;
+    private static int HeardSamples(ReadOnlySpan<float> samples)
+    {
+        var heard = samples.Length;
+        while (heard > 0 && !(MathF.Abs(samples[heard - 1]) >= Silent))
+        {
+            heard--;
+        }
+
+        return heard;
+    }
 
     private static bool HasLongSilence(ReadOnlySpan<float> samples)
     {

@@ -81,7 +81,7 @@ public abstract record SpeechEvent;
 /// <param name="EndsPiece">True if the piece has no more chunks.</param>
 /// <param name="TextTokens">Text tokens of the piece; 0 but on its last chunk.</param>
 /// <param name="SpeechTokens">Speech tokens of the piece; 0 but on its last chunk.</param>
-public sealed record AudioChunk(int Piece, float[] Samples, bool EndsPiece, int TextTokens, int SpeechTokens) : SpeechEvent
+public sealed record AudioChunk(int Piece, ReadOnlyMemory<float> Samples, bool EndsPiece, int TextTokens, int SpeechTokens) : SpeechEvent
 {
     /// <summary>What was done to speech that went wrong; null if nothing.</summary>
     public string? Repair { get; init; }

@@ -47,7 +47,7 @@ public static class SpeechStreaming
             }
         }
 
-        return new SpokenText([.. samples], speech.TextTokens, speech.SpeechTokens)
+        return new SpokenText(samples.ToArray(), speech.TextTokens, speech.SpeechTokens)
         {
             Pieces = plan.Pieces,
             Times = speech.Times,

@@ -4,7 +4,7 @@ namespace Chatterbox.Engine;
 /// <param name="Samples">Watermarked mono samples in [−1, 1], <see cref="SpeechResult.SampleRate"/> a second.</param>
 /// <param name="TextTokens">Text tokens that were spoken.</param>
 /// <param name="SpeechTokens">Speech tokens that were generated.</param>
-public sealed record SpokenText(float[] Samples, int TextTokens, int SpeechTokens)
+public sealed record SpokenText(ReadOnlyMemory<float> Samples, int TextTokens, int SpeechTokens)
 {
     /// <summary>The pieces that the text was split into, sentences usually.</summary>
     public IReadOnlyList<string> Pieces { get; init; } = [];

@@ -27,7 +27,7 @@ internal sealed class SpeechStream(ISpeechModel model, IUtterance utterance) : I
     public bool IsOver { get; private set; }
 
     /// <inheritdoc/>
-    public float[] NextChunk(CancellationToken cancellationToken = default)
+    public ReadOnlyMemory<float> NextChunk(CancellationToken cancellationToken = default)
     {
         if (IsOver)
         {
@@ -41,7 +41,7 @@ internal sealed class SpeechStream(ISpeechModel model, IUtterance utterance) : I
         }
 
         utterance.TakeChunk();
-        var samples = Array.Empty<float>();
+        var samples = ReadOnlyMemory<float>.Empty;
         model.VoiceChunks([new(utterance, Take, error => ExceptionDispatchInfo.Throw(error), cancellationToken)]);
         return samples;
 

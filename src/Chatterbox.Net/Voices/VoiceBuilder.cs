@@ -23,7 +23,7 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
         Inspect(recording);
-        var samples24 = Level(Resampler.Resample(HostCopies.Place(recording.Samples, reference.Device), recording.SampleRate, reference.SampleRate));
+        var samples24 = Level(Resampler.Resample(HostCopies.Place(recording.Samples.Span, reference.Device), recording.SampleRate, reference.SampleRate));
         var samples16 = Resampler.Resample(samples24, reference.SampleRate, reference.SpeechRate);
         return new Voice(PromptT3(samples16), reference.Forward(samples24));
     }
@@ -50,10 +50,11 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
                 $"The recording lasts {seconds:0.###} s; this model needs more than {config.MinSeconds:0.###} s of speech to imitate a voice. Use a longer recording; ten seconds are best."));
         }
 
-        var (lowest, highest) = (TensorPrimitives.Min(recording.Samples), TensorPrimitives.Max(recording.Samples));     // NaN if a sample is
+        var samples = recording.Samples.Span;
+        var (lowest, highest) = (TensorPrimitives.Min(samples), TensorPrimitives.Max(samples));     // NaN if a sample is
         if (!float.IsFinite(lowest) || !float.IsFinite(highest))
         {
-            var bad = Array.Find(recording.Samples, sample => !float.IsFinite(sample));
+            var bad = samples[samples.IndexOfAnyExceptInRange(float.MinValue, float.MaxValue)];
             throw new VoiceException($"The recording holds a sample that is {bad.ToString(CultureInfo.InvariantCulture)}, not a number between −1 and 1. Export it again, as 16-bit PCM for instance.");
         }
 

@@ -31,9 +31,9 @@ internal static class ConvertCommand
             using var conversion = model.BeginConversion(source, ModelCommand.VoiceOf(model, parsed), seed);
             while (!conversion.IsOver)
             {
-                samples.AddRange(conversion.ConvertNext(progress, cancellationToken));
+                samples.AddRange(conversion.ConvertNext(progress, cancellationToken).Span);
             }
         }, cancellationToken);
-        output.Write([.. samples], seed, cancellationToken);
+        output.Write(samples.ToArray(), seed, cancellationToken);
     }
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Numerics.Tensors;
 using Chatterbox.Audio;
 
 namespace Chatterbox.Service.Commands;
@@ -62,7 +63,7 @@ internal sealed class Output
     /// <param name="samples">Samples at 24 kHz.</param>
     /// <param name="seed">The seed it was generated with.</param>
     /// <param name="cancellationToken">Ends it.</param>
-    public void Write(float[] samples, long seed, CancellationToken cancellationToken)
+    public void Write(ReadOnlyMemory<float> samples, long seed, CancellationToken cancellationToken)
     {
         using var codecs = ModelCommand.Codecs();
         try
@@ -75,7 +76,7 @@ internal sealed class Output
             throw new IOException($"{Where} cannot be written: {e.Message}", e);
         }
 
-        var (seconds, peak) = (samples.Length / (double)SpeechResult.SampleRate, samples.Max(Math.Abs));
+        var (seconds, peak) = (samples.Length / (double)SpeechResult.SampleRate, TensorPrimitives.MaxMagnitude(samples.Span));
         (_path == Standard ? Console.Error : Console.Out).WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"{Where}: {seconds:0.00} s at {_format.SampleRate} Hz, peak {20 * Math.Log10(Math.Max(peak, 1e-9)):0.0} dBFS, seed {seed}"));

@@ -123,7 +123,7 @@ internal static class SayCommand
         {
             var seeded = sampling with { Seed = unchecked(seed + i) };
             var speech = model.Synthesize(piece, voice, seeded, parsed.GetValue(Language), progress.Part(i, plan.Pieces.Count), cancellationToken);
-            samples.AddRange(speech.Samples);
+            samples.AddRange(speech.Samples.Span);
             samples.AddRange(JoinedSpeech.Silence(plan.PausesSeconds[i + 1]));
             unknown.AddRange(speech.UnknownCharacters);
         }

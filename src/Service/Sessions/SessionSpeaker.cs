@@ -264,7 +264,7 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         }
     }
 
-    private async IAsyncEnumerable<float[]> Blocks(SessionSetup setup, SessionRound round, AudioStream stream)
+    private async IAsyncEnumerable<ReadOnlyMemory<float>> Blocks(SessionSetup setup, SessionRound round, AudioStream stream)
     {
         while (await HasMore(round) && round.Items.Reader.TryRead(out var item))
         {
@@ -291,12 +291,12 @@ internal sealed class SessionSpeaker : IAsyncDisposable
     }
 
     /// <summary>Speaks a sentence, and tells its end or why it could not be spoken to it.</summary>
-    private async IAsyncEnumerable<float[]> Speak(SessionSetup setup, SessionSentence sentence, SessionRound round, AudioStream stream)
+    private async IAsyncEnumerable<ReadOnlyMemory<float>> Speak(SessionSetup setup, SessionSentence sentence, SessionRound round, AudioStream stream)
     {
         using var left = CancellationTokenSource.CreateLinkedTokenSource(round.Stop.Token);
         JoinedSpeech? speech = null;
         Exception? failure = null;
-        IAsyncEnumerator<float[]>? blocks = null;
+        IAsyncEnumerator<ReadOnlyMemory<float>>? blocks = null;
         try
         {
             (speech, blocks) = Begin(setup, sentence, round.Before, stream, left.Token);
@@ -351,12 +351,12 @@ internal sealed class SessionSpeaker : IAsyncDisposable
     }
 
     /// <summary>Queues a sentence.</summary>
-    private (JoinedSpeech Speech, IAsyncEnumerator<float[]> Blocks) Begin(SessionSetup setup, SessionSentence sentence, string? before, AudioStream stream, CancellationToken cancellationToken)
+    private (JoinedSpeech Speech, IAsyncEnumerator<ReadOnlyMemory<float>> Blocks) Begin(SessionSetup setup, SessionSentence sentence, string? before, AudioStream stream, CancellationToken cancellationToken)
     {
         var plan = TextPlan.OfSentence(sentence.Text, "text");
         if (plan.Pieces.Count == 0)
         {
-            return (new JoinedSpeech(plan), new[] { JoinedSpeech.Silence(plan.PausesSeconds[0]) }.Where(pause => pause.Length > 0).ToAsyncEnumerable().GetAsyncEnumerator(cancellationToken));
+            return (new JoinedSpeech(plan), new ReadOnlyMemory<float>[] { JoinedSpeech.Silence(plan.PausesSeconds[0]) }.Where(pause => pause.Length > 0).ToAsyncEnumerable().GetAsyncEnumerator(cancellationToken));
         }
 
         var request = new SpeechRequest

@@ -46,7 +46,7 @@ internal sealed class Speaker(
             var speech = new JoinedSpeech(plan);
             await foreach (var block in speech.Blocks(job.Events, cancellationToken))
             {
-                samples.AddRange(block);
+                samples.AddRange(block.Span);
             }
 
             SpeechHeaders.Set(http.Response.Headers, speech);

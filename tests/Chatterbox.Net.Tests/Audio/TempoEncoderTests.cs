@@ -34,7 +34,7 @@ public class TempoEncoderTests
     public void Speech_keeps_its_level_and_its_words_their_places()
     {
         var clip = WavFile.Read(EncodedRecordings.Original("jfk_16k_mono.wav"));
-        var speech = Resampler.Resample(clip.Samples, clip.SampleRate, Rate);
+        var speech = Resampler.Resample(clip.Samples.ToArray(), clip.SampleRate, Rate);
         foreach (var tempo in new[] { 0.6, 1.5 })
         {
             var changed = Change(speech, tempo);

@@ -114,17 +114,17 @@ internal static class Company
         }
 
         var other = Assert.IsType<AudioChunk>(actual);
-        Assert.True(chunk.Samples.AsSpan().SequenceEqual(other.Samples), $"request {request}, piece {chunk.Piece}: {Difference(chunk, other)}");
+        Assert.True(chunk.Samples.Span.SequenceEqual(other.Samples.ToArray()), $"request {request}, piece {chunk.Piece}: {Difference(chunk, other)}");
         Assert.Equal(
             (chunk.Piece, chunk.EndsPiece, chunk.TextTokens, chunk.SpeechTokens, chunk.Repair),
             (other.Piece, other.EndsPiece, other.TextTokens, other.SpeechTokens, other.Repair));
 
         static string Difference(AudioChunk expected, AudioChunk actual)
         {
-            var common = expected.Samples.AsSpan().CommonPrefixLength(actual.Samples);
-            var most = expected.Samples.Zip(actual.Samples, (a, b) => Math.Abs(a - b)).DefaultIfEmpty().Max();
+            var common = expected.Samples.Span.CommonPrefixLength(actual.Samples.ToArray());
+            var most = expected.Samples.ToArray().Zip(actual.Samples.ToArray(), (a, b) => Math.Abs(a - b)).DefaultIfEmpty().Max();
             return $"alone {expected.Samples.Length} samples of {expected.SpeechTokens} tokens, in company {actual.Samples.Length} of {actual.SpeechTokens}, "
-                + $"other from sample {common} on by up to {most:0.0e0}, alone at most {expected.Samples.DefaultIfEmpty().Max(MathF.Abs):0.0e0}";
+                + $"other from sample {common} on by up to {most:0.0e0}, alone at most {expected.Samples.ToArray().DefaultIfEmpty().Max(MathF.Abs):0.0e0}";
         }
     }
 }

@@ -42,7 +42,7 @@ public sealed class CompanyOnGpuTests(ModelOnGpuTests.Checkpoints checkpoints) :
         Task<List<SpeechEvent>[]> Ask() =>
             Task.WhenAll(requests.Select(request => engine.Submit(request, Cancel).Events.ToListAsync(Cancel).AsTask()));
 
-        static float[] Samples(List<SpeechEvent> events) => [.. events.OfType<AudioChunk>().SelectMany(chunk => chunk.Samples)];
+        static float[] Samples(List<SpeechEvent> events) => [.. events.OfType<AudioChunk>().SelectMany(chunk => chunk.Samples.ToArray())];
     }
 
     private (ChatterboxModel Model, ShapedModel Shaped) Load(string variant)

@@ -41,7 +41,7 @@ public sealed class CompanyTests
         Task<List<SpeechEvent>[]> Ask() =>
             Task.WhenAll(requests.Select(request => engine.Submit(request, Cancel).Events.ToListAsync(Cancel).AsTask()));
 
-        static float[] Samples(List<SpeechEvent> events) => [.. events.OfType<AudioChunk>().SelectMany(chunk => chunk.Samples)];
+        static float[] Samples(List<SpeechEvent> events) => [.. events.OfType<AudioChunk>().SelectMany(chunk => chunk.Samples.ToArray())];
     }
 
     private static ChatterboxModel Load(string name) => ChatterboxModel.Load(TinyCheckpoint.FolderOf(name), new ModelOptions { Device = "cpu" });

@@ -48,7 +48,7 @@ public sealed class QualityGuardTests
     public void A_silent_end_is_trimmed_though_its_tokens_are_all_the_same()
     {
         int[] tokens = [.. Distinct(40), .. Enumerable.Repeat(4299, 100)];
-        var (speech, repair, seeds) = Speak(new SpeechResult([.. Tone(40), .. new float[100 * SpeechResult.SamplesPerToken]], 9, tokens, false));
+        var (speech, repair, seeds) = Speak(new SpeechResult((float[])[.. Tone(40), .. new float[100 * SpeechResult.SamplesPerToken]], 9, tokens, false));
         Assert.Equal("silent end trimmed", repair);
         Assert.Single(seeds);
         Assert.InRange(speech.Samples.Length, 40 * SpeechResult.SamplesPerToken, 45 * SpeechResult.SamplesPerToken);

@@ -18,7 +18,7 @@ public sealed class SpeechEngineTests
         var job = engine.Submit(new SpeechRequest { Pieces = ["one", "two", "three"], Sampling = new() { Seed = 7 } }, Cancel);
         var chunks = await Collect(job);
         Assert.Equal([0, 1, 2], chunks.Cast<AudioChunk>().Select(c => c.Piece));
-        Assert.Equal([7f, 8f, 9f], chunks.Cast<AudioChunk>().Select(c => c.Samples[0]));
+        Assert.Equal([7f, 8f, 9f], chunks.Cast<AudioChunk>().Select(c => c.Samples.Span[0]));
     }
 
     [Fact]
@@ -100,15 +100,15 @@ public sealed class SpeechEngineTests
         await Assert.ThrowsAsync<CheckpointException>(() => engine.Ready);
         Assert.Equal(EngineState.Failed, engine.Status.State);
         Assert.Contains("no weights", Assert.Throws<UnavailableException>(() => engine.Submit(new SpeechRequest { Pieces = ["x"] }, Cancel)).Message, StringComparison.Ordinal);
-        await Assert.ThrowsAsync<UnavailableException>(() => engine.CreateVoiceAsync(new AudioClip([0], 24000), cancellationToken: Cancel));
+        await Assert.ThrowsAsync<UnavailableException>(() => engine.CreateVoiceAsync(new AudioClip((float[])[0], 24000), cancellationToken: Cancel));
     }
 
     [Fact]
     public async Task Jobs_run_on_the_models_thread_and_report_their_errors()
     {
         await using var engine = Engine(new StepModel { Free = true });
-        await Assert.ThrowsAsync<VoiceException>(() => engine.CreateVoiceAsync(new AudioClip([0], 24000), cancellationToken: Cancel));
-        Assert.Null(await engine.DetectWatermarkAsync(new AudioClip([0], 24000), cancellationToken: Cancel));
+        await Assert.ThrowsAsync<VoiceException>(() => engine.CreateVoiceAsync(new AudioClip((float[])[0], 24000), cancellationToken: Cancel));
+        Assert.Null(await engine.DetectWatermarkAsync(new AudioClip((float[])[0], 24000), cancellationToken: Cancel));
     }
 
     [Fact]
@@ -118,7 +118,7 @@ public sealed class SpeechEngineTests
         await using var engine = Engine(model);
         var begun = engine.Submit(new SpeechRequest { Pieces = ["begun"], Client = "a" }, Cancel);
         await model.Speaking.Arrives();
-        var checks = Enumerable.Range(0, 3).Select(_ => engine.DetectWatermarkAsync(new AudioClip([0], 24000), "a", Cancel)).ToList();
+        var checks = Enumerable.Range(0, 3).Select(_ => engine.DetectWatermarkAsync(new AudioClip((float[])[0], 24000), "a", Cancel)).ToList();
         var speech = engine.Submit(new SpeechRequest { Pieces = ["speech"], Client = "b" }, Cancel);
         Assert.Equal(4, engine.Status.Waiting);
         model.Finish(5);
@@ -136,9 +136,9 @@ public sealed class SpeechEngineTests
         var begun = engine.Submit(new SpeechRequest { Pieces = ["begun"], Client = "b" }, Cancel);
         await model.Speaking.Arrives();
         using var leaving = new CancellationTokenSource();
-        var left = engine.DetectWatermarkAsync(new AudioClip([0], 24000), "a", leaving.Token);
-        var stays = engine.DetectWatermarkAsync(new AudioClip([0], 24000), "a", Cancel);
-        await Assert.ThrowsAsync<EngineBusyException>(() => engine.DetectWatermarkAsync(new AudioClip([0], 24000), "a", Cancel));
+        var left = engine.DetectWatermarkAsync(new AudioClip((float[])[0], 24000), "a", leaving.Token);
+        var stays = engine.DetectWatermarkAsync(new AudioClip((float[])[0], 24000), "a", Cancel);
+        await Assert.ThrowsAsync<EngineBusyException>(() => engine.DetectWatermarkAsync(new AudioClip((float[])[0], 24000), "a", Cancel));
         await leaving.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => left);
 
@@ -185,7 +185,7 @@ public sealed class SpeechEngineTests
         }
 
         Assert.Equal(3, model.Turns.Count(turn => turn == "slow"));
-        Assert.Equal(Enumerable.Range(1, 10).Select(i => (float)i), (await Collect(slow)).Cast<AudioChunk>().Select(chunk => chunk.Samples[0]));
+        Assert.Equal(Enumerable.Range(1, 10).Select(i => (float)i), (await Collect(slow)).Cast<AudioChunk>().Select(chunk => chunk.Samples.Span[0]));
     }
 
     [Fact]
@@ -215,7 +215,7 @@ public sealed class SpeechEngineTests
     {
         var model = new StepModel();
         await using var engine = Engine(model);
-        var recording = new AudioClip([1, 2, 3], 16_000);
+        var recording = new AudioClip((float[])[1, 2, 3], 16_000);
         var conversion = engine.Submit(new ConversionRequest { Recording = recording, Seed = 10, Client = "a" }, Cancel);
         await model.Speaking.Arrives();
         var speech = engine.Submit(new SpeechRequest { Pieces = ["one"], Client = "b" }, Cancel);
@@ -225,7 +225,7 @@ public sealed class SpeechEngineTests
         Assert.Equal(new EngineStatus(EngineState.Ready, 0, 1, 64), engine.Status with { ExpectedWait = null });
         model.Finish(2);
         var chunks = (await Collect(conversion)).Cast<AudioChunk>().ToList();
-        Assert.Equal([(11, false, 0), (12, false, 0), (13, true, 3)], chunks.Select(chunk => ((int)chunk.Samples.Single(), chunk.EndsPiece, chunk.SpeechTokens)));
+        Assert.Equal([(11, false, 0), (12, false, 0), (13, true, 3)], chunks.Select(chunk => ((int)chunk.Samples.ToArray().Single(), chunk.EndsPiece, chunk.SpeechTokens)));
         Assert.Same(recording, Assert.Single(model.Disposed));
     }
 
@@ -235,12 +235,12 @@ public sealed class SpeechEngineTests
         var model = new StepModel();
         await using var engine = Engine(model);
         using var leaving = new CancellationTokenSource();
-        var left = engine.Submit(new ConversionRequest { Recording = new AudioClip([1, 2], 16_000) }, leaving.Token);
+        var left = engine.Submit(new ConversionRequest { Recording = new AudioClip((float[])[1, 2], 16_000) }, leaving.Token);
         await model.Speaking.Arrives();
         await leaving.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Collect(left));
         model.Finish(2);
-        var failed = await Collect(engine.Submit(new ConversionRequest { Recording = new AudioClip([1, -1, 2], 16_000) }, Cancel));
+        var failed = await Collect(engine.Submit(new ConversionRequest { Recording = new AudioClip((float[])[1, -1, 2], 16_000) }, Cancel));
         Assert.IsType<VoiceException>(Assert.IsType<PieceFailed>(failed[^1]).Error);
         Assert.Equal(2, failed.Count);
         await engine.StopAsync(Cancel);
@@ -290,7 +290,7 @@ public sealed class SpeechEngineTests
         await using (var engine = new SpeechEngine([() => new StepwiseModel()], new EngineOptions(), NullLogger<SpeechEngine>.Instance))
         {
             await Collect(engine.Submit(new SpeechRequest { Pieces = ["good"] }, Cancel));
-            await engine.DetectWatermarkAsync(new AudioClip([0], 24000), cancellationToken: Cancel);
+            await engine.DetectWatermarkAsync(new AudioClip((float[])[0], 24000), cancellationToken: Cancel);
         }
 
         var stages = spans.Where(span => span.Trace == caller.TraceId).Select(span => span.Stage);
@@ -373,7 +373,7 @@ public sealed class SpeechEngineTests
 
         public IUtterance Begin(string text, Voice voice, SamplingOptions sampling, ChunkOptions? chunks, string? language)
         {
-            var utterance = FakeUtterance.Whole(_ => new([1], 1, [1], ReachedLimit: false));
+            var utterance = FakeUtterance.Whole(_ => new((float[])[1], 1, [1], ReachedLimit: false));
             utterance.Steps = 5;
             if (text == "bad")
             {
@@ -463,7 +463,7 @@ public sealed class SpeechEngineTests
                     Assert.True(_allowed.Wait(Waits.Limit, cancellationToken), "The test has not let the model go on.");
                 }
 
-                return text == "bad" ? throw new RequestException("bad text") : new SpeechResult([sampling.Seed!.Value], 1, [0], false);
+                return text == "bad" ? throw new RequestException("bad text") : new SpeechResult((float[])[sampling.Seed!.Value], 1, [0], false);
             }
             finally
             {
@@ -490,11 +490,12 @@ public sealed class SpeechEngineTests
 
             public bool IsOver => _next == source.Samples.Length;
 
-            public float[] ConvertNext(IProgress<SynthesisProgress>? progress, CancellationToken cancellationToken)
+            public ReadOnlyMemory<float> ConvertNext(IProgress<SynthesisProgress>? progress, CancellationToken cancellationToken)
             {
                 Assert.False(model.IsDisposed);
                 var spoken = model.Synthesize("", new SamplingOptions { Seed = seed }, cancellationToken);
-                return source.Samples[_next] < 0 ? throw new VoiceException("bad recording") : [source.Samples[_next++] + spoken.Samples[0]];
+                var sample = source.Samples.Span[_next++];
+                return sample < 0 ? throw new VoiceException("bad recording") : new[] { sample + spoken.Samples.Span[0] };
             }
 
             public void Dispose() => model.Disposed.Enqueue(source);

@@ -19,14 +19,14 @@ public sealed class StreamingEngineTests
         var expected = new List<float[]>();
         while (!stream.IsOver)
         {
-            expected.Add(stream.NextChunk(Cancel));
+            expected.Add(stream.NextChunk(Cancel).ToArray());
         }
 
         await using var engine = new SpeechEngine(
             [() => ChatterboxModel.Load(TinyCheckpoint.Folder, new ModelOptions { Device = "cpu" })], new EngineOptions { GuardQuality = false }, NullLogger<SpeechEngine>.Instance);
         var chunks = await engine.StreamAsync(new() { Pieces = [Text], Sampling = new() { Seed = 4 }, Chunks = new() { FirstTokens = 4 } }, Cancel).ToListAsync(Cancel);
 
-        Assert.Equal(expected, chunks.Select(chunk => chunk.Samples));
+        Assert.Equal(expected, chunks.Select(chunk => chunk.Samples.ToArray()));
         Assert.Equal(Enumerable.Repeat(false, chunks.Count - 1).Append(true), chunks.Select(chunk => chunk.EndsPiece));
         Assert.All(chunks.SkipLast(1), chunk => Assert.Equal((0, 0), (chunk.TextTokens, chunk.SpeechTokens)));
         Assert.Equal((stream.TextTokens, stream.SpeechTokens.Count), (chunks[^1].TextTokens, chunks[^1].SpeechTokens));
@@ -37,7 +37,7 @@ public sealed class StreamingEngineTests
     {
         await using var engine = Engine(new ChunkModel { Free = true });
         var chunks = await engine.StreamAsync(new() { Pieces = ["ab", "c"], Sampling = new() { Seed = 7 } }, Cancel).ToListAsync(Cancel);
-        Assert.Equal([(0, 'a', 7f, false), (0, 'b', 7f, true), (1, 'c', 8f, true)], chunks.Select(c => (c.Piece, (char)c.Samples[0], c.Samples[1], c.EndsPiece)));
+        Assert.Equal([(0, 'a', 7f, false), (0, 'b', 7f, true), (1, 'c', 8f, true)], chunks.Select(c => (c.Piece, (char)c.Samples.Span[0], c.Samples.Span[1], c.EndsPiece)));
     }
 
     [Fact]
@@ -145,7 +145,7 @@ public sealed class StreamingEngineTests
         await model.Closed.Arrives();
         Assert.True(model.ClosedOnItsThread);
         model.Allow(1);
-        Assert.Equal("x", string.Concat((await engine.StreamAsync(new() { Pieces = ["x"] }, Cancel).ToListAsync(Cancel)).Select(c => (char)c.Samples[0])));
+        Assert.Equal("x", string.Concat((await engine.StreamAsync(new() { Pieces = ["x"] }, Cancel).ToListAsync(Cancel)).Select(c => (char)c.Samples.Span[0])));
     }
 
     [Fact]
@@ -178,7 +178,7 @@ public sealed class StreamingEngineTests
         model.Allow(1);
         await foreach (var chunk in engine.StreamAsync(new() { Pieces = ["abc"] }, Cancel))
         {
-            Assert.Equal('a', (char)chunk.Samples[0]);
+            Assert.Equal('a', (char)chunk.Samples.Span[0]);
             break;
         }
 
@@ -234,7 +234,7 @@ public sealed class StreamingEngineTests
         await using var engine = Engine(model);
         var chunk = Assert.Single(await engine.StreamAsync(new() { Pieces = ["a"], Sampling = new() { Seed = 1 } }, Cancel).ToListAsync(Cancel));
         Assert.Equal("more speech than the text needs; spoken again", chunk.Repair);
-        Assert.Equal([1 + 0x5EED], chunk.Samples);
+        Assert.Equal([1 + 0x5EED], chunk.Samples.ToArray());
     }
 
     [Fact]
@@ -278,7 +278,7 @@ public sealed class StreamingEngineTests
         Assert.Equal(alone, await Task.WhenAll(Enumerable.Range(0, 3).Select(Speak)));
 
         async Task<float[][]> Speak(int seed) =>
-            [.. (await engine.StreamAsync(new() { Pieces = ["The quick brown fox."], Sampling = new() { Seed = seed }, Client = $"{seed}" }, Cancel).ToListAsync(Cancel)).Select(chunk => chunk.Samples)];
+            [.. (await engine.StreamAsync(new() { Pieces = ["The quick brown fox."], Sampling = new() { Seed = seed }, Client = $"{seed}" }, Cancel).ToListAsync(Cancel)).Select(chunk => chunk.Samples.ToArray())];
     }
 
     [Fact]
@@ -286,7 +286,7 @@ public sealed class StreamingEngineTests
     {
         await using var engine = new SpeechEngine([() => new PlainModel()], new EngineOptions { GuardQuality = false }, NullLogger<SpeechEngine>.Instance);
         var chunks = await engine.StreamAsync(new() { Pieces = ["one", "two"], Sampling = new() { Seed = 1 } }, Cancel).ToListAsync(Cancel);
-        Assert.Equal([(0, 1f, true, 5, 2), (1, 2f, true, 5, 2)], chunks.Select(c => (c.Piece, c.Samples[0], c.EndsPiece, c.TextTokens, c.SpeechTokens)));
+        Assert.Equal([(0, 1f, true, 5, 2), (1, 2f, true, 5, 2)], chunks.Select(c => (c.Piece, c.Samples.Span[0], c.EndsPiece, c.TextTokens, c.SpeechTokens)));
     }
 
     private static SpeechEngine Engine(ChunkModel model, TimeProvider? time = null, EngineOptions? options = null) =>
@@ -339,7 +339,7 @@ public sealed class StreamingEngineTests
         {
             if (chunks is null)
             {
-                return FakeUtterance.Whole(_ => new([sampling.Seed!.Value], 1, [1], ReachedLimit: false));
+                return FakeUtterance.Whole(_ => new((float[])[sampling.Seed!.Value], 1, [1], ReachedLimit: false));
             }
 
             if (_open >= Room)
@@ -425,7 +425,7 @@ public sealed class StreamingEngineTests
         public Voice? BuiltInVoice { get; } = new(new T3Prompt([], []), new S3GenPrompt([], [], []));
 
         public IUtterance Begin(string text, Voice voice, SamplingOptions sampling, ChunkOptions? chunks, string? language) =>
-            FakeUtterance.Whole(_ => new([sampling.Seed!.Value], 5, [1, 2], false));
+            FakeUtterance.Whole(_ => new((float[])[sampling.Seed!.Value], 5, [1, 2], false));
 
         public void Advance(IReadOnlyList<IUtterance> utterances) => throw new NotSupportedException();
 

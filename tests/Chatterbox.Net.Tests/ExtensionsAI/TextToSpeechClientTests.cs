@@ -41,7 +41,7 @@ public sealed class TextToSpeechClientTests : IAsyncLifetime
         var audio = Assert.IsType<DataContent>(Assert.Single(response.Contents));
         var speech = await _engine.SynthesizeAsync(Text, sampling: Short, cancellationToken: Cancel);
         Assert.Equal(("audio/wav", "tiny", 3L), (audio.MediaType, response.ModelId, response.AdditionalProperties!["seed"]));
-        Assert.Equal(Pcm16.Encode(speech.Samples), audio.Data[44..].ToArray());
+        Assert.Equal(Pcm16.Encode(speech.Samples.ToArray()), audio.Data[44..].ToArray());
         Assert.Equal((speech.TextTokens, speech.SpeechTokens), (response.Usage!.InputTokenCount, response.Usage.OutputTokenCount));
         Assert.Equal(2, speech.Pieces.Count);
     }
@@ -56,7 +56,7 @@ public sealed class TextToSpeechClientTests : IAsyncLifetime
         Assert.Single(updates.Select(update => update.ResponseId).Distinct());
         var chunks = await _engine.StreamAsync(Text, sampling: Short, cancellationToken: Cancel).ToListAsync(Cancel);
         Assert.Equal(
-            Pcm16.Encode([.. chunks.SelectMany(chunk => chunk.Samples)]),
+            Pcm16.Encode([.. chunks.SelectMany(chunk => chunk.Samples.ToArray())]),
             updates.SelectMany(update => update.Contents.OfType<DataContent>()).SelectMany(audio => audio.Data.ToArray()));
 
         var whole = updates.ToTextToSpeechResponse();
@@ -94,7 +94,7 @@ public sealed class TextToSpeechClientTests : IAsyncLifetime
         {
             var response = await _client.GetAudioAsync("Hello.", options, Cancel);
             var speech = await _engine.SynthesizeAsync("Hello.", sampling: Short with { Seed = 4, CfgWeight = 0.2, Exaggeration = 1.5 }, cancellationToken: Cancel);
-            Assert.Equal(Pcm16.Encode(speech.Samples), ((DataContent)response.Contents[0]).Data[44..].ToArray());
+            Assert.Equal(Pcm16.Encode(speech.Samples.ToArray()), ((DataContent)response.Contents[0]).Data[44..].ToArray());
             Assert.Equal(4L, response.AdditionalProperties!["seed"]);
         }
     }

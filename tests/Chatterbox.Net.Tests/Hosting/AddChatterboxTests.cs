@@ -43,7 +43,7 @@ public sealed class AddChatterboxTests
         var speech = engine.SynthesizeAsync("Hello there.", sampling: new() { Seed = 1, MaxSpeechTokens = 25 }, cancellationToken: Cancel);
         await Waits.Until(() => engine.Status.Active == 1, "the request has begun");
         await host.StopAsync(Cancel);
-        Assert.NotEmpty((await speech).Samples);
+        Assert.NotEmpty((await speech).Samples.ToArray());
         Assert.True(audioSeconds > 0);
         Assert.Equal(HealthStatus.Unhealthy, (await CheckAsync(host)).Entries["chatterbox"].Status);
         Assert.Throws<UnavailableException>(() => engine.Submit(new SpeechRequest { Pieces = ["Hello."] }, Cancel));

@@ -157,7 +157,7 @@ public sealed class NAudioTests : IDisposable
         using var again = new WaveFileReader(path);
         var stereo = new MonoToStereoSampleProvider(again.ToSampleProvider()) { LeftVolume = 1, RightVolume = 0.5f };
         var mixed = stereo.ReadClip(Longest);
-        Assert.Equal(expected.Samples.Select(sample => 0.75f * sample), mixed.Samples);
+        Assert.Equal(expected.Samples.ToArray().Select(sample => 0.75f * sample), mixed.Samples.ToArray());
 
         using var tooLong = new WaveFileReader(path);
         Assert.Contains("more than 2 s", Assert.Throws<VoiceException>(() => tooLong.ReadClip(TimeSpan.FromSeconds(2))).Message, StringComparison.Ordinal);

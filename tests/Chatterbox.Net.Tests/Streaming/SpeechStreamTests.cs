@@ -83,7 +83,7 @@ public sealed class SpeechStreamTests
         {
             foreach (var (i, stream) in streams.Index().Where(s => !s.Item.IsOver))
             {
-                turns[i].Add(stream.NextChunk(Cancel));
+                turns[i].Add(stream.NextChunk(Cancel).ToArray());
             }
         }
 
@@ -158,7 +158,7 @@ public sealed class SpeechStreamTests
             var chunks = new List<float[]>();
             while (!stream.IsOver)
             {
-                chunks.Add(stream.NextChunk(Cancel));
+                chunks.Add(stream.NextChunk(Cancel).ToArray());
             }
 
             return chunks;

@@ -89,7 +89,7 @@ public sealed class StreamOnGpuTests
             for (var i = 0; i < 3; i++)
             {
                 var request = new SpeechRequest { Pieces = [Text], Sampling = new() { Seed = seed, MaxSpeechTokens = 150 }, Chunks = chunks };
-                Assert.Equal(expected, (await engine.StreamAsync(request, Cancel).ToListAsync(Cancel)).Select(chunk => chunk.Samples));
+                Assert.Equal(expected, (await engine.StreamAsync(request, Cancel).ToListAsync(Cancel)).Select(chunk => chunk.Samples.ToArray()));
             }
         }
     }
@@ -139,7 +139,7 @@ public sealed class StreamOnGpuTests
         var chunks = new List<float[]>();
         while (!stream.IsOver)
         {
-            chunks.Add(stream.NextChunk(Cancel));
+            chunks.Add(stream.NextChunk(Cancel).ToArray());
         }
 
         return chunks;

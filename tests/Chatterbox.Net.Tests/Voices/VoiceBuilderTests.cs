@@ -8,7 +8,7 @@ public sealed class VoiceBuilderTests(VoiceBuilders builders) : IClassFixture<Vo
     private static AudioClip Recording(double seconds, int rate = 24000, float level = 0.1f)
     {
         var random = new Random(1);
-        return new AudioClip([.. Enumerable.Range(0, (int)Math.Round(seconds * rate)).Select(i => level * (float)((random.NextDouble() - 0.5) + Math.Sin(i * 2 * Math.PI * 200 / rate)))], rate);
+        return new AudioClip((float[])[.. Enumerable.Range(0, (int)Math.Round(seconds * rate)).Select(i => level * (float)((random.NextDouble() - 0.5) + Math.Sin(i * 2 * Math.PI * 200 / rate)))], rate);
     }
 
     [Theory]
@@ -38,7 +38,7 @@ public sealed class VoiceBuilderTests(VoiceBuilders builders) : IClassFixture<Vo
     [Fact]
     public void T3_hears_six_seconds_of_speech_tokens_and_the_whole_voice()
     {
-        var samples = Recording(8, 16000).Samples;
+        var samples = Recording(8, 16000).Samples.ToArray();
         using var scope = NewDisposeScope();
         var whole = builders.Llama.PromptT3(TestDevice.Place(tensor(samples)));
         var changed = samples.ToArray();

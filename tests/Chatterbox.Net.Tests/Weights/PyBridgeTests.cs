@@ -65,7 +65,7 @@ public sealed class PyBridgeTests : IDisposable
     private static float[] Speak(string folder)
     {
         using var model = ChatterboxModel.Load(folder, new ModelOptions { Device = "cpu", Precision = Precision.Full });
-        return model.Synthesize("Hello there.", model.BuiltInVoice!, new SamplingOptions { Seed = 1, MaxSpeechTokens = 20 }).Samples;
+        return model.Synthesize("Hello there.", model.BuiltInVoice!, new SamplingOptions { Seed = 1, MaxSpeechTokens = 20 }).Samples.ToArray();
     }
 
     private static nn.Module<Tensor, Tensor> Module() => nn.Sequential(
