@@ -180,7 +180,7 @@ internal sealed class PickleReader
 
     private object? Call(object?[] functionAndArguments) => functionAndArguments switch
     {
-        [Known.OrderedDict, object?[] { Length: 0 }] => new OrderedDictionary<object, object?>(),
+        [Known.OrderedDict, object?[] and ([] or [object?[] { Length: 0 }])] => new OrderedDictionary<object, object?>(),
         [Known.Size, object?[] { Length: 1 } size] => Integers(size[0]).Select(n => (object?)n).ToArray(),
         [Known.RebuildTensor, object?[] { Length: 6 or 7 } tensor] => Tensor(tensor),
         [Known.RebuildParameter, object?[] { Length: 3 } parameter] => parameter[0] as StoredTensor ?? throw Damaged("a parameter holds no tensor"),

@@ -9,7 +9,8 @@ namespace Chatterbox.Weights;
 /// </summary>
 /// <remarks>
 /// No code of the file is run: see <see cref="PickleReader"/>. The description is checked whole when the file is opened;
-/// nothing it says can make a read leave the file, or allocate more than the file holds and 64 MiB. Files from before
+/// nothing it says can make a read leave the file, or allocate more than the file holds and 64 MiB. Entries that are deflated, which
+/// torch.save never does, are unpacked first. Files from before
 /// PyTorch 1.6, TorchScript and big-endian files are recognised and refused. The zip format's checksums are not compared:
 /// PyTorch can write files without them. Format: torch/serialization.py.
 /// </remarks>
@@ -61,6 +62,14 @@ internal sealed class TorchFile : ITensorSource
         {
             ThrowIfOtherFormat(file);
             var entries = ZipDirectory.Read(file);
+            ThrowIfProgram(entries);
+            if (entries.Values.Any(e => e.Method != ZipMethod.Stored))
+            {
+                var archive = file;
+                (file, entries) = DeflatedArchive.Unpack(archive, entries);
+                archive.Dispose();
+            }
+
             var root = ReadRoot(file, entries);
             CheckNesting(root);
             return new TorchFile(path, file, root);
@@ -164,6 +173,14 @@ internal sealed class TorchFile : ITensorSource
         }
     }
 
+    private static void ThrowIfProgram(IReadOnlyDictionary<string, ZipEntry> entries)
+    {
+        if (entries.Keys.Any(name => name.EndsWith("/constants.pkl", StringComparison.Ordinal)))
+        {
+            throw new NotSupportedException("it is a TorchScript program. In Python: torch.save(torch.jit.load(path).state_dict(), other_path)");
+        }
+    }
+
     private static object? ReadRoot(WeightFile file, IReadOnlyDictionary<string, ZipEntry> entries)
     {
         const string Pickle = "/data.pkl";
@@ -174,16 +191,6 @@ internal sealed class TorchFile : ITensorSource
         }
 
         var folder = pickles[0].Key[..^Pickle.Length];
-        if (entries.ContainsKey(folder + "/constants.pkl"))
-        {
-            throw new NotSupportedException("it is a TorchScript program. In Python: torch.save(torch.jit.load(path).state_dict(), other_path)");
-        }
-
-        if (entries.Where(e => e.Value.IsCompressed).Select(e => e.Key).FirstOrDefault() is { } compressed)
-        {
-            throw new NotSupportedException($"entry '{compressed}' is compressed, and torch.save stores entries as they are. Use the file as it was saved");
-        }
-
         if (entries.TryGetValue(folder + "/byteorder", out var order) && Bytes(file, order, 16).AsSpan().SequenceEqual("big"u8))
         {
             throw new NotSupportedException("it was saved on a big-endian machine. Load and save it again on a little-endian one");

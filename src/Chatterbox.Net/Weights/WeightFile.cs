@@ -41,6 +41,20 @@ internal sealed unsafe class WeightFile : IDisposable
         }
     }
 
+    /// <summary>Opens a file that goes with the handle, or once the process ends where the system can do that.</summary>
+    /// <exception cref="CheckpointException">The file is missing or cannot be read.</exception>
+    public static WeightFile OpenTemporary(string path)
+    {
+        try
+        {
+            return new WeightFile(path, File.OpenHandle(path, options: FileOptions.DeleteOnClose));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Unreadable(path, e.Message, e);
+        }
+    }
+
     /// <summary>Fills <paramref name="target"/> from a place in the file.</summary>
     /// <exception cref="CheckpointException">The file ends before, or its disk does not answer.</exception>
     public void Read(Span<byte> target, long offset)

@@ -141,7 +141,8 @@ internal static class ZipDirectory
         }
 
         directory = directory[length..];
-        return (name, new ZipEntry(header, DataStart(file, name, nameBytes, header, directoryStart - stored), stored, method != 0));
+        var how = method switch { 0 => ZipMethod.Stored, 8 => ZipMethod.Deflated, _ => ZipMethod.Other };
+        return (name, new ZipEntry(header, DataStart(file, name, nameBytes, header, directoryStart - stored), stored, size, how));
     }
 
     /// <summary>Takes 64-bit numbers from the extra field for those that did not fit, in the format's own order.</summary>
@@ -220,7 +221,7 @@ internal static class ZipDirectory
                 throw new InvalidDataException($"entry '{name}' overlaps another");
             }
 
-            end = entry.Start + entry.Size;
+            end = entry.Start + entry.StoredSize;
         }
     }
 
@@ -234,6 +235,20 @@ internal static class ZipDirectory
 /// <summary>An entry of a zip archive: byte offsets in its file.</summary>
 /// <param name="Header">Where its own header begins.</param>
 /// <param name="Start">Where its data begins.</param>
-/// <param name="Size">Bytes of data.</param>
-/// <param name="IsCompressed">True if the data are compressed; TorchScript's code is.</param>
-internal readonly record struct ZipEntry(long Header, long Start, long Size, bool IsCompressed);
+/// <param name="StoredSize">Bytes that its data takes in the file.</param>
+/// <param name="Size">Bytes of its data, unpacked.</param>
+/// <param name="Method">How its data is stored.</param>
+internal readonly record struct ZipEntry(long Header, long Start, long StoredSize, long Size, ZipMethod Method);
+
+/// <summary>How an entry of a zip archive is stored.</summary>
+internal enum ZipMethod
+{
+    /// <summary>As it is: what torch.save does.</summary>
+    Stored,
+
+    /// <summary>Deflated.</summary>
+    Deflated,
+
+    /// <summary>In another way.</summary>
+    Other,
+}

@@ -36,6 +36,16 @@ public sealed class PyBridgeTests : IDisposable
     }
 
     [Fact]
+    public void Torch_archives_that_it_saves_are_read()
+    {
+        using var module = Module();
+        var path = Path.Combine(_folder, "module.pt");
+        module.save_py(path);
+        using var file = TorchFile.Open(path);
+        AssertSame(module, file);
+    }
+
+    [Fact]
     public void A_T3_that_it_saved_loads_as_a_model()
     {
         var model = Path.Combine(_folder, "model");

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.IO.Compression;
 using Chatterbox.Weights;
 using CsCheck;
@@ -48,6 +49,26 @@ public sealed class TorchFileTests : IDisposable
 
         using var file = Open(stream.ToArray());
         Assert.Equal(23f, Floats(file, "w")[23]);
+    }
+
+    [Fact]
+    public void Deflated_entries_are_unpacked()
+    {
+        using var file = Open(Deflated(Ramp));
+        Assert.Equal([24], file.Tensors["w"].Shape);
+        Assert.Equal(Enumerable.Range(0, 24).Select(i => (float)i), Floats(file, "w"));
+    }
+
+    [Theory]
+    [InlineData(1, "shorter than its 97 bytes")]
+    [InlineData(-1, "longer than its 95 bytes")]
+    [InlineData(1 << 30, "far more than any weights")]
+    public void Deflated_entries_that_are_not_of_their_size_are_refused(int more, string message)
+    {
+        var archive = Deflated(Ramp);
+        var entry = archive.AsSpan().LastIndexOf("ve/data/0"u8) - 46;       // in the directory, which comes last
+        BinaryPrimitives.WriteInt32LittleEndian(archive.AsSpan(entry + 24), Ramp.Length + more);
+        AssertRefused(archive, message);
     }
 
     public static TheoryData<string, ScalarType, byte[]> Types => new()
@@ -215,7 +236,8 @@ public sealed class TorchFileTests : IDisposable
 
     public static TheoryData<TorchArchiveForgery, string> ForgedArchives => new()
     {
-        { new("compressed", (_, entry) => entry[10] = 8), "is compressed" },
+        { new("compressed", (_, entry) => entry[10] = 8), "is not a sound" },
+        { new("compressed in another way", (_, entry) => entry[10] = 12), "another way than by deflating" },
         { new("encrypted", (_, entry) => entry[8] = 1), "is encrypted" },
         { new("sizes differ", (_, entry) => entry[20] ^= 1), "claims" },
         { new("too long", (_, entry) => entry[22] = entry[26] = 0x7F), "does not lie" },
@@ -413,6 +435,26 @@ public sealed class TorchFileTests : IDisposable
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
         Assert.Contains("file.pt", error.Message, StringComparison.Ordinal);
         Assert.EndsWith(".", error.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>An archive of one tensor w, as TorchSharp.PyBridge writes it.</summary>
+    private static byte[] Deflated(byte[] elements)
+    {
+        using var stream = new MemoryStream();
+        using (var zip = new ZipArchive(stream, ZipArchiveMode.Create, leaveOpen: true))
+        {
+            void Add(string name, byte[] data)
+            {
+                using var entry = zip.CreateEntry(name, CompressionLevel.Optimal).Open();
+                entry.Write(data);
+            }
+
+            var count = elements.Length / sizeof(float);
+            Add("ve/data.pkl", PickleWriter.Whole(p => p.Value(new Dictionary<object, object?> { ["w"] = Stored("FloatStorage", "0", count, 0, [count], [1]) })));
+            Add("ve/data/0", elements);
+        }
+
+        return stream.ToArray();
     }
 
     private TorchFile Open(byte[] bytes)
