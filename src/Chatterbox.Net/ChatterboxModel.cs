@@ -202,7 +202,8 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <exception cref="CheckpointException">Files are missing, damaged, or of another model; names each fault.</exception>
     /// <exception cref="UnavailableException">The device is not there.</exception>
     /// <exception cref="SelfCheckException">The device gives wrong numbers.</exception>
-    public static ChatterboxModel Load(string folder, ModelOptions? options = null)
+    /// <exception cref="ModelFailedException">The device failed, or has too little memory.</exception>
+    public static ChatterboxModel Load(string folder, ModelOptions? options = null) => ModelFailedException.Translate(() =>
     {
         options ??= new ModelOptions();
         var checkpoint = Checkpoint.Open(folder, options.Variant, options.WatermarkFile);
@@ -211,7 +212,7 @@ public sealed class ChatterboxModel : ISpeechModel
         return device.type == DeviceType.CPU && options.SelfCheck
             ? LoadWhileChecking(checkpoint, device, options)
             : new ChatterboxModel(checkpoint, device, options, options.Check(device));
-    }
+    });
 
     /// <summary>Reads the weights while the processor's arithmetic is checked; where that finds a fault, they are read again for what is used instead.</summary>
     private static ChatterboxModel LoadWhileChecking(Checkpoint checkpoint, Device device, ModelOptions options)
@@ -247,6 +248,7 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <summary>Makes ready what would otherwise be made for the first requests: measures how fast the model is, by which streams
     /// cut speech into chunks, and on a GPU loads kernels, records graphs and takes memory by speaking for some seconds.</summary>
     /// <remarks>Without it the first stream measures. Best called while nothing else uses the device.</remarks>
+    /// <exception cref="ModelFailedException">The device failed, or has too little memory.</exception>
     public void WarmUp()
     {
         if (_isOnGpu)
@@ -275,26 +277,10 @@ public sealed class ChatterboxModel : ISpeechModel
     /// <exception cref="RequestException">The text or a setting cannot be used.</exception>
     /// <exception cref="VoiceException">The voice is not of the sizes that the model was made for.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    /// <exception cref="ModelFailedException">The device failed, or has too little memory.</exception>
     public SpeechResult Synthesize(
-        string text, Voice voice, SamplingOptions? sampling = null, string? language = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default)
-    {
-        using var mode = inference_mode();
-        using var scope = NewDisposeScope();
-        sampling ??= new SamplingOptions();
-        using var noise = new NoiseSource(sampling.Seed ?? Random.Shared.NextInt64());        // drawn from in the reference's order
-        var encoded = _text.Encode(text, language);
-        var spoken = _decoder.Generate(encoded.Tokens, voice.T3, sampling, noise, InT3(progress, encoded.Tokens.Length), cancellationToken);
-        var speechTokens = _config.T3.SpeechCodesOf(spoken.SpeechTokens);
-        var (samples, recovered) = _voices.VoiceWhole(speechTokens, voice.S3Gen, noise, BehindT3(progress, speechTokens.Length), Marking, cancellationToken);
-        progress?.Report(new(SynthesisStage.Done, 1, speechTokens.Length));
-        return new SpeechResult(samples, encoded.Tokens.Length, speechTokens, spoken.ReachedLimit)
-        {
-            UnknownCharacters = encoded.UnknownCharacters,
-            Recovered = [.. new[] { spoken.Recovered ? SynthesisStage.T3 : (SynthesisStage?)null, recovered }.OfType<SynthesisStage>()],
-        };
-
-        void Marking() => progress?.Report(new(SynthesisStage.Watermark, 0.98, speechTokens.Length));
-    }
+        string text, Voice voice, SamplingOptions? sampling = null, string? language = null, IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default) =>
+        ModelFailedException.Translate(() => Speak(text, voice, sampling ?? new(), language, progress, cancellationToken));
 
     /// <summary>Opens a stream that generates a text's speech chunk by chunk.</summary>
     /// <param name="text">The text.</param>
@@ -409,18 +395,18 @@ public sealed class ChatterboxModel : ISpeechModel
         new VoiceConversion(_vocalist, _s3gen.Reference.SpeechTokenizer, _watermarker, source, target, seed);
 
     /// <inheritdoc/>
-    public Voice CreateVoice(AudioClip recording)
+    public Voice CreateVoice(AudioClip recording) => ModelFailedException.Translate(() =>
     {
         using var mode = inference_mode();
         return new VoiceBuilder(_config.Voices, _speakerEncoder, _s3gen.Reference).Build(recording);
-    }
+    });
 
     /// <inheritdoc/>
-    public double? DetectWatermark(AudioClip recording)
+    public double? DetectWatermark(AudioClip recording) => ModelFailedException.Translate(() =>
     {
         using var mode = inference_mode();
         return _watermarker.Detect(recording.Samples.Span, recording.SampleRate);
-    }
+    });
 
     /// <inheritdoc/>
     public void Dispose()
@@ -430,6 +416,26 @@ public sealed class ChatterboxModel : ISpeechModel
         _parts.ForEach(part => part.Dispose());
         _parts.Clear();
         NativeHeap.Trim();
+    }
+
+    private SpeechResult Speak(
+        string text, Voice voice, SamplingOptions sampling, string? language, IProgress<SynthesisProgress>? progress, CancellationToken cancellationToken)
+    {
+        using var mode = inference_mode();
+        using var scope = NewDisposeScope();
+        using var noise = new NoiseSource(sampling.Seed ?? Random.Shared.NextInt64());        // drawn from in the reference's order
+        var encoded = _text.Encode(text, language);
+        var spoken = _decoder.Generate(encoded.Tokens, voice.T3, sampling, noise, InT3(progress, encoded.Tokens.Length), cancellationToken);
+        var speechTokens = _config.T3.SpeechCodesOf(spoken.SpeechTokens);
+        var (samples, recovered) = _voices.VoiceWhole(speechTokens, voice.S3Gen, noise, BehindT3(progress, speechTokens.Length), Marking, cancellationToken);
+        progress?.Report(new(SynthesisStage.Done, 1, speechTokens.Length));
+        return new SpeechResult(samples, encoded.Tokens.Length, speechTokens, spoken.ReachedLimit)
+        {
+            UnknownCharacters = encoded.UnknownCharacters,
+            Recovered = [.. new[] { spoken.Recovered ? SynthesisStage.T3 : (SynthesisStage?)null, recovered }.OfType<SynthesisStage>()],
+        };
+
+        void Marking() => progress?.Report(new(SynthesisStage.Watermark, 0.98, speechTokens.Length));
     }
 
     /// <summary>How an utterance is cut; null where all of it is one chunk.</summary>

@@ -1,3 +1,6 @@
+using System.Runtime.InteropServices;
+using Chatterbox.Ops.Cuda;
+
 namespace Chatterbox;
 
 /// <summary>Base of every error that this library raises on purpose. The message has what was wrong, what was
@@ -88,6 +91,19 @@ public sealed class ModelFailedException : ChatterboxException
     public ModelFailedException(Exception inner)
         : base($"The model failed: {inner.Message} Try again. If it fails again, restart the program, or load the model on another device.", inner)
     {
+    }
+
+    /// <summary>Runs work of a model; what libtorch and CUDA throw becomes an error of this kind.</summary>
+    internal static T Translate<T>(Func<T> work)
+    {
+        try
+        {
+            return work();
+        }
+        catch (Exception e) when (e is ExternalException or CudaException)
+        {
+            throw new ModelFailedException(e);
+        }
     }
 }
 

@@ -39,7 +39,10 @@ internal sealed class VoiceConversion : IVoiceConversion
     public bool IsOver => _converter.IsOver;
 
     /// <inheritdoc/>
-    public ReadOnlyMemory<float> ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default)
+    public ReadOnlyMemory<float> ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default) =>
+        ModelFailedException.Translate(() => Convert(progress, cancellationToken));
+
+    private float[] Convert(IProgress<SynthesisProgress>? progress, CancellationToken cancellationToken)
     {
         using var mode = inference_mode();
         var samples = _converter.Next(progress is null ? null : new Relay<double>(done => progress.Report(new(SynthesisStage.S3Gen, 0.95 * done, SpeechTokens.Count))), cancellationToken);

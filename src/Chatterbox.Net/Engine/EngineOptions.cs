@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using System.Runtime.CompilerServices;
 
 namespace Chatterbox.Engine;
 
@@ -28,6 +29,24 @@ public sealed class EngineOptions
 
     /// <summary>Whether a piece that went wrong (far too long, stuck in a few sounds, or silent for long) is generated once more, and silence at its end trimmed.</summary>
     public bool GuardQuality { get; set; } = true;
+
+    /// <summary>Refuses what no engine can work with.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">An option is out of its range.</exception>
+    internal void Check()
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(MaxQueuedRequests);
+        ArgumentOutOfRangeException.ThrowIfNegative(MaxStreams);
+        ThrowIfNotPositive(RequestTimeoutSeconds);
+        ThrowIfNotPositive(MaxUnreadSeconds);
+
+        static void ThrowIfNotPositive(double seconds, [CallerArgumentExpression(nameof(seconds))] string option = "")
+        {
+            if (!(seconds > 0 && seconds <= TimeSpan.MaxValue.TotalSeconds / 2))
+            {
+                throw new ArgumentOutOfRangeException(option, seconds, "Expected a positive number of seconds.");
+            }
+        }
+    }
 
     /// <summary>Pieces that a model generates at once.</summary>
     internal int PlacesOf(ISpeechModel model) => MaxStreams == 0 ? model.MaxUtterances : Math.Min(MaxStreams, model.MaxUtterances);

@@ -31,6 +31,7 @@ public sealed class SpeechEngine : ISpeechEngine
     /// <param name="model">The model; it belongs to the engine, which disposes it.</param>
     /// <param name="options">Limits; null for the defaults.</param>
     /// <param name="logger">Receives what the engine does, never the texts; null logs nothing.</param>
+    /// <exception cref="ArgumentOutOfRangeException">An option is out of its range.</exception>
     public SpeechEngine(ISpeechModel model, EngineOptions? options = null, ILogger<SpeechEngine>? logger = null)
         : this(model is null ? throw new ArgumentNullException(nameof(model)) : [() => model], options, logger)
     {
@@ -42,11 +43,13 @@ public sealed class SpeechEngine : ISpeechEngine
     /// <param name="logger">Receives what the engine does, never the texts; null logs nothing.</param>
     /// <param name="time">The clock of deadlines and estimates.</param>
     /// <param name="metrics">Measures the engine's work; null measures nothing.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no model, or an option is out of its range.</exception>
     public SpeechEngine(
         IReadOnlyList<Func<ISpeechModel>> models, EngineOptions? options = null, ILogger<SpeechEngine>? logger = null, TimeProvider? time = null, EngineMetrics? metrics = null)
     {
         ArgumentOutOfRangeException.ThrowIfZero(models.Count);
         _options = options ?? new();
+        _options.Check();
         _logger = logger ?? NullLogger<SpeechEngine>.Instance;
         _time = time ?? TimeProvider.System;
         _metrics = metrics;

@@ -34,6 +34,14 @@ internal sealed class SpeechStream(ISpeechModel model, IUtterance utterance) : I
             throw new InvalidOperationException("The speech is over: check IsOver before asking for another chunk.");
         }
 
+        return ModelFailedException.Translate(() => Next(cancellationToken));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => utterance.Dispose();
+
+    private ReadOnlyMemory<float> Next(CancellationToken cancellationToken)
+    {
         while (!utterance.IsDue)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -47,7 +55,4 @@ internal sealed class SpeechStream(ISpeechModel model, IUtterance utterance) : I
 
         void Take(VoicedChunk chunk) => (samples, IsOver) = (chunk.Samples, chunk.IsLast);
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => utterance.Dispose();
 }

@@ -12,6 +12,21 @@ public sealed class SpeechEngineTests
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
     [Fact]
+    public void Options_that_no_engine_can_work_with_are_refused()
+    {
+        foreach (var (options, name) in (ReadOnlySpan<(EngineOptions, string)>)
+        [
+            (new() { MaxStreams = -1 }, nameof(EngineOptions.MaxStreams)),
+            (new() { MaxQueuedRequests = -1 }, nameof(EngineOptions.MaxQueuedRequests)),
+            (new() { RequestTimeoutSeconds = 0 }, nameof(EngineOptions.RequestTimeoutSeconds)),
+            (new() { MaxUnreadSeconds = double.NaN }, nameof(EngineOptions.MaxUnreadSeconds)),
+        ])
+        {
+            Assert.Equal(name, Assert.Throws<ArgumentOutOfRangeException>(() => new SpeechEngine([() => throw new NotSupportedException()], options)).ParamName);
+        }
+    }
+
+    [Fact]
     public async Task Pieces_come_in_order_with_their_own_seeds()
     {
         await using var engine = Engine(new StepModel { Free = true });
