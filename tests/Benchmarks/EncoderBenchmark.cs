@@ -130,7 +130,7 @@ internal static partial class EncoderBenchmark
         await Task.Yield();
         for (var i = 0; i < samples.Length; i += ChunkSamples)
         {
-            yield return samples[i..Math.Min(samples.Length, i + ChunkSamples)];
+            yield return samples.AsMemory(i, Math.Min(ChunkSamples, samples.Length - i));
         }
     }
 
