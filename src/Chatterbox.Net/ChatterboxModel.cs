@@ -37,16 +37,16 @@ public sealed class ChatterboxModel : ISpeechModel
     private readonly ChatterboxConfig _config;
     private readonly TextFrontEnd _text;
     private readonly IT3Decoder _decoder;
-    private readonly Vocalist _vocalist;
+    private readonly SpeechDecoder _speechDecoder;
     private readonly S3GenNetworks _s3gen;
     private readonly SpeakerEncoder _speakerEncoder;
     private readonly PerthWatermarker _watermarker;
     private readonly VoiceLanes _lanes;
     private readonly VoiceBatch _voices;
-    private readonly Rehearsal _rehearsal;
+    private readonly ModelWarmUp _warmUp;
     private readonly Device _device;
     private readonly bool _isOnGpu;
-    private ChunkPace? _pace;
+    private ModelSpeed? _pace;
 
     private ChatterboxModel(Checkpoint checkpoint, Device device, ModelOptions options, CheckedDevice arithmetic)
     {
@@ -84,12 +84,12 @@ public sealed class ChatterboxModel : ISpeechModel
 
         _text = text.Result;
         _decoder = t3.Result.CreateDecoder(MaxSequences);
-        _vocalist = new Vocalist(_config, s3gen.Result);
+        _speechDecoder = new SpeechDecoder(_config, s3gen.Result);
         (_s3gen, _speakerEncoder) = (s3gen.Result, speakerEncoder.Result);
         _watermarker = watermark.Result;
-        _lanes = new(device, _vocalist.S3Gen, device.type == DeviceType.CPU ? 1 : MostLanes);
-        _voices = new(_vocalist, _watermarker, device.type == DeviceType.CPU ? 1 : VoicedTogether, _lanes);
-        _rehearsal = new(_config, _decoder, _vocalist, _watermarker);
+        _lanes = new(device, _speechDecoder.S3Gen, device.type == DeviceType.CPU ? 1 : MostLanes);
+        _voices = new(_speechDecoder, _watermarker, device.type == DeviceType.CPU ? 1 : VoicedTogether, _lanes);
+        _warmUp = new(_config, _decoder, _speechDecoder, _watermarker);
         Runtime = RuntimeReport.Of(_config, device, t3.Result, _s3gen, _watermarker);
         _isOnGpu = device.type != DeviceType.CPU;
         NativeHeap.Trim();      // of what went through the host's memory on its way to a GPU, or was read to be kept in fewer bits
@@ -129,7 +129,7 @@ public sealed class ChatterboxModel : ISpeechModel
     public bool VoicesDuringSteps => _isOnGpu;     // one stage alone keeps all cores of a CPU busy
 
     /// <summary>How fast the model is; measured when it is first asked for, and the same from then on.</summary>
-    internal ChunkPace Pace => _pace ??= _rehearsal.MeasurePace();
+    internal ModelSpeed Pace => _pace ??= _warmUp.MeasurePace();
 
     /// <summary>Describes the model of a folder, from the names of its files alone.</summary>
     /// <param name="folder">Folder with a model's files.</param>
@@ -253,13 +253,13 @@ public sealed class ChatterboxModel : ISpeechModel
     {
         if (_isOnGpu)
         {
-            _rehearsal.SpeakAllLengths();
+            _warmUp.SpeakAllLengths();
         }
 
         _ = Pace;
         if (_isOnGpu)
         {
-            using var stream = OpenStream(WarmUpText, _rehearsal.Voice, new() { Seed = 1, MaxSpeechTokens = WarmUpTokens });
+            using var stream = OpenStream(WarmUpText, _warmUp.Voice, new() { Seed = 1, MaxSpeechTokens = WarmUpTokens });
             while (!stream.IsOver)
             {
                 stream.NextChunk();
@@ -337,7 +337,7 @@ public sealed class ChatterboxModel : ISpeechModel
         {
             if (chunks is not null)
             {
-                state.MakeChunks(() => new(_config, _vocalist, _watermarker, voice.S3Gen, seed, chunks));
+                state.MakeChunks(() => new(_config, _speechDecoder, _watermarker, voice.S3Gen, seed, chunks));
             }
 
             var plan = PlanOf(chunks, state);
@@ -392,7 +392,7 @@ public sealed class ChatterboxModel : ISpeechModel
 
     /// <inheritdoc/>
     public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null) =>
-        new VoiceConversion(_vocalist, _s3gen.Reference.SpeechTokenizer, _watermarker, source, target, seed);
+        new VoiceConversion(_speechDecoder, _s3gen.Reference.SpeechTokenizer, _watermarker, source, target, seed);
 
     /// <inheritdoc/>
     public Voice CreateVoice(AudioClip recording) => ModelFailedException.Translate(() =>
@@ -446,7 +446,7 @@ public sealed class ChatterboxModel : ISpeechModel
             return null;
         }
 
-        var passes = new Passes(state.Assembler!.Lag, state.Voice.SpeechTokens.Count, chunks.FirstPrompt, chunks.LeftContext);
+        var passes = new PassLength(state.Assembler!.Lag, state.Voice.SpeechTokens.Count, chunks.FirstPrompt, chunks.LeftContext);
         return chunks.FirstTokens is { } first ? ChunkPlan.Doubling(first, chunks.MostTokens, passes) : ChunkPlan.Following(chunks.MostTokens, Pace, passes, VoicesDuringSteps ? Pace.InCompany() : Pace);
     }
 
@@ -466,10 +466,10 @@ public sealed class ChatterboxModel : ISpeechModel
     private static WeightFormat? CpuFormat(Precision precision, Device device, ChatterboxConfig config) =>
         precision == Precision.Fast && device.type == DeviceType.CPU ? CpuBackbone.FastestFormat(config.T3.Backbone) : null;
 
-    private static Relay<int>? InT3(IProgress<SynthesisProgress>? progress, int textTokens) => progress is null ? null
+    private static ImmediateProgress<int>? InT3(IProgress<SynthesisProgress>? progress, int textTokens) => progress is null ? null
         : new(n => progress.Report(new(SynthesisStage.T3, T3Share * (1 - Math.Exp(-n / (TokensPerTextToken * textTokens))), n)));
 
-    private static Relay<double>? BehindT3(IProgress<SynthesisProgress>? progress, int tokens) => progress is null ? null
+    private static ImmediateProgress<double>? BehindT3(IProgress<SynthesisProgress>? progress, int tokens) => progress is null ? null
         : new(done => progress.Report(new(
             done < 1 ? SynthesisStage.S3Gen : SynthesisStage.HiFT, T3Share + ((S3GenEnd - T3Share) * done), tokens)));
 }

@@ -33,10 +33,10 @@ internal sealed class NoiseSource : IDisposable
     /// <summary>Goes past as many standard normal numbers as one draw of <paramref name="count"/> makes. Nothing is drawn before
     /// somebody draws again.</summary>
     /// <param name="count">Sixteen or more; fewer are drawn in another way.</param>
-    public void PassOver(long count)
+    public void Skip(long count)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(count, Group);
-        CatchUp();
+        SkipPending();
         _passedOver = count;
     }
 
@@ -88,8 +88,8 @@ internal sealed class NoiseSource : IDisposable
         _generator.Dispose();
     }
 
-    /// <summary>Goes past what <see cref="PassOver"/> left.</summary>
-    private void CatchUp()
+    /// <summary>Goes past what <see cref="Skip"/> left.</summary>
+    private void SkipPending()
     {
         var count = _passedOver;
         _passedOver = 0;
@@ -100,7 +100,7 @@ internal sealed class NoiseSource : IDisposable
 
         if (_onGpu is not null)
         {
-            _onGpu.PassOver(count);
+            _onGpu.Skip(count);
         }
         else
         {
@@ -111,7 +111,7 @@ internal sealed class NoiseSource : IDisposable
     /// <summary>The generator, brought to where the stream stands.</summary>
     private Generator OnHost()
     {
-        CatchUp();
+        SkipPending();
         if (_onGpu is not null)
         {
             using var state = _onGpu.State();
@@ -138,7 +138,7 @@ internal sealed class NoiseSource : IDisposable
             return null;
         }
 
-        CatchUp();
+        SkipPending();
         if (_onGpu is null || _onGpu.Device.index != device.index)
         {
             if (count < ManyNumbers)

@@ -20,7 +20,7 @@ internal sealed class OutputChecks : IDisposable
     /// <exception cref="InvalidOutputException">An output is not finite; names the first such stage.</exception>
     public float[] Read(Tensor samples, SynthesisStage stage)
     {
-        var read = HostCopies.Read(samples);
+        var read = HostTransfers.Read(samples);
         foreach (var (earlier, sum) in _sums)
         {
             if (!float.IsFinite(sum.item<float>()))

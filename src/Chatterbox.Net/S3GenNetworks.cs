@@ -7,8 +7,8 @@ namespace Chatterbox;
 /// <summary>All that S3Gen's file holds: what hears a recording, and what speaks like it.</summary>
 internal sealed class S3GenNetworks
 {
-    private readonly LateNetwork<ReferenceEncoder> _reference;
-    private readonly LateNetwork<SpeechNetworks> _plain;
+    private readonly LazyNetwork<ReferenceEncoder> _reference;
+    private readonly LazyNetwork<SpeechNetworks> _plain;
     private readonly bool _isPlain;
 
     /// <param name="config">The variant.</param>

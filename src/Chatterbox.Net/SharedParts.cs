@@ -10,7 +10,7 @@ public sealed class SharedParts
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<PartKey, Part> _parts = [];
-    private readonly KnownFiles _files = new();
+    private readonly KnownCheckpoints _files = new();
 
     /// <summary>A name for what is in a file: equal for files that are the same, wherever they lie.</summary>
     /// <exception cref="CheckpointException">The file cannot be read.</exception>

@@ -12,13 +12,13 @@ internal sealed class VoiceConversion : IVoiceConversion
     private readonly VoiceConverter _converter;
     private readonly PerthStream _mark;
 
-    public VoiceConversion(Vocalist vocalist, SpeechTokenizer tokenizer, PerthWatermarker watermarker, AudioClip source, Voice target, long? seed)
+    public VoiceConversion(SpeechDecoder speechDecoder, SpeechTokenizer tokenizer, PerthWatermarker watermarker, AudioClip source, Voice target, long? seed)
     {
         using var mode = inference_mode();
         _noise = new NoiseSource(seed ?? Random.Shared.NextInt64());
         try
         {
-            _converter = new VoiceConverter(vocalist, tokenizer, source, target.S3Gen, _noise);
+            _converter = new VoiceConverter(speechDecoder, tokenizer, source, target.S3Gen, _noise);
         }
         catch
         {
@@ -45,7 +45,7 @@ internal sealed class VoiceConversion : IVoiceConversion
     private float[] Convert(IProgress<SynthesisProgress>? progress, CancellationToken cancellationToken)
     {
         using var mode = inference_mode();
-        var samples = _converter.Next(progress is null ? null : new Relay<double>(done => progress.Report(new(SynthesisStage.S3Gen, 0.95 * done, SpeechTokens.Count))), cancellationToken);
+        var samples = _converter.Next(progress is null ? null : new ImmediateProgress<double>(done => progress.Report(new(SynthesisStage.S3Gen, 0.95 * done, SpeechTokens.Count))), cancellationToken);
         var marked = OutputChecks.Check(_mark.Next(samples.AsSpan(), last: IsOver), SynthesisStage.Watermark);
         if (IsOver)
         {

@@ -18,7 +18,7 @@ internal sealed class VoiceConverter
     private const int SourceRate = 16_000;
     private const int SourceSamplesPerToken = SourceRate / SpeechResult.TokensPerSecond;
 
-    private readonly Vocalist _vocalist;
+    private readonly SpeechDecoder _speechDecoder;
     private readonly S3GenPrompt _target;
     private readonly NoiseSource _noise;
     private readonly ConversionConfig _config;
@@ -29,21 +29,21 @@ internal sealed class VoiceConverter
     private int _given;
 
     /// <summary>Listens to a recording.</summary>
-    /// <param name="vocalist">Speaks.</param>
+    /// <param name="speechDecoder">Speaks.</param>
     /// <param name="tokenizer">Hears.</param>
     /// <param name="source">Speech.</param>
     /// <param name="target">Who is to have said it.</param>
     /// <param name="noise">The request's randomness.</param>
     /// <param name="config">Lengths of windows.</param>
     /// <exception cref="VoiceException">The recording cannot be used.</exception>
-    public VoiceConverter(Vocalist vocalist, SpeechTokenizer tokenizer, AudioClip source, S3GenPrompt target, NoiseSource noise, ConversionConfig? config = null)
+    public VoiceConverter(SpeechDecoder speechDecoder, SpeechTokenizer tokenizer, AudioClip source, S3GenPrompt target, NoiseSource noise, ConversionConfig? config = null)
     {
         Check(source);
-        (_vocalist, _target, _noise, _config) = (vocalist, target, noise, config ?? new());
+        (_speechDecoder, _target, _noise, _config) = (speechDecoder, target, noise, config ?? new());
         var samples16 = Resampler.Resample(source.Samples.Span, source.SampleRate, SourceRate);
         _tokens = Tokenize(tokenizer, samples16);
         _windows = Cut(samples16);
-        _speech = new float[_tokens.Length * vocalist.SamplesPerToken];
+        _speech = new float[_tokens.Length * speechDecoder.SamplesPerToken];
     }
 
     /// <summary>Speech tokens that the recording was heard as.</summary>
@@ -56,7 +56,7 @@ internal sealed class VoiceConverter
     public IReadOnlyList<SynthesisStage> Recovered { get; private set; } = [];
 
     /// <summary>Converts the next window.</summary>
-    /// <param name="progress">Told the share of the whole that is done.</param>
+    /// <param name="progress">Receives the share of the whole that is done.</param>
     /// <param name="cancellationToken">Looked at before each step of the flow.</param>
     /// <returns>Samples at 24 kHz that follow those returned before: all that no later window changes.</returns>
     /// <exception cref="VoiceException">The voice does not fit.</exception>
@@ -65,10 +65,10 @@ internal sealed class VoiceConverter
     {
         var window = _windows[_next];
         var part = progress is null ? null : new Part(progress, _next, _windows.Count);
-        var (samples, recovered) = _vocalist.MakeValid(_noise, (vocalist, checks) =>
+        var (samples, recovered) = _speechDecoder.MakeValid(_noise, (speechDecoder, checks) =>
         {
-            var spoken = vocalist.Speak(_tokens[window.Start..window.End], _target, _noise, checks, part, cancellationToken);
-            return checks.Read(_next == 0 ? vocalist.FadeIn(spoken) : spoken, SynthesisStage.HiFT);
+            var spoken = speechDecoder.Speak(_tokens[window.Start..window.End], _target, _noise, checks, part, cancellationToken);
+            return checks.Read(_next == 0 ? speechDecoder.FadeIn(spoken) : spoken, SynthesisStage.HiFT);
         });
         Recovered = recovered is { } stage ? [.. Recovered, stage] : Recovered;
         _next++;
@@ -98,7 +98,7 @@ internal sealed class VoiceConverter
     private static int[] Tokenize(SpeechTokenizer tokenizer, float[] samples16)
     {
         using var scope = NewDisposeScope();
-        return [.. tokenizer.Forward(HostCopies.Place(samples16, tokenizer.Device)).to(ScalarType.Int32).cpu().data<int>()];
+        return [.. tokenizer.Forward(HostTransfers.Place(samples16, tokenizer.Device)).to(ScalarType.Int32).cpu().data<int>()];
     }
 
     /// <summary>The windows; each but the first begins to be heard at its joint.</summary>
@@ -135,18 +135,18 @@ internal sealed class VoiceConverter
     private void Join(float[] spoken, Window window)
     {
         // Where the voice's mel is longer than its tokens, the sound lacks a frame at its beginning: its end is in place.
-        var end = window.End * _vocalist.SamplesPerToken;
+        var end = window.End * _speechDecoder.SamplesPerToken;
         var (from, shift) = (Beginning(window), end - spoken.Length);
         for (var i = Math.Max(from, shift); i < end; i++)
         {
-            var fade = window.Joint == 0 ? 0 : _vocalist.SamplesPerToken;
+            var fade = window.Joint == 0 ? 0 : _speechDecoder.SamplesPerToken;
             var weight = i - from >= fade ? 1 : 0.5f - (0.5f * MathF.Cos(MathF.PI * (i - from + 0.5f) / fade));
             _speech[i] += weight * (spoken[i - shift] - _speech[i]);
         }
     }
 
     /// <summary>The first sample that a window has a part in.</summary>
-    private int Beginning(Window window) => window.Joint == 0 ? 0 : (window.Joint * _vocalist.SamplesPerToken) - (_vocalist.SamplesPerToken / 2);
+    private int Beginning(Window window) => window.Joint == 0 ? 0 : (window.Joint * _speechDecoder.SamplesPerToken) - (_speechDecoder.SamplesPerToken / 2);
 
     /// <param name="Start">Its first token.</param>
     /// <param name="Joint">The token from which on it is heard.</param>

@@ -39,8 +39,8 @@ internal static class MemoryBenchmark
         using var watermarkWeights = Open(checkpoint.WatermarkPath);
         var watermarker = Measure("watermark loaded", () => new PerthWatermarker(config.Watermark, watermarkWeights.Root));
 
-        var vocalist = new Vocalist(config, s3gen, hift);
-        var rehearsal = new Rehearsal(config, decoder, vocalist, watermarker);
+        var speechDecoder = new SpeechDecoder(config, s3gen, hift);
+        var rehearsal = new ModelWarmUp(config, decoder, speechDecoder, watermarker);
         Measure("pieces of all lengths spoken", () => Do(rehearsal.SpeakAllLengths));
         Measure("and again", () => Do(rehearsal.SpeakAllLengths));
         Measure("pace measured", rehearsal.MeasurePace);
@@ -53,7 +53,7 @@ internal static class MemoryBenchmark
         var sounds = Enumerable.Range(0, FullSize.Tokens).Select(i => 91 * i % 6561).ToArray();
         for (var i = 1; i <= 2; i++)
         {
-            Measure("10 s of sound", () => watermarker.Mark(vocalist.SpeakText(sounds, voice.S3Gen, noise), SpeechResult.SampleRate));
+            Measure("10 s of sound", () => watermarker.Mark(speechDecoder.SpeakText(sounds, voice.S3Gen, noise), SpeechResult.SampleRate));
         }
 
         var reference = Measure("loaded what hears a recording", () => new ReferenceEncoder(config.Voices.Reference, s3genWeights.Root, TorchOps.Plain));

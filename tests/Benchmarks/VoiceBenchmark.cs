@@ -57,17 +57,17 @@ internal static class VoiceBenchmark
         Time("decoder", () => hift.Decode(mel, source));
         Time("vocoder", () => hift.Generate(mel, noise));
         Time("watermark", () => watermarker.Mark(marked, 24000));
-        var given24 = Time("  upload", () => HostCopies.Place(marked, place));
+        var given24 = Time("  upload", () => HostTransfers.Place(marked, place));
         var signal = Time("  24 to 32 kHz", () => Resampler.Resample(given24, 24000, 32000));
         var marked24 = Time("  all but the copies", () => watermarker.Mark(given24, 24000));
         Time("  32 to 24 kHz", () => Resampler.Resample(signal, 32000, 24000));
-        Time("  download", () => HostCopies.Read(marked24));
+        Time("  download", () => HostTransfers.Read(marked24));
         Pass(voice, spoken);
         Time("voice", () => voices.Build(recording));
-        var given = Time("  upload", () => HostCopies.Place(recording.Samples.Span, place));
+        var given = Time("  upload", () => HostTransfers.Place(recording.Samples.Span, place));
         var samples24 = Time("  48 to 24 kHz", () => Resampler.Resample(given, 48000, 24000));
         var heard = Time("  24 to 16 kHz", () => Resampler.Resample(samples24, 24000, 16000));
-        Time("  silence", () => SilenceTrimmer.Bounds(HostCopies.Read(heard)));
+        Time("  silence", () => SilenceTrimmer.Bounds(HostTransfers.Read(heard)));
         Time("  voice encoder", () => speakerEncoder.Forward(heard));
         Time("  speech tokens, T3", () => reference.SpeechTokenizer.Forward(heard, 150));
         Time("  speech tokens, S3Gen", () => reference.SpeechTokenizer.Forward(heard));
@@ -81,8 +81,8 @@ internal static class VoiceBenchmark
         void Pass(S3GenPrompt voice, int[] spoken)
         {
             var variant = config == S3GenConfig.Standard ? ChatterboxConfig.English : ChatterboxConfig.Turbo;
-            var vocalist = new Vocalist(variant, s3gen, hift);
-            ChunkAssembler Open() => new(variant, vocalist, watermarker, voice, seed: 1, new());
+            var speechDecoder = new SpeechDecoder(variant, s3gen, hift);
+            ChunkAssembler Open() => new(variant, speechDecoder, watermarker, voice, seed: 1, new());
             using var first = Open();
             int[] known = spoken[..(first.Lag + FirstTokens)];
             Time("first pass of a stream", () =>
@@ -110,7 +110,7 @@ internal static class VoiceBenchmark
             Time("  watermark", () =>
             {
                 using var stream = watermarker.OpenStream(24000);
-                return HostCopies.Read(stream.Next(piece.squeeze(0), last: false));
+                return HostTransfers.Read(stream.Next(piece.squeeze(0), last: false));
             });
         }
 

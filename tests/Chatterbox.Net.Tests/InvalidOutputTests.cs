@@ -21,7 +21,7 @@ public sealed class InvalidOutputTests
     [Theory, InlineData("tiny", 0), InlineData("tiny", 1), InlineData("tiny-turbo", 1)]
     public void Text_that_T3_fails_at_is_continued_by_the_plain_operations_as_if_nothing_had_been(string model, double temperature)
     {
-        using var clean = new TinyVocalist(model);
+        using var clean = new TinySpeechDecoder(model);
         var sampling = new SamplingOptions { Temperature = temperature, MaxSpeechTokens = 30 };
         var expected = Generate(clean.Decoder, sampling);
         Assert.False(expected.Recovered);
@@ -30,7 +30,7 @@ public sealed class InvalidOutputTests
         var late = expected.SpeechTokens[..^1].Distinct().Last();
         foreach (var token in new[] { clean.Config.T3.StartSpeechToken, late })
         {
-            using var faulty = new TinyVocalist(model, Poisoned("speech_emb.weight", token));
+            using var faulty = new TinySpeechDecoder(model, Poisoned("speech_emb.weight", token));
             var t3 = new T3Model(clean.Config.T3, faulty.T3Weights, TorchOps.Plain) { Plain = () => clean.T3 };
             using var decoder = t3.CreateDecoder();
             var recovered = Generate(decoder, sampling);
@@ -51,20 +51,20 @@ public sealed class InvalidOutputTests
     [InlineData("mel2wav.conv_post.bias", SynthesisStage.HiFT)]
     public void Speech_that_a_network_fails_at_is_made_by_the_plain_operations(string tensor, SynthesisStage stage)
     {
-        using var clean = new TinyVocalist("tiny");
-        using var faulty = new TinyVocalist("tiny", Poisoned(tensor));
+        using var clean = new TinySpeechDecoder("tiny");
+        using var faulty = new TinySpeechDecoder("tiny", Poisoned(tensor));
         var tokens = clean.Tokens(1, 30);
-        var expected = Speak(clean.Vocalist);
+        var expected = Speak(clean.SpeechDecoder);
         Assert.Null(expected.Recovered);
         var speech = Speak(Healing(faulty, clean));
         Assert.Equal(stage, speech.Recovered);
         Assert.Equal(expected.Samples, speech.Samples);
-        Assert.Equal(stage, Assert.Throws<InvalidOutputException>(() => Speak(faulty.Vocalist)).Stage);
+        Assert.Equal(stage, Assert.Throws<InvalidOutputException>(() => Speak(faulty.SpeechDecoder)).Stage);
 
-        (float[] Samples, SynthesisStage? Recovered) Speak(Vocalist vocalist)
+        (float[] Samples, SynthesisStage? Recovered) Speak(SpeechDecoder speechDecoder)
         {
             using var noise = new NoiseSource(2);
-            return vocalist.MakeValid(noise, (speaker, checks) =>
+            return speechDecoder.MakeValid(noise, (speaker, checks) =>
                 checks.Read(speaker.SpeakText(tokens, clean.Voice.S3Gen, noise, checks, cancellationToken: Cancel), SynthesisStage.Watermark));
         }
     }
@@ -72,22 +72,22 @@ public sealed class InvalidOutputTests
     [Fact]
     public void A_stream_that_fails_after_some_chunks_continues_with_the_plain_operations_without_a_seam()
     {
-        using var clean = new TinyVocalist("tiny");
+        using var clean = new TinySpeechDecoder("tiny");
         var tokens = clean.Tokens(1, 80);
         var (poison, cut) = (tokens[60], 55);
         Assert.DoesNotContain(poison, tokens[..60]);
         Assert.DoesNotContain(poison, clean.Voice.S3Gen.SpeechTokens);
-        using var faulty = new TinyVocalist("tiny", Poisoned("flow.input_embedding.weight", poison));
-        var expected = Chunks(clean.Vocalist, out var recovered);
+        using var faulty = new TinySpeechDecoder("tiny", Poisoned("flow.input_embedding.weight", poison));
+        var expected = Chunks(clean.SpeechDecoder, out var recovered);
         Assert.Null(recovered);
         Assert.Equal(expected, Chunks(Healing(faulty, clean), out recovered));
         Assert.Equal(SynthesisStage.S3Gen, recovered);
-        Assert.Equal(SynthesisStage.S3Gen, Assert.Throws<InvalidOutputException>(() => Chunks(faulty.Vocalist, out _)).Stage);
+        Assert.Equal(SynthesisStage.S3Gen, Assert.Throws<InvalidOutputException>(() => Chunks(faulty.SpeechDecoder, out _)).Stage);
 
-        List<float[]> Chunks(Vocalist vocalist, out SynthesisStage? stage)
+        List<float[]> Chunks(SpeechDecoder speechDecoder, out SynthesisStage? stage)
         {
             using var assembler = new ChunkAssembler(
-                clean.Config, vocalist, clean.Watermarker, clean.Voice.S3Gen, seed: 4, new() { LeftContext = 20 });
+                clean.Config, speechDecoder, clean.Watermarker, clean.Voice.S3Gen, seed: 4, new() { LeftContext = 20 });
             List<float[]> chunks =
             [
                 assembler.Next(tokens[..40], last: false, Cancel),
@@ -104,20 +104,20 @@ public sealed class InvalidOutputTests
     [Fact]
     public void A_conversion_that_a_network_fails_at_is_made_by_the_plain_operations()
     {
-        using var clean = new TinyVocalist("tiny");
-        using var faulty = new TinyVocalist("tiny", Poisoned("mel2wav.conv_post.bias"));
+        using var clean = new TinySpeechDecoder("tiny");
+        using var faulty = new TinySpeechDecoder("tiny", Poisoned("mel2wav.conv_post.bias"));
         var source = FamilyTests.Hum(seconds: 4);
-        var (expected, _) = Convert(clean.Vocalist);
+        var (expected, _) = Convert(clean.SpeechDecoder);
         var (samples, recovered) = Convert(Healing(faulty, clean));
         Assert.Equal(expected, samples);
         Assert.Equal([SynthesisStage.HiFT], recovered.Distinct());
-        Assert.Throws<InvalidOutputException>(() => Convert(faulty.Vocalist));
+        Assert.Throws<InvalidOutputException>(() => Convert(faulty.SpeechDecoder));
 
-        (float[] Samples, IReadOnlyList<SynthesisStage> Recovered) Convert(Vocalist vocalist)
+        (float[] Samples, IReadOnlyList<SynthesisStage> Recovered) Convert(SpeechDecoder speechDecoder)
         {
             using var noise = new NoiseSource(2);
             var windows = new ConversionConfig(WindowTokens: 60, SearchTokens: 15, ContextTokens: 6);
-            var converter = new VoiceConverter(vocalist, clean.SpeechTokenizer, source, clean.Voice.S3Gen, noise, windows);
+            var converter = new VoiceConverter(speechDecoder, clean.SpeechTokenizer, source, clean.Voice.S3Gen, noise, windows);
             var all = new List<float>();
             while (!converter.IsOver)
             {
@@ -185,8 +185,8 @@ public sealed class InvalidOutputTests
         Assert.Equal(["1 HiFT recovered"], counted.Outputs);
     }
 
-    private static Vocalist Healing(TinyVocalist faulty, TinyVocalist clean) =>
-        new(clean.Config, faulty.Vocalist.S3Gen, faulty.Vocalist.HiFT) { Plain = () => clean.Vocalist };
+    private static SpeechDecoder Healing(TinySpeechDecoder faulty, TinySpeechDecoder clean) =>
+        new(clean.Config, faulty.SpeechDecoder.S3Gen, faulty.SpeechDecoder.HiFT) { Plain = () => clean.SpeechDecoder };
 
     /// <summary>A tensor, or a row of it, that is no number.</summary>
     private static Dictionary<string, Func<Tensor, Tensor>> Poisoned(string tensor, int? row = null) => new()

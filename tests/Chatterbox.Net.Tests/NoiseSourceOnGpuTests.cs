@@ -19,8 +19,8 @@ public class NoiseSourceOnGpuTests
         {
             Check(here.Normal([count]), there.Normal([count], device));
             Check(here.Uniform(-3, 5, [count]), there.Uniform(-3, 5, [count], device));
-            here.PassOver(count + 16);
-            there.PassOver(count + 16);
+            here.Skip(count + 16);
+            there.Skip(count + 16);
         }
 
         Assert.Equal(here.Uniform(0, 1, [9]), there.Uniform(0, 1, [9]));     // the CPU goes on where the GPU ended

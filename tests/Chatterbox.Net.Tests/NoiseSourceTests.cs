@@ -14,12 +14,12 @@ public class NoiseSourceTests
         for (var i = 0; i < 3; i++)
         {
             drawing.Normal([count]);
-            passing.PassOver(count);
+            passing.Skip(count);
             Assert.Equal(drawing.Normal([40]), passing.Normal([40]));
         }
 
         drawing.Normal([count]);
-        passing.PassOver(count);
+        passing.Skip(count);
         using var restored = new NoiseSource(4);
         restored.RestoreWords(passing.SaveWords());
         Assert.Equal(drawing.Normal([40]), restored.Normal([40]));
@@ -29,6 +29,6 @@ public class NoiseSourceTests
     public void Few_numbers_are_not_passed_over()
     {
         using var noise = new NoiseSource(3);
-        Assert.Throws<ArgumentOutOfRangeException>(() => noise.PassOver(15));
+        Assert.Throws<ArgumentOutOfRangeException>(() => noise.Skip(15));
     }
 }

@@ -101,7 +101,7 @@ public sealed class SharedPartsTests
             return path;
         }
 
-        var files = new KnownFiles();
+        var files = new KnownCheckpoints();
         var (one, copy, other, longer) = (Write("one", "abc"), Write("copy", "abc"), Write("other", "abd"), Write("longer", "abcd"));
         var link = Path.Combine(folder.FullName, "link");
         File.CreateSymbolicLink(link, one);

@@ -14,7 +14,7 @@ public sealed class VoiceConverterTests : IDisposable
     private static readonly ConversionConfig Small = new(WindowTokens: 60, SearchTokens: 15, ContextTokens: 6);
 
     private readonly WeightStore _weights;
-    private readonly Vocalist _vocalist;
+    private readonly SpeechDecoder _speechDecoder;
     private readonly SpeechTokenizer _tokenizer;
     private readonly Voice _voice;
 
@@ -24,7 +24,7 @@ public sealed class VoiceConverterTests : IDisposable
         var checkpoint = Checkpoint.Open(TinyCheckpoint.Folder);
         _weights = new(Checkpoint.OpenFile(checkpoint.S3GenPath));
         var networks = new S3GenNetworks(checkpoint.Config, _weights.Root, TorchOps.Plain);
-        _vocalist = new(checkpoint.Config, networks.S3Gen, networks.HiFT);
+        _speechDecoder = new(checkpoint.Config, networks.S3Gen, networks.HiFT);
         _tokenizer = networks.Reference.SpeechTokenizer;
         _voice = SyntheticCheckpoint.MakeVoice(checkpoint.Config);
     }
@@ -71,7 +71,7 @@ public sealed class VoiceConverterTests : IDisposable
     {
         using var mode = inference_mode();
         using var noise = new NoiseSource(3);
-        var converter = new VoiceConverter(_vocalist, _tokenizer, source, voice ?? _voice.S3Gen, noise, config);
+        var converter = new VoiceConverter(_speechDecoder, _tokenizer, source, voice ?? _voice.S3Gen, noise, config);
         var samples = new List<float>();
         while (!converter.IsOver)
         {

@@ -84,7 +84,7 @@ internal static class CommandLine
         public override int Invoke(ParseResult parseResult)
         {
             var code = usual.Invoke(parseResult);
-            if (parseResult.CommandResult.Command is TaughtCommand { Examples.Count: > 0 } command)
+            if (parseResult.CommandResult.Command is CommandWithExamples { Examples.Count: > 0 } command)
             {
                 var output = parseResult.InvocationConfiguration.Output;
                 output.WriteLine("Examples:");
@@ -101,7 +101,7 @@ internal static class CommandLine
 }
 
 /// <summary>A command with examples for its help.</summary>
-internal sealed class TaughtCommand(string name, string description) : Command(name, description)
+internal sealed class CommandWithExamples(string name, string description) : Command(name, description)
 {
     /// <summary>What each example does, and its arguments.</summary>
     public IReadOnlyList<(string Does, string Arguments)> Examples { get; init; } = [];

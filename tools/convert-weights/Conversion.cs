@@ -26,7 +26,7 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
 
     /// <summary>Converts a whole model.</summary>
     /// <param name="folders">The folder, and the one that it overlays.</param>
-    /// <param name="progress">Told the part of the bytes that is written.</param>
+    /// <param name="progress">Receives the part of the bytes that is written.</param>
     /// <param name="cancellationToken">Looked at before each piece.</param>
     /// <exception cref="CheckpointException">Files are missing or do not fit each other, or the folder cannot be written.</exception>
     public async Task<Converted> FolderAsync(IReadOnlyList<string> folders, IProgress<double> progress, CancellationToken cancellationToken)

@@ -24,7 +24,7 @@ internal static class ConvertCommand
 
     public static Command Create()
     {
-        var command = new TaughtCommand("convert", "Converts a checkpoint to safetensors: torch archives (.pt, .pth.tar) become safetensors, tensors that inference never reads are dropped, weight norms folded, element types changed on request.")
+        var command = new CommandWithExamples("convert", "Converts a checkpoint to safetensors: torch archives (.pt, .pth.tar) become safetensors, tensors that inference never reads are dropped, weight norms folded, element types changed on request.")
         {
             Examples =
             [

@@ -19,7 +19,7 @@ internal static class DiffCommand
 
     public static Command Create()
     {
-        var command = new TaughtCommand("diff", "Compares two files by names, types, shapes and values. Exit code 0: the same; 1: different.")
+        var command = new CommandWithExamples("diff", "Compares two files by names, types, shapes and values. Exit code 0: the same; 1: different.")
         {
             Examples =
             [

@@ -34,7 +34,7 @@ internal static class DownloadCommand
 
     public static Command Create()
     {
-        var command = new TaughtCommand(
+        var command = new CommandWithExamples(
             "download",
             """
             Downloads a published model into the hub's own cache: what is there already, from Python too, is used.

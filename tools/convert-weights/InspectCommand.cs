@@ -13,7 +13,7 @@ internal static class InspectCommand
 
     public static Command Create()
     {
-        var command = new TaughtCommand("inspect", "Lists the tensors of files: names, types, shapes, sizes, least, greatest and mean values, and how many are not finite.")
+        var command = new CommandWithExamples("inspect", "Lists the tensors of files: names, types, shapes, sizes, least, greatest and mean values, and how many are not finite.")
         {
             Examples =
             [

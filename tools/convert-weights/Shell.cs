@@ -61,7 +61,7 @@ internal sealed class Shell(ParseResult parsed, InvocationConfiguration configur
     {
         if (IsJson || configuration.Error != Console.Error || Console.IsErrorRedirected)
         {
-            return await work(new Relay(_ => { }));
+            return await work(new ImmediateProgress(_ => { }));
         }
 
         return await ConsoleOn(configuration.Error, isTerminal: true).Progress()
@@ -69,7 +69,7 @@ internal sealed class Shell(ParseResult parsed, InvocationConfiguration configur
             .StartAsync(async context =>
             {
                 var task = context.AddTask(Markup.Escape(what), maxValue: 1);
-                var result = await work(new Relay(done => task.Value = done));
+                var result = await work(new ImmediateProgress(done => task.Value = done));
                 task.Value = 1;
                 return result;
             });
@@ -95,7 +95,7 @@ internal sealed class Shell(ParseResult parsed, InvocationConfiguration configur
     }
 
     /// <summary>Passes progress on at once and in order, which <see cref="Progress{T}"/> does not promise.</summary>
-    private sealed class Relay(Action<double> report) : IProgress<double>
+    private sealed class ImmediateProgress(Action<double> report) : IProgress<double>
     {
         public void Report(double value) => report(value);
     }

@@ -17,7 +17,7 @@ internal static class SynthesizeCommand
         };
         model.AcceptOnlyFromAmong([.. SyntheticCheckpoint.Models]);
         var folder = new Option<DirectoryInfo>("--out") { Description = "Folder to write; created if missing.", Required = true };
-        var command = new TaughtCommand("synthesize", "Writes a synthetic checkpoint: it generates noise, but every part of it works.")
+        var command = new CommandWithExamples("synthesize", "Writes a synthetic checkpoint: it generates noise, but every part of it works.")
         {
             Examples = [("A model to try the service with", "synthesize --model tiny --out /tmp/tiny")],
         };

@@ -10,7 +10,7 @@ namespace ConvertWeights;
 /// <param name="source">The file.</param>
 /// <param name="type">Element type of floating-point numbers; null leaves them as stored.</param>
 /// <param name="folds">Writes weights in place of weight norms.</param>
-/// <param name="progress">Told the bytes of each piece.</param>
+/// <param name="progress">Receives the bytes of each piece.</param>
 /// <param name="cancellationToken">Looked at before each piece.</param>
 internal sealed class TensorConversion(ITensorSource source, ScalarType? type, bool folds, Action<long> progress, CancellationToken cancellationToken)
 {

@@ -17,7 +17,7 @@ internal static class VerifyCommand
 
     public static Command Create()
     {
-        var command = new TaughtCommand("verify", "Checks whether a folder is a complete and sound checkpoint, and of which model; reports all faults at once, each with its remedy. Exit code 0: sound; 1: faulty.")
+        var command = new CommandWithExamples("verify", "Checks whether a folder is a complete and sound checkpoint, and of which model; reports all faults at once, each with its remedy. Exit code 0: sound; 1: faulty.")
         {
             Examples =
             [

@@ -35,10 +35,10 @@ internal static class VoiceCommand
         CreateConvert(),
     };
 
-    private static TaughtCommand CreateMake()
+    private static CommandWithExamples CreateMake()
     {
         var recording = new Argument<FileInfo>("recording") { Description = "Some seconds of one speaker: WAV, FLAC, MP3, Opus, AIFF, or a format that ffmpeg reads." };
-        var command = new TaughtCommand("make", "Creates a voice from a recording.")
+        var command = new CommandWithExamples("make", "Creates a voice from a recording.")
         {
             Examples = [("A voice, with its owner's consent", "voice make anna.wav --out anna.safetensors --language de --consent \"Anna B., by letter of 2026-01-02, for the help desk\"")],
         };
@@ -52,10 +52,10 @@ internal static class VoiceCommand
         return command;
     }
 
-    private static TaughtCommand CreateInspect()
+    private static CommandWithExamples CreateInspect()
     {
         var file = new Argument<FileInfo>("voice") { Description = "A voice file, or a conds.pt." };
-        var command = new TaughtCommand("inspect", "Shows the origin and the contents of a voice file.")
+        var command = new CommandWithExamples("inspect", "Shows the origin and the contents of a voice file.")
         {
             Examples = [("Whose voice is it?", "voice inspect anna.safetensors")],
         };
@@ -70,11 +70,11 @@ internal static class VoiceCommand
         return command;
     }
 
-    private static TaughtCommand CreateConvert()
+    private static CommandWithExamples CreateConvert()
     {
         var file = new Argument<FileInfo>("voice") { Description = "A voice file, or a conds.pt." };
         var exaggeration = new Option<float>("--exaggeration") { Description = "How lively the speech is, which conds.pt stores with the voice and a voice file does not.", DefaultValueFactory = _ => DefaultExaggeration };
-        var command = new TaughtCommand("convert", "Converts a conds.pt of the Python package into a voice file, or a voice file into a conds.pt.")
+        var command = new CommandWithExamples("convert", "Converts a conds.pt of the Python package into a voice file, or a voice file into a conds.pt.")
         {
             Examples = [("From Python", "voice convert conds.pt --out anna.safetensors --name Anna"), ("To Python", "voice convert anna.safetensors --out conds.pt")],
         };
@@ -93,7 +93,7 @@ internal static class VoiceCommand
         var shell = new Shell(parsed);
         var path = parsed.GetRequiredValue(Out).FullName;
         var (voice, model) = await shell.ProgressAsync("voice", progress => HearAsync(parsed.GetRequiredValue(Model), recording, progress, cancellationToken));
-        var info = Told(parsed, new VoiceInfo(Path.GetFileNameWithoutExtension(recording))) with
+        var info = WithOptions(parsed, new VoiceInfo(Path.GetFileNameWithoutExtension(recording))) with
         {
             Model = model,
             SourceHash = await ContentHash.Sha256Async(recording, cancellationToken),
@@ -107,7 +107,7 @@ internal static class VoiceCommand
     {
         var path = parsed.GetRequiredValue(Out).FullName;
         var (voice, info) = VoiceFiles.Read(from, ChatterboxConfig.English);
-        info = Told(parsed, VoiceFiles.IsConds(from) ? info with { SourceHash = ContentHash.Sha256(from) } : info);
+        info = WithOptions(parsed, VoiceFiles.IsConds(from) ? info with { SourceHash = ContentHash.Sha256(from) } : info);
         Answer(new Shell(parsed), path, voice, Save(path, voice, info, exaggeration));
         return ExitCodes.Done;
     }
@@ -140,7 +140,7 @@ internal static class VoiceCommand
     private static WeightStore Open(CheckpointFolder checkpoint, Part part) => new(TensorFile.Open(checkpoint.PathOf(part)
         ?? throw new CheckpointException($"{checkpoint.Folders[0]} lacks {string.Join(" or ", checkpoint.Variant.Names[part])}. Check the folder: convert-weights verify {checkpoint.Folders[0]}")));
 
-    private static VoiceInfo Told(ParseResult parsed, VoiceInfo info) => info with
+    private static VoiceInfo WithOptions(ParseResult parsed, VoiceInfo info) => info with
     {
         Name = parsed.GetValue(Name) ?? info.Name,
         Language = parsed.GetValue(Language) ?? info.Language,

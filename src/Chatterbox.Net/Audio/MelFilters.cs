@@ -31,7 +31,7 @@ internal static class MelFilters
             }
         }
 
-        return HostCopies.Place(filters, device, config.Bands, bins);
+        return HostTransfers.Place(filters, device, config.Bands, bins);
     }
 
     private static double[] BandEdges(int count, double highestMel)

@@ -89,7 +89,7 @@ internal sealed class PolyphaseFilter
         using var scope = NewDisposeScope();
         var device = samples.device;
         using var context = CudaContext.Use(device.index);
-        var rows = _onDevices.GetOrAdd(device.index, _ => HostCopies.Place(_rows, device).DetachFromDisposeScope());
+        var rows = _onDevices.GetOrAdd(device.index, _ => HostTransfers.Place(_rows, device).DetachFromDisposeScope());
         var input = samples.contiguous();
         var resampled = empty([length], ScalarType.Float32, device);
         var shape = new LaunchShape((length + OutputsOfBlock - 1) / OutputsOfBlock, OutputsOfBlock, InputsOfBlock * sizeof(float));

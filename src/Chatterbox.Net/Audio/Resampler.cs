@@ -68,7 +68,7 @@ internal static class Resampler
         if (filter.UnsupportedReason(samples.device) is not null || samples.size(0) == 0)
         {
             using var host = samples.cpu();
-            return HostCopies.Place(Resample(host.data<float>().ToArray(), from, to), samples.device);
+            return HostTransfers.Place(Resample(host.data<float>().ToArray(), from, to), samples.device);
         }
 
         var length = OutputLength((int)samples.size(0), from, to);

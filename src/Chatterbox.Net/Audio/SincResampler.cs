@@ -56,6 +56,6 @@ internal sealed class SincResampler
             }
         }
 
-        return HostCopies.Place(kernels, device, _to, 1, taps);
+        return HostTransfers.Place(kernels, device, _to, 1, taps);
     }
 }

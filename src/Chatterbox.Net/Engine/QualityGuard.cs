@@ -49,7 +49,7 @@ internal static class QualityGuard
 
     /// <summary>Looks at the last chunk of a piece of which others have been heard.</summary>
     /// <returns>The chunk, and what was done to the piece; null if nothing.</returns>
-    public static (SpeechResult Chunk, string? Repair) Cut(SpeechResult chunk)
+    public static (SpeechResult Chunk, string? Repair) TrimLast(SpeechResult chunk)
     {
         var kept = TrimEnd(chunk.Samples);
         return (chunk with { Samples = kept }, chunk.ReachedLimit ? "more speech than the text needs; cut short" : kept.Length < chunk.Samples.Length ? "silent end trimmed" : null);
@@ -76,7 +76,7 @@ internal static class QualityGuard
         var tokens = speech.SpeechTokens.Take((heard + SpeechResult.SamplesPerToken - 1) / SpeechResult.SamplesPerToken);
         return heard == 0 ? "nothing but silence"
             : HasLongSilence(speech.Samples.Span[..heard]) ? "long silence"
-            : tokens.Any(new RepetitionMeter().Hear) ? "the same sound over and over"
+            : tokens.Any(new RepetitionDetector().Add) ? "the same sound over and over"
             : speech.ReachedLimit ? "more speech than the text needs"
             : null;
     }

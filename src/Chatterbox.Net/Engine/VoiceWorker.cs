@@ -205,7 +205,7 @@ internal sealed class VoiceWorker(SpeechEngine engine, ISpeechModel model, Engin
         string? repair = null;
         if (options.GuardQuality && work.Chunks > 0)
         {
-            (speech, repair) = QualityGuard.Cut(speech);
+            (speech, repair) = QualityGuard.TrimLast(speech);
         }
         else if (options.GuardQuality)
         {

@@ -36,7 +36,7 @@ internal sealed class FusedHiFT : IDisposable
 
     private readonly HiFTConfig _config;
     private readonly Device _device;
-    private readonly Products _products;
+    private readonly MatrixProducts _products;
     private readonly CudaModule _kernels;
     private readonly CudaStream _beside;
     private readonly List<IDisposable> _owned = [];
@@ -71,9 +71,9 @@ internal sealed class FusedHiFT : IDisposable
     /// <summary>Why a vocoder cannot run on these kernels, or null.</summary>
     public static string? UnsupportedReason(HiFTConfig config, Device device, Precision precision) =>
         precision == Precision.Full ? "full precision is wanted"
-        : (config.Channels >> config.UpsampleRates.Count) % Products.Chunk != 0 || config.FftSize != FftSize || config.HopSize != HopSize || config.BlockKernels.Count != Snakes
+        : (config.Channels >> config.UpsampleRates.Count) % MatrixProducts.Chunk != 0 || config.FftSize != FftSize || config.HopSize != HopSize || config.BlockKernels.Count != Snakes
             ? "the kernels are not made for the model's sizes"
-        : Products.UnsupportedReason(device);
+        : MatrixProducts.UnsupportedReason(device);
 
     /// <summary>The network proper.</summary>
     /// <param name="mel">[rows, bands, frames].</param>
@@ -214,7 +214,7 @@ internal sealed class FusedHiFT : IDisposable
         CudaStream stream, Part[] parts, Tensor x, Tensor activated, Tensor hidden, Tensor y, Tensor? more, Tensor? working = null, float scale = 1, Tensor? narrow = null,
         double slope = 0, Action? beforeLast = null)
     {
-        var tile = x.size(2) > Products.Chunk * 2 ? Tile.Small : x.size(2) > Products.Chunk ? Tile.Wide : Tile.Long;
+        var tile = x.size(2) > MatrixProducts.Chunk * 2 ? Tile.Small : x.size(2) > MatrixProducts.Chunk ? Tile.Wide : Tile.Long;
         foreach (var (i, part) in parts.Index())
         {
             var (first, last) = (i == 0, i == parts.Length - 1);

@@ -35,7 +35,7 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
         var normal = noise.Normal([rows, Sines, samples], weights.Device);
 
         // The reference also draws a noise branch that nothing reads; what follows in the stream comes after it.
-        noise.PassOver(rows * samples);
+        noise.Skip(rows * samples);
         return new(phases.MoveToOuterDisposeScope(), normal.MoveToOuterDisposeScope());
     }
 

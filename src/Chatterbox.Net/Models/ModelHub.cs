@@ -54,7 +54,7 @@ public sealed partial class ModelHub : IDisposable
 
     /// <summary>Brings a model's files into the cache, as far as they are not there.</summary>
     /// <param name="model">The model.</param>
-    /// <param name="progress">Told a few times a second how far the download is.</param>
+    /// <param name="progress">Called a few times a second how far the download is.</param>
     /// <param name="cancellationToken">Stops the download; the next one goes on from there.</param>
     /// <returns>The snapshot's folder, which has the model's files by their names.</returns>
     /// <exception cref="UnavailableException">No network, no access, no room, or a server that does not answer.</exception>
@@ -112,7 +112,7 @@ public sealed partial class ModelHub : IDisposable
 
     /// <summary>Brings the weights of PerTh, the watermark, which are published in a Python package only, into
     /// <see cref="ModelHubOptions.AssetsFolder"/>.</summary>
-    /// <param name="progress">Told a few times a second how far the download is.</param>
+    /// <param name="progress">Called a few times a second how far the download is.</param>
     /// <param name="cancellationToken">Stops the download; the next one goes on from there.</param>
     /// <returns>Path of <c>perth_net_250000.pth.tar</c>.</returns>
     /// <exception cref="UnavailableException">No network, no room, or a server that does not answer.</exception>

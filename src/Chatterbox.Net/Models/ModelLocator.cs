@@ -133,7 +133,7 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
     private async Task<LocatedModel> DownloadAsync(string name, IProgress<double>? progress, CancellationToken cancellationToken)
     {
         var watermark = await hub.DownloadPerthAsync(null, cancellationToken).ConfigureAwait(false);    // small, so that a missing network is found early
-        var folder = await hub.DownloadAsync(Published[name], progress is null ? null : new Relay<DownloadProgress>(value => progress.Report(value.Fraction)), cancellationToken).ConfigureAwait(false);
+        var folder = await hub.DownloadAsync(Published[name], progress is null ? null : new ImmediateProgress<DownloadProgress>(value => progress.Report(value.Fraction)), cancellationToken).ConfigureAwait(false);
         return new LocatedModel(name, folder, watermark) { Variant = name };
     }
 

@@ -32,7 +32,7 @@ internal sealed class ResumableDownload
     /// <param name="path">The partial file, which only this download writes to.</param>
     /// <param name="size">Size of the file in bytes.</param>
     /// <param name="refused">The error that an answer other than the file means.</param>
-    /// <param name="advanced">Told of each number of bytes that came in, below zero where some have to come again.</param>
+    /// <param name="advanced">Receives each number of bytes that came in, below zero where some have to come again.</param>
     public ResumableDownload(HubHttp http, ModelHubOptions options, Uri url, string path, long size, Func<HttpResponseMessage, Exception> refused, Action<long> advanced)
     {
         (_http, _options, _url, _path, _size, _refused, _advanced) = (http, options, url, path, size, refused, advanced);

@@ -115,7 +115,7 @@ public static class SyntheticCheckpoint
         return files.ToDictionary(f => f.File, f =>
         {
             var full = SyntheticTensors.FullSize(f.Manifest);
-            return isFullSize ? full : (ITensorSource)new TinyTensors(full, AskedBy(f.Build), TinyClock.Of(config.T3));
+            return isFullSize ? full : (ITensorSource)new TinyTensors(full, AskedBy(f.Build), SyntheticStopToken.Of(config.T3));
         });
     }
 

@@ -7,12 +7,12 @@ namespace Chatterbox.Models;
 internal sealed class TinyTensors : ITensorSource
 {
     private readonly SyntheticTensors _rule;
-    private readonly TinyClock _clock;
+    private readonly SyntheticStopToken _clock;
 
     /// <param name="full">The full-size model's file with the same names.</param>
     /// <param name="shapes">Names and shapes that the small network asks for.</param>
     /// <param name="clock">What T3 stops by; other files have none of its tensors.</param>
-    public TinyTensors(SyntheticTensors full, IReadOnlyDictionary<string, long[]> shapes, TinyClock clock)
+    public TinyTensors(SyntheticTensors full, IReadOnlyDictionary<string, long[]> shapes, SyntheticStopToken clock)
     {
         _clock = clock;
         _rule = new SyntheticTensors($"tiny {full.Name}", shapes.ToDictionary(t => t.Key, t => Shrink(full[t.Key], t.Key, t.Value)));

@@ -78,7 +78,7 @@ internal static class DeviceCheck
                 Check(kind.Key, ScalarType.BFloat16, checkedOps => Worst(kind, checkedOps, device, ScalarType.BFloat16), NarrowBound, canWiden: true);
             }
 
-            if (Products.UnsupportedReason(device) is null)
+            if (MatrixProducts.UnsupportedReason(device) is null)
             {
                 Check(OperationKinds.FusedProduct, ScalarType.Float16, _ => FusedProductError(device), NarrowBound, canWiden: true);
             }
@@ -174,7 +174,7 @@ internal static class DeviceCheck
     /// <summary>Error of a convolution by the fused kernels, against float64 on the operands that the kernel sees.</summary>
     private static double FusedProductError(Device device)
     {
-        const int Frames = 70, Inputs = Products.Chunk, Outputs = 128, Taps = 3;
+        const int Frames = 70, Inputs = MatrixProducts.Chunk, Outputs = 128, Taps = 3;
         using var scope = NewDisposeScope();
         var draw = Draw(x => x.to(ScalarType.Float16));
         var (x, weight) = (draw([1, Frames, Inputs]), draw([Outputs, Inputs, Taps]));
@@ -182,7 +182,7 @@ internal static class DeviceCheck
         var (onX, y) = (x.to(device), zeros([1, Frames, Outputs], ScalarType.Float32, device));
         using (CudaContext.Use(device.index))
         {
-            new Products(device).Launch(CudaStream.Current(device.index), Tile.Wide, packed, rows: 1, new()
+            new MatrixProducts(device).Launch(CudaStream.Current(device.index), Tile.Wide, packed, rows: 1, new()
             {
                 X = onX.Address(),
                 Wide = y.Address(),

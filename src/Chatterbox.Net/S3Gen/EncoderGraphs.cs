@@ -41,7 +41,7 @@ internal sealed class EncoderGraphs : IDisposable
         var encoded = speechTokens.Count - (complete ? 0 : _config.Lookahead);
         long[] input = [speechTokens.Count, encoded, .. speechTokens, .. new long[tokens - speechTokens.Count]];
         var hidden = tokens <= Longest
-            ? _graphs.Run(tokens, () => HostCopies.Write<long>(input, _input))
+            ? _graphs.Run(tokens, () => HostTransfers.Write<long>(input, _input))
             : _encode(tensor(input, device: _input.device));
         return hidden.narrow(1, 0, encoded * _config.Upsampling).MoveToOuterDisposeScope();
     }

@@ -105,7 +105,7 @@ internal sealed class FlowMatching
     /// <summary>Integrates the flow from noise to mel.</summary>
     /// <param name="noise">Where to start, [rows, frames, bands].</param>
     /// <param name="conditions">Where to go.</param>
-    /// <param name="progress">Told the share of steps done, after each.</param>
+    /// <param name="progress">Receives the share of steps done, after each.</param>
     /// <param name="cancellationToken">Looked at before each step.</param>
     /// <returns>Mel spectrogram, [rows, frames, bands].</returns>
     public Tensor Integrate(Tensor noise, FlowConditions conditions, IProgress<double>? progress = null, CancellationToken cancellationToken = default) =>

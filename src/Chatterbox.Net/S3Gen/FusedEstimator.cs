@@ -25,7 +25,7 @@ internal sealed record BlockWeights(LayerNorm AttentionNorm, IReadOnlyList<Linea
 internal abstract class FusedEstimator : IDisposable
 {
     /// <summary>Channels that the kernels' norms go over.</summary>
-    protected const int Channels = Products.Normed;
+    protected const int Channels = MatrixProducts.Normed;
 
     /// <summary>Numbers of a head.</summary>
     protected const int HeadSize = 64;
@@ -39,7 +39,7 @@ internal abstract class FusedEstimator : IDisposable
     {
         using var scope = NewDisposeScope();
         (Config, Device) = (config, times.device);
-        Products = new(Device);
+        MatrixProducts = new(Device);
 
         // Each residual block's share of the time is the same for every request.
         var host = times.cpu();
@@ -48,7 +48,7 @@ internal abstract class FusedEstimator : IDisposable
     }
 
     /// <summary>Launches matrix products.</summary>
-    protected Products Products { get; }
+    protected MatrixProducts MatrixProducts { get; }
 
     /// <summary>Sizes.</summary>
     protected S3GenConfig Config { get; }
@@ -63,9 +63,9 @@ internal abstract class FusedEstimator : IDisposable
     public static string? UnsupportedReason(S3GenConfig config, Device device)
     {
         var sizes = config.Estimator;
-        return sizes.Channels != Channels || sizes.HeadSize != HeadSize || sizes.BlocksPerStage == 0 || FlowEstimator.Inputs(config) % Products.Chunk != 0 || config.MelBands % 8 != 0
+        return sizes.Channels != Channels || sizes.HeadSize != HeadSize || sizes.BlocksPerStage == 0 || FlowEstimator.Inputs(config) % MatrixProducts.Chunk != 0 || config.MelBands % 8 != 0
             ? "the kernels are not made for the model's sizes"
-            : Products.UnsupportedReason(device);
+            : MatrixProducts.UnsupportedReason(device);
     }
 
     /// <summary>Launches the network.</summary>
@@ -145,7 +145,7 @@ internal abstract class FusedEstimator<TWeight> : FusedEstimator
         Run(pass, _stages[^1], joined, narrow);
         Convolve(pass, _upConv, narrow, hidden.Address);
         Convolve(pass, _finalConv, _finalNorm, hidden, narrow.Address);
-        Products.Launch(stream, Tile.Small, _projection, buffers.Rows, new()
+        MatrixProducts.Launch(stream, Tile.Small, _projection, buffers.Rows, new()
         {
             X = narrow.Address,
             Wide = buffers.Velocity.Address(),

@@ -324,7 +324,7 @@ internal sealed class FlowBuffers : IDisposable
             first += rows;
         }
 
-        HostCopies.Write<int>(live, Live);
+        HostTransfers.Write<int>(live, Live);
     }
 
     /// <inheritdoc/>

@@ -10,7 +10,7 @@ internal sealed class PortableEstimator : FusedEstimator<PackedWeight>
     /// <summary>The kernels.</summary>
     public static readonly KernelSource Source = new(
         "portable.cu",
-        ("NORMED", Products.Normed),
+        ("NORMED", MatrixProducts.Normed),
         ("HEAD_DIM", HeadSize),
         ("QUERIES", Queries),
         ("ATTENTION_THREADS", AttentionThreads),
@@ -67,7 +67,7 @@ internal sealed class PortableEstimator : FusedEstimator<PackedWeight>
         NormMish(pass, norm, new() { X = pass.Buffers.Second.Address(), LdX = Channels, Narrow = y });
     }
 
-    private void Normed(Pass pass, Norm norm, PackedWeight weight, nint y, Activation activation) => Products.Launch(pass.Stream, Tile.Normed, weight, pass.Buffers.Rows, new()
+    private void Normed(Pass pass, Norm norm, PackedWeight weight, nint y, Activation activation) => MatrixProducts.Launch(pass.Stream, Tile.Normed, weight, pass.Buffers.Rows, new()
     {
         Normed = pass.Buffers.X.Address(),
         Gain = norm.Gain.Address(),
@@ -80,7 +80,7 @@ internal sealed class PortableEstimator : FusedEstimator<PackedWeight>
         RowNarrow = (long)pass.Buffers.Frames * weight.Outputs,
     });
 
-    private void AddTo(Pass pass, PackedWeight weight, nint x, Rows y) => Products.Launch(pass.Stream, Tile.Small, weight, pass.Buffers.Rows, new()
+    private void AddTo(Pass pass, PackedWeight weight, nint x, Rows y) => MatrixProducts.Launch(pass.Stream, Tile.Small, weight, pass.Buffers.Rows, new()
     {
         X = x,
         Residual = pass.Buffers.X.Address(),
@@ -97,7 +97,7 @@ internal sealed class PortableEstimator : FusedEstimator<PackedWeight>
     });
 
     private void Multiply(Pass pass, PackedWeight weight, Rows x, nint wide = 0, nint narrow = 0) =>
-        Products.Launch(pass.Stream, weight.Outputs > Channels ? Tile.Wide : Tile.Small, weight, pass.Buffers.Rows, new()
+        MatrixProducts.Launch(pass.Stream, weight.Outputs > Channels ? Tile.Wide : Tile.Small, weight, pass.Buffers.Rows, new()
         {
             X = x.Address,
             Wide = wide,

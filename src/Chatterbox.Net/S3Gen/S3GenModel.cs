@@ -47,7 +47,7 @@ internal sealed class S3GenModel
     /// <param name="speechTokens">What is said, 25 tokens a second.</param>
     /// <param name="voice">Who says it.</param>
     /// <param name="noise">The request's randomness.</param>
-    /// <param name="progress">Told the share of work done, up to 1.</param>
+    /// <param name="progress">Receives the share of work done, up to 1.</param>
     /// <param name="cancellationToken">Looked at before each step of the flow.</param>
     /// <returns>Mel of the new speech only, [1, bands, frames], 50 frames a second. There are two frames a token, less the frames
     /// that the prompt's mel has beyond its tokens: at most one for a voice made by this library.</returns>
@@ -162,7 +162,7 @@ internal sealed class S3GenModel
         _weights.Own(new EncoderGraphs(_config.Encoder, _device, (ids, live) => Encoder.Forward(_embedding.Forward(ids), live: live)));
 
     private Tensor Place(IReadOnlyList<float> values, params long[] shape) =>
-        HostCopies.Place(values as float[] ?? [.. values], _device, shape).to(_dtype);
+        HostTransfers.Place(values as float[] ?? [.. values], _device, shape).to(_dtype);
 
     private void Check(IReadOnlyList<int> speechTokens)
     {

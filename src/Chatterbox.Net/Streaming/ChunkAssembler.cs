@@ -5,27 +5,27 @@ using Chatterbox.Watermark;
 namespace Chatterbox.Streaming;
 
 /// <summary>The speech tokens of an utterance so far to its next piece of watermarked sound: what
-/// <see cref="Vocalist.SpeakText"/> and the watermark do at once, piece by piece.</summary>
-/// <remarks>Where the output of a stage is not finite, all passes so far are computed once more by <see cref="Vocalist.Plain"/>, from
+/// <see cref="SpeechDecoder.SpeakText"/> and the watermark do at once, piece by piece.</summary>
+/// <remarks>Where the output of a stage is not finite, all passes so far are computed once more by <see cref="SpeechDecoder.Plain"/>, from
 /// the same random numbers: the sound continues as it would have been, but for rounding.</remarks>
 internal sealed class ChunkAssembler : IDisposable
 {
-    private readonly Func<Vocalist, Passage> _open;
+    private readonly Func<SpeechDecoder, Passage> _open;
     private readonly List<int> _passes = [];      // the speech tokens that each pass knew
-    private readonly Vocalist _vocalist;
+    private readonly SpeechDecoder _speechDecoder;
     private Passage _passage;
 
     /// <param name="config">The variant.</param>
-    /// <param name="vocalist">Makes the sound.</param>
+    /// <param name="speechDecoder">Makes the sound.</param>
     /// <param name="watermarker">Marks it.</param>
     /// <param name="voice">Who speaks.</param>
     /// <param name="seed">The request's seed.</param>
     /// <param name="chunks">What S3Gen sees of past and prompt; sizes are not looked at.</param>
-    public ChunkAssembler(ChatterboxConfig config, Vocalist vocalist, PerthWatermarker watermarker, S3GenPrompt voice, long seed, ChunkOptions chunks)
+    public ChunkAssembler(ChatterboxConfig config, SpeechDecoder speechDecoder, PerthWatermarker watermarker, S3GenPrompt voice, long seed, ChunkOptions chunks)
     {
         _open = speaker => new(config, speaker, watermarker, voice, seed, chunks);
-        _vocalist = vocalist;
-        _passage = _open(vocalist);
+        _speechDecoder = speechDecoder;
+        _passage = _open(speechDecoder);
     }
 
     /// <inheritdoc cref="Passage.Lag"/>
@@ -61,7 +61,7 @@ internal sealed class ChunkAssembler : IDisposable
     private float[] MakePlain(IReadOnlyList<int> speechTokens, bool last, CancellationToken cancellationToken)
     {
         _passage.Dispose();
-        _passage = _open(_vocalist.Plain());
+        _passage = _open(_speechDecoder.Plain());
         foreach (var known in _passes)
         {
             Make([.. speechTokens.Take(known)], isLast: false);
@@ -124,7 +124,7 @@ internal sealed class ChunkAssembler : IDisposable
         private const long SourceSeed = 0x4869_4654;
 
         private readonly ChatterboxConfig _config;
-        private readonly Vocalist _vocalist;
+        private readonly SpeechDecoder _speechDecoder;
         private readonly NoiseSource _melNoise;
         private readonly NoiseSource _sourceNoise;
         private readonly S3GenStream _mel;
@@ -132,14 +132,14 @@ internal sealed class ChunkAssembler : IDisposable
         private readonly PerthStream _marked;
 
         public Passage(
-            ChatterboxConfig config, Vocalist vocalist, PerthWatermarker watermarker, S3GenPrompt voice, long seed, ChunkOptions chunks)
+            ChatterboxConfig config, SpeechDecoder speechDecoder, PerthWatermarker watermarker, S3GenPrompt voice, long seed, ChunkOptions chunks)
         {
             _config = config;
-            _vocalist = vocalist;
+            _speechDecoder = speechDecoder;
             _melNoise = new(seed ^ MelSeed);
             _sourceNoise = new(seed ^ SourceSeed);
-            _mel = vocalist.S3Gen.OpenStream(voice, _melNoise, chunks.LeftContext, chunks.FirstPrompt);
-            _waveform = vocalist.HiFT.OpenStream(_sourceNoise);
+            _mel = speechDecoder.S3Gen.OpenStream(voice, _melNoise, chunks.LeftContext, chunks.FirstPrompt);
+            _waveform = speechDecoder.HiFT.OpenStream(_sourceNoise);
             _marked = watermarker.OpenStream(SpeechResult.SampleRate);
         }
 
@@ -148,8 +148,8 @@ internal sealed class ChunkAssembler : IDisposable
         {
             get
             {
-                var samples = ((_vocalist.HiFT.Lookahead + _mel.ExtraFrames) * _vocalist.HiFT.SamplesPerFrame) + _marked.Lookahead;
-                return _config.S3Gen.Encoder.Lookahead + ((samples + _vocalist.SamplesPerToken - 1) / _vocalist.SamplesPerToken);
+                var samples = ((_speechDecoder.HiFT.Lookahead + _mel.ExtraFrames) * _speechDecoder.HiFT.SamplesPerFrame) + _marked.Lookahead;
+                return _config.S3Gen.Encoder.Lookahead + ((samples + _speechDecoder.SamplesPerToken - 1) / _speechDecoder.SamplesPerToken);
             }
         }
 
@@ -158,7 +158,7 @@ internal sealed class ChunkAssembler : IDisposable
         public int PassTokens => _mel.PassFrames / _config.S3Gen.Encoder.Upsampling;
 
         /// <summary>The flow between <see cref="Begin"/> and <see cref="Continue"/>.</summary>
-        public FlowMatching Flow => _vocalist.S3Gen.Flow;
+        public FlowMatching Flow => _speechDecoder.S3Gen.Flow;
 
         /// <summary>Begins a piece; <see cref="Continue"/> follows.</summary>
         public FlowPass? Begin(IReadOnlyList<int> speechTokens, bool last)
@@ -171,12 +171,12 @@ internal sealed class ChunkAssembler : IDisposable
         public Tensor Continue(Tensor? flowed, int speechTokens, bool last, OutputChecks checks)
         {
             using var scope = NewDisposeScope();
-            var made = _waveform.Frames * _vocalist.HiFT.SamplesPerFrame;
+            var made = _waveform.Frames * _speechDecoder.HiFT.SamplesPerFrame;
             var mel = _mel.End(flowed);
             checks.Add(SynthesisStage.S3Gen, mel);
-            var samples = _vocalist.HiFT.FadeIn(_waveform.Next(mel, last), made).squeeze(0);
+            var samples = _speechDecoder.HiFT.FadeIn(_waveform.Next(mel, last), made).squeeze(0);
             checks.Add(SynthesisStage.HiFT, samples);
-            var kept = last ? Math.Min(samples.size(0), _vocalist.LengthOf(speechTokens) - made) : samples.size(0);
+            var kept = last ? Math.Min(samples.size(0), _speechDecoder.LengthOf(speechTokens) - made) : samples.size(0);
             return _marked.Next(samples.narrow(0, 0, kept), last).MoveToOuterDisposeScope();
         }
 

@@ -11,9 +11,9 @@ internal sealed class ChunkPlan
     private const double MostDelay = 1.25;       // of the first sound, for fewer passes
     private const int UsualSpeech = 250;
 
-    private readonly Passes _passes;
+    private readonly PassLength _passes;
 
-    private ChunkPlan(IReadOnlyList<int> sizes, Passes passes)
+    private ChunkPlan(IReadOnlyList<int> sizes, PassLength passes)
     {
         Sizes = sizes;
         _passes = passes;
@@ -26,7 +26,7 @@ internal sealed class ChunkPlan
     /// <param name="first">Tokens of the first chunk.</param>
     /// <param name="most">Most tokens of a chunk.</param>
     /// <param name="passes">What a pass goes over.</param>
-    public static ChunkPlan Doubling(int first, int most, Passes passes)
+    public static ChunkPlan Doubling(int first, int most, PassLength passes)
     {
         List<int> sizes = [Math.Min(first, most)];
         while (sizes[^1] < most)
@@ -45,16 +45,16 @@ internal sealed class ChunkPlan
     /// <param name="pace">How fast the model is.</param>
     /// <param name="passes">What a pass goes over.</param>
     /// <param name="busy">How fast it is when it serves others too: chunks come in time even then, if there is such a plan.</param>
-    public static ChunkPlan Following(int most, ChunkPace pace, Passes passes, ChunkPace busy)
+    public static ChunkPlan Following(int most, ModelSpeed pace, PassLength passes, ModelSpeed busy)
     {
         int[] ladder = [.. Ladder.Where(size => size < most), most];
         var plans = PlansFor(busy) is { Count: > 0 } inTime && FirstSound(inTime[0]) <= MostDelay * ladder.Min(size => FirstSound([size])) ? inTime : PlansFor(pace);
         return new(plans.Where(sizes => FirstSound(sizes) <= MostDelay * FirstSound(plans[0])).MinBy(Chunks) ?? [LongestSpeech], passes);
 
-        List<List<int>> PlansFor(ChunkPace assumed) => [.. ladder.Select(first => PlanFrom(first, assumed)).OfType<List<int>>()];
+        List<List<int>> PlansFor(ModelSpeed assumed) => [.. ladder.Select(first => PlanFrom(first, assumed)).OfType<List<int>>()];
 
         // Each chunk is the largest that comes in time.
-        List<int>? PlanFrom(int first, ChunkPace assumed)
+        List<int>? PlanFrom(int first, ModelSpeed assumed)
         {
             List<int> sizes = [first];
             var (spoken, left) = (first, Duration(first));
@@ -74,9 +74,9 @@ internal sealed class ChunkPlan
             return sizes;
         }
 
-        double TimeFor(int size, int spoken, ChunkPace assumed) => Reserve * ((size * assumed.SecondsPerStep) + assumed.PassOver(passes.Tokens(size, spoken)));
+        double TimeFor(int size, int spoken, ModelSpeed assumed) => Reserve * ((size * assumed.SecondsPerStep) + assumed.SecondsOfPass(passes.Tokens(size, spoken)));
 
-        double FirstSound(List<int> sizes) => ((passes.Lag + sizes[0]) * pace.SecondsPerStep) + pace.PassOver(passes.Tokens(sizes[0], spoken: 0));
+        double FirstSound(List<int> sizes) => ((passes.Lag + sizes[0]) * pace.SecondsPerStep) + pace.SecondsOfPass(passes.Tokens(sizes[0], spoken: 0));
 
         // Of speech of the usual length.
         int Chunks(List<int> sizes) => Enumerable.Range(1, sizes.Count).First(chunks => sizes.Take(chunks).Sum() + passes.Lag >= UsualSpeech);
@@ -90,8 +90,8 @@ internal sealed class ChunkPlan
     /// <param name="chunk">Its index.</param>
     /// <param name="known">Speech tokens that are known already.</param>
     /// <param name="pace">How fast the model is.</param>
-    public TimeSpan TimeFor(int chunk, int known, ChunkPace pace) => TimeSpan.FromSeconds(
-        (Math.Max(0, TokensFor(chunk) - known) * pace.SecondsPerStep) + pace.PassOver(_passes.Tokens(SizeOf(chunk), Spoken(chunk))));
+    public TimeSpan TimeFor(int chunk, int known, ModelSpeed pace) => TimeSpan.FromSeconds(
+        (Math.Max(0, TokensFor(chunk) - known) * pace.SecondsPerStep) + pace.SecondsOfPass(_passes.Tokens(SizeOf(chunk), Spoken(chunk))));
 
     private int SizeOf(int chunk) => Sizes[Math.Min(chunk, Sizes.Count - 1)];
 
@@ -106,7 +106,7 @@ internal sealed class ChunkPlan
 /// <param name="PromptTokens">Tokens of the voice's prompt.</param>
 /// <param name="FirstPrompt">Most of these that the first pass sees.</param>
 /// <param name="LeftContext">Most tokens of the past.</param>
-internal sealed record Passes(int Lag, int PromptTokens, int FirstPrompt, int LeftContext)
+internal sealed record PassLength(int Lag, int PromptTokens, int FirstPrompt, int LeftContext)
 {
     /// <summary>Tokens of a pass.</summary>
     /// <param name="size">Tokens that become sound.</param>

@@ -12,9 +12,9 @@ internal sealed class Utterance : IUtterance
 {
     private readonly T3Config _config;
     private readonly T3Sequence _sequence;
-    private readonly RepetitionMeter? _repetition;
+    private readonly RepetitionDetector? _repetition;
     private readonly ChunkPlan? _plan;
-    private readonly ChunkPace? _pace;
+    private readonly ModelSpeed? _pace;
     private readonly List<int> _speechTokens = [];
     private int _received;
     private int _chunks;
@@ -27,7 +27,7 @@ internal sealed class Utterance : IUtterance
     /// <param name="plan">How many tokens each chunk has; null makes all of the speech one chunk.</param>
     /// <param name="pace">How fast the model is; null where that is not known.</param>
     /// <param name="endsWhenStuck">Whether speech ends that repeats the same few tokens for long.</param>
-    public Utterance(T3Config config, T3Sequence sequence, VoicingState state, ChunkPlan? plan, ChunkPace? pace, bool endsWhenStuck)
+    public Utterance(T3Config config, T3Sequence sequence, VoicingState state, ChunkPlan? plan, ModelSpeed? pace, bool endsWhenStuck)
     {
         (_config, _sequence, State, _plan, _pace) = (config, sequence, state, plan, pace);
         _repetition = endsWhenStuck ? new() : null;
@@ -75,7 +75,7 @@ internal sealed class Utterance : IUtterance
         while (_received < _sequence.SpeechTokens.Count && !_isStuck)
         {
             var token = _sequence.SpeechTokens[_received++];
-            _isStuck = _repetition?.Hear(token) ?? false;
+            _isStuck = _repetition?.Add(token) ?? false;
             _speechTokens.AddRange(_config.SpeechCodesOf([token]));
         }
 

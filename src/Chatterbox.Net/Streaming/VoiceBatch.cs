@@ -8,11 +8,11 @@ namespace Chatterbox.Streaming;
 /// <remarks>On a GPU chunks share the passes of the flow, and run through the other stages at the same time, on some lanes. On a CPU,
 /// which one chunk keeps busy, they follow each other. Speech that is all in its first chunk is generated at once, as
 /// <see cref="ChatterboxModel.Synthesize"/> generates it, to the sample.</remarks>
-/// <param name="vocalist">Speech tokens to samples.</param>
+/// <param name="speechDecoder">Speech tokens to samples.</param>
 /// <param name="watermarker">Marks the samples.</param>
 /// <param name="width">Most chunks that are voiced together.</param>
 /// <param name="lanes">Where the stages run.</param>
-internal sealed class VoiceBatch(Vocalist vocalist, PerthWatermarker watermarker, int width, VoiceLanes lanes)
+internal sealed class VoiceBatch(SpeechDecoder speechDecoder, PerthWatermarker watermarker, int width, VoiceLanes lanes)
 {
     /// <summary>Most chunks that are voiced together.</summary>
     public int Width => width;
@@ -41,7 +41,7 @@ internal sealed class VoiceBatch(Vocalist vocalist, PerthWatermarker watermarker
     public (float[] Samples, SynthesisStage? Recovered) VoiceWhole(
         IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, IProgress<double>? progress, Action marking, CancellationToken cancellationToken)
     {
-        using var whole = new WholeAudio(vocalist, watermarker, speechTokens, voice, noise, marking);
+        using var whole = new WholeAudio(speechDecoder, watermarker, speechTokens, voice, noise, marking);
         return (((IStagedAudio)whole).Run(progress, cancellationToken), whole.Recovered);
     }
 
@@ -106,7 +106,7 @@ internal sealed class VoiceBatch(Vocalist vocalist, PerthWatermarker watermarker
         }
 
         return chunk is { IsFirst: true, IsLast: true }
-            ? new WholeAudio(vocalist, watermarker, chunk.SpeechTokens, state.Voice, state.Noise)
+            ? new WholeAudio(speechDecoder, watermarker, chunk.SpeechTokens, state.Voice, state.Noise)
             : state.Assembler!.Begin(chunk.SpeechTokens, chunk.IsLast);
     }
 

@@ -4,14 +4,14 @@ using Chatterbox.Watermark;
 namespace Chatterbox.Streaming;
 
 /// <summary>All audio of some speech at once, as <see cref="ChatterboxModel.Synthesize"/> makes it, to the sample.</summary>
-/// <param name="vocalist">Makes the audio.</param>
+/// <param name="speechDecoder">Makes the audio.</param>
 /// <param name="watermarker">Marks it.</param>
 /// <param name="speechTokens">All of the speech.</param>
 /// <param name="voice">The speaker.</param>
 /// <param name="noise">The request's random numbers.</param>
 /// <param name="marking">Called before the watermark.</param>
 internal sealed class WholeAudio(
-    Vocalist vocalist, PerthWatermarker watermarker, IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, Action? marking = null)
+    SpeechDecoder speechDecoder, PerthWatermarker watermarker, IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, Action? marking = null)
     : IStagedAudio
 {
     private readonly OutputChecks _checks = new();
@@ -22,20 +22,20 @@ internal sealed class WholeAudio(
     public SynthesisStage? Recovered { get; private set; }
 
     /// <inheritdoc/>
-    public FlowMatching Flow => vocalist.S3Gen.Flow;
+    public FlowMatching Flow => speechDecoder.S3Gen.Flow;
 
     /// <inheritdoc/>
     public FlowPass? Begin()
     {
         _before = noise.SaveWords();
-        return vocalist.BeginText(speechTokens, voice, noise);
+        return speechDecoder.BeginText(speechTokens, voice, noise);
     }
 
     /// <inheritdoc/>
     public void Continue(Tensor? mel)
     {
         using var scope = NewDisposeScope();
-        var samples = vocalist.EndText(mel!, speechTokens.Count, voice, noise, _checks);
+        var samples = speechDecoder.EndText(mel!, speechTokens.Count, voice, noise, _checks);
         marking?.Invoke();
         _samples = watermarker.Mark(samples, SpeechResult.SampleRate).DetachFromDisposeScope();
     }
@@ -50,7 +50,7 @@ internal sealed class WholeAudio(
         catch (InvalidOutputException e)
         {
             Recovered = e.Stage;
-            return vocalist.MakePlain(noise, _before, (plain, checks) => checks.Read(
+            return speechDecoder.MakePlain(noise, _before, (plain, checks) => checks.Read(
                 watermarker.Mark(plain.SpeakText(speechTokens, voice, noise, checks, progress: null, cancellationToken), SpeechResult.SampleRate),
                 SynthesisStage.Watermark));
         }

@@ -73,7 +73,7 @@ internal sealed class T3Conditioning
         return cat(parts, 1).MoveToOuterDisposeScope();
     }
 
-    private Tensor Row(IReadOnlyList<float> numbers) => HostCopies.Place([.. numbers], _weights.Device, 1, 1, numbers.Count).to(_weights.DType);
+    private Tensor Row(IReadOnlyList<float> numbers) => HostTransfers.Place([.. numbers], _weights.Device, 1, 1, numbers.Count).to(_weights.DType);
 
     private void Check(T3Prompt voice)
     {

@@ -46,7 +46,7 @@ internal sealed class T3Model
 
         NotFusedReason = config.InBlocks ? "there are no fused kernels for speech that comes in blocks"
             : mayFuse ? FusedT3Decoder.UnsupportedReason(this) : "plain operations are wanted";
-        var plain = new LateNetwork<T3Model>(weights, scope => new(config, scope, TorchOps.Plain, mayFuse: false), isChecked: true);
+        var plain = new LazyNetwork<T3Model>(weights, scope => new(config, scope, TorchOps.Plain, mayFuse: false), isChecked: true);
         Plain = NotFusedReason is not null && CpuFormat is null && ops == TorchOps.Plain ? () => this : () => plain.Value;
 
         (IPlainBackbone Backbone, Linear Head) Build(WeightScope scope) => (

@@ -40,7 +40,7 @@ internal sealed class SpeechTokenizer
     private readonly WhisperMel _mel;
     private readonly Conv1d _conv1;
     private readonly Conv1d _conv2;
-    private readonly RotaryTable _rotary;
+    private readonly TokenizerRotaryTable _rotary;
     private readonly SpeechTokenizerBlock[] _blocks;
     private readonly FiniteScalarQuantizer _quantizer;
 
@@ -133,7 +133,7 @@ internal sealed class SpeechTokenizerBlock(SpeechTokenizerConfig config, WeightS
 
     /// <param name="x">[rows, tokens, hidden].</param>
     /// <param name="rotary">Angles of each position.</param>
-    public Tensor Forward(Tensor x, RotaryTable rotary)
+    public Tensor Forward(Tensor x, TokenizerRotaryTable rotary)
     {
         using var scope = NewDisposeScope();
         x = x.Add(_attention.Forward(_attentionNorm.Forward(x), rotary));
@@ -157,7 +157,7 @@ internal sealed class MemoryAttention(SpeechTokenizerConfig config, WeightScope 
 
     /// <param name="x">[rows, tokens, hidden].</param>
     /// <param name="rotary">Angles of each position.</param>
-    public Tensor Forward(Tensor x, RotaryTable rotary)
+    public Tensor Forward(Tensor x, TokenizerRotaryTable rotary)
     {
         using var scope = NewDisposeScope();
         var values = _value.Forward(x);
@@ -172,14 +172,14 @@ internal sealed class MemoryAttention(SpeechTokenizerConfig config, WeightScope 
 
 /// <summary>Rotary position embedding: the halves of a head are turned against each other by angles that grow with the position.</summary>
 /// <remarks>Ports precompute_freqs_cis and apply_rotary_emb of s3tokenizer model_v2.py.</remarks>
-internal sealed class RotaryTable
+internal sealed class TokenizerRotaryTable
 {
     private const float Base = 10000;
 
     private readonly Tensor _cos;   // [positions, headDim]
     private readonly Tensor _sin;
 
-    public RotaryTable(int headDim, int positions, WeightScope owner)
+    public TokenizerRotaryTable(int headDim, int positions, WeightScope owner)
     {
         using var scope = NewDisposeScope();
         var frequencies = tensor(Base).pow(Arithmetic.Range(0, headDim, 2).Div(headDim)).reciprocal();
@@ -206,7 +206,7 @@ internal sealed class FiniteScalarQuantizer(SpeechTokenizerConfig config, Weight
     private const double Squeeze = 0.9990000128746033;   // from the exported model: decides where a digit changes
 
     private readonly Linear _project = new(weights["project_down"], config.HiddenSize, config.CodeDigits);
-    private readonly Tensor _places = weights.Own(HostCopies.Place(
+    private readonly Tensor _places = weights.Own(HostTransfers.Place(
         [.. Enumerable.Range(0, config.CodeDigits).Select(i => (float)Math.Pow(3, i))], weights.Device));
 
     /// <param name="x">[tokens, hidden].</param>

@@ -23,7 +23,7 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
         Inspect(recording);
-        var samples24 = Level(Resampler.Resample(HostCopies.Place(recording.Samples.Span, reference.Device), recording.SampleRate, reference.SampleRate));
+        var samples24 = Level(Resampler.Resample(HostTransfers.Place(recording.Samples.Span, reference.Device), recording.SampleRate, reference.SampleRate));
         var samples16 = Resampler.Resample(samples24, reference.SampleRate, reference.SpeechRate);
         return new Voice(PromptT3(samples16), reference.Forward(samples24));
     }
@@ -67,13 +67,13 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
 
     /// <summary>Brings the recording to the loudness that the model was trained with, if to any.</summary>
     private Tensor Level(Tensor samples24) => config.TargetLoudness is { } target
-        ? HostCopies.Place(Loudness.Normalize(HostCopies.Read(samples24), reference.SampleRate, target), reference.Device)
+        ? HostTransfers.Place(Loudness.Normalize(HostTransfers.Read(samples24), reference.SampleRate, target), reference.Device)
         : samples24;
 
     /// <summary>The recording without the silence at its ends.</summary>
     private Tensor Speech(Tensor samples16)
     {
-        var (start, end) = SilenceTrimmer.Bounds(HostCopies.Read(samples16), config.SilenceDecibels);
+        var (start, end) = SilenceTrimmer.Bounds(HostTransfers.Read(samples16), config.SilenceDecibels);
         var seconds = (double)(end - start) / reference.SpeechRate;
         return seconds >= config.MinSpeechSeconds
             ? samples16.narrow(0, start, end - start)

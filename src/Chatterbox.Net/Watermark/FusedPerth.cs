@@ -3,7 +3,7 @@ using Chatterbox.Ops.Cuda;
 namespace Chatterbox.Watermark;
 
 /// <summary>The watermark as kernels of perth.cu, its network's convolutions as those of products.cu with a copy of their weights in
-/// fp16: their operands are in fp16, sums and all else in float32. A twin of <see cref="PerthWatermarker.Raise"/>.</summary>
+/// fp16: their operands are in fp16, sums and all else in float32. A twin of <see cref="PerthWatermarker.AddMark"/>.</summary>
 /// <remarks>No shape needs a plan, so that a length which comes for the first time takes as long as any other.</remarks>
 internal sealed class FusedPerth : IDisposable
 {
@@ -20,7 +20,7 @@ internal sealed class FusedPerth : IDisposable
     private readonly PerthSpectrum _spectrum;
     private readonly Device _device;
     private readonly CudaModule _kernels;
-    private readonly Products _products;
+    private readonly MatrixProducts _products;
     private readonly PackedWeight[] _convs;
     private readonly Tensor _roots;       // e^(−2πi·k/FftSize), [FftSize / 2, 2]
 
@@ -42,12 +42,12 @@ internal sealed class FusedPerth : IDisposable
     /// <summary>Why marks cannot be made by these kernels, or null.</summary>
     public static string? UnsupportedReason(PerthConfig config, Device device, Precision precision) =>
         precision == Precision.Full ? "full precision is wanted"
-        : config.FftSize != FftSize || config.HopSize != HopSize || config.MarkedBins != MarkedBins || config.HiddenSize % Products.Chunk != 0
+        : config.FftSize != FftSize || config.HopSize != HopSize || config.MarkedBins != MarkedBins || config.HiddenSize % MatrixProducts.Chunk != 0
             ? "the kernels are not made for the model's sizes"
-        : CudaModule.UnsupportedReason(Source, device) ?? Products.UnsupportedReason(device);
+        : CudaModule.UnsupportedReason(Source, device) ?? MatrixProducts.UnsupportedReason(device);
 
-    /// <inheritdoc cref="PerthWatermarker.Raise"/>
-    public Tensor Raise(Tensor signal, Tensor? loudest)
+    /// <inheritdoc cref="PerthWatermarker.AddMark"/>
+    public Tensor AddMark(Tensor signal, Tensor? loudest)
     {
         using var scope = NewDisposeScope();
         using var context = CudaContext.Use(_device.index);

@@ -64,7 +64,7 @@ internal sealed class PerthSpectrum
     /// <param name="spectrum">Raised in place, [rows, bins, frames].</param>
     /// <param name="magnitude">What <see cref="Magnitude"/> says of it.</param>
     /// <param name="change">Added to the magnitude, [rows, raised bins, frames].</param>
-    public void Raise(Tensor spectrum, Tensor magnitude, Tensor change)
+    public void AddMark(Tensor spectrum, Tensor magnitude, Tensor change)
     {
         using var scope = NewDisposeScope();
         var highest = Math.Log(MaxMagnitude) + (Shift * Nepers);

@@ -41,7 +41,7 @@ internal sealed class PerthStream : IDisposable
     public float[] Next(ReadOnlySpan<float> samples, bool last)
     {
         using var scope = NewDisposeScope();
-        return HostCopies.Read(Next(HostCopies.Place(samples, _loudest.device), last));
+        return HostTransfers.Read(Next(HostTransfers.Place(samples, _loudest.device), last));
     }
 
     /// <summary>Marks the next piece, on the watermarker's device.</summary>

@@ -17,7 +17,7 @@ internal sealed class PerthWatermarker
     private readonly Device _device;
     private readonly PerthSpectrum _spectrum;
     private readonly PerthEncoder? _encoder;             // null where fused kernels have their own copy
-    private readonly LateNetwork<PerthDecoder> _decoder;
+    private readonly LazyNetwork<PerthDecoder> _decoder;
     private readonly FusedPerth? _fused;
 
     /// <param name="config">Sizes.</param>
@@ -54,7 +54,7 @@ internal sealed class PerthWatermarker
     public float[] Mark(ReadOnlySpan<float> samples, int sampleRate)
     {
         using var scope = NewDisposeScope();
-        return HostCopies.Read(Mark(HostCopies.Place(samples, _device), sampleRate));
+        return HostTransfers.Read(Mark(HostTransfers.Place(samples, _device), sampleRate));
     }
 
     /// <summary>Adds the mark to samples on the watermarker's device, which nobody waits for.</summary>
@@ -73,7 +73,7 @@ internal sealed class PerthWatermarker
             return samples.alias().MoveToOuterDisposeScope();
         }
 
-        var marked = _fused is null ? Raise(signal, loudest) : _fused.Raise(signal, loudest);
+        var marked = _fused is null ? AddMark(signal, loudest) : _fused.AddMark(signal, loudest);
         return Resampler.Resample(marked, _config.SampleRate, sampleRate).MoveToOuterDisposeScope();
     }
 
@@ -98,7 +98,7 @@ internal sealed class PerthWatermarker
         }
 
         using var scope = NewDisposeScope();
-        var confidence = _decoder.Value.Forward(_spectrum.Magnitude(_spectrum.Analyse(HostCopies.Place(signal, _device).unsqueeze(0)))).Clamp(0, 1).item<float>();
+        var confidence = _decoder.Value.Forward(_spectrum.Magnitude(_spectrum.Analyse(HostTransfers.Place(signal, _device).unsqueeze(0)))).Clamp(0, 1).item<float>();
         return float.IsNaN(confidence) ? null : confidence;
     }
 
@@ -110,13 +110,13 @@ internal sealed class PerthWatermarker
     /// <param name="signal">[samples].</param>
     /// <param name="loudest">As of <see cref="Mark(Tensor, int, Tensor?)"/>.</param>
     /// <returns>[samples], cut to whole hops.</returns>
-    private Tensor Raise(Tensor signal, Tensor? loudest)
+    private Tensor AddMark(Tensor signal, Tensor? loudest)
     {
         using var scope = NewDisposeScope();
         var spectrum = _spectrum.Analyse(signal.unsqueeze(0));
         var magnitude = _spectrum.Magnitude(spectrum);
         loudest?.copy_(maximum(loudest, PerthEncoder.Loudest(magnitude)));
-        _spectrum.Raise(spectrum, magnitude, _encoder!.Forward(magnitude, loudest));
+        _spectrum.AddMark(spectrum, magnitude, _encoder!.Forward(magnitude, loudest));
         return _spectrum.Synthesize(spectrum).squeeze(0).MoveToOuterDisposeScope();
     }
 }

@@ -11,7 +11,7 @@ internal sealed class ElevenContext : ISessionListener, IAsyncDisposable
     /// <param name="session">The connection.</param>
     /// <param name="route">The route's name in the log and in measurements.</param>
     /// <param name="id">Its name; null where there is only one.</param>
-    /// <param name="end">Told when it is over.</param>
+    /// <param name="end">Called when it is over.</param>
     public ElevenContext(SocketSession session, string route, string? id, Action<Ending> end) =>
         (_socket, _id, Speaker) = (session.Socket, id, session.Speaker(this, route, end));
 

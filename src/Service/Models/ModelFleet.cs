@@ -35,7 +35,7 @@ internal sealed class ModelFleet : IAsyncDisposable
     /// <param name="engineOptions">Limits of requests.</param>
     /// <param name="meters">Where loads and queues are measured.</param>
     /// <param name="time">The clock of idleness.</param>
-    /// <param name="logging">Told what is loaded and unloaded.</param>
+    /// <param name="logging">Receives what is loaded and unloaded.</param>
     /// <exception cref="SettingException">Two models have one name, or one alone takes more memory than there may be.</exception>
     public ModelFleet(
         IEnumerable<ServedModel> models, IOptions<ModelsOptions> options, IOptions<EngineOptions> engineOptions, IMeterFactory meters, TimeProvider time, ILoggerFactory logging)

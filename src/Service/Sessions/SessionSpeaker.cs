@@ -63,7 +63,7 @@ internal sealed class SessionSpeaker : IAsyncDisposable
     /// <param name="desk">What it takes to speak.</param>
     /// <param name="caller">Who hears it.</param>
     /// <param name="route">The route's name in the log and in measurements.</param>
-    /// <param name="end">Told when everything has been spoken and no more comes, or the service stops or fails.</param>
+    /// <param name="end">Called when everything has been spoken and no more comes, or the service stops or fails.</param>
     public SessionSpeaker(ISessionListener listener, SessionDesk desk, Caller caller, string route, Action<Ending> end)
     {
         (_listener, _desk, _caller, _route, _end) = (listener, desk, caller, route, end);

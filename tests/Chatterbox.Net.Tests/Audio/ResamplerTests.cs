@@ -176,7 +176,7 @@ public class ResamplerTests
         var noise = SignalReference.Noise(samples);
         var expected = new float[(int)((long)samples * up / down)];
         filter.Apply(noise, expected);
-        Assert.InRange(Error(expected, HostCopies.Read(filter.Apply(HostCopies.Place(noise, device), expected.Length, expected.Length))), 0, 1e-6);
+        Assert.InRange(Error(expected, HostTransfers.Read(filter.Apply(HostTransfers.Place(noise, device), expected.Length, expected.Length))), 0, 1e-6);
     }
 
     [Fact]

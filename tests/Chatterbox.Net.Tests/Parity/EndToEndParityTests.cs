@@ -52,8 +52,8 @@ public class EndToEndParityTests
         var flow = config.S3Gen.Flow with { Steps = (int)golden.Integer("steps") };
         using var networks = new BehindT3(config with { S3Gen = config.S3Gen with { Flow = flow } });
         using var scope = NewDisposeScope();
-        var waveform = networks.Vocalist.Speak(Integers(golden["speech_tokens"]), Prompt(golden), noise);
-        Close.Assert(golden, "full_wav", golden["full_wav"], networks.Vocalist.FadeIn(waveform), WaveformBound);
+        var waveform = networks.SpeechDecoder.Speak(Integers(golden["speech_tokens"]), Prompt(golden), noise);
+        Close.Assert(golden, "full_wav", golden["full_wav"], networks.SpeechDecoder.FadeIn(waveform), WaveformBound);
     }
 
     [Theory, MemberData(nameof(Converted))]
@@ -66,7 +66,7 @@ public class EndToEndParityTests
         using var networks = new BehindT3(ChatterboxConfig.English);
         using var scope = NewDisposeScope();
         var source = new AudioClip(golden["source16"].data<float>().ToArray(), 16_000);
-        var converter = new VoiceConverter(networks.Vocalist, networks.S3Gen.Reference.SpeechTokenizer, source, Prompt(target), noise);
+        var converter = new VoiceConverter(networks.SpeechDecoder, networks.S3Gen.Reference.SpeechTokenizer, source, Prompt(target), noise);
         var samples = converter.Next(cancellationToken: TestContext.Current.CancellationToken);
         Assert.True(converter.IsOver);
         Assert.Equal(Integers(golden["tokens"]), converter.SpeechTokens);
@@ -118,14 +118,14 @@ public class EndToEndParityTests
 
         using var target = Fixture.Open(voice);
         using var networks = new BehindT3(config with { CutTokens = 0 });     // recorded before the reference cuts
-        var (prompt, vocalist) = (Prompt(target), networks.Vocalist);
-        var flowed = vocalist.S3Gen.Flow.Integrate(vocalist.BeginText(tokens, prompt, noise), progress: null, TestContext.Current.CancellationToken);
+        var (prompt, speechDecoder) = (Prompt(target), networks.SpeechDecoder);
+        var flowed = speechDecoder.S3Gen.Flow.Integrate(speechDecoder.BeginText(tokens, prompt, noise), progress: null, TestContext.Current.CancellationToken);
         if (golden.Tensors.Contains("mel"))
         {
-            Close.Assert(golden, "mel", golden["mel"], vocalist.S3Gen.End(flowed, prompt), 1e-4);
+            Close.Assert(golden, "mel", golden["mel"], speechDecoder.S3Gen.End(flowed, prompt), 1e-4);
         }
 
-        var samples = vocalist.EndText(flowed, tokens.Length, prompt, noise, checks: null);
+        var samples = speechDecoder.EndText(flowed, tokens.Length, prompt, noise, checks: null);
         Close.Assert(golden, "wav", golden["wav"], samples, WaveformBound);
         Close.Assert(golden, "watermarked", golden["watermarked"], networks.Watermarker.Mark(samples, SpeechResult.SampleRate), WaveformBound);
     }
@@ -145,13 +145,13 @@ public class EndToEndParityTests
         {
             _weights = new(SyntheticTensors.FullSize(SyntheticCheckpoint.S3GenOf(config)));
             S3Gen = new(config, _weights.Root, TorchOps.Plain);
-            Vocalist = new(config, S3Gen.S3Gen, S3Gen.HiFT);
+            SpeechDecoder = new(config, S3Gen.S3Gen, S3Gen.HiFT);
             Watermarker = new(config.Watermark, _watermark.Root);
         }
 
         public S3GenNetworks S3Gen { get; }
 
-        public Vocalist Vocalist { get; }
+        public SpeechDecoder SpeechDecoder { get; }
 
         public PerthWatermarker Watermarker { get; }
 

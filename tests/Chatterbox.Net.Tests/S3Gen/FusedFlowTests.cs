@@ -96,9 +96,9 @@ public sealed class FusedFlowTests : IDisposable
         FlowPass Pass(int frames) => new(Draw(1, frames, 80), new(Draw(1, frames, 80), Draw(1, 80), Draw(1, frames, 80)));
         var passes = new[] { 600, 130, 1, 513, 590, 64, 575, 1111, 640, 400, 65, 1000, 999, 320, 450, 577 }.Select(Pass).ToList();
         Assert.InRange(fused.Group(passes).Count(), 2, passes.Count - 1);
-        var alone = passes.ConvertAll(pass => HostCopies.Read(fused.Integrate([pass])[0]));
-        Assert.Equal(alone, fused.Integrate(passes).Select(HostCopies.Read));
-        Assert.Equal(alone[..5], fused.Integrate(passes[..5]).Select(HostCopies.Read));
+        var alone = passes.ConvertAll(pass => HostTransfers.Read(fused.Integrate([pass])[0]));
+        Assert.Equal(alone, fused.Integrate(passes).Select(HostTransfers.Read));
+        Assert.Equal(alone[..5], fused.Integrate(passes[..5]).Select(HostTransfers.Read));
         Check(plain.Integrate(passes[3].Noise, passes[3].Conditions), fused.Integrate(passes)[3]);
     }
 

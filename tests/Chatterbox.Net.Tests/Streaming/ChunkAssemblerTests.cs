@@ -9,7 +9,7 @@ public sealed class ChunkAssemblerTests
     [Theory, InlineData("tiny"), InlineData("tiny-multilingual"), InlineData("tiny-turbo")]
     public void Sound_stays_behind_the_tokens_by_the_lag_and_ends_with_them(string model)
     {
-        using var tiny = new TinyVocalist(model);
+        using var tiny = new TinySpeechDecoder(model);
         using var assembler = tiny.Speak(seed: 1, leftContext: 20);
         var tokens = tiny.Tokens(1, 40);
         Assert.Empty(assembler.Next(tokens[..(assembler.Lag - 1)], last: false, CancellationToken.None));
@@ -27,7 +27,7 @@ public sealed class ChunkAssemblerTests
     [Theory, InlineData("tiny"), InlineData("tiny-turbo")]
     public void Mel_is_near_the_wholes_and_nearer_the_more_a_pass_sees(string model)
     {
-        using var tiny = new TinyVocalist(model);
+        using var tiny = new TinySpeechDecoder(model);
         var tokens = tiny.Tokens(2, 60);
         var whole = Mel(1000, 60);
         var errors = new[] { (0, 6), (0, 20), (1000, 6), (1000, 20) }.Select(cut =>
@@ -45,13 +45,13 @@ public sealed class ChunkAssemblerTests
         {
             using var scope = NewDisposeScope();
             using var noise = new NoiseSource(1);
-            using var stream = tiny.Vocalist.S3Gen.OpenStream(tiny.Voice.S3Gen, noise, leftContext);
+            using var stream = tiny.SpeechDecoder.S3Gen.OpenStream(tiny.Voice.S3Gen, noise, leftContext);
             var settled = new List<Tensor>();
             long from = 0;
             for (var known = Math.Min(60, 13 + chunk); ; known = Math.Min(60, known + chunk))
             {
                 var mel = stream.Next(tokens[..known], from, last: known == 60);
-                var made = known == 60 ? mel.shape[2] : Math.Max(0, mel.shape[2] - tiny.Vocalist.HiFT.Lookahead);
+                var made = known == 60 ? mel.shape[2] : Math.Max(0, mel.shape[2] - tiny.SpeechDecoder.HiFT.Lookahead);
                 settled.Add(mel.narrow(2, 0, made));
                 from += made;
                 if (known == 60)
@@ -65,7 +65,7 @@ public sealed class ChunkAssemblerTests
     [Theory, InlineData("tiny"), InlineData("tiny-turbo")]
     public void Chunks_of_40_s_of_speech_cost_no_more_for_what_lies_before_them(string model)
     {
-        using var tiny = new TinyVocalist(model);
+        using var tiny = new TinySpeechDecoder(model);
         using var assembler = tiny.Speak(seed: 1, leftContext: 50);
         var tokens = tiny.Tokens(3, 1000);
         var (passes, tensors, bytes, made) = (new HashSet<int>(), new List<long>(), new List<long>(), 0);

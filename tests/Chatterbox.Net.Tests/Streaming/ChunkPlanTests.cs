@@ -7,15 +7,15 @@ public class ChunkPlanTests
     private const int Lag = 19;
     private const int Prompt = 250, FirstPrompt = 125;
 
-    private static readonly Passes Passes = new(Lag, Prompt, FirstPrompt, new ChunkOptions().LeftContext);
+    private static readonly PassLength PassLength = new(Lag, Prompt, FirstPrompt, new ChunkOptions().LeftContext);
 
     [Fact]
     public void Sizes_that_were_asked_for_double()
     {
-        var plan = ChunkPlan.Doubling(5, 30, Passes);
+        var plan = ChunkPlan.Doubling(5, 30, PassLength);
         Assert.Equal([5, 10, 20, 30], plan.Sizes);
         Assert.Equal([24, 34, 54, 84, 114, 144], Enumerable.Range(0, 6).Select(plan.TokensFor));
-        Assert.Equal([30], ChunkPlan.Doubling(100, 30, Passes).Sizes);
+        Assert.Equal([30], ChunkPlan.Doubling(100, 30, PassLength).Sizes);
     }
 
     [Theory]
@@ -26,7 +26,7 @@ public class ChunkPlanTests
     [InlineData(0.001, 0, 0.003)]
     public void Playback_never_starves_though_all_takes_half_again_as_long(double step, double pass, double token)
     {
-        var (options, pace) = (new ChunkOptions(), new ChunkPace(step, pass, token));
+        var (options, pace) = (new ChunkOptions(), new ModelSpeed(step, pass, token));
         var sizes = Sizes(pace);
         Assert.True(sizes.Sum() >= 1000);
         Assert.All(sizes, size => Assert.InRange(size, 1, options.MostTokens));
@@ -38,11 +38,11 @@ public class ChunkPlanTests
     [InlineData(0.0004, 0.012, 0.00003)]
     public void Chunks_come_in_time_in_company_where_that_hardly_delays_the_first_sound(double step, double pass, double token)
     {
-        var (options, pace) = (new ChunkOptions(), new ChunkPace(step, pass, token));
+        var (options, pace) = (new ChunkOptions(), new ModelSpeed(step, pass, token));
         var busy = pace.InCompany();
-        var sizes = ChunkPlan.Following(options.MostTokens, pace, Passes, busy).Sizes;
+        var sizes = ChunkPlan.Following(options.MostTokens, pace, PassLength, busy).Sizes;
         AssertInTime(sizes, busy, options);
-        double FirstSound(int size) => ((Lag + size) * step) + pace.PassOver(FirstPrompt + Lag + size);
+        double FirstSound(int size) => ((Lag + size) * step) + pace.SecondsOfPass(FirstPrompt + Lag + size);
         Assert.InRange(FirstSound(sizes[0]), 0, 1.25 * 1.25 * FirstSound(Sizes(pace)[0]));
     }
 
@@ -56,7 +56,7 @@ public class ChunkPlanTests
     [Fact]
     public void A_chunk_takes_as_long_as_its_missing_tokens_and_its_pass()
     {
-        var (plan, pace) = (ChunkPlan.Doubling(10, 40, Passes), new ChunkPace(0.001, 0.02, 0.0001));
+        var (plan, pace) = (ChunkPlan.Doubling(10, 40, PassLength), new ModelSpeed(0.001, 0.02, 0.0001));
         Assert.Equal(0.029 + 0.02 + (0.0001 * (FirstPrompt + Lag + 10)), plan.TimeFor(0, known: 0, pace).TotalSeconds, 1e-6);
         Assert.Equal(0.012 + 0.02 + (0.0001 * (Prompt + 10 + Lag + 20)), plan.TimeFor(1, known: 37, pace).TotalSeconds, 1e-6);
         Assert.Equal(0.02 + (0.0001 * (Prompt + 100 + Lag + 40)), plan.TimeFor(5, known: 1000, pace).TotalSeconds, 1e-6);
@@ -94,19 +94,19 @@ public class ChunkPlanTests
     }
 
     /// <summary>Checks that no chunk comes after those before it were played, though all takes half again as long.</summary>
-    private static void AssertInTime(IReadOnlyList<int> sizes, ChunkPace pace, ChunkOptions options)
+    private static void AssertInTime(IReadOnlyList<int> sizes, ModelSpeed pace, ChunkOptions options)
     {
         double now = 0, dry = 0;
         var spoken = 0;
         foreach (var (i, size) in sizes.Index())
         {
             var tokens = (i == 0 ? FirstPrompt : Prompt) + Math.Min(spoken, options.LeftContext) + Lag + size;
-            now += 1.5 * (((i == 0 ? Lag + size : size) * pace.SecondsPerStep) + pace.PassOver(tokens));
+            now += 1.5 * (((i == 0 ? Lag + size : size) * pace.SecondsPerStep) + pace.SecondsOfPass(tokens));
             Assert.True(i == 0 || now <= dry + 1e-9, $"chunk {i} of {string.Join(", ", sizes)} comes {now - dry:0.000} s late");
             dry = (i == 0 ? now : dry) + (size / 25.0);
             spoken += size;
         }
     }
 
-    private static IReadOnlyList<int> Sizes(ChunkPace pace) => ChunkPlan.Following(new ChunkOptions().MostTokens, pace, Passes, pace).Sizes;
+    private static IReadOnlyList<int> Sizes(ModelSpeed pace) => ChunkPlan.Following(new ChunkOptions().MostTokens, pace, PassLength, pace).Sizes;
 }

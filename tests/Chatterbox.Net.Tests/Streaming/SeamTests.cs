@@ -17,8 +17,8 @@ public sealed class SeamTests
     [Theory, InlineData("tiny"), InlineData("tiny-turbo")]
     public void Nothing_stands_out_where_chunks_join_and_where_one_pass_of_S3Gen_follows_another(string model)
     {
-        using var tiny = new TinyVocalist(model);
-        var lag = tiny.Config.S3Gen.Encoder.Lookahead + (tiny.Vocalist.HiFT.Lookahead / 2);
+        using var tiny = new TinySpeechDecoder(model);
+        var lag = tiny.Config.S3Gen.Encoder.Lookahead + (tiny.SpeechDecoder.HiFT.Lookahead / 2);
         var (joins, passes) = (new List<Speech>(), new List<Speech>());
         for (var text = 0; text < Texts; text++)
         {
@@ -44,7 +44,7 @@ public sealed class SeamTests
     [Fact]
     public void Pieces_that_know_nothing_of_each_other_stand_out()
     {
-        using var tiny = new TinyVocalist("tiny-turbo");
+        using var tiny = new TinySpeechDecoder("tiny-turbo");
         var speeches = Enumerable.Range(0, Texts).Select(text =>
         {
             var (samples, ends) = (new List<float>(), new List<int>());

@@ -7,7 +7,7 @@ namespace Chatterbox.Tests.Streaming;
 public sealed class UtteranceTests : IDisposable
 {
     private static readonly int[] Text = [5, 6, 7];
-    private readonly TinyVocalist _tiny = new("tiny-turbo");
+    private readonly TinySpeechDecoder _tiny = new("tiny-turbo");
 
     [Fact]
     public void Chunks_are_due_by_the_plan_and_their_tokens_are_those_of_the_whole()
@@ -43,11 +43,11 @@ public sealed class UtteranceTests : IDisposable
     [Theory, InlineData(1, 75), InlineData(3, 75), InlineData(12, 75), InlineData(13, 500)]
     public void Speech_is_stuck_once_a_short_cycle_has_lasted_for_3_s(int cycle, int tokens)
     {
-        var meter = new RepetitionMeter();
+        var meter = new RepetitionDetector();
         int[] before = [.. Enumerable.Range(1000, 200)];
-        Assert.DoesNotContain(before, meter.Hear);
-        Assert.DoesNotContain(Enumerable.Range(0, tokens).Select(i => i % cycle), meter.Hear);
-        Assert.Equal(cycle <= 12, meter.Hear(tokens % cycle));
+        Assert.DoesNotContain(before, meter.Add);
+        Assert.DoesNotContain(Enumerable.Range(0, tokens).Select(i => i % cycle), meter.Add);
+        Assert.Equal(cycle <= 12, meter.Add(tokens % cycle));
     }
 
     [Fact]
@@ -79,7 +79,7 @@ public sealed class UtteranceTests : IDisposable
     private Utterance Open(
         T3Config config, IT3Decoder decoder, int[] text, Voice voice, SamplingOptions sampling, long seed, ChunkPlan? plan, bool endsWhenStuck = false)
     {
-        var state = new VoicingState(new(CPU, _tiny.Vocalist.S3Gen, 1), voice.S3Gen, seed);
+        var state = new VoicingState(new(CPU, _tiny.SpeechDecoder.S3Gen, 1), voice.S3Gen, seed);
         return new(config, decoder.Start(text, voice.T3, sampling, state.Noise), state, plan, pace: null, endsWhenStuck)
         {
             TextTokens = text.Length,

@@ -140,7 +140,7 @@ public sealed class SpeechTokenizerTests : IDisposable
         using var store = new WeightStore(new GivenTensors(weights));
         var block = new SpeechTokenizerBlock(Small, store.Root, TorchOps.Plain);
         store.ThrowIfFaulty();
-        return block.Forward(x, new RotaryTable(Small.HeadDim, 20, store.Root));
+        return block.Forward(x, new TokenizerRotaryTable(Small.HeadDim, 20, store.Root));
     }
 
     private static Tensor Faint() => randn(1, 5, Hidden, generator: new Generator(1)) * 1e-3;

@@ -155,7 +155,7 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
 
         var spectrum = complex(ones_like(magnitude), magnitude);
         var raised = spectrum.clone();
-        network.Spectrum.Raise(raised, magnitude, change);
+        network.Spectrum.AddMark(raised, magnitude, change);
         Assert.Equal(spectrum.narrow(1, 128, network.Config.Bins - 128), raised.narrow(1, 128, network.Config.Bins - 128));
         Assert.Equal(spectrum.narrow(2, 0, 3), raised.narrow(2, 0, 3));
         var decibels = 20 * (raised.abs() / spectrum.abs()).log10().narrow(1, 0, 128);
@@ -190,7 +190,7 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
     {
         using var scope = NewDisposeScope();
         var spectrum = complex(full([1, 4, 3], 0.6f), full([1, 4, 3], -0.8f));
-        network.Spectrum.Raise(spectrum, full([1, 4, 3], 180 / 195.0), full([1, 2, 3], 5f));
+        network.Spectrum.AddMark(spectrum, full([1, 4, 3], 180 / 195.0), full([1, 2, 3], 5f));
         Assert.InRange(Close.RelativeError(full([1, 2, 3], 1e10), spectrum.abs().narrow(1, 0, 2)), 0, 1e-4);
         Assert.InRange(Close.RelativeError(full([1, 2, 3], 1), spectrum.abs().narrow(1, 2, 2)), 0, 1e-6);
     }

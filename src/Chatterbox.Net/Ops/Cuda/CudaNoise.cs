@@ -21,7 +21,7 @@ internal sealed class CudaNoise : IDisposable
         _host = state.data<byte>().ToArray();
         var words = GeneratorState.Words(_host);
         _state = empty([words.Length], ScalarType.Int32, device).DetachFromDisposeScope();
-        HostCopies.Write<int>(words, _state);
+        HostTransfers.Write<int>(words, _state);
     }
 
     /// <summary>The GPU.</summary>
@@ -48,7 +48,7 @@ internal sealed class CudaNoise : IDisposable
     }
 
     /// <summary>Goes past as many normal numbers, sixteen or more.</summary>
-    public void PassOver(long count)
+    public void Skip(long count)
     {
         using var context = CudaContext.Use(Device.index);
         Draw(CudaStream.OfTorch, words: 0, WordsOfNormal(checked((int)count)));

@@ -61,7 +61,7 @@ internal sealed class EstimatorKernels
 
     private static readonly KernelSource Estimator = new(
         "estimator.cu",
-        ("CHANNELS", Products.Normed),
+        ("CHANNELS", MatrixProducts.Normed),
         ("HEADS", Heads),
         ("CLUSTER", Cluster),
         ("WORKERS", Workers),

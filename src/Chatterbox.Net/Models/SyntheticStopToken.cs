@@ -6,7 +6,7 @@ namespace Chatterbox.Models;
 /// What a small T3 stops by. Random weights never say the stop token, so one hidden dimension is kept as a clock that
 /// counts speech tokens: only the stop token's row of the head reads it, and overtakes the others around <see cref="StopPosition"/>.
 /// </summary>
-internal abstract class TinyClock(T3Config config)
+internal abstract class SyntheticStopToken(T3Config config)
 {
     /// <summary>Speech tokens after which the stop token is about as likely as others.</summary>
     protected const int StopPosition = 40;
@@ -15,7 +15,7 @@ internal abstract class TinyClock(T3Config config)
     protected T3Config Config { get; } = config;
 
     /// <summary>The clock that fits a variant's positions.</summary>
-    public static TinyClock Of(T3Config config) => config.InBlocks ? new SpeechShareClock(config)
+    public static SyntheticStopToken Of(T3Config config) => config.InBlocks ? new SpeechShareClock(config)
         : config.LearnedPositions ? new SpeechPositionClock(config)
         : new StartTokenClock(config);
 
@@ -37,7 +37,7 @@ internal abstract class TinyClock(T3Config config)
 }
 
 /// <summary>The clock of models with a learned table of speech positions, which is all that writes to it.</summary>
-internal sealed class SpeechPositionClock(T3Config config) : TinyClock(config)
+internal sealed class SpeechPositionClock(T3Config config) : SyntheticStopToken(config)
 {
     private const float Step = 0.2f;      // a position, in units of the residual stream
     private const float StopGain = 6f;
@@ -73,7 +73,7 @@ internal sealed class SpeechPositionClock(T3Config config) : TinyClock(config)
 /// that is seen, so that longer texts have longer speech.</summary>
 /// <remarks>Two dimensions are kept: the clock, and a mark, which speech tokens alone have. The first channel of the first layer's first head
 /// sees all places alike, and writes the mean of their marks to the clock.</remarks>
-internal sealed class SpeechShareClock(T3Config config) : TinyClock(config)
+internal sealed class SpeechShareClock(T3Config config) : SyntheticStopToken(config)
 {
     private const float Mark = 12f;
     private const float MarkAfterNorm = 0.9f * Mark;
@@ -138,7 +138,7 @@ internal sealed class SpeechShareClock(T3Config config) : TinyClock(config)
 /// told in spite of a norm's mean. The first channel of the first layer's first head looks for the mark. It
 /// finds the start's position there, which is taken off the clock. Nothing before the start of speech sees the mark.
 /// </remarks>
-internal sealed class StartTokenClock(T3Config config) : TinyClock(config)
+internal sealed class StartTokenClock(T3Config config) : SyntheticStopToken(config)
 {
     private const float Step = 0.005f;    // a position: little, so that the norms of long sequences do not feel it
     private const float Mark = 30f;

@@ -1,7 +1,7 @@
 namespace Chatterbox.Streaming;
 
 /// <summary>Notices a speech token, or a short cycle of them, that is repeated for longer than anybody speaks.</summary>
-internal sealed class RepetitionMeter
+internal sealed class RepetitionDetector
 {
     private const int LongestRepetition = 3 * SpeechResult.TokensPerSecond; // a vowel that is held is shorter
     private const int LongestCycle = SpeechResult.TokensPerSecond / 2; // a syllable or two
@@ -11,7 +11,7 @@ internal sealed class RepetitionMeter
 
     /// <summary>Hears the next token.</summary>
     /// <returns>True where the last tokens are stuck.</returns>
-    public bool Hear(int token)
+    public bool Add(int token)
     {
         var isStuck = false;
         for (var cycle = 1; cycle <= LongestCycle && cycle <= _tokens.Count; cycle++)

@@ -10,7 +10,7 @@ using Chatterbox.Weights;
 namespace Chatterbox.Tests.Streaming;
 
 /// <summary>The parts of a tiny model, for tests that give the speech tokens themselves.</summary>
-internal sealed class TinyVocalist : IDisposable
+internal sealed class TinySpeechDecoder : IDisposable
 {
     private readonly List<WeightStore> _stores = [];
     private readonly IDisposable _mode = inference_mode();
@@ -19,7 +19,7 @@ internal sealed class TinyVocalist : IDisposable
 
     /// <param name="model">Name of a tiny model.</param>
     /// <param name="changes">Tensors that are to be others than the model's, by name.</param>
-    public TinyVocalist(string model, Dictionary<string, Func<Tensor, Tensor>>? changes = null)
+    public TinySpeechDecoder(string model, Dictionary<string, Func<Tensor, Tensor>>? changes = null)
     {
         _changes = changes ?? [];
         var checkpoint = Checkpoint.Open(TinyCheckpoint.FolderOf(model), variant: null, watermarkFile: null);
@@ -29,7 +29,7 @@ internal sealed class TinyVocalist : IDisposable
         T3 = new(Config.T3, T3Weights, TorchOps.Plain);
         Decoder = T3.CreateDecoder();
         _s3gen = new(Config, Open(checkpoint.S3GenPath), TorchOps.Plain);
-        Vocalist = new(Config, _s3gen);
+        SpeechDecoder = new(Config, _s3gen);
         Watermarker = new(Config.Watermark, Open(checkpoint.WatermarkPath));
     }
 
@@ -45,13 +45,13 @@ internal sealed class TinyVocalist : IDisposable
 
     public SpeechTokenizer SpeechTokenizer => _s3gen.Reference.SpeechTokenizer;
 
-    public Vocalist Vocalist { get; }
+    public SpeechDecoder SpeechDecoder { get; }
 
     public PerthWatermarker Watermarker { get; }
 
     /// <summary>Speech in chunks, the first of which is made with half of the prompt.</summary>
     public ChunkAssembler Speak(long seed, int leftContext) =>
-        new(Config, Vocalist, Watermarker, Voice.S3Gen, seed, new() { LeftContext = leftContext, FirstPrompt = Voice.S3Gen.SpeechTokens.Count / 2 });
+        new(Config, SpeechDecoder, Watermarker, Voice.S3Gen, seed, new() { LeftContext = leftContext, FirstPrompt = Voice.S3Gen.SpeechTokens.Count / 2 });
 
     /// <summary>Speech tokens as if of some text.</summary>
     public int[] Tokens(int seed, int count)

@@ -1,7 +1,7 @@
 namespace Chatterbox.Weights;
 
 /// <summary>A network that few need, read when it is first asked for.</summary>
-internal sealed class LateNetwork<T>
+internal sealed class LazyNetwork<T>
     where T : class
 {
     private readonly Lock _gate = new();
@@ -12,7 +12,7 @@ internal sealed class LateNetwork<T>
     /// <param name="weights">The file, or a part of it, whose store lives as long as the network.</param>
     /// <param name="build">Builds the network.</param>
     /// <param name="isChecked">True where another network has asked the file for the same tensors; otherwise it is checked at once.</param>
-    public LateNetwork(WeightScope weights, Func<WeightScope, T> build, bool isChecked = false)
+    public LazyNetwork(WeightScope weights, Func<WeightScope, T> build, bool isChecked = false)
     {
         (_weights, _build) = (weights, build);
         if (!isChecked)

@@ -2,7 +2,7 @@ using Chatterbox.Ops.Cuda;
 
 namespace Chatterbox.Tests.Ops;
 
-public class HostCopiesTests
+public class HostTransfersTests
 {
     [Fact]
     public void Numbers_come_back_as_they_went() => RoundTrips(CPU);
@@ -17,12 +17,12 @@ public class HostCopiesTests
         {
             using var scope = NewDisposeScope();
             float[] numbers = [.. Enumerable.Range(0, count).Select(_ => random.NextSingle())];
-            var placed = HostCopies.Place(numbers, device);
-            var others = HostCopies.Place(new float[count], device);
+            var placed = HostTransfers.Place(numbers, device);
+            var others = HostTransfers.Place(new float[count], device);
             Assert.Equal(device.type, placed.device_type);
             Assert.Equal([count], placed.shape);
-            Assert.Equal(numbers, HostCopies.Read(placed));
-            Assert.All(HostCopies.Read(others), number => Assert.Equal(0, number));
+            Assert.Equal(numbers, HostTransfers.Read(placed));
+            Assert.All(HostTransfers.Read(others), number => Assert.Equal(0, number));
         }
     }
 }

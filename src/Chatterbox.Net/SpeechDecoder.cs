@@ -6,14 +6,14 @@ namespace Chatterbox;
 /// <summary>What comes behind T3: speech tokens and a voice to sound.</summary>
 /// <remarks>Ports inference of S3Token2Wav (chatterbox models/s3gen/s3gen.py) and what tts.py, mtl_tts.py and tts_turbo.py
 /// do before and behind it.</remarks>
-internal sealed class Vocalist
+internal sealed class SpeechDecoder
 {
     private readonly ChatterboxConfig _config;
 
     /// <param name="config">The variant.</param>
     /// <param name="s3gen">Speech tokens to mel.</param>
     /// <param name="hift">Mel to waveform.</param>
-    public Vocalist(ChatterboxConfig config, S3GenModel s3gen, HiFTGenerator hift)
+    public SpeechDecoder(ChatterboxConfig config, S3GenModel s3gen, HiFTGenerator hift)
     {
         (_config, S3Gen, HiFT) = (config, s3gen, hift);
         Plain = () => this;
@@ -21,10 +21,10 @@ internal sealed class Vocalist
 
     /// <param name="config">The variant.</param>
     /// <param name="networks">The networks, and the same with plain operations.</param>
-    public Vocalist(ChatterboxConfig config, S3GenNetworks networks)
+    public SpeechDecoder(ChatterboxConfig config, S3GenNetworks networks)
         : this(config, networks.S3Gen, networks.HiFT)
     {
-        Plain = () => networks.Plain is var (s3gen, hift) && s3gen != S3Gen ? new Vocalist(config, s3gen, hift) : this;
+        Plain = () => networks.Plain is var (s3gen, hift) && s3gen != S3Gen ? new SpeechDecoder(config, s3gen, hift) : this;
     }
 
     /// <summary>Speech tokens to mel.</summary>
@@ -35,7 +35,7 @@ internal sealed class Vocalist
 
     /// <summary>The same with plain operations alone, for speech that this one fails at.</summary>
     /// <remarks>Set by tests, whose networks fail.</remarks>
-    public Func<Vocalist> Plain { get; init; }
+    public Func<SpeechDecoder> Plain { get; init; }
 
     /// <summary>Samples that a speech token becomes.</summary>
     public int SamplesPerToken => _config.S3Gen.Encoder.Upsampling * HiFT.SamplesPerFrame;
@@ -45,7 +45,7 @@ internal sealed class Vocalist
     /// <param name="make">Makes them, and reads them through the checks.</param>
     /// <returns>The samples, and the stage that failed in the first attempt, if one did.</returns>
     /// <exception cref="InvalidOutputException">The second attempt has failed too.</exception>
-    public (float[] Samples, SynthesisStage? Recovered) MakeValid(NoiseSource noise, Func<Vocalist, OutputChecks, float[]> make)
+    public (float[] Samples, SynthesisStage? Recovered) MakeValid(NoiseSource noise, Func<SpeechDecoder, OutputChecks, float[]> make)
     {
         var before = noise.SaveWords();
         try
@@ -63,7 +63,7 @@ internal sealed class Vocalist
     /// <param name="before">Where they stood before that attempt.</param>
     /// <param name="make">As in <see cref="MakeValid"/>.</param>
     /// <exception cref="InvalidOutputException">This attempt has failed too.</exception>
-    public float[] MakePlain(NoiseSource noise, ReadOnlySpan<int> before, Func<Vocalist, OutputChecks, float[]> make)
+    public float[] MakePlain(NoiseSource noise, ReadOnlySpan<int> before, Func<SpeechDecoder, OutputChecks, float[]> make)
     {
         noise.RestoreWords(before);
         return Attempt(Plain(), make);
@@ -74,7 +74,7 @@ internal sealed class Vocalist
     /// <param name="voice">Who says it.</param>
     /// <param name="noise">The request's randomness.</param>
     /// <param name="checks">Includes mel and samples; null for none.</param>
-    /// <param name="progress">Told the share of S3Gen's work that is done.</param>
+    /// <param name="progress">Receives the share of S3Gen's work that is done.</param>
     /// <param name="cancellationToken">Looked at before each step of the flow.</param>
     /// <returns>Samples at 24 kHz, [samples].</returns>
     /// <exception cref="VoiceException">The voice does not fit this model.</exception>
@@ -117,7 +117,7 @@ internal sealed class Vocalist
     /// <param name="voice">Who says it.</param>
     /// <param name="noise">The request's randomness.</param>
     /// <param name="checks">Includes mel and samples; null for none.</param>
-    /// <param name="progress">Told the share of S3Gen's work that is done.</param>
+    /// <param name="progress">Receives the share of S3Gen's work that is done.</param>
     /// <param name="cancellationToken">Looked at before each step of the flow.</param>
     /// <returns>Samples at 24 kHz, [1, samples].</returns>
     /// <exception cref="VoiceException">The voice does not fit this model.</exception>
@@ -140,10 +140,10 @@ internal sealed class Vocalist
         return samples;
     }
 
-    private static float[] Attempt(Vocalist vocalist, Func<Vocalist, OutputChecks, float[]> make)
+    private static float[] Attempt(SpeechDecoder speechDecoder, Func<SpeechDecoder, OutputChecks, float[]> make)
     {
         using var scope = NewDisposeScope();
         using var checks = new OutputChecks();
-        return make(vocalist, checks);
+        return make(speechDecoder, checks);
     }
 }

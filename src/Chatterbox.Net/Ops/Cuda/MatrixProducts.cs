@@ -1,7 +1,7 @@
 namespace Chatterbox.Ops.Cuda;
 
 /// <summary>A linear layer or a convolution over time as the kernels of products.cu want it: fp16, channels last.</summary>
-/// <param name="Weight">[outputs, taps, inputs]; inputs are filled up with zeros to a multiple of <see cref="Products.Chunk"/>.</param>
+/// <param name="Weight">[outputs, taps, inputs]; inputs are filled up with zeros to a multiple of <see cref="MatrixProducts.Chunk"/>.</param>
 /// <param name="Bias">[outputs], float32, or null.</param>
 internal sealed record PackedWeight(Tensor Weight, Tensor? Bias) : IDisposable
 {
@@ -24,7 +24,7 @@ internal sealed record PackedWeight(Tensor Weight, Tensor? Bias) : IDisposable
     {
         using var scope = NewDisposeScope();
         var wide = weight.dim() == 2 ? weight.unsqueeze(2) : weight;
-        var padding = (Products.Chunk - (wide.shape[1] % Products.Chunk)) % Products.Chunk;
+        var padding = (MatrixProducts.Chunk - (wide.shape[1] % MatrixProducts.Chunk)) % MatrixProducts.Chunk;
         var packed = nn.functional.pad(wide.to(device).transpose(1, 2), (0, padding)).to(ScalarType.Float16).contiguous();
         return new(packed.DetachFromDisposeScope(), bias?.to(ScalarType.Float32).to(device, copy: true).DetachFromDisposeScope());
     }
@@ -54,7 +54,7 @@ internal enum Activation
 }
 
 /// <summary>Launches the matrix products and convolutions of products.cu on one GPU.</summary>
-internal sealed class Products
+internal sealed class MatrixProducts
 {
     /// <summary>Channels in come in whole chunks of so many.</summary>
     public const int Chunk = 64;
@@ -84,7 +84,7 @@ internal sealed class Products
 
     /// <param name="device">The GPU.</param>
     /// <exception cref="CudaException">The kernels do not compile.</exception>
-    public Products(Device device) => _kernels = CudaModule.Get(Source, device);
+    public MatrixProducts(Device device) => _kernels = CudaModule.Get(Source, device);
 
     /// <summary>Why these kernels cannot be used on a device, or null.</summary>
     public static string? UnsupportedReason(Device device) => CudaModule.UnsupportedReason(Source, device);

@@ -4,7 +4,7 @@ namespace Chatterbox.Weights;
 
 /// <summary>Tells which files are the same, wherever they lie, and reads no more of them than that takes: links are followed,
 /// and only files of one length are compared, by their hash. Thread-safe.</summary>
-internal sealed class KnownFiles
+internal sealed class KnownCheckpoints
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<string, Known> _byPath = [];

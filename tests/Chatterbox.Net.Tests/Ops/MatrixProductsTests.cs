@@ -4,7 +4,7 @@ using Chatterbox.Tests.Parity;
 namespace Chatterbox.Tests.Ops;
 
 /// <summary>Matrix products and convolutions of products.cu against torch's, in float64 on the operands that the kernel sees.</summary>
-public class ProductsTests
+public class MatrixProductsTests
 {
     public static TheoryData<string, int, int, int, int, int, int> Shapes
     {
@@ -50,7 +50,7 @@ public class ProductsTests
         using var context = CudaContext.Use(device.index);
         var stream = CudaStream.OfTorch;
         var shape = tile switch { "wide" => Tile.Wide, "small" => Tile.Small, _ => Tile.Long };
-        new Products(device).Launch(stream, shape, packed, rows, new()
+        new MatrixProducts(device).Launch(stream, shape, packed, rows, new()
         {
             X = filled.Address(),
             Residual = more.Address(),
@@ -95,7 +95,7 @@ public class ProductsTests
 
         using var context = CudaContext.Use(device.index);
         var stream = CudaStream.OfTorch;
-        new Products(device).Launch(stream, Tile.Normed, packed, rows, new()
+        new MatrixProducts(device).Launch(stream, Tile.Normed, packed, rows, new()
         {
             Normed = onX.Address(),
             Gain = onGain.Address(),

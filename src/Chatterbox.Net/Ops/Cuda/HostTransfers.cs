@@ -4,7 +4,7 @@ namespace Chatterbox.Ops.Cuda;
 
 /// <summary>Carries numbers between the program and a device, with no array in between: a fresh one for a megabyte, which the
 /// system hands out page by page, takes the better part of a millisecond.</summary>
-internal static unsafe class HostCopies
+internal static unsafe class HostTransfers
 {
     private const int Page = 4096;
 

@@ -9,9 +9,9 @@ namespace Chatterbox.Streaming;
 /// that is made when it is first used.</summary>
 /// <param name="config">The variant.</param>
 /// <param name="decoder">Text to speech tokens.</param>
-/// <param name="vocalist">Speech tokens to sound.</param>
+/// <param name="speechDecoder">Speech tokens to sound.</param>
 /// <param name="watermarker">Sound to marked sound.</param>
-internal sealed class Rehearsal(ChatterboxConfig config, IT3Decoder decoder, Vocalist vocalist, PerthWatermarker watermarker)
+internal sealed class ModelWarmUp(ChatterboxConfig config, IT3Decoder decoder, SpeechDecoder speechDecoder, PerthWatermarker watermarker)
 {
     private const int Repetitions = 3;
     private const int Steps = 40, FewSteps = 3;
@@ -30,7 +30,7 @@ internal sealed class Rehearsal(ChatterboxConfig config, IT3Decoder decoder, Voc
 
     /// <summary>Measures how fast the model is. The fastest of some repetitions counts: others may be using the device, and what
     /// is used for the first time is slow.</summary>
-    public ChunkPace MeasurePace()
+    public ModelSpeed MeasurePace()
     {
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
@@ -54,7 +54,7 @@ internal sealed class Rehearsal(ChatterboxConfig config, IT3Decoder decoder, Voc
         {
             using var scope = NewDisposeScope();
             using var noise = new NoiseSource(tokens);
-            HostCopies.Read(watermarker.Mark(vocalist.SpeakText(Sounds(config, tokens), Voice.S3Gen, noise), SpeechResult.SampleRate));
+            HostTransfers.Read(watermarker.Mark(speechDecoder.SpeakText(Sounds(config, tokens), Voice.S3Gen, noise), SpeechResult.SampleRate));
         }
     }
 
@@ -76,7 +76,7 @@ internal sealed class Rehearsal(ChatterboxConfig config, IT3Decoder decoder, Voc
     /// <summary>A short pass, and a long one behind it: how many tokens each goes over, and its seconds.</summary>
     private ((int Tokens, double Seconds) Short, (int Tokens, double Seconds) Long) MeasurePasses()
     {
-        using var assembler = new ChunkAssembler(config, vocalist, watermarker, Voice.S3Gen, seed: 1, new() { LeftContext = LongPass });
+        using var assembler = new ChunkAssembler(config, speechDecoder, watermarker, Voice.S3Gen, seed: 1, new() { LeftContext = LongPass });
         return (Measure(assembler.Lag + ShortPass), Measure(assembler.Lag + ShortPass + LongPass));
 
         (int Tokens, double Seconds) Measure(int spoken)
