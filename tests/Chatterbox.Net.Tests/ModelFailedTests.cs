@@ -37,7 +37,7 @@ public sealed class ModelFailedTests : IDisposable
     private static void Fails(Func<object?> use)
     {
         var error = Assert.Throws<ModelFailedException>(use);
-        Assert.Equal("CUDA error: an illegal memory access was encountered", Assert.IsType<ExternalException>(error.InnerException).Message);
+        Assert.Contains(Assert.IsType<ExternalException>(error.InnerException).Message, error.Message, StringComparison.Ordinal);
     }
 
     private sealed class FailingOps : TorchOps
@@ -45,6 +45,6 @@ public sealed class ModelFailedTests : IDisposable
         public bool Fails { get; set; }
 
         public override Tensor Linear(Tensor x, Tensor weight, Tensor? bias) =>
-            Fails ? throw new ExternalException("CUDA error: an illegal memory access was encountered") : base.Linear(x, weight, bias);
+            Fails ? ones(2, 3).reshape(7) : base.Linear(x, weight, bias);       // libtorch refuses the shape
     }
 }
