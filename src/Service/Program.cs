@@ -1,5 +1,6 @@
 using Chatterbox.Service.Commands;
 using Chatterbox.Service.Hosting;
+using Chatterbox.Service.Jobs;
 using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Recordings;
@@ -46,6 +47,7 @@ internal static class Program
         builder.AddSpeak();
         builder.AddOpenAi();
         builder.AddSessions();
+        builder.AddJobs();
         builder.AddDialects();
 
         var app = builder.Build();
@@ -66,6 +68,7 @@ internal static class Program
         app.MapSessions();
         app.MapDialects();
         app.MapRecordings();
+        app.MapJobs();
         app.MapApiDocument();
         app.MapTelemetry();
         app.LogStart();

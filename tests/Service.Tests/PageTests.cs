@@ -202,14 +202,14 @@ public sealed class PageTests
         }
     }
 
-    private static async Task<Browser> Open(TestService service, BrowserNewPageOptions? options = null)
+    internal static async Task<Browser> Open(TestService service, BrowserNewPageOptions? options = null, params string[] args)
     {
         Assert.SkipWhen(Chromium is null, "Chromium is not installed");
         var playwright = await Playwright.CreateAsync();
         var browser = await playwright.Chromium.LaunchAsync(new()
         {
             ExecutablePath = Chromium,
-            Args = ["--no-sandbox", "--autoplay-policy=user-gesture-required"],
+            Args = ["--no-sandbox", "--autoplay-policy=user-gesture-required", .. args],
             Env = Environment.GetEnvironmentVariables().Cast<DictionaryEntry>()      // the browser needs libraries that may be hidden from the service
                 .Where(variable => variable.Key is not "LD_LIBRARY_PATH").Select(variable => KeyValuePair.Create((string)variable.Key, (string)variable.Value!)),
         });
@@ -229,7 +229,7 @@ public sealed class PageTests
         return new Browser(playwright, browser, page, faults);
     }
 
-    private sealed record Browser(IPlaywright Playwright, IBrowser Instance, IPage Page, List<string> Faults) : IAsyncDisposable
+    internal sealed record Browser(IPlaywright Playwright, IBrowser Instance, IPage Page, List<string> Faults) : IAsyncDisposable
     {
         public async ValueTask DisposeAsync()
         {

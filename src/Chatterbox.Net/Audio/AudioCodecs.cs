@@ -14,15 +14,23 @@ namespace Chatterbox.Audio;
 /// <param name="Missing">What is missing where it cannot be encoded, and how to get it.</param>
 public sealed record FormatSupport(string Name, string? Encoder, string? Missing);
 
+/// <summary>A chapter of an audiobook.</summary>
+/// <param name="Title">Its title.</param>
+/// <param name="StartSeconds">From the beginning of the audiobook to that of the chapter.</param>
+/// <param name="EndSeconds">To its end.</param>
+public sealed record AudioChapter(string Title, double StartSeconds, double EndSeconds);
+
 /// <summary>The one place that decides what decodes and what encodes each format on this computer: almost all of them this process; AAC,
 /// and recordings of rarer formats, ffmpeg.</summary>
 /// <param name="ffmpeg">The ffmpeg program, by path or by name in PATH.</param>
 public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
 {
     private const string InThisProcess = "built in";
+    private const int BlockBytes = 1 << 16;
 
     private readonly FfmpegProgram _ffmpeg = new(ffmpeg);
     private readonly FfmpegEncoder _ffmpegEncoder = new(new FfmpegProgram(ffmpeg));
+    private readonly FfmpegBook _ffmpegBook = new(new FfmpegProgram(ffmpeg));
 
     /// <summary>Reads a recording.</summary>
     /// <inheritdoc cref="AudioFile.Load(string, TimeSpan, CancellationToken)"/>
@@ -93,6 +101,73 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
         }
     }
 
+    /// <summary>Encodes speech of any length into a file, as it comes; the file's header has its length in the end.</summary>
+    /// <param name="path">The file; one that exists is replaced.</param>
+    /// <param name="speech">Blocks of samples at 24 kHz, full scale at ±1.</param>
+    /// <param name="format">The format.</param>
+    /// <param name="speed">Tempo; the pitch stays.</param>
+    /// <param name="cancel">Ends it.</param>
+    /// <exception cref="RequestException">The format cannot be encoded here.</exception>
+    /// <exception cref="EncoderException">The encoder failed.</exception>
+    public async Task WriteFileAsync(
+        string path, IAsyncEnumerable<float[]> speech, AudioFormat format, double speed = 1, CancellationToken cancel = default)
+    {
+        ThrowIfUnsupported(format);
+        var file = new FileStream(path, FileMode.Create, FileAccess.ReadWrite, FileShare.None, BlockBytes);
+        await using var closing = file.ConfigureAwait(false);
+        if (NeedsProcess(format))
+        {
+            await foreach (var bytes in Encode(speech, format, speed, cancel: cancel).ConfigureAwait(false))
+            {
+                await file.WriteAsync(bytes, cancel).ConfigureAwait(false);
+            }
+
+            return;
+        }
+
+        using var encoder = Create(format, speed, isWhole: true);
+        var output = new ArrayBufferWriter<byte>();
+        await foreach (var block in speech.WithCancellation(cancel).ConfigureAwait(false))
+        {
+            encoder.Encode(block, output);
+            await file.WriteAsync(output.WrittenMemory, cancel).ConfigureAwait(false);
+            output.ResetWrittenCount();
+        }
+
+        encoder.Finish(output);
+        await file.WriteAsync(output.WrittenMemory, cancel).ConfigureAwait(false);
+        var head = new byte[Math.Min(IAudioEncoder.HeadBytes, file.Length)];
+        file.Position = 0;
+        await file.ReadExactlyAsync(head, cancel).ConfigureAwait(false);
+        encoder.Complete(head, file.Length);
+        file.Position = 0;
+        await file.WriteAsync(head, cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Why no audiobook with chapters (m4b) can be written here, and how that is changed; null where it can.</summary>
+    public string? UnsupportedBookReason => _ffmpeg.IsInstalled ? null : $"m4b needs ffmpeg, which is not installed here. {FfmpegProgram.HowToInstall}.";
+
+    /// <summary>Encodes speech of any length into an audiobook with chapters: AAC in MP4 (m4b).</summary>
+    /// <inheritdoc cref="WriteFileAsync"/>
+    /// <param name="path">The file; one that exists is replaced.</param>
+    /// <param name="speech">Blocks of samples at 24 kHz, full scale at ±1.</param>
+    /// <param name="title">Its title.</param>
+    /// <param name="chapters">Its chapters, in order.</param>
+    /// <param name="speed">Tempo; the pitch stays.</param>
+    /// <param name="cancel">Ends it.</param>
+    /// <exception cref="RequestException">ffmpeg is not installed.</exception>
+    public Task WriteBookAsync(
+        string path, IAsyncEnumerable<float[]> speech, string title, IReadOnlyList<AudioChapter> chapters, double speed = 1, CancellationToken cancel = default)
+    {
+        if (UnsupportedBookReason is { } reason)
+        {
+            throw new RequestException(reason);
+        }
+
+        var samples = EncodeHere(speech, () => Create(AudioFormat.Named["aac"], speed, isWhole: false), isWhole: false, cancel);
+        return _ffmpegBook.WriteAsync(path, samples, title, chapters, cancel);
+    }
+
     /// <summary>Refuses a format that cannot be encoded here.</summary>
     /// <exception cref="RequestException">It cannot.</exception>
     public void ThrowIfUnsupported(AudioFormat format)
@@ -156,7 +231,7 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
             encoder.Finish(output);
             if (isWhole)
             {
-                encoder.Complete(MemoryMarshal.AsMemory(output.WrittenMemory).Span);
+                encoder.Complete(MemoryMarshal.AsMemory(output.WrittenMemory).Span, output.WrittenCount);
             }
 
             if (output.WrittenCount > 0)

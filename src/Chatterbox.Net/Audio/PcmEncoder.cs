@@ -51,12 +51,12 @@ internal sealed class PcmEncoder(AudioFormat format) : IAudioEncoder
     }
 
     /// <inheritdoc/>
-    public void Complete(Span<byte> file)
+    public void Complete(Span<byte> head, long fileBytes)
     {
         if (format.Container == AudioContainer.Wav)
         {
-            BinaryPrimitives.WriteUInt32LittleEndian(file[4..], (uint)(file.Length - 8));
-            BinaryPrimitives.WriteUInt32LittleEndian(file[(HeaderBytes - 4)..], (uint)(file.Length - HeaderBytes));
+            BinaryPrimitives.WriteUInt32LittleEndian(head[4..], (uint)Math.Min(uint.MaxValue, fileBytes - 8));
+            BinaryPrimitives.WriteUInt32LittleEndian(head[(HeaderBytes - 4)..], (uint)Math.Min(uint.MaxValue, fileBytes - HeaderBytes));
         }
     }
 

@@ -46,7 +46,7 @@ internal sealed class ResamplingEncoder : IAudioEncoder
     }
 
     /// <inheritdoc/>
-    public void Complete(Span<byte> file) => _next.Complete(file);
+    public void Complete(Span<byte> head, long fileBytes) => _next.Complete(head, fileBytes);
 
     /// <inheritdoc/>
     public void Dispose() => _next.Dispose();

@@ -62,7 +62,7 @@ internal sealed class TempoEncoder : IAudioEncoder
     }
 
     /// <inheritdoc/>
-    public void Complete(Span<byte> file) => _next.Complete(file);
+    public void Complete(Span<byte> head, long fileBytes) => _next.Complete(head, fileBytes);
 
     /// <inheritdoc/>
     public void Dispose() => _next.Dispose();

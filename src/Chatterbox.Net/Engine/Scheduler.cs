@@ -28,7 +28,7 @@ internal enum Stage
 /// <param name="IsOpen">Whether it takes a place of the worker's.</param>
 /// <param name="CanStep">Whether more speech tokens follow, for the next chunk or a later one.</param>
 /// <param name="PlaybackLeft">Time until its listener has played all there is; negative where playback has stalled, null where
-/// nothing is being played.</param>
+/// nothing is being played, the longest time where no one listens yet.</param>
 /// <param name="NextTurn">How long its next turn takes.</param>
 internal readonly record struct Standing(
     Stage Stage, object? Worker, bool IsOpen, bool CanStep, TimeSpan? PlaybackLeft, TimeSpan NextTurn);
@@ -57,7 +57,7 @@ internal sealed record Plan<TRequest>(
 /// out.</summary>
 /// <remarks>
 /// Streams whose playback would stall come first (<see cref="StreamPriority"/>), then first chunks and whole pieces, then streams with
-/// enough audio left. Among equals clients alternate: a turn is one chunk, piece, stretch or job, and a client's requests follow each other.
+/// enough audio left, and last what no one listens to yet. Among equals clients alternate: a turn is one chunk, piece, stretch or job, and a client's requests follow each other.
 /// A turn that has begun ends before that of an equal begins, so that a model that steps one utterance at a time completes chunk after chunk.
 /// </remarks>
 /// <typeparam name="TRequest">A request.</typeparam>

@@ -115,7 +115,7 @@ internal sealed class Sequence : IDisposable
             : waitsForReader && IsAhead ? Stage.Paused
             : NextStage;
         var canStep = stage != Stage.Paused && (Work?.Utterance?.NeedsSteps ?? false);
-        return new(stage, Worker, Work is not null, canStep, PlaybackLeft, NextTurn);
+        return new(stage, Worker, Work is not null, canStep, Request.IsBackground ? TimeSpan.MaxValue : PlaybackLeft, NextTurn);
     }
 
     /// <summary>Notes that a model has begun with it.</summary>

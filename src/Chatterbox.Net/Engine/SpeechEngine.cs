@@ -102,7 +102,7 @@ public sealed class SpeechEngine : ISpeechEngine
         lock (_gate)
         {
             ThrowIfClosed();
-            position = _scheduler.Count;
+            position = Ahead.Count();
             wait = ExpectedWait();
             FairShare.ThrowIfFull(Capacity, _scheduler.All.Count(s => !s.HasBegun), WaitingOf(request.Client), wait);
 
@@ -479,6 +479,9 @@ public sealed class SpeechEngine : ISpeechEngine
         }
     }
 
+    /// <summary>Requests that a new one may have to wait for: what is in the background gives way.</summary>
+    private IEnumerable<Sequence> Ahead => _scheduler.All.Where(sequence => !sequence.Request.IsBackground);
+
     private int Capacity => _options.QueueFor(_places);
 
     private TimeSpan Now => _time.GetElapsedTime(_started);
@@ -487,7 +490,8 @@ public sealed class SpeechEngine : ISpeechEngine
     /// having room at once.</summary>
     private TimeSpan? ExpectedWait()
     {
-        var ahead = Math.Max(0, _scheduler.Count - Math.Max(1, _together) + 1) / (double)Math.Max(1, _scheduler.Count);
-        return _rate.TimeFor((int)Math.Ceiling(ahead * _scheduler.All.Sum(s => s.CharactersLeft)));
+        var count = Ahead.Count();
+        var ahead = Math.Max(0, count - Math.Max(1, _together) + 1) / (double)Math.Max(1, count);
+        return _rate.TimeFor((int)Math.Ceiling(ahead * Ahead.Sum(s => s.CharactersLeft)));
     }
 }

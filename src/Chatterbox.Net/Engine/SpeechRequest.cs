@@ -18,6 +18,9 @@ public abstract record EngineRequest
     /// <summary>Name of the client: requests of different clients alternate, those of one client wait for each other.</summary>
     public string Client { get; init; } = "";
 
+    /// <summary>Whether no one listens yet: it takes turns that no other request needs.</summary>
+    public bool IsBackground { get; init; }
+
     /// <summary>How many units of progress and of failure it has.</summary>
     internal abstract int PieceCount { get; }
 

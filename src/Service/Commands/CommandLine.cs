@@ -84,6 +84,7 @@ internal static class CommandLine
         var root = new RootCommand(Description)
         {
             SayCommand.Create(),
+            BookCommand.Create(),
             ConvertCommand.Create(),
             DetectCommand.Create(),
             DoctorCommand.Create(),

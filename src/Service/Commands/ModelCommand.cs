@@ -58,6 +58,9 @@ internal static class ModelCommand
             bar.Value = 1;
         }, cancellationToken));
 
+    /// <summary>The model that --model names.</summary>
+    public static string NameOf(ParseResult parsed) => parsed.GetRequiredValue(Model);
+
     /// <summary>The voice that --voice names; without it the model's own.</summary>
     public static Voice VoiceOf(ChatterboxModel model, ParseResult parsed)
     {

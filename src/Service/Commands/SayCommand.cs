@@ -19,54 +19,14 @@ internal static class SayCommand
         Description = "A file whose lines are spoken into numbered files: speech-1.wav, speech-2.wav, … Empty lines are skipped.",
     };
 
-    private static readonly Option<string?> Language = new("--language")
-    {
-        Description = "Code of the language, such as fr, for a model with several.",
-    };
-
-    private static readonly Option<long?> Seed = new("--seed") { Description = "The same seed gives the same speech; drawn unless given." };
-    private static readonly Option<double?> Exaggeration = new("--exaggeration") { Description = "How lively the speech is, 0 to 2." };
-    private static readonly Option<double?> CfgWeight = new("--cfg-weight") { Description = "Strength of guidance by the text, 0 to 2." };
-    private static readonly Option<double?> Temperature = new("--temperature")
-    {
-        Description = "0 always takes the likeliest speech token; 0 to 5.",
-    };
-
-    private static readonly Option<int?> BlockSize = new("--block-size") { Description = "Speech tokens that are filled in together, 1 to 128; Flash." };
-    private static readonly Option<int?> BlockSteps = new("--block-steps") { Description = "Most passes over a block, 1 to 128; Flash." };
-    private static readonly Option<double?> TimeShift = new("--time-shift")
-    {
-        Description = "How readily a pass takes more tokens than its share, 0 to 1; Flash.",
-    };
-
-    private static readonly Option<double?> ScheduleShift = new("--schedule-shift")
-    {
-        Description = "How the tokens of a block are shared among its passes, 0 to 10; less leaves more to later ones; Flash.",
-    };
-
-    private static readonly Option<double?> PositionTemperature = new("--position-temperature")
-    {
-        Description = "0 takes the tokens of a block in the order of sureness, more with noise; 0 to 100; Flash.",
-    };
-
-    private static readonly Option<bool?> FixedPrior = new("--fixed-prior")
-    {
-        Description = "Whether sureness is measured without text and voice, or against the other tokens of the block; Flash.",
-    };
-
-    private static readonly Option<double?> MaxSeconds = new("--max-seconds")
-    {
-        Description = "Longest speech of a piece; the rest of it is cut off.",
-    };
-
     /// <summary>The command.</summary>
     public static Command Create()
     {
         var command = new Command("say", "Speaks a text and writes a file.")
         {
-            Text, TextFile, Lines, ModelCommand.VoiceName, VoicesCommand.Folder, Output.To, Output.Format, Language, Seed,
-            Exaggeration, CfgWeight, Temperature, BlockSize, BlockSteps, TimeShift, ScheduleShift, PositionTemperature, FixedPrior, MaxSeconds,
+            Text, TextFile, Lines, ModelCommand.VoiceName, VoicesCommand.Folder, Output.To, Output.Format,
         };
+        SpeechSettings.Complete(command);
         command.Validators.Add(result =>
         {
             bool[] given = [result.GetResult(Text) is not null, result.GetResult(TextFile) is not null, result.GetResult(Lines) is not null];
@@ -84,7 +44,7 @@ internal static class SayCommand
         var output = Output.Of(parsed, "speech.wav");
         var texts = await ReadTextsAsync(parsed, cancellationToken);
         var plans = texts.Select(text => TextPlan.Of(text, "text")).ToList();
-        var seed = parsed.GetValue(Seed) ?? Random.Shared.NextInt64();
+        var seed = parsed.GetValue(SpeechSettings.Seed) ?? Random.Shared.NextInt64();
         var unknown = new List<string>();
         await ModelCommand.WithModelAsync(parsed, "speech", (model, progress) =>
         {
@@ -105,24 +65,12 @@ internal static class SayCommand
         ParseResult parsed, TextPlan plan, ChatterboxModel model, Voice voice, long seed, ModelCommand.Share progress, List<string> unknown,
         CancellationToken cancellationToken)
     {
-        var sampling = new SamplingOptions
-        {
-            Exaggeration = parsed.GetValue(Exaggeration),
-            CfgWeight = parsed.GetValue(CfgWeight),
-            Temperature = parsed.GetValue(Temperature),
-            BlockSize = parsed.GetValue(BlockSize),
-            BlockSteps = parsed.GetValue(BlockSteps),
-            TimeShift = parsed.GetValue(TimeShift),
-            ScheduleShift = parsed.GetValue(ScheduleShift),
-            PositionTemperature = parsed.GetValue(PositionTemperature),
-            FixedPrior = parsed.GetValue(FixedPrior),
-            MaxSpeechTokens = (int?)(parsed.GetValue(MaxSeconds) * SpeechResult.TokensPerSecond),
-        };
+        var sampling = SpeechSettings.Sampling(parsed);
         List<float> samples = [.. JoinedSpeech.Silence(plan.PausesSeconds[0])];
         foreach (var (i, piece) in plan.Pieces.Index())
         {
             var seeded = sampling with { Seed = unchecked(seed + i) };
-            var speech = model.Synthesize(piece, voice, seeded, parsed.GetValue(Language), progress.Part(i, plan.Pieces.Count), cancellationToken);
+            var speech = model.Synthesize(piece, voice, seeded, parsed.GetValue(SpeechSettings.Language), progress.Part(i, plan.Pieces.Count), cancellationToken);
             samples.AddRange(speech.Samples.Span);
             samples.AddRange(JoinedSpeech.Silence(plan.PausesSeconds[i + 1]));
             unknown.AddRange(speech.UnknownCharacters);

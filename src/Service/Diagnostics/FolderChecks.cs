@@ -26,7 +26,7 @@ internal static class FolderChecks
     {
         try
         {
-            var used = folders.Find(key, folder, byDefault, isWritten);
+            var used = folders.Find($"Service:{key}", folder, byDefault, isWritten);
             return used == folder
                 ? new(Topic, key, Verdict.Ok, folder)
                 : new(

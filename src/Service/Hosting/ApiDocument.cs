@@ -92,6 +92,11 @@ internal static class ApiDocument
             return Task.CompletedTask;
         });
 
+    /// <summary>Documents another kind of body that a route takes.</summary>
+    public static RouteHandlerBuilder AlsoTakes<T>(this RouteHandlerBuilder route, string contentType) =>
+        route.AddOpenApiOperationTransformer(async (operation, context, cancel) =>
+            operation.RequestBody!.Content![contentType] = new OpenApiMediaType { Schema = await context.GetOrCreateSchemaAsync(typeof(T), cancellationToken: cancel) });
+
     /// <summary>Documents the errors that a route answers, in its dialect.</summary>
     public static RouteHandlerBuilder WithErrors<T>(this RouteHandlerBuilder route, params IEnumerable<int> statuses)
     {

@@ -6,6 +6,7 @@ using Chatterbox.Service.ChatterboxServer;
 using Chatterbox.Service.Deepgram;
 using Chatterbox.Service.Diagnostics;
 using Chatterbox.Service.ElevenLabs;
+using Chatterbox.Service.Jobs;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Recordings;
 using Chatterbox.Service.Sessions;
@@ -32,6 +33,11 @@ namespace Chatterbox.Service.Hosting;
 [JsonSerializable(typeof(OpenAiVoiceList))]
 [JsonSerializable(typeof(OpenAiVoice))]
 [JsonSerializable(typeof(WatermarkReport))]
+[JsonSerializable(typeof(JobBody))]
+[JsonSerializable(typeof(Job))]
+[JsonSerializable(typeof(JobList))]
+[JsonSerializable(typeof(JobPlan))]
+[JsonSerializable(typeof(JobRecord))]
 [JsonSerializable(typeof(SessionSettings))]
 [JsonSerializable(typeof(SessionText))]
 [JsonSerializable(typeof(SessionOrder))]

@@ -11,7 +11,7 @@ internal sealed class CostsModelTime;
 /// without. Programs that are no browsers send neither <c>Origin</c> nor <c>Sec-Fetch-Site</c>, and are not concerned.</summary>
 internal static class BrowserGuard
 {
-    private const string OwnPage = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    private const string OwnPage = "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     private const string Reference = "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"; // its page brings inline code
 
     /// <summary>Endings of names that no public name server resolves: they are set up within this network.</summary>

@@ -69,6 +69,10 @@ internal sealed record KeyHeaders(Func<HttpRequest, string?> Find, string Exampl
 internal sealed class ApiKeys(IOptions<SecurityOptions> options)
 {
     private readonly List<byte[]> _keys = [.. options.Value.ApiKeys.Select(Hash)];
+    private readonly Dictionary<string, string> _owners = options.Value.ApiKeys.Index()
+        .ToDictionary(key => NameOf(key.Index), key => Convert.ToHexStringLower(SHA256.HashData(Hash(key.Item)))[..OwnerLength]);
+
+    private const int OwnerLength = 32;
 
     /// <summary>Whether there are any.</summary>
     public bool AreSet => _keys.Count > 0;
@@ -83,8 +87,14 @@ internal sealed class ApiKeys(IOptions<SecurityOptions> options)
             holder = CryptographicOperations.FixedTimeEquals(_keys[i], sent) ? i : holder;
         }
 
-        return holder is null ? null : $"key {holder}";
+        return holder is { } index ? NameOf(index) : null;
     }
+
+    /// <summary>The owner of what a request creates: the same for the same key, in whatever order the settings name the keys; empty where there
+    /// are none.</summary>
+    public string OwnerOf(HttpContext http) => AreSet ? _owners[Clients.Of(http)] : "";
+
+    private static string NameOf(int index) => $"key {index}";
 
     private static byte[] Hash(string key) => SHA256.HashData(Encoding.UTF8.GetBytes(key));
 }

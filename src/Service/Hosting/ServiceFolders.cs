@@ -7,7 +7,7 @@ internal sealed partial class ServiceFolders(ILogger<ServiceFolders> logger)
 {
     /// <summary>A folder that can be used: the one that is set; or, where none was set and the default does not exist and
     /// cannot be created by this user, one in the user's own data, with a warning.</summary>
-    /// <param name="key">Name of the setting.</param>
+    /// <param name="key">Name of the setting, with its section.</param>
     /// <param name="folder">Its value.</param>
     /// <param name="byDefault">Its value unless set.</param>
     /// <param name="isWritten">Whether files are written to it.</param>
@@ -45,7 +45,7 @@ internal sealed partial class ServiceFolders(ILogger<ServiceFolders> logger)
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
             var needed = isWritten ? "created and written to" : "created and read";
-            throw new SettingException($"Service:{key} is '{folder}', which cannot be {needed}: {e.Message} {Remedy(key, folder)}", e);
+            throw new SettingException($"{key} is '{folder}', which cannot be {needed}: {e.Message} {Remedy(key, folder)}", e);
         }
     }
 
@@ -53,7 +53,7 @@ internal sealed partial class ServiceFolders(ILogger<ServiceFolders> logger)
     private static string Remedy(string key, string folder) => Directory.Exists(folder) && !OperatingSystem.IsWindows()
         ? $"Give this program's user the right to use it: 'sudo chown -R {UserId()} FOLDER', where FOLDER is {folder}, or in a container the "
             + "host's folder that is mounted there."
-        : $"Set Service:{key} (in the environment: Service__{key}) to a folder that can.";
+        : $"Set {key} (in the environment: {key.Replace(":", "__", StringComparison.Ordinal)}) to a folder that can.";
 
     [LibraryImport("libc", EntryPoint = "geteuid")]
     private static partial uint UserId();

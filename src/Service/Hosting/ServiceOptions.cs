@@ -33,7 +33,7 @@ internal sealed class ServiceOptions
     [Range(0, 87_600)]
     public double MaxAudioHours { get; set; }
 
-    /// <summary>The ffmpeg program, by path or by name in PATH: for aac, and for recordings other than WAV, FLAC, MP3, Opus and AIFF.</summary>
+    /// <summary>The ffmpeg program, by path or by name in PATH: for aac and m4b, and for recordings other than WAV, FLAC, MP3, Opus and AIFF.</summary>
     [Required]
     public string Ffmpeg { get; set; } = "ffmpeg";
 

@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using Chatterbox.Engine;
+using Chatterbox.Service.Jobs;
 using Chatterbox.Service.Models;
 using Chatterbox.Service.OpenAi;
 using Chatterbox.Service.Streaming;
@@ -41,6 +42,7 @@ internal static class Settings
         builder.Add<StrictOptions>(StrictOptions.Section);
         builder.Add<DialectOptions>(DialectOptions.Section);
         builder.Add<WyomingOptions>(WyomingOptions.Section);
+        builder.Add<JobOptions>(JobOptions.Section);
         builder.Add<SecurityOptions>(SecurityOptions.Section);
         var service = builder.ReadService();
         builder.Services.AddSingleton(Options.Create(service));
@@ -55,8 +57,8 @@ internal static class Settings
         var uploads = builder.Read<VoiceOptions>(VoiceOptions.Section).UploadsEnabled;
         using var logging = builder.StartupLogging();
         var folders = new ServiceFolders(logging.CreateLogger<ServiceFolders>());
-        service.VoicesFolder = folders.Find(nameof(service.VoicesFolder), service.VoicesFolder, new ServiceOptions().VoicesFolder, isWritten: uploads);
-        service.AudioFolder = folders.Find(nameof(service.AudioFolder), service.AudioFolder, new ServiceOptions().AudioFolder, isWritten: true);
+        service.VoicesFolder = folders.Find("Service:VoicesFolder", service.VoicesFolder, new ServiceOptions().VoicesFolder, isWritten: uploads);
+        service.AudioFolder = folders.Find("Service:AudioFolder", service.AudioFolder, new ServiceOptions().AudioFolder, isWritten: true);
         return service;
     }
 

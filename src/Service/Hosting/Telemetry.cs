@@ -56,10 +56,11 @@ internal sealed class ServiceMetrics
     private readonly Histogram<double> _firstAudio;
     private readonly Counter<long> _voices;
     private readonly UpDownCounter<int> _sessions;
+    private readonly Meter _meter;
 
     public ServiceMetrics(IMeterFactory meters)
     {
-        var meter = meters.Create(MeterName);
+        var meter = _meter = meters.Create(MeterName);
         _requests = meter.CreateCounter<long>("chatterbox.requests", "{request}", "Requests for speech, by route, model and outcome.");
         _firstAudio = meter.CreateHistogram(
             "chatterbox.first_audio",
@@ -78,6 +79,11 @@ internal sealed class ServiceMetrics
 
     /// <summary>A session has been opened, or closed.</summary>
     public void SessionsChanged(int by) => _sessions.Add(by);
+
+    /// <summary>Measures the jobs.</summary>
+    /// <param name="count">Counts them by their state.</param>
+    public void ObserveJobs(Func<IEnumerable<KeyValuePair<string, int>>> count) => _meter.CreateObservableGauge(
+        "chatterbox.jobs", () => count().Select(jobs => new Measurement<int>(jobs.Value, new TagList { { "state", jobs.Key } })), "{job}", "Jobs that are kept, by state.");
 
     /// <summary>A voice was found in memory or on disk, or had to be made.</summary>
     public void VoiceFound(string where) => _voices.Add(1, new TagList { { "found", where } });

@@ -12,13 +12,15 @@ namespace Chatterbox.Service.Speak;
 /// <param name="CfgWeight">Strength of guidance by the text, 0 to 2.</param>
 /// <param name="Stream">True for events sentence by sentence, false for a file.</param>
 /// <param name="Chunk">True for events that come chunk by chunk, while the sentence is being generated; only with <c>stream</c>.</param>
+/// <param name="Seed">The same seed gives the same speech; drawn unless given.</param>
 internal sealed record SpeakRequest( // positional: generated JSON code drops the defaults of init-only properties
     string Text,
     [property: DefaultValue("default")] string Voice = "default",
     [property: DefaultValue(0.5), Range(0.0, 2.0)] double Exaggeration = 0.5,
     [property: DefaultValue(0.5), Range(0.0, 2.0)] double CfgWeight = 0.5,
     bool Stream = false,
-    bool Chunk = false);
+    bool Chunk = false,
+    long? Seed = null);
 
 /// <summary>One event of a <c>/speak</c> stream.</summary>
 [JsonDerivedType(typeof(SpeakChunk))]

@@ -61,7 +61,8 @@ internal static class SpeakEndpoints
         [Description("Name of a recording, without extension")] string voice = "default",
         [Description("How lively the speech is"), Range(0.0, 2.0)] double exaggeration = 0.5,
         [Description("Strength of guidance by the text"), Range(0.0, 2.0), FromQuery(Name = "cfg_weight")] double cfgWeight = 0.5,
-        [Description("Whether events come chunk by chunk, while the sentence is being generated")] bool chunk = false)
+        [Description("Whether events come chunk by chunk, while the sentence is being generated")] bool chunk = false,
+        [Description("The same seed gives the same speech; drawn unless given")] long? seed = null)
     {
         var query = Encoding.UTF8.GetBytes(http.Request.QueryString.Value!); // not empty: it has the text
         if (!Utf8.IsValid(WebUtility.UrlDecodeToBytes(query, 0, query.Length)))
@@ -69,7 +70,7 @@ internal static class SpeakEndpoints
             throw new RequestException("The query is not UTF-8. Escape the bytes of UTF-8 text.", "text");
         }
 
-        return new SseResult<SpeakEvent>(await speaker.Stream(new SpeakRequest(text, voice, exaggeration, cfgWeight, Stream: true, chunk), http), Json.Of<SpeakEvent>());
+        return new SseResult<SpeakEvent>(await speaker.Stream(new SpeakRequest(text, voice, exaggeration, cfgWeight, Stream: true, chunk, seed), http), Json.Of<SpeakEvent>());
     }
 
     private static IResult Audio(string id, FinishedFiles files) => files.Open(id) is { } file

@@ -87,6 +87,8 @@ internal sealed class Speaker(
         Voice = voice,
         Sampling = new SamplingOptions
         {
+            Seed = body.Seed,
+
             // These clients always send both; a model without them speaks all the same.
             Exaggeration = fleet.Default.Served.Lacks.Contains("exaggeration") ? null : body.Exaggeration,
             CfgWeight = fleet.Default.Served.Lacks.Contains("cfg_weight") ? null : body.CfgWeight,

@@ -1,35 +1,27 @@
 // Chunks into one AudioContext of their own rate, each begun at the very sample at which the one before it ends.
+import { pcmOf, toWav } from './wav.js';
+
 const LEAD_SECONDS = 0.05;
 const RATE = 24000;
 
-/** 16-bit mono samples as a complete WAV file. */
-export function toWav(pcm) {
-  const wav = new Uint8Array(44 + pcm.length);
-  const view = new DataView(wav.buffer);
-  const write = (at, text) => [...text].forEach((c, i) => view.setUint8(at + i, c.charCodeAt(0)));
-  write(0, 'RIFF');
-  view.setUint32(4, 36 + pcm.length, true);
-  write(8, 'WAVEfmt ');
-  view.setUint32(16, 16, true);
-  view.setUint16(20, 1, true);
-  view.setUint16(22, 1, true);
-  view.setUint32(24, RATE, true);
-  view.setUint32(28, RATE * 2, true);
-  view.setUint16(32, 2, true);
-  view.setUint16(34, 16, true);
-  write(36, 'data');
-  view.setUint32(40, pcm.length, true);
-  wav.set(pcm, 44);
-  return wav;
-}
-
 export class Player {
-  constructor({ onPlaying, onPlayed, onEnd }) {
-    Object.assign(this, { onPlaying, onPlayed, onEnd, context: null, analyser: null });
+  constructor({ onPlaying, onPlayed, onEnd, onGap }) {
+    Object.assign(this, { onPlaying, onPlayed, onEnd, onGap, context: null, analyser: null });
     this.#clear();
   }
 
   get length() { return this.pieces.length; }
+
+  get isPaused() { return this.context?.state === 'suspended'; }
+
+  /** Seconds of speech that have come. */
+  get duration() { return this.pieces.reduce((sum, p) => sum + p.node.buffer.length, 0) / RATE; }
+
+  /** Seconds of speech that have been played. */
+  get position() {
+    const now = (this.context?.currentTime ?? 0) * RATE;
+    return this.pieces.reduce((sum, p) => sum + Math.max(0, Math.min(now, p.end) - p.start), 0) / RATE;
+  }
 
   /** Begins anew. To be called when the user has pressed something: browsers allow sound only then. */
   reset() {
@@ -53,7 +45,8 @@ export class Player {
     node.buffer = buffer;
     node.connect(this.analyser);
     const soon = Math.ceil((this.context.currentTime + LEAD_SECONDS) * RATE);
-    const start = this.length > 0 && this.end >= this.context.currentTime * RATE ? this.end : soon; // late: there is a gap
+    const isLate = this.length > 0 && this.end < this.context.currentTime * RATE;
+    const start = this.length > 0 && !isLate ? this.end : soon;
     node.start(start / RATE);
     this.end = start + buffer.length;
     const piece = { index, wav, node, start, end: this.end, isOver: false };
@@ -67,6 +60,7 @@ export class Player {
     setTimeout(() => this.pieces.includes(piece) && this.onPlaying(index), (start / RATE - this.context.currentTime) * 1000);
     this.playing++;
     this.pieces.push(piece);
+    if (isLate) this.onGap();
   }
 
   /** No more chunks come. */
@@ -75,7 +69,11 @@ export class Player {
     if (this.playing === 0 && this.length > 0) this.onEnd();
   }
 
-  /** Silence, now. */
+  pause() { return this.context.suspend(); }
+
+  resume() { return this.context?.resume(); }
+
+  /** Silence, now; what has come is forgotten. */
   stop() {
     const pieces = this.pieces;
     this.#clear();
@@ -85,13 +83,28 @@ export class Player {
 
   /** Everything that was queued, as one file. */
   wav() {
-    const parts = this.pieces.map(p => p.wav.subarray(44));
-    const bytes = parts.reduce((sum, p) => sum + p.length, 0);
-    const header = new Uint8Array(this.pieces[0].wav.slice(0, 44));
-    const view = new DataView(header.buffer);
-    view.setUint32(4, bytes + 36, true);
-    view.setUint32(40, bytes, true);
-    return new Blob([header, ...parts], { type: 'audio/wav' });
+    const parts = this.pieces.map(p => pcmOf(p.wav));
+    const pcm = new Uint8Array(parts.reduce((sum, p) => sum + p.length, 0));
+    let at = 0;
+    for (const part of parts) {
+      pcm.set(part, at);
+      at += part.length;
+    }
+
+    return new Blob([toWav(pcm)], { type: 'audio/wav' });
+  }
+
+  /** Where each sentence lies in the file, in seconds. */
+  ranges() {
+    const ranges = [];
+    let at = 0;
+    for (const { index, node } of this.pieces) {
+      const end = at + node.buffer.length / RATE;
+      ranges[index] = { start: ranges[index]?.start ?? at, end };
+      at = end;
+    }
+
+    return ranges;
   }
 
   #clear() {

@@ -270,7 +270,7 @@ public sealed class AudioCodecsTests : IDisposable
             var file = output.WrittenSpan.ToArray();
             if (isWhole)
             {
-                encoder.Complete(file);
+                encoder.Complete(file, file.Length);
             }
 
             return file;

@@ -27,8 +27,9 @@ internal sealed class FfmpegProgram(string program)
 
     /// <summary>Starts it, with its input, output and messages as pipes and within <see cref="ProcessLimits"/>.</summary>
     /// <param name="arguments">Its arguments.</param>
+    /// <param name="seconds">Processor time that it may take.</param>
     /// <exception cref="FfmpegMissingException">It is not installed, or cannot be started.</exception>
-    public Process Start(IEnumerable<string> arguments)
+    public Process Start(IEnumerable<string> arguments, int seconds = ProcessLimits.UsualSeconds)
     {
         var start = new ProcessStartInfo(Path ?? throw new FfmpegMissingException($"'{program}' is not installed here."))
         {
@@ -45,7 +46,7 @@ internal sealed class FfmpegProgram(string program)
         try
         {
             var process = Process.Start(start)!;
-            ProcessLimits.Apply(process);
+            ProcessLimits.Apply(process, seconds);
             return process;
         }
         catch (Win32Exception e)

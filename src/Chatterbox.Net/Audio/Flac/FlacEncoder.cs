@@ -63,10 +63,10 @@ internal sealed class FlacEncoder : IAudioEncoder
     }
 
     /// <inheritdoc/>
-    public void Complete(Span<byte> file)
+    public void Complete(Span<byte> head, long fileBytes)
     {
-        BinaryPrimitives.WriteUInt32BigEndian(file[LengthPlace..], _length);
-        _md5?.GetCurrentHash(file[Md5Place..]);
+        BinaryPrimitives.WriteUInt32BigEndian(head[LengthPlace..], _length);
+        _md5?.GetCurrentHash(head[Md5Place..]);
     }
 
     /// <inheritdoc/>

@@ -66,11 +66,11 @@ internal sealed unsafe class LameEncoder : IAudioEncoder
     }
 
     /// <inheritdoc/>
-    public void Complete(Span<byte> file)
+    public void Complete(Span<byte> head, long fileBytes)
     {
-        fixed (byte* room = file)
+        fixed (byte* room = head)
         {
-            _lame.Tag(_encoder, room, file.Length);
+            _lame.Tag(_encoder, room, head.Length);
         }
     }
 

@@ -82,13 +82,13 @@ internal sealed class Mp3Encoder : IAudioEncoder
     }
 
     /// <inheritdoc/>
-    public void Complete(Span<byte> file)
+    public void Complete(Span<byte> head, long fileBytes)
     {
         if (_info is { } header)
         {
             var delay = DelaySamples - Mp3Info.DecoderDelay;
             var padding = (long)Written * Mp3Header.GranuleSamples - delay - _length;
-            new Mp3Info(Written / _header.Granules, HasDelay: true, delay, (int)padding).Write(header, file);
+            new Mp3Info(Written / _header.Granules, HasDelay: true, delay, (int)padding).Write(header, head, fileBytes);
         }
     }
 

@@ -38,17 +38,18 @@ internal sealed record Mp3Info(long Frames, bool HasDelay, int Delay, int Paddin
 
     /// <summary>Writes the frame that the file begins with.</summary>
     /// <param name="header">Its header.</param>
-    /// <param name="file">The whole file.</param>
-    public void Write(Mp3Header header, Span<byte> file)
+    /// <param name="head">The file's first bytes.</param>
+    /// <param name="fileBytes">Length of the file.</param>
+    public void Write(Mp3Header header, Span<byte> head, long fileBytes)
     {
-        var frame = file[..header.FrameBytes];
+        var frame = head[..header.FrameBytes];
         frame.Clear();
         header.Write(frame);
         var tag = frame[(Mp3Header.Bytes + header.SideBytes)..];
         "Info"u8.CopyTo(tag);
         BinaryPrimitives.WriteInt32BigEndian(tag[4..], FlagFrames | FlagBytes | FlagPlaces);
         BinaryPrimitives.WriteUInt32BigEndian(tag[8..], (uint)Frames);
-        BinaryPrimitives.WriteUInt32BigEndian(tag[12..], (uint)file.Length);
+        BinaryPrimitives.WriteUInt32BigEndian(tag[12..], (uint)fileBytes);
         for (var i = 0; i < Places; i++)
         {
             tag[16 + i] = (byte)(i * 256 / Places);
@@ -61,7 +62,7 @@ internal sealed record Mp3Info(long Frames, bool HasDelay, int Delay, int Paddin
         encoder[21] = (byte)(Delay >> 4);
         encoder[22] = (byte)((Delay << 4) | (Padding >> 8));
         encoder[23] = (byte)Padding;
-        BinaryPrimitives.WriteInt32BigEndian(encoder[28..], file.Length);
+        BinaryPrimitives.WriteInt32BigEndian(encoder[28..], (int)fileBytes);
     }
 
     /// <summary>Reads it.</summary>
