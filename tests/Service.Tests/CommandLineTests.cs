@@ -94,6 +94,27 @@ public sealed class CommandLineTests : IDisposable
         Assert.Equal(ExitCodes.Failed, (await Run(["say", "--file", In("none.txt"), .. tiny])).Code);
     }
 
+    [Fact]
+    public async Task A_book_is_spoken_and_continued_where_it_was_interrupted()
+    {
+        await File.WriteAllBytesAsync(In("small.epub"), Epubs.Zip(Epubs.Files()));
+        string[] book = ["book", In("small.epub"), "--model", "tiny-turbo", "--device", "cpu", "--out", In("book.zip")];
+        Directory.CreateDirectory(In("book.zip")); // in the way of the file, once all is generated
+        Assert.Equal(ExitCodes.Failed, (await Run(book)).Code);
+        Assert.Equal(4, Directory.GetFiles(In("book.zip.pieces"), "*.pcm").Length);
+        Directory.Delete(In("book.zip"));
+        File.Delete(Path.Combine(In("book.zip.pieces"), "000002.pcm"));
+        var (code, output, error) = await Run(book);
+        Assert.True(code == ExitCodes.Done, error);
+        Assert.Contains("3 of 4 pieces are in", error);
+        Assert.Contains("Chapter 2 of 2: The second", error);
+        Assert.Contains("2 chapters", output);
+        using var zip = System.IO.Compression.ZipFile.OpenRead(In("book.zip"));
+        Assert.Equal(["01 The first.mp3", "02 The second.mp3"], zip.Entries.Select(entry => entry.FullName));
+        Assert.False(Directory.Exists(In("book.zip.pieces")));
+        Assert.Equal(ExitCodes.Failed, (await Run("book", In("small.epub"), "--out", In("book.txt"))).Code);
+    }
+
     private static async Task<(int Code, string Output, string Error)> Run(params string[] args)
     {
         using var output = new StringWriter();

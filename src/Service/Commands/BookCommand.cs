@@ -37,6 +37,7 @@ internal static class BookCommand
     private static async Task RunAsync(ParseResult parsed, CancellationToken cancel)
     {
         using var codecs = ModelCommand.Codecs();
+        var error = parsed.InvocationConfiguration.Error;
         var file = parsed.GetRequiredValue(Source);
         var output = parsed.GetValue(To)?.FullName ?? Path.GetFullPath(Path.ChangeExtension(file.Name, codecs.UnsupportedBookReason is null ? ".m4b" : ".zip"));
         var format = JobFormat.OfFile(output);
@@ -56,7 +57,7 @@ internal static class BookCommand
         var (seed, kept) = Continue(folder, parsed, pieces);
         if (kept > 0)
         {
-            await Console.Error.WriteLineAsync($"{kept} of {pieces.Count} pieces are in {folder} already.");
+            await error.WriteLineAsync($"{kept} of {pieces.Count} pieces are in {folder} already.");
         }
 
         var sampling = SpeechSettings.Sampling(parsed);
@@ -65,7 +66,7 @@ internal static class BookCommand
             var voice = ModelCommand.VoiceOf(model, parsed);
             foreach (var (number, chapter) in book.Chapters.Index())
             {
-                Console.Error.WriteLine($"Chapter {number + 1} of {book.Chapters.Count}: {chapter.Title}");
+                error.WriteLine($"Chapter {number + 1} of {book.Chapters.Count}: {chapter.Title}");
                 foreach (var piece in Enumerable.Range(chapter.FirstPiece, chapter.Plan.Pieces.Count).Where(piece => !File.Exists(PathOf(piece))))
                 {
                     var speech = model.Synthesize(

@@ -180,7 +180,7 @@ internal sealed class AudioJob
         }
     }
 
-    /// <summary>Changes where it stands. Unless it is active, what is being generated for it is given up.</summary>
+    /// <summary>Changes where it stands. Where it is paused, what is being generated for it is given up.</summary>
     public void Set(JobRecord record)
     {
         CancellationTokenSource? stopped = null;
@@ -188,7 +188,7 @@ internal sealed class AudioJob
         {
             _record = record;
             (_waiting, _notBefore) = (null, default);
-            if (record.State is JobState.Paused or JobState.Failed)
+            if (record.State == JobState.Paused)
             {
                 (stopped, _stop) = (_stop, new CancellationTokenSource());
             }

@@ -25,7 +25,7 @@ export function keep(take, { play, again }) {
     buttons.append(
       button('Play', `Play: ${name}`, () => play(one)),
       button('Again', `Again with the same seed: ${name}`, () => again(one, one.seed)),
-      button('Other seed', `Again with another seed: ${name}`, () => again(one, null)),
+      button('Other seed', `Other seed for: ${name}`, () => again(one, null)),
       button('Save', `Save: ${name}`, () => save(one.blob, 'speech.wav')));
     item.append(words, about, buttons);
     return item;

@@ -71,6 +71,7 @@ function onEnd() {
   status('Done.');
   setBusy(false);
   showReplay();
+  if (take) show(take.duration, take.duration);
 }
 
 /** All that will come has come: it can be replayed and saved. */

@@ -217,6 +217,36 @@ public sealed class AudioCodecsTests : IDisposable
         Assert.Equal(file.ToArray()[44..], streamed[44..]);
     }
 
+    [Theory]
+    [InlineData("wav")]
+    [InlineData("mp3")]
+    [InlineData("flac")]
+    [InlineData("opus")]
+    [InlineData("wav_44100")]
+    public async Task A_file_that_is_written_as_it_comes_is_the_whole_one(string name)
+    {
+        var (format, samples) = (AudioFormat.Parse(name), Speech());
+        using var whole = new MemoryStream();
+        await _codecs.WriteAsync(whole, samples, format, cancel: Cancel);
+        var path = Path.Combine(_encoded.Folder, $"as-it-comes.{name}");
+        await _codecs.WriteFileAsync(path, Blocks(samples.Chunk(5000)), format, cancel: Cancel);
+        Assert.Equal(whole.ToArray(), await File.ReadAllBytesAsync(path, Cancel));
+    }
+
+    [Fact]
+    public async Task An_audiobook_has_its_title_and_chapters()
+    {
+        EncodedRecordings.SkipWithoutFfmpeg();
+        using var codecs = new AudioCodecs();
+        var (path, samples) = (Path.Combine(_encoded.Folder, "book.m4b"), Speech());
+        await codecs.WriteBookAsync(path, Blocks([samples]), "A = book;", [new("One", 0, 3), new("Two", 3, 8)], cancel: Cancel);
+        Assert.Equal(8, _encoded.Decode(path).Duration.TotalSeconds, tolerance: 0.1);
+        var bytes = await File.ReadAllTextAsync(path, System.Text.Encoding.Latin1, Cancel);
+        Assert.Contains("A = book;", bytes);
+        Assert.Contains("chpl", bytes);
+        Assert.Empty(Directory.GetFiles(_encoded.Folder, "*.chapters"));
+    }
+
     [Fact]
     public async Task Without_ffmpeg_all_but_aac_are_encoded_and_aac_is_refused_with_the_reason()
     {

@@ -15,6 +15,13 @@ public class StreamPriorityTests
     }
 
     [Fact]
+    public void What_no_one_listens_to_yet_comes_last()
+    {
+        var turn = TimeSpan.FromSeconds(0.25);
+        Assert.True(StreamPriority.Rank(TimeSpan.MaxValue, turn, turn) > StreamPriority.Rank(TimeSpan.FromHours(1), turn, turn));
+    }
+
+    [Fact]
     public void A_short_first_chunk_is_not_too_late_because_others_have_long_turns()
     {
         var (left, turn, longest) = (TimeSpan.FromSeconds(0.16), TimeSpan.FromSeconds(0.08), TimeSpan.FromSeconds(0.3));
