@@ -87,7 +87,7 @@ public sealed class BookTests
         Assert.Equal([new("a < b"), new("x > y")], XhtmlText.Read("<p>a < b</p><!-- <p>no</p> --><p title='>'><![CDATA[x > y]]>"));
         Assert.Equal([new("&xxe;")], XhtmlText.Read("""<!DOCTYPE html [<!ENTITY xxe SYSTEM "file:///etc/passwd">]><p>&xxe;</p><script>"""));
         Assert.Empty(XhtmlText.Read("<script>" + new string('<', 100_000)));
-        Assert.Empty(XhtmlText.Read("<"+ new string('!', 10) + "<p"));
+        Assert.Empty(XhtmlText.Read("<" + new string('!', 10) + "<p"));
     }
 
     private static Book Read(byte[] file, string name = "book.epub")

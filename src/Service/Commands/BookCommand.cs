@@ -39,7 +39,8 @@ internal static class BookCommand
         using var codecs = ModelCommand.Codecs();
         var error = parsed.InvocationConfiguration.Error;
         var file = parsed.GetRequiredValue(Source);
-        var output = parsed.GetValue(To)?.FullName ?? Path.GetFullPath(Path.ChangeExtension(file.Name, codecs.UnsupportedBookReason is null ? ".m4b" : ".zip"));
+        var ending = codecs.UnsupportedBookReason is null ? ".m4b" : ".zip";
+        var output = parsed.GetValue(To)?.FullName ?? Path.GetFullPath(Path.ChangeExtension(file.Name, ending));
         var format = JobFormat.OfFile(output);
         if (format.Name == JobFormat.Book && codecs.UnsupportedBookReason is { } reason)
         {
@@ -69,8 +70,8 @@ internal static class BookCommand
                 error.WriteLine($"Chapter {number + 1} of {book.Chapters.Count}: {chapter.Title}");
                 foreach (var piece in Enumerable.Range(chapter.FirstPiece, chapter.Plan.Pieces.Count).Where(piece => !File.Exists(PathOf(piece))))
                 {
-                    var speech = model.Synthesize(
-                        pieces[piece], voice, sampling with { Seed = unchecked(seed + piece) }, parsed.GetValue(SpeechSettings.Language), progress.Part(piece, pieces.Count), cancel);
+                    var (seeded, language) = (sampling with { Seed = unchecked(seed + piece) }, parsed.GetValue(SpeechSettings.Language));
+                    var speech = model.Synthesize(pieces[piece], voice, seeded, language, progress.Part(piece, pieces.Count), cancel);
                     Write(PathOf(piece), part => File.WriteAllBytesAsync(part, Pcm16.Encode(speech.Samples), cancel));
                 }
             }
@@ -91,8 +92,12 @@ internal static class BookCommand
     private static (long Seed, int Kept) Continue(string folder, ParseResult parsed, IReadOnlyList<string> pieces)
     {
         var settings = Path.Combine(folder, SettingsFile);
-        var print = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', [
-            .. pieces, SpeechSettings.Sampling(parsed).ToString(), parsed.GetValue(SpeechSettings.Language), ModelCommand.NameOf(parsed), parsed.GetValue(ModelCommand.VoiceName)]))));
+        IEnumerable<string?> all =
+        [
+            .. pieces, SpeechSettings.Sampling(parsed).ToString(), parsed.GetValue(SpeechSettings.Language), ModelCommand.NameOf(parsed),
+            parsed.GetValue(ModelCommand.VoiceName),
+        ];
+        var print = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', all))));
         if (File.Exists(settings) && File.ReadAllText(settings).Split(' ') is [var before, var number] && before == print
             && long.TryParse(number, CultureInfo.InvariantCulture, out var known) && (parsed.GetValue(SpeechSettings.Seed) ?? known) == known)
         {

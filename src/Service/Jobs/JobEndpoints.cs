@@ -13,9 +13,10 @@ namespace Chatterbox.Service.Jobs;
 internal static class JobEndpoints
 {
     private const string CreateDescription =
-        "A text of any length becomes a file: the answer is 202 with the job, whose id is in the header `Location`. The text comes as JSON, or as a form with an EPUB, Markdown or text file. "
-        + "Chapters are those of the EPUB, or the headings of the first two levels in Markdown. Jobs give way to all other requests, are kept on the disk, and continue after a restart where they "
-        + "were; the file is the same as without one. `m4b` is an audiobook with chapters, or a zip of chapters where ffmpeg is not installed.";
+        "A text of any length becomes a file: the answer is 202 with the job, whose address is in the header `Location`. The text comes as JSON, "
+        + "or as a form with an EPUB, Markdown or text file. Chapters are those of the EPUB, or the headings of the first two levels in Markdown. "
+        + "Jobs give way to all other requests, are kept on the disk, and continue after a restart where they were; the file is the same as "
+        + "without one. `m4b` is an audiobook with chapters, or a zip of chapters where ffmpeg is not installed.";
 
     private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(15);
 
@@ -59,17 +60,21 @@ internal static class JobEndpoints
         routes.MapGet("", (JobStore store, ApiKeys keys, HttpContext http) =>
         {
             var owner = keys.OwnerOf(http);
-            return new JobList("list", [.. store.All.Where(job => JobStore.Sees(owner, job)).OrderByDescending(job => job.Plan.CreatedAt).Select(job => job.Describe(store.Keep))]);
+            var own = store.All.Where(job => JobStore.Sees(owner, job)).OrderByDescending(job => job.Plan.CreatedAt);
+            return new JobList("list", [.. own.Select(job => job.Describe(store.Keep))]);
         }).WithSummary("Lists the jobs of the client").WithErrors<OpenAiErrorBody>(401);
-        routes.MapGet("/{id}", (string id, JobStore store, ApiKeys keys, HttpContext http) => Find(id, store, keys, http).Describe(store.Keep))
+        routes.MapGet("/{id}", (string id, JobStore store, ApiKeys keys, HttpContext http) =>
+                Find(id, store, keys, http).Describe(store.Keep))
             .WithSummary("Describes a job").WithErrors<OpenAiErrorBody>(401, 404);
         routes.MapGet("/{id}/events", (string id, JobStore store, ApiKeys keys, HttpContext http) =>
                 new SseResult<Job>(Watch(Find(id, store, keys, http), store.Keep), Json.Of<Job>()))
             .WithSummary("A job, and again with each change, as events, until it has ended")
             .Produces<Job>(200, "text/event-stream").WithErrors<OpenAiErrorBody>(401, 404);
-        routes.MapPost("/{id}/pause", (string id, JobStore store, ApiKeys keys, HttpContext http) => Pause(Find(id, store, keys, http), store))
+        routes.MapPost("/{id}/pause", (string id, JobStore store, ApiKeys keys, HttpContext http) =>
+                Pause(Find(id, store, keys, http), store))
             .WithSummary("Pauses a job; what is generated stays").WithErrors<OpenAiErrorBody>(401, 404, 409);
-        routes.MapPost("/{id}/resume", (string id, JobStore store, JobRunner runner, ApiKeys keys, HttpContext http) => Resume(Find(id, store, keys, http), store, runner))
+        routes.MapPost("/{id}/resume", (string id, JobStore store, JobRunner runner, ApiKeys keys, HttpContext http) =>
+                Resume(Find(id, store, keys, http), store, runner))
             .WithSummary("Continues a job that is paused or has failed").WithErrors<OpenAiErrorBody>(401, 404, 409);
         routes.MapDelete("/{id}", (string id, JobStore store, ApiKeys keys, HttpContext http) =>
         {
@@ -130,8 +135,10 @@ internal static class JobEndpoints
 
         try
         {
-            var file = new FileStream(job.ResultPath, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1 << 16, useAsync: true);
-            return TypedResults.Stream(file, job.Plan.Format.ContentType, $"{job.Plan.Id}.{job.Plan.Format.Name}", enableRangeProcessing: true);
+            const FileShare others = FileShare.ReadWrite | FileShare.Delete;
+            var file = new FileStream(job.ResultPath, FileMode.Open, FileAccess.Read, others, 1 << 16, useAsync: true);
+            var name = $"{job.Plan.Id}.{job.Plan.Format.Name}";
+            return TypedResults.Stream(file, job.Plan.Format.ContentType, name, enableRangeProcessing: true);
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
@@ -142,7 +149,8 @@ internal static class JobEndpoints
     private static RefusedException Conflict(AudioJob job, string advice) =>
         new(new Refusal(StatusCodes.Status409Conflict, $"The job is {job.Describe(keep: null).State}. {advice}", "id", "job_state"));
 
-    /// <summary>A job now, and again when it changes, until it has ended; also now and then where nothing changes, so that the connection is kept.</summary>
+    /// <summary>A job now, and again when it changes, until it has ended; also now and then where nothing changes, so that the connection
+    /// is kept.</summary>
     private static async IAsyncEnumerable<Job> Watch(AudioJob job, TimeSpan? keep, [EnumeratorCancellation] CancellationToken cancel = default)
     {
         while (true)

@@ -15,8 +15,8 @@ namespace Chatterbox.Service.Jobs;
 
 /// <summary>Reads requests for jobs, JSON or forms, and makes jobs of them: everything is checked before anything is kept.</summary>
 internal sealed class JobRequests(
-    JobStore store, ModelFleet fleet, ModelNames models, VoiceNames voices, VoiceFolder folder, AudioCodecs codecs, IOptions<JobOptions> options, IOptions<VoiceOptions> uploads,
-    IOptions<StrictOptions> strict, TimeProvider time)
+    JobStore store, ModelFleet fleet, ModelNames models, VoiceNames voices, VoiceFolder folder, AudioCodecs codecs,
+    IOptions<JobOptions> options, IOptions<VoiceOptions> uploads, IOptions<StrictOptions> strict, TimeProvider time)
 {
     private const int OtherBytes = 64 * 1024;   // what is neither the text nor a recording
     private const int MostAtOnce = 8;           // requests whose text is being read
@@ -47,7 +47,10 @@ internal sealed class JobRequests(
     {
         var client = Clients.Of(http);
         using var place = _reading.TryEnter(client) ?? throw new RefusedException(new Refusal(
-            StatusCodes.Status429TooManyRequests, "The service reads as many books as it can, or as one client may send. Try again later.", Code: "too_many_jobs", RetryAfter: TimeSpan.FromSeconds(5)));
+            StatusCodes.Status429TooManyRequests,
+            "The service reads as many books as it can, or as one client may send. Try again later.",
+            Code: "too_many_jobs",
+            RetryAfter: TimeSpan.FromSeconds(5)));
         var (fields, book, title) = http.Request.HasFormContentType ? await ReadFormAsync(http) : await ReadJsonAsync(http);
         var speech = SpeechFields.Read(fields, new Dictionary<string, JsonElement>
         {
@@ -59,13 +62,19 @@ internal sealed class JobRequests(
         var model = models.Find(speech.Model);
         SpeechParameters.Check(speech, model.Served, TextLimits.OpenAi);
         var format = JobFormat.Of(speech, codecs);
-        var spoken = SpokenBook.Of(book, title, http.Request.HasFormContentType && book.Title is not null ? "file" : "input");
+        var spoken = SpokenBook.Of(book, title, http.Request.HasFormContentType ? "file" : "input");
         fleet.ThrowIfStarting();
         var voice = await voices.Find(speech.Voice, model, client, http.RequestAborted); // known to be usable before the job is taken
         store.MakeRoomForOne(client);
         var plan = new JobPlan(
             Guid.NewGuid().ToString("N"), owner, client, time.GetUtcNow(), spoken, model.Name, VoiceFileOf(speech.Voice, voice.Name), format,
-            speech with { Input = "", Voice = new VoiceChoice(voice.Name), Seed = speech.Seed ?? SpeechParameters.DrawSeed(), Others = null });
+            speech with
+            {
+                Input = "",
+                Voice = new VoiceChoice(voice.Name),
+                Seed = speech.Seed ?? SpeechParameters.DrawSeed(),
+                Others = null,
+            });
         return await store.CreateAsync(plan, plan.VoiceFile is null ? null : path => CopyVoiceAsync(speech.Voice, voice.Name, path));
     }
 
@@ -93,10 +102,13 @@ internal sealed class JobRequests(
         if (!http.Request.HasJsonContentType())
         {
             throw new RefusedException(new Refusal(
-                400, "The request needs a JSON body, with the header 'Content-Type: application/json', or a multipart form with a file.", Code: "invalid_json"));
+                400,
+                "The request needs a JSON body, with the header 'Content-Type: application/json', or a multipart form with a file.",
+                Code: "invalid_json"));
         }
 
-        Allow(http, ((long)options.Value.MaxTextBytes * BytesOfEscape) + OtherBytes + (uploads.Value.UploadsEnabled ? uploads.Value.MaxUploadBytes * 4 / 3 : 0));
+        var recording = uploads.Value.UploadsEnabled ? uploads.Value.MaxUploadBytes * 4 / 3 : 0; // in base64
+        Allow(http, ((long)options.Value.MaxTextBytes * BytesOfEscape) + OtherBytes + recording);
         JobBody body;
         try
         {
@@ -127,11 +139,13 @@ internal sealed class JobRequests(
         {
             throw new RefusedException(new Refusal(
                 400,
-                $"The form cannot be read: it is incomplete, damaged, or larger than {options.Value.MaxUploadBytes} bytes (Jobs:MaxUploadBytes). Send a multipart/form-data body that ends with its closing boundary.",
+                $"The form cannot be read: it is incomplete, damaged, or larger than {options.Value.MaxUploadBytes} bytes (Jobs:MaxUploadBytes). "
+                + "Send a multipart/form-data body that ends with its closing boundary.",
                 Code: "invalid_form"));
         }
 
-        var fields = form.Keys.Where(name => name is not ("input" or "text_format" or "title")).ToDictionary(name => name, name => ValueOf(name, form[name].ToString()));
+        var fields = form.Keys.Where(name => name is not ("input" or "text_format" or "title"))
+            .ToDictionary(name => name, name => ValueOf(name, form[name].ToString()));
         var textFormat = form["text_format"].ToString() is { Length: > 0 } named ? named : null;
         var title = form["title"].ToString() is { Length: > 0 } given ? given : null;
         if (form.Files.GetFile("file") is { } file)
@@ -143,7 +157,8 @@ internal sealed class JobRequests(
         var input = form["input"].ToString();
         BookFile.ThrowIfTooLong(Encoding.UTF8.GetByteCount(input), Limits, "input");
         return input.Length > 0 ? (fields, TextBook(input, textFormat ?? "text"), title)
-            : throw OpenAiErrors.Invalid("file", $"'file' is missing. Send a book: {BookFile.Kinds}; or a text as 'input'.", "missing_required_parameter");
+            : throw OpenAiErrors.Invalid(
+                "file", $"'file' is missing. Send a book: {BookFile.Kinds}; or a text as 'input'.", "missing_required_parameter");
     }
 
     private static Book TextBook(string text, string format) => format switch

@@ -12,7 +12,8 @@ namespace Chatterbox.Service.Jobs;
 
 /// <summary>Works on the jobs: a few pieces at once, clients alternating, in the background of everything else that the models do.</summary>
 internal sealed class JobRunner(
-    JobStore store, ModelFleet fleet, VoiceCache voices, SpeechDesk desk, AudioCodecs codecs, IOptions<JobOptions> options, TimeProvider time, ILogger<JobRunner> logger)
+    JobStore store, ModelFleet fleet, VoiceCache voices, SpeechDesk desk, AudioCodecs codecs, IOptions<JobOptions> options, TimeProvider time,
+    ILogger<JobRunner> logger)
     : BackgroundService
 {
     /// <summary>The route's name in the log and in measurements.</summary>
@@ -23,7 +24,8 @@ internal sealed class JobRunner(
 
     private readonly Lock _gate = new();
     private readonly Dictionary<string, long> _lastTurns = [];
-    private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private readonly Channel<bool> _wake =
+        Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private long _turns;
 
     /// <summary>There may be something to do.</summary>
@@ -67,7 +69,8 @@ internal sealed class JobRunner(
         lock (_gate)
         {
             var now = time.GetUtcNow();
-            var job = store.All.Where(job => job.HasWork(now)).OrderBy(job => _lastTurns.GetValueOrDefault(job.Plan.Client)).ThenBy(job => job.Plan.CreatedAt).FirstOrDefault();
+            var job = store.All.Where(job => job.HasWork(now))
+                .OrderBy(job => _lastTurns.GetValueOrDefault(job.Plan.Client)).ThenBy(job => job.Plan.CreatedAt).FirstOrDefault();
             if (job is null)
             {
                 return null;
@@ -101,13 +104,19 @@ internal sealed class JobRunner(
             var wait = e is EngineBusyException busy && busy.RetryAfter > BetweenAttempts ? busy.RetryAfter : BetweenAttempts;
             job.PutBack(piece);
             job.WaitUntil(time.GetUtcNow() + wait, e.Message);
-            _ = Task.Delay(wait, time, stopping).ContinueWith(_ => Wake(), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            _ = WakeAfterAsync(wait, stopping);
         }
         catch (Exception e)
         {
             job.PutBack(piece);
             await FailAsync(job, piece, e);
         }
+    }
+
+    private async Task WakeAfterAsync(TimeSpan wait, CancellationToken stopping)
+    {
+        await Task.Delay(wait, time, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        Wake();
     }
 
     private async Task SpeakAsync(AudioJob job, int piece, CancellationToken cancel)
@@ -120,7 +129,7 @@ internal sealed class JobRunner(
         {
             Pieces = [plan.Pieces[piece]],
             Voice = voice,
-            Sampling = SpeechParameters.Sampling(plan.Speech, unchecked(plan.Speech.Seed!.Value + piece)), // as the pieces of one request have it
+            Sampling = SpeechParameters.Sampling(plan.Speech, unchecked(plan.Speech.Seed!.Value + piece)), // as in one request
             Language = plan.Speech.Language,
             IsBackground = true,
         };
@@ -138,7 +147,8 @@ internal sealed class JobRunner(
 
         cancel.ThrowIfCancellationRequested();
         store.MakeRoomFor(PieceFile.BytesOf(samples.Count));
-        await WholeFile.WriteAsync(job.PathOf(piece), part => File.WriteAllBytesAsync(part, Pcm16.Encode([.. samples]), cancel), File.Move);
+        var pcm = Pcm16.Encode([.. samples]);
+        await WholeFile.WriteAsync(job.PathOf(piece), part => File.WriteAllBytesAsync(part, pcm, cancel), File.Move);
         job.Finish(piece, samples.Count);
     }
 
@@ -148,10 +158,14 @@ internal sealed class JobRunner(
         var samples = Enumerable.Range(0, job.Plan.Pieces.Count).Sum(piece => PieceFile.SamplesOf(job.PathOf(piece)));
         store.MakeRoomFor((long)(PieceFile.BytesOf(samples) / speed * format.SampleRate / SpeechResult.SampleRate));
         var writer = new BookWriter(codecs, piece => PieceFile.Read(job.PathOf(piece)), piece => PieceFile.SamplesOf(job.PathOf(piece)));
-        await WholeFile.WriteAsync(job.ResultPath, part => writer.WriteAsync(part, job.Plan.Book, format, speed, cancel), (part, path) => File.Move(part, path, overwrite: true));
+        await WholeFile.WriteAsync(
+            job.ResultPath,
+            part => writer.WriteAsync(part, job.Plan.Book, format, speed, cancel),
+            (part, path) => File.Move(part, path, overwrite: true));
         await store.SetAsync(job, JobState.Done);
         JobStore.DeletePieces(job);
-        logger.LogInformation("Job {Job} is done: {Pieces} pieces, {Seconds:0.0} s of speech", job.Plan.Id, job.Plan.Pieces.Count, samples / (double)SpeechResult.SampleRate);
+        logger.LogInformation(
+            "Job {Job} is done: {Pieces} pieces, {Seconds:0.0} s of speech", job.Plan.Id, job.Plan.Pieces.Count, samples / (double)SpeechResult.SampleRate);
     }
 
     private async Task FailAsync(AudioJob job, int? piece, Exception error)
@@ -171,8 +185,9 @@ internal sealed class JobRunner(
             logger.LogWarning("Job {Job} failed: {Reason}", job.Plan.Id, error.Message);
         }
 
-        var where = piece is { } at && refusal.Code != "disk_full" ? $"Piece {at + 1}: " : "";
-        var advice = refusal.Code == "disk_full" ? "The disk of this service is full: what is generated so far is kept. Free some room, then resume the job." : refusal.Message;
-        await store.SetAsync(job, JobState.Failed, OpenAiErrors.From(refusal with { Message = where + advice }));
+        var message = error is IOException && refusal.Code == "disk_full"
+            ? "The disk of this service is full: what is generated so far is kept. Free some room, then resume the job."
+            : piece is { } at && refusal.Code != "disk_full" ? $"Piece {at + 1}: {refusal.Message}" : refusal.Message;
+        await store.SetAsync(job, JobState.Failed, OpenAiErrors.From(refusal with { Message = message }));
     }
 }

@@ -74,8 +74,8 @@ internal sealed class JobStore
         {
             throw new RefusedException(new Refusal(
                 StatusCodes.Status429TooManyRequests,
-                $"There are {unfinished.Count} unfinished jobs, {unfinished.Count(job => job.Plan.Client == client)} of them yours; Jobs:MaxJobs is {_options.MaxJobs}. "
-                + "Wait for some, or delete some.",
+                $"There are {unfinished.Count} unfinished jobs, {unfinished.Count(job => job.Plan.Client == client)} of them yours; "
+                + $"Jobs:MaxJobs is {_options.MaxJobs}. Wait for some, or delete some.",
                 Code: "too_many_jobs",
                 RetryAfter: TimeSpan.FromMinutes(1)));
         }
@@ -156,7 +156,7 @@ internal sealed class JobStore
                 part => File.WriteAllBytesAsync(part, JsonSerializer.SerializeToUtf8Bytes(record, Json.Of<JobRecord>())),
                 (part, path) => File.Move(part, path, overwrite: true));
         }
-        catch (IOException e) when (error is not null)
+        catch (Exception e) when (error is not null && e is IOException or UnauthorizedAccessException)
         {
             _logger.LogWarning(e, "Job {Job} has failed, which cannot be kept: it is tried again after a restart", job.Plan.Id);
         }
@@ -202,7 +202,8 @@ internal sealed class JobStore
     /// <summary>Deletes the jobs whose time is over.</summary>
     public void Sweep()
     {
-        foreach (var job in All.Where(job => Keep is { } keep && job.Record is { State: not JobState.Active } record && record.Changed + keep < _time.GetUtcNow()))
+        var now = _time.GetUtcNow();
+        foreach (var job in All.Where(job => job.Record is { State: not JobState.Active } record && record.Changed + Keep < now))
         {
             Delete(job);
         }

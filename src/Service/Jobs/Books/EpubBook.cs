@@ -46,7 +46,8 @@ internal sealed class EpubBook
         }
     }
 
-    private static RequestException Unusable(string reason) => new($"The EPUB cannot be read: {reason}. Send an EPUB 2 or 3 without protection.", "file");
+    private static RequestException Unusable(string reason) =>
+        new($"The EPUB cannot be read: {reason}. Send an EPUB 2 or 3 without protection.", "file");
 
     private Book Read()
     {
@@ -55,7 +56,8 @@ internal sealed class EpubBook
         var packagePath = container.Descendants().FirstOrDefault(element => element.Name.LocalName == "rootfile")?.Attribute("full-path")?.Value
             ?? throw Unusable("META-INF/container.xml names no package");
         var package = ReadXml(packagePath);
-        var items = package.Descendants().Where(element => element.Name.LocalName == "item" && element.Attribute("id") is not null && element.Attribute("href") is not null)
+        var items = package.Descendants()
+            .Where(element => element.Name.LocalName == "item" && element.Attribute("id") is not null && element.Attribute("href") is not null)
             .GroupBy(element => element.Attribute("id")!.Value).ToDictionary(same => same.Key, same => same.First());
         var title = package.Descendants().FirstOrDefault(element => element.Name.LocalName == "title")?.Value.Trim();
         var navigation = items.Values.FirstOrDefault(item => (item.Attribute("properties")?.Value ?? "").Split(' ').Contains("nav"))
@@ -74,7 +76,8 @@ internal sealed class EpubBook
         var bytes = 0L;
         foreach (var id in spine)
         {
-            var path = items.TryGetValue(id, out var item) ? PathOf(packagePath, item) : throw Unusable($"its spine names '{Shorten(id)}', which its manifest does not have");
+            var path = items.TryGetValue(id, out var item) ? PathOf(packagePath, item)
+                : throw Unusable($"its spine names '{Shorten(id)}', which its manifest does not have");
             if (path == contents)
             {
                 continue; // a table of contents is not read aloud
@@ -113,7 +116,8 @@ internal sealed class EpubBook
         }
     }
 
-    private static RequestException Protected() => new("The EPUB is protected (DRM): its text is encrypted. Only books without protection can be read.", "file");
+    private static RequestException Protected() =>
+        new("The EPUB is protected (DRM): its text is encrypted. Only books without protection can be read.", "file");
 
     /// <summary>The titles of the table of contents, by the paths of their documents.</summary>
     private Dictionary<string, string> Titles(string contents)
@@ -145,7 +149,8 @@ internal sealed class EpubBook
         }
     }
 
-    private static string WordsOf(XElement? label) => string.Concat(label?.DescendantNodes().Take(MostNodes).OfType<XText>().Select(text => text.Value) ?? []);
+    private static string WordsOf(XElement? label) =>
+        string.Concat(label?.DescendantNodes().Take(MostNodes).OfType<XText>().Select(text => text.Value) ?? []);
 
     private static XElement? Child(XElement element, string name) => element.Elements().FirstOrDefault(child => child.Name.LocalName == name);
 
