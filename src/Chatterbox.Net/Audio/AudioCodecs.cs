@@ -106,20 +106,20 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     /// <param name="speech">Blocks of samples at 24 kHz, full scale at ±1.</param>
     /// <param name="format">The format.</param>
     /// <param name="speed">Tempo; the pitch stays.</param>
-    /// <param name="cancel">Ends it.</param>
+    /// <param name="cancellationToken">Ends it.</param>
     /// <exception cref="RequestException">The format cannot be encoded here.</exception>
     /// <exception cref="EncoderException">The encoder failed.</exception>
     public async Task WriteFileAsync(
-        string path, IAsyncEnumerable<float[]> speech, AudioFormat format, double speed = 1, CancellationToken cancel = default)
+        string path, IAsyncEnumerable<ReadOnlyMemory<float>> speech, AudioFormat format, double speed = 1, CancellationToken cancellationToken = default)
     {
         ThrowIfUnsupported(format);
         var file = new FileStream(path, FileMode.Create, FileAccess.ReadWrite, FileShare.None, BlockBytes);
         await using var closing = file.ConfigureAwait(false);
         if (NeedsProcess(format))
         {
-            await foreach (var bytes in Encode(speech, format, speed, cancel: cancel).ConfigureAwait(false))
+            await foreach (var bytes in Encode(speech, format, speed, cancellationToken: cancellationToken).ConfigureAwait(false))
             {
-                await file.WriteAsync(bytes, cancel).ConfigureAwait(false);
+                await file.WriteAsync(bytes, cancellationToken).ConfigureAwait(false);
             }
 
             return;
@@ -127,21 +127,21 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
 
         using var encoder = Create(format, speed, isWhole: true);
         var output = new ArrayBufferWriter<byte>();
-        await foreach (var block in speech.WithCancellation(cancel).ConfigureAwait(false))
+        await foreach (var block in speech.WithCancellation(cancellationToken).ConfigureAwait(false))
         {
-            encoder.Encode(block, output);
-            await file.WriteAsync(output.WrittenMemory, cancel).ConfigureAwait(false);
+            encoder.Encode(block.Span, output);
+            await file.WriteAsync(output.WrittenMemory, cancellationToken).ConfigureAwait(false);
             output.ResetWrittenCount();
         }
 
         encoder.Finish(output);
-        await file.WriteAsync(output.WrittenMemory, cancel).ConfigureAwait(false);
+        await file.WriteAsync(output.WrittenMemory, cancellationToken).ConfigureAwait(false);
         var head = new byte[Math.Min(IAudioEncoder.HeadBytes, file.Length)];
         file.Position = 0;
-        await file.ReadExactlyAsync(head, cancel).ConfigureAwait(false);
+        await file.ReadExactlyAsync(head, cancellationToken).ConfigureAwait(false);
         encoder.Complete(head, file.Length);
         file.Position = 0;
-        await file.WriteAsync(head, cancel).ConfigureAwait(false);
+        await file.WriteAsync(head, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Why no audiobook with chapters (m4b) can be written here, and how that is changed; null where it can.</summary>
@@ -154,18 +154,19 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     /// <param name="title">Its title.</param>
     /// <param name="chapters">Its chapters, in order.</param>
     /// <param name="speed">Tempo; the pitch stays.</param>
-    /// <param name="cancel">Ends it.</param>
+    /// <param name="cancellationToken">Ends it.</param>
     /// <exception cref="RequestException">ffmpeg is not installed.</exception>
     public Task WriteBookAsync(
-        string path, IAsyncEnumerable<float[]> speech, string title, IReadOnlyList<AudioChapter> chapters, double speed = 1, CancellationToken cancel = default)
+        string path, IAsyncEnumerable<ReadOnlyMemory<float>> speech, string title, IReadOnlyList<AudioChapter> chapters, double speed = 1,
+        CancellationToken cancellationToken = default)
     {
         if (UnsupportedBookReason is { } reason)
         {
             throw new RequestException(reason);
         }
 
-        var samples = EncodeHere(speech, () => Create(AudioFormat.Named["aac"], speed, isWhole: false), isWhole: false, cancel);
-        return _ffmpegBook.WriteAsync(path, samples, title, chapters, cancel);
+        var samples = EncodeHere(speech, () => Create(AudioFormat.Named["aac"], speed, isWhole: false), isWhole: false, cancellationToken);
+        return _ffmpegBook.WriteAsync(path, samples, title, chapters, cancellationToken);
     }
 
     /// <summary>Refuses a format that cannot be encoded here.</summary>

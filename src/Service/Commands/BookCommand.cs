@@ -34,7 +34,7 @@ internal static class BookCommand
         return command;
     }
 
-    private static async Task RunAsync(ParseResult parsed, CancellationToken cancel)
+    private static async Task RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         using var codecs = ModelCommand.Codecs();
         var error = parsed.InvocationConfiguration.Error;
@@ -71,14 +71,14 @@ internal static class BookCommand
                 foreach (var piece in Enumerable.Range(chapter.FirstPiece, chapter.Plan.Pieces.Count).Where(piece => !File.Exists(PathOf(piece))))
                 {
                     var (seeded, language) = (sampling with { Seed = unchecked(seed + piece) }, parsed.GetValue(SpeechSettings.Language));
-                    var speech = model.Synthesize(pieces[piece], voice, seeded, language, progress.Part(piece, pieces.Count), cancel);
-                    Write(PathOf(piece), part => File.WriteAllBytesAsync(part, Pcm16.Encode(speech.Samples), cancel));
+                    var speech = model.Synthesize(pieces[piece], voice, seeded, language, progress.Part(piece, pieces.Count), cancellationToken);
+                    Write(PathOf(piece), part => File.WriteAllBytesAsync(part, Pcm16.Encode(speech.Samples.Span), cancellationToken));
                 }
             }
-        }, cancel);
+        }, cancellationToken);
         var writer = new BookWriter(codecs, piece => PieceFile.Read(PathOf(piece)), piece => PieceFile.SamplesOf(PathOf(piece)));
         await WholeFile.WriteAsync(
-            output, part => writer.WriteAsync(part, book, format, speed: 1, cancel), (part, path) => File.Move(part, path, overwrite: true));
+            output, part => writer.WriteAsync(part, book, format, speed: 1, cancellationToken), (part, path) => File.Move(part, path, overwrite: true));
         var length = TimeSpan.FromSeconds(Enumerable.Range(0, pieces.Count).Sum(piece => PieceFile.SamplesOf(PathOf(piece))) / (double)SpeechResult.SampleRate);
         Directory.Delete(folder, recursive: true);
         await parsed.InvocationConfiguration.Output.WriteLineAsync(string.Create(

@@ -18,28 +18,28 @@ internal sealed class BookWriter(AudioCodecs codecs, Func<int, float[]> read, Fu
     /// <param name="book">The book.</param>
     /// <param name="format">Its form.</param>
     /// <param name="speed">Tempo; the pitch stays.</param>
-    /// <param name="cancel">Ends it.</param>
-    public Task WriteAsync(string path, SpokenBook book, JobFormat format, double speed, CancellationToken cancel) => format.Name switch
+    /// <param name="cancellationToken">Ends it.</param>
+    public Task WriteAsync(string path, SpokenBook book, JobFormat format, double speed, CancellationToken cancellationToken) => format.Name switch
     {
-        JobFormat.Book => codecs.WriteBookAsync(path, Speech(book.Chapters), book.Title, Times(book, speed), speed, cancel),
-        JobFormat.Zip => WriteZipAsync(path, book, format.Audio, speed, cancel),
-        _ => codecs.WriteFileAsync(path, Speech(book.Chapters), format.Audio, speed, cancel),
+        JobFormat.Book => codecs.WriteBookAsync(path, Speech(book.Chapters), book.Title, Times(book, speed), speed, cancellationToken),
+        JobFormat.Zip => WriteZipAsync(path, book, format.Audio, speed, cancellationToken),
+        _ => codecs.WriteFileAsync(path, Speech(book.Chapters), format.Audio, speed, cancellationToken),
     };
 
-    private async Task WriteZipAsync(string path, SpokenBook book, AudioFormat format, double speed, CancellationToken cancel)
+    private async Task WriteZipAsync(string path, SpokenBook book, AudioFormat format, double speed, CancellationToken cancellationToken)
     {
         var chapterFile = $"{path}.chapter";
         try
         {
-            await using var archive = await ZipArchive.CreateAsync(File.Create(path), ZipArchiveMode.Create, leaveOpen: false, entryNameEncoding: null, cancel);
+            await using var archive = await ZipArchive.CreateAsync(File.Create(path), ZipArchiveMode.Create, leaveOpen: false, entryNameEncoding: null, cancellationToken);
             foreach (var (index, chapter) in book.Chapters.Index())
             {
-                await codecs.WriteFileAsync(chapterFile, Speech([chapter]), format, speed, cancel);
+                await codecs.WriteFileAsync(chapterFile, Speech([chapter]), format, speed, cancellationToken);
                 var entry = archive.CreateEntry(JobFormat.ChapterFile(index + 1, book.Chapters.Count, chapter.Title), CompressionLevel.NoCompression);
                 entry.LastWriteTime = EntryTime;
-                await using var target = await entry.OpenAsync(cancel);
+                await using var target = await entry.OpenAsync(cancellationToken);
                 await using var source = File.OpenRead(chapterFile);
-                await source.CopyToAsync(target, cancel);
+                await source.CopyToAsync(target, cancellationToken);
             }
         }
         finally
@@ -48,7 +48,7 @@ internal sealed class BookWriter(AudioCodecs codecs, Func<int, float[]> read, Fu
         }
     }
 
-    private async IAsyncEnumerable<float[]> Speech(IReadOnlyList<SpokenChapter> chapters)
+    private async IAsyncEnumerable<ReadOnlyMemory<float>> Speech(IReadOnlyList<SpokenChapter> chapters)
     {
         foreach (var chapter in chapters)
         {

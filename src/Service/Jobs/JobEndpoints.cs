@@ -151,7 +151,7 @@ internal static class JobEndpoints
 
     /// <summary>A job now, and again when it changes, until it has ended; also now and then where nothing changes, so that the connection
     /// is kept.</summary>
-    private static async IAsyncEnumerable<Job> Watch(AudioJob job, TimeSpan? keep, [EnumeratorCancellation] CancellationToken cancel = default)
+    private static async IAsyncEnumerable<Job> Watch(AudioJob job, TimeSpan? keep, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         while (true)
         {
@@ -163,8 +163,8 @@ internal static class JobEndpoints
                 yield break;
             }
 
-            await Task.WhenAny(changed, Task.Delay(LongestSilence, cancel));
-            cancel.ThrowIfCancellationRequested();
+            await Task.WhenAny(changed, Task.Delay(LongestSilence, cancellationToken));
+            cancellationToken.ThrowIfCancellationRequested();
         }
     }
 }

@@ -119,12 +119,12 @@ internal sealed class JobRunner(
         Wake();
     }
 
-    private async Task SpeakAsync(AudioJob job, int piece, CancellationToken cancel)
+    private async Task SpeakAsync(AudioJob job, int piece, CancellationToken cancellationToken)
     {
         var plan = job.Plan;
         var model = fleet.Find(plan.Model) ?? throw OpenAiErrors.NoModel(fleet.All.Select(other => other.Name));
         var voice = plan.VoiceFile is null ? null
-            : await voices.GetAsync(new VoiceEntry(plan.Speech.Voice.Name, Path.Combine(job.Folder, plan.VoiceFile)), model, plan.Client, cancel);
+            : await voices.GetAsync(new VoiceEntry(plan.Speech.Voice.Name, Path.Combine(job.Folder, plan.VoiceFile)), model, plan.Client, cancellationToken);
         var request = new SpeechRequest
         {
             Pieces = [plan.Pieces[piece]],
@@ -133,7 +133,7 @@ internal sealed class JobRunner(
             Language = plan.Speech.Language,
             IsBackground = true,
         };
-        var speaking = desk.Submit(new Caller(plan.Client, $"job-{plan.Id}-{piece + 1}"), Route, model, request, cancel);
+        var speaking = desk.Submit(new Caller(plan.Client, $"job-{plan.Id}-{piece + 1}"), Route, model, request, cancellationToken);
         var samples = new List<float>();
         await foreach (var happened in speaking.Events)
         {
@@ -142,17 +142,17 @@ internal sealed class JobRunner(
                 ExceptionDispatchInfo.Throw(failed.Error);
             }
 
-            samples.AddRange(((AudioChunk)happened).Samples);
+            samples.AddRange(((AudioChunk)happened).Samples.Span);
         }
 
-        cancel.ThrowIfCancellationRequested();
+        cancellationToken.ThrowIfCancellationRequested();
         store.MakeRoomFor(PieceFile.BytesOf(samples.Count));
         var pcm = Pcm16.Encode([.. samples]);
-        await WholeFile.WriteAsync(job.PathOf(piece), part => File.WriteAllBytesAsync(part, pcm, cancel), File.Move);
+        await WholeFile.WriteAsync(job.PathOf(piece), part => File.WriteAllBytesAsync(part, pcm, cancellationToken), File.Move);
         job.Finish(piece, samples.Count);
     }
 
-    private async Task WriteAsync(AudioJob job, CancellationToken cancel)
+    private async Task WriteAsync(AudioJob job, CancellationToken cancellationToken)
     {
         var (format, speed) = (job.Plan.Format, job.Plan.Speech.Speed);
         var samples = Enumerable.Range(0, job.Plan.Pieces.Count).Sum(piece => PieceFile.SamplesOf(job.PathOf(piece)));
@@ -160,7 +160,7 @@ internal sealed class JobRunner(
         var writer = new BookWriter(codecs, piece => PieceFile.Read(job.PathOf(piece)), piece => PieceFile.SamplesOf(job.PathOf(piece)));
         await WholeFile.WriteAsync(
             job.ResultPath,
-            part => writer.WriteAsync(part, job.Plan.Book, format, speed, cancel),
+            part => writer.WriteAsync(part, job.Plan.Book, format, speed, cancellationToken),
             (part, path) => File.Move(part, path, overwrite: true));
         await store.SetAsync(job, JobState.Done);
         JobStore.DeletePieces(job);

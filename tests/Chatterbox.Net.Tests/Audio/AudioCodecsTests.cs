@@ -227,9 +227,9 @@ public sealed class AudioCodecsTests : IDisposable
     {
         var (format, samples) = (AudioFormat.Parse(name), Speech());
         using var whole = new MemoryStream();
-        await _codecs.WriteAsync(whole, samples, format, cancel: Cancel);
+        await _codecs.WriteAsync(whole, samples, format, cancellationToken: Cancel);
         var path = Path.Combine(_encoded.Folder, $"as-it-comes.{name}");
-        await _codecs.WriteFileAsync(path, Blocks(samples.Chunk(5000)), format, cancel: Cancel);
+        await _codecs.WriteFileAsync(path, Blocks(samples.Chunk(5000)), format, cancellationToken: Cancel);
         Assert.Equal(whole.ToArray(), await File.ReadAllBytesAsync(path, Cancel));
     }
 
@@ -239,7 +239,7 @@ public sealed class AudioCodecsTests : IDisposable
         EncodedRecordings.SkipWithoutFfmpeg();
         using var codecs = new AudioCodecs();
         var (path, samples) = (Path.Combine(_encoded.Folder, "book.m4b"), Speech());
-        await codecs.WriteBookAsync(path, Blocks([samples]), "A = book;", [new("One", 0, 3), new("Two", 3, 8)], cancel: Cancel);
+        await codecs.WriteBookAsync(path, Blocks([samples]), "A = book;", [new("One", 0, 3), new("Two", 3, 8)], cancellationToken: Cancel);
         Assert.Equal(8, _encoded.Decode(path).Duration.TotalSeconds, tolerance: 0.1);
         var bytes = await File.ReadAllTextAsync(path, System.Text.Encoding.Latin1, Cancel);
         Assert.Contains("A = book;", bytes);

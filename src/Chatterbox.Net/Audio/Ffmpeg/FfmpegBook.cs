@@ -19,23 +19,23 @@ internal sealed class FfmpegBook(FfmpegProgram program)
     /// <param name="samples">Blocks of float32 samples at 24 kHz, as bytes.</param>
     /// <param name="title">Its title.</param>
     /// <param name="chapters">Its chapters.</param>
-    /// <param name="cancel">Kills the process.</param>
+    /// <param name="cancellationToken">Kills the process.</param>
     /// <exception cref="EncoderException">ffmpeg failed, or was removed.</exception>
     /// <exception cref="IOException">The disk is full.</exception>
     public async Task WriteAsync(
-        string path, IAsyncEnumerable<ReadOnlyMemory<byte>> samples, string title, IReadOnlyList<AudioChapter> chapters, CancellationToken cancel)
+        string path, IAsyncEnumerable<ReadOnlyMemory<byte>> samples, string title, IReadOnlyList<AudioChapter> chapters, CancellationToken cancellationToken)
     {
         var list = $"{path}.chapters";
-        await File.WriteAllTextAsync(list, Metadata(title, chapters), cancel).ConfigureAwait(false);
+        await File.WriteAllTextAsync(list, Metadata(title, chapters), cancellationToken).ConfigureAwait(false);
         try
         {
             using var process = Start(path, list);
-            using var killing = cancel.Register(() => FfmpegProgram.Kill(process));
+            using var killing = cancellationToken.Register(() => FfmpegProgram.Kill(process));
             var messages = FfmpegProgram.ReadMessages(process);
             try
             {
-                await FeedAsync(process, samples, cancel).ConfigureAwait(false);
-                await process.WaitForExitAsync(cancel).ConfigureAwait(false);
+                await FeedAsync(process, samples, cancellationToken).ConfigureAwait(false);
+                await process.WaitForExitAsync(cancellationToken).ConfigureAwait(false);
             }
             finally
             {
@@ -74,14 +74,14 @@ internal sealed class FfmpegBook(FfmpegProgram program)
         _ => $"{character}",
     }));
 
-    private static async Task FeedAsync(Process process, IAsyncEnumerable<ReadOnlyMemory<byte>> samples, CancellationToken cancel)
+    private static async Task FeedAsync(Process process, IAsyncEnumerable<ReadOnlyMemory<byte>> samples, CancellationToken cancellationToken)
     {
         var input = process.StandardInput.BaseStream;
-        await foreach (var block in samples.WithCancellation(cancel).ConfigureAwait(false))
+        await foreach (var block in samples.WithCancellation(cancellationToken).ConfigureAwait(false))
         {
             try
             {
-                await input.WriteAsync(block, cancel).ConfigureAwait(false);
+                await input.WriteAsync(block, cancellationToken).ConfigureAwait(false);
             }
             catch (IOException)
             {
