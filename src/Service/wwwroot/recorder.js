@@ -17,6 +17,7 @@ export class Recorder {
     const node = new AudioWorkletNode(context, 'recorder', { numberOfOutputs: 0 });
     let count = 0;
     node.port.onmessage = ({ data }) => {
+      if (this.#context !== context) return; // it has been stopped
       this.#parts.push(data);
       count += data.length;
       onSeconds(count / context.sampleRate);
