@@ -54,7 +54,7 @@ public sealed class SpokenTextTests
         await using var service = await TestService.Start(new() { ["Text:Pronunciations:en:SQL"] = "sequel", ["Text:Pronunciations:*:nginx"] = "engine x" });
         using var answer = await service.Post(Route, new
         {
-            model = "fake", voice = "alloy", response_format = "pcm", input = "**SQL** and nginx and Git \ud83d\ude00.", markup = "skip", pronunciations = new { Git = "gitt" },
+            model = "fake", voice = "alloy", response_format = "pcm", input = "**SQL** and nginx and Git \ud83d\ude00.", markup = "skip", pronunciations = new Dictionary<string, string> { ["Git"] = "gitt" },
         });
         Assert.Equal("sequel and engine x and gitt .", service.Model.Calls.Single().Text);
     }
@@ -77,11 +77,11 @@ public sealed class SpokenTextTests
     public async Task Times_and_subtitles_have_the_text_as_it_was_written()
     {
         await using var service = await TestService.Start();
-        using var answer = await service.Post(Route, new { model = "fake", voice = "alloy", response_format = "srt", input = Written + " It is 5 p.m. now." });
+        using var answer = await service.Post(Route, new { model = "fake", voice = "alloy", response_format = "srt", input = "Dr. Smith paid $5 there. It is 5 p.m. now." });
         var subtitles = await answer.Content.ReadAsStringAsync();
-        Assert.Contains(Written, subtitles);
+        Assert.Contains("Dr. Smith paid $5 there.", subtitles);
         Assert.Contains("It is 5 p.m. now.", subtitles);
-        Assert.Equal([Spoken, "It is five PM now."], service.Model.Calls.Select(call => call.Text));
+        Assert.Equal(["Doctor Smith paid five dollars there.", "It is five PM now."], service.Model.Calls.Select(call => call.Text));
     }
 
     [Fact]

@@ -43,7 +43,7 @@ internal static class ApiDocument
         });
         document.AddOperationTransformer((operation, context, _) =>
         {
-            ApiOperations.Complete(operation, $"{context.Description.HttpMethod} /{context.Description.RelativePath?.TrimStart('/')}");
+            ApiOperations.Complete(operation, $"{context.Description.HttpMethod} /{context.Description.RelativePath?.TrimStart('/').Replace("{*", "{", StringComparison.Ordinal)}");
             return Task.CompletedTask;
         });
         document.AddSchemaTransformer((schema, context, _) =>
