@@ -12,8 +12,10 @@ internal static class EnglishAddresses
 
     private static readonly Dictionary<char, string> Signs = new()
     {
-        ['.'] = "dot", ['/'] = "slash", ['-'] = "dash", ['_'] = "underscore", ['@'] = "at", [':'] = "colon", ['?'] = "question mark", ['='] = "equals", ['&'] = "and",
-        ['#'] = "hash", ['%'] = "percent", ['+'] = "plus", ['~'] = "tilde", ['!'] = "exclamation mark", ['*'] = "star", [','] = "comma", [';'] = "semicolon", ['$'] = "dollar",
+        ['.'] = "dot", ['/'] = "slash", ['-'] = "dash", ['_'] = "underscore", ['@'] = "at", [':'] = "colon", ['?'] = "question mark",
+        ['='] = "equals", ['&'] = "and",
+        ['#'] = "hash", ['%'] = "percent", ['+'] = "plus", ['~'] = "tilde", ['!'] = "exclamation mark", ['*'] = "star", [','] = "comma",
+        [';'] = "semicolon", ['$'] = "dollar",
     };
 
     /// <summary>The rules.</summary>

@@ -33,7 +33,8 @@ internal static partial class EnglishFigures
 
     private static readonly Dictionary<char, (int Part, int Of)> Fractions = new()
     {
-        ['½'] = (1, 2), ['⅓'] = (1, 3), ['⅔'] = (2, 3), ['¼'] = (1, 4), ['¾'] = (3, 4), ['⅕'] = (1, 5), ['⅖'] = (2, 5), ['⅗'] = (3, 5), ['⅘'] = (4, 5), ['⅙'] = (1, 6), ['⅚'] = (5, 6),
+        ['½'] = (1, 2), ['⅓'] = (1, 3), ['⅔'] = (2, 3), ['¼'] = (1, 4), ['¾'] = (3, 4), ['⅕'] = (1, 5), ['⅖'] = (2, 5), ['⅗'] = (3, 5),
+        ['⅘'] = (4, 5), ['⅙'] = (1, 6), ['⅚'] = (5, 6),
         ['⅛'] = (1, 8), ['⅜'] = (3, 8), ['⅝'] = (5, 8), ['⅞'] = (7, 8),
     };
 
@@ -47,34 +48,58 @@ internal static partial class EnglishFigures
         .. EnglishAddresses.Rules,
         EnglishRule.Of(@"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?!\d|[.-]\d)", m => Telephone(m.Value)),
         EnglishRule.Of(@"[2-9]\d{2}-\d{4}(?!\d|[.-]\d)", m => m.Value.EndsWith("00", StringComparison.Ordinal) ? null : Telephone(m.Value)),
-        EnglishRule.Of(@"(?<y>\d{4})-(?<m>\d{2})-(?<d>\d{2})(?:T(?<hour>\d{2}):(?<minute>\d{2})(?::\d{2}(?:\.\d{1,9})?)?(?<zone>Z)?)?(?!\d|-\d)", IsoDate),
+        EnglishRule.Of(
+            @"(?<y>\d{4})-(?<m>\d{2})-(?<d>\d{2})(?:T(?<hour>\d{2}):(?<minute>\d{2})(?::\d{2}(?:\.\d{1,9})?)?(?<zone>Z)?)?(?!\d|-\d)",
+            IsoDate),
         EnglishRule.Of(@"(?<m>\d{1,2})/(?<d>\d{1,2})/(?<y>\d{4}|\d{2})(?!\d|/\d)", m => Date(m) ?? Swapped(m)),
         EnglishRule.Of(@"(?<d>\d{1,2})\.(?<m>\d{1,2})\.(?<y>\d{4})(?!\d|\.\d)", Date),
-        EnglishRule.Of($@"(?<d>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? {Month}(?:(?<dot>\.)|(?!\p{{L}}))(?:,? (?<y>[12]\d{{3}})(?![\d,]\d|\d))?", DayOfMonth),
+        EnglishRule.Of(
+            $@"(?<d>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? {Month}(?:(?<dot>\.)|(?!\p{{L}}))(?:,? (?<y>[12]\d{{3}})(?![\d,]\d|\d))?",
+            DayOfMonth),
         EnglishRule.Of($@"(?<hour>\d{{1,2}}):(?<minute>\d{{2}})(?::(?<second>\d{{2}}))?(?!\d|:\d){Half}?", Time),
         EnglishRule.Of($@"(?<hour>\d{{1,2}}){Half}", Time),
-        EnglishRule.Of(@"\d{1,5}(?:\.\d{1,5}){2,6}(?!\d|\.\d)", m => string.Join(m.Value.Count(c => c == '.') == 3 ? " dot " : " point ", m.Value.Split('.').Select(Number))),
+        EnglishRule.Of(
+            @"\d{1,5}(?:\.\d{1,5}){2,6}(?!\d|\.\d)",
+            m => string.Join(m.Value.Count(c => c == '.') == 3 ? " dot " : " point ", m.Value.Split('.').Select(Number))),
         EnglishRule.Of(@"\d{1,6}(?:-\d{1,6}){2,8}(?!\d|-\d)", m => Telephone(m.Value)),
         EnglishRule.Of(@"(?<y>[12]\d{2}0|[2-9]0)s(?!\p{L}|\d)", m => Decade(m.Groups["y"].Value)),
-        EnglishRule.Of($@"(?<n>{N})\s?(?<scale>thousand|million|billion|trillion)?\s?(?<sign>{EnglishUnits.CurrencyNames}){End}", m => Money(m)),
+        EnglishRule.Of(
+            $@"(?<n>{N})\s?(?<scale>thousand|million|billion|trillion)?\s?(?<sign>{EnglishUnits.CurrencyNames}){End}",
+            m => Money(m)),
         EnglishRule.Of($@"(?<n>{N})\s?¢", m => $"{Number(m.Groups["n"].Value)} {(m.Groups["n"].Value == "1" ? "cent" : "cents")}"),
         EnglishRule.Of($@"(?<n>{N})(?:\s?[-–—]\s?(?<to>{N}))?\s?%", m => $"{Range(m)} percent"),
         EnglishRule.Of($@"(?<n>{N})(?:\s?[-–—]\s?(?<to>{N}))?\s?°\s?(?<scale>[CF])?{End}", m =>
             $"{Range(m)} degree{(m.Groups["n"].Value == "1" ? "" : "s")}{m.Groups["scale"].Value switch { "C" => " Celsius", "F" => " Fahrenheit", _ => "" }}"),
-        EnglishRule.Of($@"(?<n>{N})\s?[x×]\s?(?<by>{N})(?:\s?[x×]\s?(?<third>{N}))?(?!\p{{L}}|\d)(?:\s?(?<unit>cm|mm|km|m|ft|in|px){End})?", Dimensions),
-        EnglishRule.Of($@"(?<n>{N})(?:\s?[-–—]\s?(?<to>{N}))?(?<gap>[ \u00A0-]?)(?<unit>{EnglishUnits.Pattern})(?:/(?<per>{EnglishUnits.Pattern}))?{End}", Measure),
-        EnglishRule.Of($@"(?<n>{N})(?<scale>k|M|bn){End}", m => $"{Number(m.Groups["n"].Value)} {m.Groups["scale"].Value switch { "k" => "thousand", "M" => "million", _ => "billion" }}"),
+        EnglishRule.Of(
+            $@"(?<n>{N})\s?[x×]\s?(?<by>{N})(?:\s?[x×]\s?(?<third>{N}))?(?!\p{{L}}|\d)(?:\s?(?<unit>cm|mm|km|m|ft|in|px){End})?",
+            Dimensions),
+        EnglishRule.Of(
+            $@"(?<n>{N})(?:\s?[-–—]\s?(?<to>{N}))?(?<gap>[ \u00A0-]?)(?<unit>{EnglishUnits.Pattern})(?:/(?<per>{EnglishUnits.Pattern}))?{End}",
+            Measure),
+        EnglishRule.Of(
+            $@"(?<n>{N})(?<scale>k|M|bn){End}",
+            m => $"{Number(m.Groups["n"].Value)} {m.Groups["scale"].Value switch { "k" => "thousand", "M" => "million", _ => "billion" }}"),
         EnglishRule.Of($@"(?<n>\d{{1,3}}(?:,\d{{3}}){{1,4}}|\d{{1,12}})(?:st|nd|rd|th){End}", m => Ordinal(Whole(m.Groups["n"].Value))),
         EnglishRule.Of(@"(?<n>[12]\d{3})\s?[-–—/]\s?(?<to>[12]\d{3}|\d{2})(?![\d,]\d|\d|[-%])", Years),
         EnglishRule.Of(@"24/7(?!\d|/\d)", _ => "twenty-four seven"),
         EnglishRule.Of(@"9/11(?!\d|/\d)", _ => "nine eleven"),
-        EnglishRule.Of(@"(?<n>\d{1,4}) (?<part>\d{1,2})/(?<of>\d{1,2})(?!\d|/\d)", m => Part(m) is { } part ? $"{Number(m.Groups["n"].Value)} and {part}" : null),
-        EnglishRule.Of(@"(?<part>\d{1,4})/(?<of>\d{1,4})(?!\d|/\d)", m => Part(m) ?? $"{Number(m.Groups["part"].Value)} over {Number(m.Groups["of"].Value)}"),
-        EnglishRule.Of(@"(?<n>\d{1,9})\s?(?<fraction>[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])", m => $"{Number(m.Groups["n"].Value)} and {Fraction(m.Groups["fraction"].Value[0], "a ")}"),
+        EnglishRule.Of(
+            @"(?<n>\d{1,4}) (?<part>\d{1,2})/(?<of>\d{1,2})(?!\d|/\d)",
+            m => Part(m) is { } part ? $"{Number(m.Groups["n"].Value)} and {part}" : null),
+        EnglishRule.Of(
+            @"(?<part>\d{1,4})/(?<of>\d{1,4})(?!\d|/\d)",
+            m => Part(m) ?? $"{Number(m.Groups["part"].Value)} over {Number(m.Groups["of"].Value)}"),
+        EnglishRule.Of(
+            @"(?<n>\d{1,9})\s?(?<fraction>[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])",
+            m => $"{Number(m.Groups["n"].Value)} and {Fraction(m.Groups["fraction"].Value[0], "a ")}"),
         EnglishRule.Of(@"(?<n>\d{1,4}):(?<to>\d{1,4})(?!\d|:\d)", Range),
         EnglishRule.Of($@"(?<n>{N})(?:\s?[–—]\s?|-)(?<to>{N})(?!-?\d)", Range),
-        EnglishRule.Of($@"(?<n>{N})\s?\^\s?(?<power>\d{{1,4}})(?!\d)", m => $"{Number(m.Groups["n"].Value)} {Power(m.Groups["power"].Value)}"),
-        EnglishRule.Of($@"(?<n>{N})(?<power>[²³])", m => $"{Number(m.Groups["n"].Value)} {(m.Groups["power"].Value == "²" ? "squared" : "cubed")}"),
+        EnglishRule.Of(
+            $@"(?<n>{N})\s?\^\s?(?<power>\d{{1,4}})(?!\d)",
+            m => $"{Number(m.Groups["n"].Value)} {Power(m.Groups["power"].Value)}"),
+        EnglishRule.Of(
+            $@"(?<n>{N})(?<power>[²³])",
+            m => $"{Number(m.Groups["n"].Value)} {(m.Groups["power"].Value == "²" ? "squared" : "cubed")}"),
         EnglishRule.Of(@"[12]\d{3}(?!\d|[.,]\d|%)", SingleYear),
         EnglishRule.Of(N, m => Number(m.Value)),
         EnglishRule.Of(@"\d{1,40}", m => Digits(m.Value)),

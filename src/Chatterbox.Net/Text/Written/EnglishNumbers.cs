@@ -13,12 +13,14 @@ internal static class EnglishNumbers
 
     private static readonly (long Value, string Name)[] Groups =
     [
-        (1_000_000_000_000_000, "quadrillion"), (1_000_000_000_000, "trillion"), (1_000_000_000, "billion"), (1_000_000, "million"), (1000, "thousand"),
+        (1_000_000_000_000_000, "quadrillion"), (1_000_000_000_000, "trillion"), (1_000_000_000, "billion"),
+        (1_000_000, "million"), (1000, "thousand"),
     ];
 
     private static readonly Dictionary<string, string> OddOrdinals = new()
     {
-        ["one"] = "first", ["two"] = "second", ["three"] = "third", ["five"] = "fifth", ["eight"] = "eighth", ["nine"] = "ninth", ["twelve"] = "twelfth",
+        ["one"] = "first", ["two"] = "second", ["three"] = "third", ["five"] = "fifth",
+        ["eight"] = "eighth", ["nine"] = "ninth", ["twelve"] = "twelfth",
     };
 
     /// <summary>123 is one hundred twenty-three.</summary>

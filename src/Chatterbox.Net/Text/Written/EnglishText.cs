@@ -9,7 +9,8 @@ namespace Chatterbox.Text.Written;
 internal sealed record EnglishRule(Regex Pattern, Func<Match, string, string?> Say)
 {
     /// <summary>A rule for what begins where the search does.</summary>
-    public static EnglishRule Of(string pattern, Func<Match, string, string?> say) => new(new Regex(@"\G" + pattern, RegexOptions.CultureInvariant), say);
+    public static EnglishRule Of(string pattern, Func<Match, string, string?> say) =>
+        new(new Regex(@"\G" + pattern, RegexOptions.CultureInvariant), say);
 
     /// <inheritdoc cref="Of(string, Func{Match, string, string?})"/>
     public static EnglishRule Of(string pattern, Func<Match, string?> say) => Of(pattern, (match, _) => say(match));
@@ -18,7 +19,8 @@ internal sealed record EnglishRule(Regex Pattern, Func<Match, string, string?> S
 /// <summary>English text with everything in it that is not a word written out as words. Reading its own output changes nothing.</summary>
 internal static class EnglishText
 {
-    /// <summary>Words that are written out may let an abbreviation beside them be read: without spaces, as in 7Mr.5, a second pass finds it.</summary>
+    /// <summary>Words that are written out may let an abbreviation beside them be read: without spaces, as in 7Mr.5, a second pass
+    /// finds it.</summary>
     private const int MostPasses = 6;
 
     /// <summary>Writes a text out.</summary>
@@ -104,7 +106,8 @@ internal static class EnglishText
     /// <summary>Puts a space between two words.</summary>
     private static void Separate(StringBuilder said, char next)
     {
-        if (said.Length > 0 && char.IsLetterOrDigit(next) && (char.IsLetterOrDigit(said[^1]) || said[^1] is '%' or '.' or ',' or ')' or ':' or ';'))
+        if (said.Length > 0 && char.IsLetterOrDigit(next)
+            && (char.IsLetterOrDigit(said[^1]) || said[^1] is '%' or '.' or ',' or ')' or ':' or ';'))
         {
             said.Append(' ');
         }

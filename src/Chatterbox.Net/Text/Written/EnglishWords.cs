@@ -9,29 +9,40 @@ internal static class EnglishWords
     /// <summary>Titles before a name: their stop never ends a sentence.</summary>
     private static readonly Dictionary<string, string> Titles = new()
     {
-        ["Mr"] = "Mister", ["Mrs"] = "Missus", ["Ms"] = "Miz", ["Messrs"] = "Messieurs", ["Dr"] = "Doctor", ["Drs"] = "Doctors", ["Prof"] = "Professor", ["Rev"] = "Reverend",
-        ["Hon"] = "Honorable", ["Gen"] = "General", ["Col"] = "Colonel", ["Capt"] = "Captain", ["Cmdr"] = "Commander", ["Lt"] = "Lieutenant", ["Maj"] = "Major",
-        ["Sgt"] = "Sergeant", ["Cpl"] = "Corporal", ["Sen"] = "Senator", ["Rep"] = "Representative", ["Gov"] = "Governor", ["Pres"] = "President", ["Mt"] = "Mount",
+        ["Mr"] = "Mister", ["Mrs"] = "Missus", ["Ms"] = "Miz", ["Messrs"] = "Messieurs", ["Dr"] = "Doctor", ["Drs"] = "Doctors",
+        ["Prof"] = "Professor", ["Rev"] = "Reverend",
+        ["Hon"] = "Honorable", ["Gen"] = "General", ["Col"] = "Colonel", ["Capt"] = "Captain", ["Cmdr"] = "Commander",
+        ["Lt"] = "Lieutenant", ["Maj"] = "Major",
+        ["Sgt"] = "Sergeant", ["Cpl"] = "Corporal", ["Sen"] = "Senator", ["Rep"] = "Representative", ["Gov"] = "Governor",
+        ["Pres"] = "President", ["Mt"] = "Mount",
         ["Ft"] = "Fort", ["Supt"] = "Superintendent", ["Det"] = "Detective",
     };
 
     /// <summary>Abbreviations whose stop may end a sentence too.</summary>
     private static readonly Dictionary<string, string> Words = new()
     {
-        ["Jr"] = "Junior", ["Sr"] = "Senior", ["Inc"] = "Incorporated", ["Ltd"] = "Limited", ["Corp"] = "Corporation", ["Co"] = "Company", ["Bros"] = "Brothers",
-        ["Ave"] = "Avenue", ["Blvd"] = "Boulevard", ["Rd"] = "Road", ["Ln"] = "Lane", ["Hwy"] = "Highway", ["Pkwy"] = "Parkway", ["Apt"] = "Apartment", ["Bldg"] = "Building",
-        ["Dept"] = "Department", ["dept"] = "department", ["Univ"] = "University", ["Assn"] = "Association", ["Govt"] = "Government", ["govt"] = "government",
-        ["etc"] = "et cetera", ["approx"] = "approximately", ["Approx"] = "Approximately", ["misc"] = "miscellaneous", ["est"] = "established", ["Est"] = "Established",
-        ["incl"] = "including", ["excl"] = "excluding", ["min"] = "minimum", ["max"] = "maximum", ["temp"] = "temperature", ["tel"] = "telephone", ["Tel"] = "Telephone",
+        ["Jr"] = "Junior", ["Sr"] = "Senior", ["Inc"] = "Incorporated", ["Ltd"] = "Limited", ["Corp"] = "Corporation", ["Co"] = "Company",
+        ["Bros"] = "Brothers",
+        ["Ave"] = "Avenue", ["Blvd"] = "Boulevard", ["Rd"] = "Road", ["Ln"] = "Lane", ["Hwy"] = "Highway", ["Pkwy"] = "Parkway",
+        ["Apt"] = "Apartment", ["Bldg"] = "Building",
+        ["Dept"] = "Department", ["dept"] = "department", ["Univ"] = "University", ["Assn"] = "Association", ["Govt"] = "Government",
+        ["govt"] = "government",
+        ["etc"] = "et cetera", ["approx"] = "approximately", ["Approx"] = "Approximately", ["misc"] = "miscellaneous",
+        ["est"] = "established", ["Est"] = "Established",
+        ["incl"] = "including", ["excl"] = "excluding", ["min"] = "minimum", ["max"] = "maximum", ["temp"] = "temperature",
+        ["tel"] = "telephone", ["Tel"] = "Telephone",
         ["ext"] = "extension", ["Ext"] = "Extension", ["cf"] = "compare", ["ca"] = "circa",
     };
 
     /// <summary>What stands before a number.</summary>
     private static readonly Dictionary<string, string> BeforeNumber = new()
     {
-        ["No."] = "Number", ["no."] = "number", ["Nos."] = "Numbers", ["nos."] = "numbers", ["Nr."] = "Number", ["nr."] = "number", ["Vol."] = "Volume", ["vol."] = "volume", ["Ch."] = "Chapter", ["ch."] = "chapter",
-        ["Fig."] = "Figure", ["fig."] = "figure", ["Figs."] = "Figures", ["figs."] = "figures", ["p."] = "page", ["P."] = "Page", ["pp."] = "pages", ["Pp."] = "Pages", ["Sec."] = "Section", ["sec."] = "section",
-        ["Art."] = "Article", ["art."] = "article", ["Eq."] = "Equation", ["eq."] = "equation", ["Pt."] = "Part", ["pt."] = "part", ["Rev."] = "Revision", ["rev."] = "revision", ["Ver."] = "Version", ["ver."] = "version",
+        ["No."] = "Number", ["no."] = "number", ["Nos."] = "Numbers", ["nos."] = "numbers", ["Nr."] = "Number", ["nr."] = "number",
+        ["Vol."] = "Volume", ["vol."] = "volume", ["Ch."] = "Chapter", ["ch."] = "chapter",
+        ["Fig."] = "Figure", ["fig."] = "figure", ["Figs."] = "Figures", ["figs."] = "figures", ["p."] = "page", ["P."] = "Page",
+        ["pp."] = "pages", ["Pp."] = "Pages", ["Sec."] = "Section", ["sec."] = "section",
+        ["Art."] = "Article", ["art."] = "article", ["Eq."] = "Equation", ["eq."] = "equation", ["Pt."] = "Part", ["pt."] = "part",
+        ["Rev."] = "Revision", ["rev."] = "revision", ["Ver."] = "Version", ["ver."] = "version",
         ["v."] = "version", ["V."] = "Version", ["v"] = "version", ["V"] = "Version", ["Rm."] = "Room", ["ca."] = "circa", ["c."] = "circa",
     };
 
@@ -47,9 +58,13 @@ internal static class EnglishWords
             MonthDay),
         EnglishRule.Of($@"{EnglishFigures.Month}\.?,? (?<y>[12]\d{{3}})(?![\p{{L}}\d%:/-]|[.,]\d)", m =>
             $"{Name(m)} {EnglishFigures.YearOrNumber(m.Groups["y"].Value)}"),
-        EnglishRule.Of($@"(?<sign>{EnglishUnits.CurrencySigns})(?<n>{EnglishFigures.N})(?:\s?(?<scale>[KkMB]|bn|thousand|million|billion|trillion){EnglishFigures.End})?", m =>
+        EnglishRule.Of(
+            $@"(?<sign>{EnglishUnits.CurrencySigns})(?<n>{EnglishFigures.N})(?:\s?(?<scale>[KkMB]|bn|thousand|million|billion|trillion){EnglishFigures.End})?",
+            m =>
             EnglishUnits.Money(m.Groups["sign"].Value, m.Groups["n"].Value, m.Groups["scale"].Value)),
-        EnglishRule.Of($@"(?<name>USD|EUR|GBP|JPY|CHF|CAD|AUD|CNY|INR|SEK)\s?(?<n>{EnglishFigures.N})(?:\s?(?<scale>[KkMB]|bn|thousand|million|billion|trillion){EnglishFigures.End})?", m =>
+        EnglishRule.Of(
+            $@"(?<name>USD|EUR|GBP|JPY|CHF|CAD|AUD|CNY|INR|SEK)\s?(?<n>{EnglishFigures.N})(?:\s?(?<scale>[KkMB]|bn|thousand|million|billion|trillion){EnglishFigures.End})?",
+            m =>
             EnglishUnits.Money(m.Groups["name"].Value, m.Groups["n"].Value, m.Groups["scale"].Value)),
         EnglishRule.Of($@"(?<word>{Alternatives(BeforeNumber.Keys.Where(word => word.Length > 1))})(?= ?\d)", m => BeforeNumber[m.Value]),
         EnglishRule.Of(@"[vV](?=\d)", m => BeforeNumber[m.Value]),
@@ -57,7 +72,9 @@ internal static class EnglishWords
         EnglishRule.Of(@"Dr\.(?!\s?\p{Lu}|\s?$)", _ => "Drive"),
         EnglishRule.Of($@"(?<word>{Alternatives(Titles.Keys)})\.(?=\s?\p{{L}})", m => Titles[m.Groups["word"].Value]),
         EnglishRule.Of($@"(?<word>{Alternatives(["Mr", "Mrs", "Ms", "Dr", "Prof"])})(?=\s\p{{Lu}})", m => Titles[m.Groups["word"].Value]),
-        EnglishRule.Of($@"(?<word>{Alternatives(Words.Keys)})\.(?![\p{{L}}\d])", (m, text) => Words[m.Groups["word"].Value] + Stop(text, m.Index + m.Length)),
+        EnglishRule.Of(
+            $@"(?<word>{Alternatives(Words.Keys)})\.(?![\p{{L}}\d])",
+            (m, text) => Words[m.Groups["word"].Value] + Stop(text, m.Index + m.Length)),
         EnglishRule.Of(@"(?<word>[Vv]s)\.?(?![\p{L}\d])", m => m.Value[0] == 'V' ? "Versus" : "versus"),
         EnglishRule.Of(@"e\.\s?g\.(?!\p{L})", _ => "for example"),
         EnglishRule.Of(@"i\.\s?e\.(?!\p{L})", _ => "that is"),

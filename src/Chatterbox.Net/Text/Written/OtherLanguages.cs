@@ -10,15 +10,56 @@ internal static partial class OtherLanguages
 {
     private static readonly Dictionary<string, Spelling> Spellings = new()
     {
-        ["de"] = new("de", '.', "Komma", "{0} Prozent", "Euro", "Euro", "{0} {1}", 1_000_000_000_000, n => n % 100 == 1) { One = "ein", YearsByHundreds = "hundert" },
-        ["fr"] = new("fr", ' ', "virgule", "{0} pour cent", "euro", "euros", "{0} {1}", 1_000_000_000_000, n => n % 10 == 1 && n % 100 is not (11 or 71 or 91)) { One = "un", Ordinals = FrenchOrdinal() },
-        ["es"] = new("es", '.', "coma", "{0} por ciento", "euro", "euros", "{0} con {1}", 1_000_000_000_000, n => (n % 10 == 1 && n % 100 != 11) || n % 1000 is >= 200) { One = "un", Ordinals = RomanceOrdinal() },
-        ["it"] = new("it", '.', "virgola", "{0} per cento", "euro", "euro", "{0} e {1}", 1_000_000_000, n => n == 1) { One = "un", Ordinals = RomanceOrdinal() },
-        ["pt"] = new("pt", '.', "vírgula", "{0} por cento", "euro", "euros", "{0} e {1}", 1_000_000_000, n => (n % 10 is 1 or 2 && n % 100 is not (11 or 12)) || n % 1000 is >= 200) { One = "um", Other = "pt-BR", Ordinals = RomanceOrdinal() },
-        ["nl"] = new("nl", '.', "komma", "{0} procent", "euro", "euro", "{0} {1}", 1_000_000_000_000, n => n == 1) { One = "een", YearsByHundreds = "honderd", Ordinals = DutchOrdinal() },
-        ["sv"] = new("sv", ' ', "komma", "{0} procent", "euro", "euro", null, 1_000_000, n => n % 10 == 1 && n % 100 != 11) { One = "en", YearsByHundreds = "hundra" },
-        ["no"] = new("nb", ' ', "komma", "{0} prosent", "euro", "euro", null, 1_000_000, n => n % 10 == 1 && n % 100 != 11) { One = "en" },
-        ["tr"] = new("tr", '.', "virgül", "yüzde {0}", "euro", "euro", null, 1_000_000_000_000, _ => false) { One = "bir" },
+        ["de"] = new("de", '.', "Komma", "{0} Prozent", "Euro", "Euro", "{0} {1}", 1_000_000_000_000, n => n % 100 == 1)
+        {
+            One = "ein",
+            YearsByHundreds = "hundert",
+        },
+        ["fr"] = new(
+            "fr", ' ', "virgule", "{0} pour cent", "euro", "euros", "{0} {1}", 1_000_000_000_000, n => n % 10 == 1 && n % 100 is not (11 or 71 or 91))
+        {
+            One = "un",
+            Ordinals = FrenchOrdinal(),
+        },
+        ["es"] = new(
+            "es", '.', "coma", "{0} por ciento", "euro", "euros", "{0} con {1}", 1_000_000_000_000, n => (n % 10 == 1 && n % 100 != 11) || n % 1000 is >= 200)
+        {
+            One = "un",
+            Ordinals = RomanceOrdinal(),
+        },
+        ["it"] = new("it", '.', "virgola", "{0} per cento", "euro", "euro", "{0} e {1}", 1_000_000_000, n => n == 1)
+        {
+            One = "un",
+            Ordinals = RomanceOrdinal(),
+        },
+        ["pt"] = new(
+            "pt", '.', "vírgula", "{0} por cento", "euro", "euros", "{0} e {1}", 1_000_000_000, n => (n % 10 is 1 or 2 && n % 100 is not (11 or 12)) || n % 1000 is >= 200)
+        {
+            One = "um",
+            Other = "pt-BR",
+            Ordinals = RomanceOrdinal(),
+        },
+        ["nl"] = new("nl", '.', "komma", "{0} procent", "euro", "euro", "{0} {1}", 1_000_000_000_000, n => n == 1)
+        {
+            One = "een",
+            YearsByHundreds = "honderd",
+            Ordinals = DutchOrdinal(),
+        },
+        ["sv"] = new(
+            "sv", ' ', "komma", "{0} procent", "euro", "euro", null, 1_000_000, n => n % 10 == 1 && n % 100 != 11)
+        {
+            One = "en",
+            YearsByHundreds = "hundra",
+        },
+        ["no"] = new(
+            "nb", ' ', "komma", "{0} prosent", "euro", "euro", null, 1_000_000, n => n % 10 == 1 && n % 100 != 11)
+        {
+            One = "en",
+        },
+        ["tr"] = new("tr", '.', "virgül", "yüzde {0}", "euro", "euro", null, 1_000_000_000_000, _ => false)
+        {
+            One = "bir",
+        },
     };
 
     /// <summary>Writes out what is known to be right.</summary>
