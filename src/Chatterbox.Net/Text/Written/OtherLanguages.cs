@@ -76,17 +76,17 @@ internal static partial class OtherLanguages
 
     // A number by itself: not part of a date, a time, a version, a telephone number, a range or a word.
     [GeneratedRegex(
-        @"(?<![\p{L}\d_.,:/+#$£¥@%-])(?<!\d[\s\u00A0\u202F])(?<sign>[-−](?=\d))?(?<euro>€\s?)?(?<whole>\d{1,3}(?:[.\u00A0\u202F ]\d{3}(?!\d)){1,4}|\d{1,15})(?:,(?<fraction>\d{1,6}))?(?![\p{L}\d_:/+°^@-]|[.,]\d|[\s\u00A0\u202F]\d)"
+        @"(?<![\p{L}\d_.,:/+#$£¥@%-])(?<!\d[\s\u00A0\u202F])(?<sign>[-−](?=[0-9]))?(?<euro>€\s?)?(?<whole>[0-9]{1,3}(?:[.\u00A0\u202F ][0-9]{3}(?!\d)){1,4}|[0-9]{1,15})(?:,(?<fraction>[0-9]{1,6}))?(?![\p{L}\d_:/+°^@-]|[.,]\d|[\s\u00A0\u202F]\d)"
         + @"(?:[\s\u00A0\u202F]?(?:(?<percent>%)|(?<euro>€|EUR\b)))?(?<stop>\.)?(?<word>[ \u00A0]\p{L})?")]
     private static partial Regex Figure();
 
-    [GeneratedRegex(@"(?<![\p{L}\d.,])(?<n>\d{1,3})(?<suffix>er|re|e|ème|ère)(?![\p{L}\d])")]
+    [GeneratedRegex(@"(?<![\p{L}\d.,])(?<n>[0-9]{1,3})(?<suffix>er|re|e|ème|ère)(?![\p{L}\d])")]
     private static partial Regex FrenchOrdinal();
 
-    [GeneratedRegex(@"(?<![\p{L}\d.,])(?<n>\d{1,3})\.?(?<suffix>[ºª])(?![\p{L}\d])")]
+    [GeneratedRegex(@"(?<![\p{L}\d.,])(?<n>[0-9]{1,3})\.?(?<suffix>[ºª])(?![\p{L}\d])")]
     private static partial Regex RomanceOrdinal();
 
-    [GeneratedRegex(@"(?<![\p{L}\d.,])(?<n>\d{1,3})(?<suffix>e|de|ste)(?![\p{L}\d])")]
+    [GeneratedRegex(@"(?<![\p{L}\d.,])(?<n>[0-9]{1,3})(?<suffix>e|de|ste)(?![\p{L}\d])")]
     private static partial Regex DutchOrdinal();
 
     /// <summary>How a language writes and reads numbers.</summary>
