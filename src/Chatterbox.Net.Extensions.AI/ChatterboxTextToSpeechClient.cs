@@ -127,12 +127,13 @@ public sealed class ChatterboxTextToSpeechClient : ITextToSpeechClient
         _codecs.ThrowIfUnsupported(format);
         var sampling = SamplingProperties.Read(options, _options.Sampling, this);
         sampling = sampling with { Seed = sampling.Seed ?? Random.Shared.NextInt64() };
-        var plan = TextPlan.Of(text);
+        var language = options.Language?.Split('-')[0].ToLowerInvariant();      // of a tag such as fr-CA, the language
+        var plan = TextPlan.Of(text, form: new SpokenForm(_options.Text, language));
         var request = new SpeechRequest
         {
             Pieces = plan.Pieces,
             Voice = FindVoice(options.VoiceId),
-            Language = options.Language?.Split('-')[0].ToLowerInvariant(),      // of a tag such as fr-CA, the language
+            Language = language,
             Sampling = sampling,
             Chunks = chunks,
         };

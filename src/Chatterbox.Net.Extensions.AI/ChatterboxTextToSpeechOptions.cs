@@ -15,6 +15,9 @@ public sealed class ChatterboxTextToSpeechOptions
     /// <summary>How speech tokens are chosen.</summary>
     public SamplingOptions Sampling { get; set; } = new();
 
+    /// <summary>How texts become what is spoken.</summary>
+    public Text.TextOptions Text { get; set; } = new();
+
     /// <summary>How streams are cut into chunks.</summary>
     public ChunkOptions Chunks { get; set; } = new();
 }

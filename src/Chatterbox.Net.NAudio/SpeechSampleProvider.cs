@@ -23,7 +23,7 @@ public sealed class SpeechSampleProvider : ISampleProvider, IDisposable
     private long _ahead;        // samples that were generated and not yet read
 
     /// <summary>Begins to generate.</summary>
-    /// <param name="speech">Chunks of speech, as <see cref="SpeechStreaming.StreamAsync(ISpeechEngine, string, Voice?, SamplingOptions?, string?, string, CancellationToken)"/> gives them.</param>
+    /// <param name="speech">Chunks of speech, as <see cref="SpeechStreaming.StreamAsync(ISpeechEngine, string, Voice?, SamplingOptions?, string?, string, Chatterbox.Text.TextOptions?, CancellationToken)"/> gives them.</param>
     /// <param name="ahead">Speech that may wait to be read; 30 s if it is null.</param>
     public SpeechSampleProvider(IAsyncEnumerable<AudioChunk> speech, TimeSpan? ahead = null)
     {

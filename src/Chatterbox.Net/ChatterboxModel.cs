@@ -138,7 +138,7 @@ public sealed class ChatterboxModel : ISpeechModel
     public static ModelDescription Describe(string folder, string? variant = null)
     {
         var config = Checkpoint.VariantOf(folder, variant);
-        return new ModelDescription(config.Name, config.Text.Languages, config.LacksSettings) { Tags = config.Text.Tags };
+        return new ModelDescription(config.Name, config.Text.Languages, config.LacksSettings) { Tags = config.Text.Tags, SpellsOut = config.Text.Punctuation is null };
     }
 
     /// <summary>Measures the memory of a model's weights, from the headers of its files, and identifies files that equal another model's.</summary>

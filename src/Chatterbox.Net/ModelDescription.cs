@@ -8,6 +8,9 @@ public sealed record ModelDescription(string Name, IReadOnlyList<string> Languag
 {
     /// <summary>Tags of sounds and moods that it speaks, without their brackets: laugh, sigh, ….</summary>
     public IReadOnlyList<string> Tags { get; init; } = [];
+
+    /// <summary>Whether it writes numbers and abbreviations out by itself, as it was trained to see them.</summary>
+    public bool SpellsOut { get; init; }
 }
 
 /// <summary>Memory that the weights of a file take.</summary>

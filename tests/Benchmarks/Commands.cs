@@ -25,6 +25,7 @@ internal static class Commands
         root.Add(Synthesis());
         root.Add(Service());
         root.Add(Stream());
+        root.Add(Interruption());
         root.Add(Load());
         root.Add(Encoders());
         root.Add(Fleet());
@@ -131,6 +132,14 @@ internal static class Commands
         var model = new Argument<string>("model") { Description = "A model's name, such as synthetic or synthetic-turbo, or a folder." };
         var command = new Command("stream", "Speech by the chunk over HTTP, a real model in the service's own process: the first byte, what is left to hear when others come, the whole.") { model, Device };
         command.SetAction(parsed => StreamBenchmark.Run(parsed.GetRequiredValue(model), parsed.GetValue(Device)));
+        return command;
+    }
+
+    private static Command Interruption()
+    {
+        var model = new Argument<string>("model") { Description = "A model's name, or a folder.", DefaultValueFactory = _ => "tiny" };
+        var command = new Command("interruption", "How long audio still arrives after a client has interrupted, over each WebSocket.") { model, Device };
+        command.SetAction(parsed => InterruptionBenchmark.Run(parsed.GetRequiredValue(model), parsed.GetValue(Device)));
         return command;
     }
 

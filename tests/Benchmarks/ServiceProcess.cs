@@ -39,6 +39,16 @@ internal sealed class ServiceProcess : IAsyncDisposable
         throw new InvalidOperationException($"The service did not start. Its log:\n{log}");
     }
 
+    /// <summary>Waits until its model is loaded.</summary>
+    public async Task UntilReady()
+    {
+        using var http = new HttpClient { BaseAddress = Address };
+        while (!(await http.GetAsync(new Uri("/health/ready", UriKind.Relative))).IsSuccessStatusCode)
+        {
+            await Task.Delay(100);
+        }
+    }
+
     /// <summary>Serves what <paramref name="service"/> serves until the input ends.</summary>
     public static async Task<int> Serve(Task<int> service)
     {

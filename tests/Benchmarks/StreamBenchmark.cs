@@ -31,7 +31,7 @@ internal static class StreamBenchmark
         await using (var service = await ServiceProcess.Start("stream-host", model, device ?? ModelOptions.BestDevice(), folder.FullName))
         {
             using var http = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 100 }) { BaseAddress = service.Address, Timeout = TimeSpan.FromMinutes(5) };
-            await Until(http);
+            await service.UntilReady();
             var name = (await http.GetAsync(new Uri("/health", UriKind.Relative))).Headers.GetValues("X-Chatterbox-Model").Single().Split(';')[0];
             Print($"{name} over HTTP; voice of 10 s");
             await Measure(http, name, "pcm", chunk: true, requests: 1);
@@ -92,14 +92,6 @@ internal static class StreamBenchmark
         }
 
         return new(first, left, Stopwatch.GetElapsedTime(began).TotalSeconds);
-    }
-
-    private static async Task Until(HttpClient http)
-    {
-        while (!(await http.GetAsync(new Uri("/health/ready", UriKind.Relative))).IsSuccessStatusCode)
-        {
-            await Task.Delay(100);
-        }
     }
 
     /// <summary>Ten seconds of a tone that wanders, as a voice's prompt is long.</summary>

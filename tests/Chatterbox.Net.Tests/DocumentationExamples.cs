@@ -6,6 +6,7 @@ using Chatterbox.Hosting;
 using Chatterbox.NAudio;
 using Chatterbox.Tests.Models;
 using Chatterbox.Tests.Parity;
+using Chatterbox.Text;
 using Chatterbox.Voices;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Configuration;
@@ -62,6 +63,21 @@ public sealed class DocumentationExamples
         Assert.Equal(speech.Samples.Length, WavFile.Read(output).Samples.Length);
         var code = Block(File.ReadAllText(ThisFile()), "        // engine begins\n", "        // engine ends");
         Assert.Equal([code, code], [CodeOf("docs/library.md")[1], CodeOf("src/Chatterbox.Net/PACKAGE.md")[0]]);
+    }
+
+    [Fact]
+    public async Task Texts_are_spoken_as_people_write_them()
+    {
+        await using var engine = new SpeechEngine(await ChatterboxModel.LoadAsync(TinyCheckpoint.Folder));
+
+        // written begins
+        var written = new TextOptions { Normalize = true, SkipMarkup = true, Pronunciations = new Dictionary<string, string> { ["SQL"] = "sequel" } };
+        var speech = await engine.SynthesizeAsync("**SQL** costs $3.50.", textOptions: written);    // "sequel costs three dollars and fifty cents."
+        // written ends
+
+        Assert.Equal(["**SQL** costs $3.50."], speech.Pieces);
+        Assert.Equal("sequel costs three dollars and fifty cents.", new SpokenForm(written).Of(speech.Pieces[0]));
+        Assert.Equal(Block(File.ReadAllText(ThisFile()), "        // written begins\n", "        // written ends"), CodeOf("docs/library.md")[^1]);
     }
 
     [Fact]

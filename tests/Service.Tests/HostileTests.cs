@@ -116,7 +116,7 @@ public sealed class HostileTests
     [InlineData(true)]
     public async Task A_text_reaches_the_log_only_where_that_is_set_and_never_a_terminal(bool logTexts)
     {
-        await using var service = await TestService.Start(new() { ["Service:LogTexts"] = logTexts ? "true" : "false" });
+        await using var service = await TestService.Start(new() { ["Service:LogTexts"] = logTexts ? "true" : "false", ["Text:Normalize"] = "Off" });
         using var answer = await service.Post("/v1/audio/speech", new { model = "fake", input = "密码是春眠不觉晓\u001b[2J", voice = "default", response_format = "pcm" });
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         await answer.Content.ReadAsByteArrayAsync();

@@ -239,7 +239,7 @@ public sealed class OpenAiTests
         await using var lenient = await TestService.Start();
         using var known = await lenient.PostText(Route, wellKnown);
         Assert.Equal(HttpStatusCode.OK, known.StatusCode);
-        Assert.Equal("lang_code, volume_multiplier, normalize, return_download_link", Assert.Single(known.Headers.GetValues("X-Chatterbox-Ignored")));
+        Assert.Equal("lang_code, volume_multiplier, return_download_link", Assert.Single(known.Headers.GetValues("X-Chatterbox-Ignored")));
         using var ignored = await lenient.PostText(Route, unknown);
         Assert.Equal(HttpStatusCode.OK, ignored.StatusCode);
         Assert.Equal("loudness, instructions", Assert.Single(ignored.Headers.GetValues("X-Chatterbox-Ignored")));

@@ -154,7 +154,7 @@ public sealed class OperationsTests
             [
                 "model", "input", "voice", "response_format", "speed", "stream_format", "instructions", "exaggeration", "cfg_weight", "temperature", "top_p", "min_p",
                 "top_k", "repetition_penalty", "block_size", "block_steps", "time_shift", "schedule_shift", "position_temperature", "fixed_prior", "seed",
-                "language", "chunk", "stream", "sample_rate", "timestamp_granularities",
+                "language", "chunk", "stream", "sample_rate", "timestamp_granularities", "normalize", "markup", "pronunciations",
             ],
             speech.Names());
         Assert.All(speech.EnumerateObject(), p => Assert.True(p.Value.TryGetProperty("description", out _), p.Name));

@@ -14,7 +14,7 @@ public sealed class SessionTests
     [Fact]
     public async Task Text_by_tokens_is_spoken_sentence_by_sentence()
     {
-        await using var service = await TestService.Start();
+        await using var service = await TestService.Start(new() { ["Text:Normalize"] = "Off" });
         service.Model.ChunkSamples = ChunkSamples;
         await using var client = await SessionClient.Open(service);
         foreach (var token in (string[])["Dr", ".", " Smith", " paid", " 3", ".", "14", " dollars", ".", " He", " was", " glad"])

@@ -23,6 +23,7 @@ public static class SpeechStreaming
     /// <param name="language">Language code for models that speak several; null lets the model decide.</param>
     /// <param name="client">As <see cref="EngineRequest.Client"/>.</param>
     /// <param name="progress">Receives the part of the text that is complete, 0 to 1.</param>
+    /// <param name="textOptions">How the text becomes what is spoken; null speaks it as it is written.</param>
     /// <param name="cancellationToken">Gives the rest up.</param>
     /// <inheritdoc cref="StreamAsync(ISpeechEngine, SpeechRequest, CancellationToken)" path="/exception"/>
     public static async Task<SpokenText> SynthesizeAsync(
@@ -33,9 +34,10 @@ public static class SpeechStreaming
         string? language = null,
         string client = "",
         IProgress<double>? progress = null,
+        TextOptions? textOptions = null,
         CancellationToken cancellationToken = default)
     {
-        var plan = TextPlan.Of(text);
+        var plan = TextPlan.Of(text, form: new SpokenForm(textOptions ?? new(), language));
         var speech = new JoinedSpeech(plan);
         var samples = new List<float>();
         await foreach (var chunk in Chunks(engine, RequestFor(plan, voice, sampling, language, client), cancellationToken).ConfigureAwait(false))
@@ -49,7 +51,7 @@ public static class SpeechStreaming
 
         return new SpokenText(samples.ToArray(), speech.TextTokens, speech.SpeechTokens)
         {
-            Pieces = plan.Pieces,
+            Pieces = plan.Written,
             Times = speech.Times,
             Repairs = speech.Repairs,
             UnknownCharacters = speech.UnknownCharacters,
@@ -63,6 +65,7 @@ public static class SpeechStreaming
     /// <param name="sampling">How speech tokens are chosen; null for the model's defaults.</param>
     /// <param name="language">Language code for models that speak several; null lets the model decide.</param>
     /// <param name="client">As <see cref="EngineRequest.Client"/>.</param>
+    /// <param name="textOptions">How the text becomes what is spoken; null speaks it as it is written.</param>
     /// <param name="cancellationToken">Gives the rest up, as leaving the enumeration does.</param>
     /// <returns>Chunks whose samples follow each other without a gap.</returns>
     /// <inheritdoc cref="StreamAsync(ISpeechEngine, SpeechRequest, CancellationToken)" path="/exception"/>
@@ -73,9 +76,10 @@ public static class SpeechStreaming
         SamplingOptions? sampling = null,
         string? language = null,
         string client = "",
+        TextOptions? textOptions = null,
         [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        var plan = TextPlan.Of(text);
+        var plan = TextPlan.Of(text, form: new SpokenForm(textOptions ?? new(), language));
         var speech = new JoinedSpeech(plan);
         await foreach (var chunk in engine.StreamAsync(RequestFor(plan, voice, sampling, language, client), cancellationToken).ConfigureAwait(false))
         {

@@ -6,7 +6,7 @@ namespace Chatterbox.Engine;
 /// <param name="SpeechTokens">Speech tokens that were generated.</param>
 public sealed record SpokenText(ReadOnlyMemory<float> Samples, int TextTokens, int SpeechTokens)
 {
-    /// <summary>The pieces that the text was split into, sentences usually.</summary>
+    /// <summary>The pieces that the text was split into, sentences usually, as they were written.</summary>
     public IReadOnlyList<string> Pieces { get; init; } = [];
 
     /// <summary>The time of each piece.</summary>

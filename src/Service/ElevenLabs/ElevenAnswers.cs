@@ -33,7 +33,7 @@ internal sealed class ElevenAnswers(ModelFleet fleet, SpeechAnswers answers, Aud
     {
         var model = ElevenSpeech.Model(fleet, body.ModelId);
         var format = ElevenSpeech.Format(http.Request.Query["output_format"], codecs);
-        var speech = ElevenSpeech.Body(model, voice, body.Text, body.VoiceSettings, body.LanguageCode, body.Seed);
+        var speech = ElevenSpeech.Body(model, voice, body.Text, body.VoiceSettings, body.LanguageCode, body.Seed, ElevenSpeech.Normalization(body.ApplyTextNormalization));
         return await answers.BeginAsync(http, route, model, speech, format, limits);
     }
 }

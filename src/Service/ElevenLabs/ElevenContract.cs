@@ -15,7 +15,9 @@ internal sealed record ElevenVoiceSettings(double? Stability = null, double? Sty
 /// <param name="LanguageCode">Code of the language, for models that speak several.</param>
 /// <param name="VoiceSettings">How the voice speaks.</param>
 /// <param name="Seed">The same seed gives the same speech.</param>
-internal sealed record ElevenBody(string Text, string? ModelId = null, string? LanguageCode = null, ElevenVoiceSettings? VoiceSettings = null, long? Seed = null);
+/// <param name="ApplyTextNormalization">on and off write numbers, dates, … out as words or leave them; auto leaves it to the setting Text:Normalize.</param>
+internal sealed record ElevenBody(
+    string Text, string? ModelId = null, string? LanguageCode = null, ElevenVoiceSettings? VoiceSettings = null, long? Seed = null, string? ApplyTextNormalization = null);
 
 /// <summary>A message of a client over a WebSocket; each field is optional, and other ones have no effect.</summary>
 /// <param name="Text">The next characters; a single space is no text.</param>

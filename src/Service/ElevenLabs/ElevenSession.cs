@@ -23,6 +23,9 @@ internal sealed record ElevenConnection(string Voice, FleetModel Model, AudioFor
     /// <summary>Seconds without messages after which it is closed; null for the service's own.</summary>
     public double? IdleSeconds { get; init; }
 
+    /// <summary>Whether its texts are written out; null leaves it to the settings.</summary>
+    public bool? Normalize { get; init; }
+
     /// <summary>Reads an address.</summary>
     public static ElevenConnection Of(HttpContext http, string voice, ModelFleet fleet, AudioCodecs codecs)
     {
@@ -30,6 +33,7 @@ internal sealed record ElevenConnection(string Voice, FleetModel Model, AudioFor
         return new(voice, ElevenSpeech.Model(fleet, query["model_id"]), ElevenSpeech.Format(query["output_format"], codecs), query["language_code"], SeedOf(query["seed"]))
         {
             IdleSeconds = IdleOf(query["inactivity_timeout"]),
+            Normalize = ElevenSpeech.Normalization(query["apply_text_normalization"]),
         };
     }
 
@@ -159,7 +163,7 @@ internal sealed class ElevenSession : SessionDialect
         var context = new ElevenContext(_session, _route, _hasContexts ? id : null, ending => OnEnd(id, ending));
         try
         {
-            var body = ElevenSpeech.Body(_connection.Model, _connection.Voice, "", settings, _connection.Language, _connection.Seed);
+            var body = ElevenSpeech.Body(_connection.Model, _connection.Voice, "", settings, _connection.Language, _connection.Seed, _connection.Normalize);
             await context.Speaker.SetUpAsync(_connection.Model, body, _connection.Format, AudioStreams.Continued, _session.Gone);
         }
         catch

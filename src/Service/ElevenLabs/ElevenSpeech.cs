@@ -18,7 +18,7 @@ internal static class ElevenSpeech
     public static FleetModel Model(ModelFleet fleet, string? name) => (name is null ? null : fleet.Find(name)) ?? fleet.Default;
 
     /// <summary>A request for speech.</summary>
-    public static SpeechBody Body(FleetModel model, string voice, string text, ElevenVoiceSettings? settings, string? language, long? seed)
+    public static SpeechBody Body(FleetModel model, string voice, string text, ElevenVoiceSettings? settings, string? language, long? seed, bool? normalize)
     {
         var lacks = model.Served.Lacks;
         return new SpeechBody(model.Name, text, new(voice))
@@ -28,6 +28,7 @@ internal static class ElevenSpeech
             Speed = settings?.Speed ?? 1,
             Language = Language(language, model),
             Seed = seed,
+            Normalize = normalize,
         };
     }
 
@@ -50,6 +51,10 @@ internal static class ElevenSpeech
     public static string? Language(string? code, FleetModel model) =>
         code is null || model.Served.Languages.Count == 0 ? null
             : model.Served.Languages.FirstOrDefault(known => known == code || code.StartsWith(known + "-", StringComparison.OrdinalIgnoreCase)) ?? code;
+
+    /// <summary>Whether texts are written out; null leaves it to the settings.</summary>
+    public static bool? Normalization(string? choice) => NormalizeConverter.TryRead(choice, out var normalize) ? normalize
+        : throw OpenAiErrors.Invalid("apply_text_normalization", "'apply_text_normalization' must be auto, on or off.");
 
     private static double InRange(double value, string name) => value is >= 0 and <= 1 ? value : throw OpenAiErrors.Invalid(name, $"'{name}' must be from 0 to 1.");
 }

@@ -33,13 +33,17 @@ internal static class ApiDocument
         document.AddDocumentTransformer((api, _, _) =>
         {
             api.Info = new OpenApiInfo { Title = "Chatterbox.Net", Version = "1", Description = Description };
-            api.Servers = [];
             api.Components ??= new OpenApiComponents();
             api.Components.SecuritySchemes = new Dictionary<string, IOpenApiSecurityScheme>
             {
                 ["key"] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", Description = "Only where API keys are set." },
             };
             api.Security = [new OpenApiSecurityRequirement(), new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("key", api)] = [] }];
+            return Task.CompletedTask;
+        });
+        document.AddOperationTransformer((operation, context, _) =>
+        {
+            ApiOperations.Complete(operation, $"{context.Description.HttpMethod} /{context.Description.RelativePath?.TrimStart('/').Replace("{*", "{", StringComparison.Ordinal)}");
             return Task.CompletedTask;
         });
         document.AddSchemaTransformer((schema, context, _) =>
@@ -53,7 +57,8 @@ internal static class ApiDocument
     public static void MapApiDocument(this WebApplication app)
     {
         app.MapOpenApi("/openapi/{documentName}.json");
-        app.MapScalarApiReference("/scalar", page => page.WithTitle("Chatterbox.Net").DisableDefaultFonts().DisableTelemetry());
+        app.MapScalarApiReference("/scalar", page => page
+            .WithTitle("Chatterbox.Net").DisableDefaultFonts().DisableTelemetry().DisableAgent().DisableMcp().HideClientButton().HideDeveloperTools());
     }
 
     /// <summary>Documents further content types, and their shape, that a route answers.</summary>

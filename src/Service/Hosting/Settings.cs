@@ -37,6 +37,7 @@ internal static class Settings
         builder.Add<ModelsOptions>(ModelsOptions.Section);
         builder.Add<EngineOptions>(EngineSection);
         builder.Add<StreamingOptions>(StreamingOptions.Section);
+        builder.Add<TextSettings>(TextSettings.Section);
         builder.Add<VoiceOptions>(VoiceOptions.Section);
         builder.Add<OpenAiOptions>(OpenAiOptions.Section);
         builder.Add<StrictOptions>(StrictOptions.Section);

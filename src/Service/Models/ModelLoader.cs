@@ -34,6 +34,8 @@ internal static class ModelLoader
         return new ServedModel(located.Name, options.Device!.Split(':')[0], located.IsStandIn, () => Load(located.Folder, options))
         {
             Languages = description.Languages.Count > 1 ? description.Languages : [],
+            OnlyLanguage = description.Languages is [var only] ? only : null,
+            SpellsOut = description.SpellsOut,
             Tags = description.Tags,
             Lacks = [.. description.LacksSettings.Select(JsonNamingPolicy.SnakeCaseLower.ConvertName)],
             Weights = ChatterboxModel.MeasureWeights(located.Folder, options),

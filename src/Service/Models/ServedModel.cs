@@ -12,6 +12,12 @@ internal sealed record ServedModel(string Name, string Device, bool StandIn, Fun
     /// <summary>Codes of the languages it speaks by choice; empty if it speaks one, and takes no language.</summary>
     public IReadOnlyList<string> Languages { get; init; } = [];
 
+    /// <summary>Code of the language of a text that comes without one; null where it may be any of several.</summary>
+    public string? OnlyLanguage { get; init; } = "en";
+
+    /// <inheritdoc cref="ModelDescription.SpellsOut"/>
+    public bool SpellsOut { get; init; }
+
     /// <summary>Tags of sounds and moods that it speaks, without their brackets: laugh, sigh, ….</summary>
     public IReadOnlyList<string> Tags { get; init; } = [];
 

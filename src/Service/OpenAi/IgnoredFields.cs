@@ -10,7 +10,7 @@ internal static partial class IgnoredFields
     private const int MostNamed = 20;
 
     /// <summary>Fields that well-known clients send in addition to OpenAI's. They are accepted also where unknown fields are refused.</summary>
-    private static readonly string[] Accepted = ["lang_code", "normalize", "return_download_link", "user", "volume_multiplier"];
+    private static readonly string[] Accepted = ["lang_code", "return_download_link", "user", "volume_multiplier"];
 
     /// <summary>Names the fields without effect in the answer's header.</summary>
     /// <exception cref="RefusedException">A field is unknown, and unknown fields are refused.</exception>

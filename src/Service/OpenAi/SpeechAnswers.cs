@@ -25,7 +25,7 @@ internal sealed record SpokenAnswer(
 
     /// <summary>The pieces that have been spoken to their ends, and when they are heard: sentences where the text was cut at each.</summary>
     public IEnumerable<SentenceTime> Sentences =>
-        Speech.Times.Select(time => new SentenceTime(Plan.Pieces[time.Piece], time.StartSeconds / Speed, time.EndSeconds / Speed));
+        Speech.Times.Select(time => new SentenceTime(Plan.Written[time.Piece], time.StartSeconds / Speed, time.EndSeconds / Speed));
 
     /// <summary>Waits for the first bytes, so that a failure until then is an error of the request.</summary>
     /// <param name="cancellationToken">Ends it.</param>
@@ -58,7 +58,7 @@ internal sealed record SpokenAnswer(
 
 /// <summary>Begins the speech of a complete text, for every dialect: parameters checked, voice found, queued, encoded.</summary>
 internal sealed class SpeechAnswers(
-    ModelFleet fleet, SpeechDesk desk, VoiceNames voices, AudioCodecs codecs, EncoderGate encoders, IOptions<StreamingOptions> streaming)
+    ModelFleet fleet, SpeechDesk desk, VoiceNames voices, SpokenForms forms, AudioCodecs codecs, EncoderGate encoders, IOptions<StreamingOptions> streaming)
 {
     /// <summary>Begins speech that is the answer to a request, and tells its headers.</summary>
     /// <param name="http">The request.</param>
@@ -97,7 +97,7 @@ internal sealed class SpeechAnswers(
     {
         limits ??= TextLimits.OpenAi with { BySentence = SpeechParameters.AsksForTimes(body) };
         SpeechParameters.Check(body, model.Served, limits);
-        var plan = limits.Plan(body.Input);
+        var plan = limits.Plan(body.Input, forms.Of(model.Served, body));
         fleet.ThrowIfStarting();
         var place = AudioCodecs.NeedsProcess(format) ? encoders.Enter(client) : null;
         try

@@ -33,6 +33,9 @@ namespace Chatterbox.Service.OpenAi;
 /// <param name="Stream">False to send the audio once it is complete, with its length; true to send it while it is generated, in the form that <c>stream_format</c> names.</param>
 /// <param name="SampleRate">Samples a second (Hz): 8000, 16000, 22050, 24000, 44100 or 48000; 24000 if none is given, 8000 for ulaw and alaw.</param>
 /// <param name="TimestampGranularities">sentence, or sentence and word: events and JSON say when each sentence is heard. The text is then spoken sentence by sentence. Times of words are null: no model gives them reliably.</param>
+/// <param name="Normalize">Whether numbers, dates, amounts, units, addresses and abbreviations are written out as words: true or "on", false or "off"; "auto", and none, leave it to the setting Text:Normalize, which does so in English.</param>
+/// <param name="Markup">skip leaves marks of Markdown, code blocks and emoji out of the speech, keep reads them; the setting Text:SkipMarkup if none is given.</param>
+/// <param name="Pronunciations">Words and how they are respelled, in addition to those of the settings; a word with capitals stands for itself only.</param>
 internal sealed record SpeechBody(
     string Model,
     [property: MaxLength(4096)] string Input,
@@ -59,7 +62,10 @@ internal sealed record SpeechBody(
     [property: DefaultValue(true)] bool Chunk = true,
     [property: DefaultValue(true)] bool Stream = true,
     [property: Range(8_000, 48_000)] int? SampleRate = null,
-    IReadOnlyList<string>? TimestampGranularities = null)
+    IReadOnlyList<string>? TimestampGranularities = null,
+    [property: JsonConverter(typeof(NormalizeConverter))] bool? Normalize = null,
+    [property: AllowedValues("keep", "skip")] string? Markup = null,
+    IReadOnlyDictionary<string, string>? Pronunciations = null)
 {
     /// <summary>Fields beyond these, by name.</summary>
     [JsonExtensionData]

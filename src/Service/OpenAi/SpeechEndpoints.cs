@@ -33,6 +33,7 @@ internal static class SpeechEndpoints
         builder.Services.AddSingleton<EncoderGate>();
         builder.Services.AddSingleton<ModelNames>();
         builder.Services.AddSingleton<VoiceNames>();
+        builder.Services.AddSingleton<SpokenForms>();
         builder.Services.AddSingleton<VoiceUpload>();
         builder.Services.AddSingleton<SpeechAnswers>();
         builder.Services.AddSingleton<SpeechBatch>();

@@ -17,5 +17,5 @@ internal sealed record TextLimits(string Parameter, int MostCharacters)
     public bool BySentence { get; init; }
 
     /// <summary>The text as it is spoken.</summary>
-    public TextPlan Plan(string text) => BySentence ? TextPlan.OfSentences(text, Parameter) : TextPlan.Of(text, Parameter, PieceLength);
+    public TextPlan Plan(string text, SpokenForm form) => BySentence ? TextPlan.OfSentences(text, Parameter, form) : TextPlan.Of(text, Parameter, PieceLength, form);
 }

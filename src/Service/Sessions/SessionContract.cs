@@ -28,6 +28,9 @@ namespace Chatterbox.Service.Sessions;
 /// <param name="Language">Code of the language, for models that speak several.</param>
 /// <param name="Chunk">True to send speech while its sentence is still being made.</param>
 /// <param name="SampleRate">Samples a second (Hz), 8000 to 48000; 24000 if none is given, 8000 for ulaw and alaw.</param>
+/// <param name="Normalize">Whether numbers, dates, amounts, units, addresses and abbreviations are written out as words; auto leaves it to the setting.</param>
+/// <param name="Markup">skip leaves marks of Markdown, code blocks and emoji out, keep reads them.</param>
+/// <param name="Pronunciations">Words and how they are respelled.</param>
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 internal sealed record SessionSettings(
     string Type,
@@ -52,12 +55,16 @@ internal sealed record SessionSettings(
     long? Seed = null,
     string? Language = null,
     bool Chunk = true,
-    int? SampleRate = null)
+    int? SampleRate = null,
+    [property: JsonConverter(typeof(NormalizeConverter))] bool? Normalize = null,
+    string? Markup = null,
+    IReadOnlyDictionary<string, string>? Pronunciations = null)
 {
     /// <summary>The same settings as a request for speech.</summary>
     public SpeechBody Saying(string model, string text) => new(
         model, text, Voice ?? VoiceChoice.Default, ResponseFormat, Speed, "audio", Instructions: null, Exaggeration, CfgWeight, Temperature, TopP, MinP, TopK, RepetitionPenalty,
-        BlockSize, BlockSteps, TimeShift, ScheduleShift, PositionTemperature, FixedPrior, Seed, Language, Chunk, SampleRate: SampleRate);
+        BlockSize, BlockSteps, TimeShift, ScheduleShift, PositionTemperature, FixedPrior, Seed, Language, Chunk, SampleRate: SampleRate, Normalize: Normalize, Markup: Markup,
+        Pronunciations: Pronunciations);
 }
 
 /// <summary>More of the text.</summary>

@@ -12,7 +12,7 @@ internal sealed class SessionGate(IOptions<StreamingOptions> options) : ClientGa
 
 /// <summary>What every session takes to speak, in whatever dialect, and where it begins.</summary>
 internal sealed class SessionDesk(
-    ModelFleet fleet, ModelNames models, VoiceNames voices, SpeechDesk speech, RequestRate rate, AudioCodecs codecs, EncoderGate encoders, SessionGate gate, ServiceMetrics metrics,
+    ModelFleet fleet, ModelNames models, VoiceNames voices, SpokenForms forms, SpeechDesk speech, RequestRate rate, AudioCodecs codecs, EncoderGate encoders, SessionGate gate, ServiceMetrics metrics,
     IOptions<StreamingOptions> options, IOptions<ServiceOptions> service, TimeProvider time, IHostApplicationLifetime lifetime, ILogger<SessionDesk> logger)
 {
     /// <summary>The models.</summary>
@@ -23,6 +23,9 @@ internal sealed class SessionDesk(
 
     /// <summary>The voices.</summary>
     public VoiceNames Voices => voices;
+
+    /// <summary>What is spoken of their texts.</summary>
+    public SpokenForms Forms => forms;
 
     /// <summary>Takes the sentences.</summary>
     public SpeechDesk Speech => speech;

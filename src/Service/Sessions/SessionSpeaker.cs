@@ -16,6 +16,9 @@ namespace Chatterbox.Service.Sessions;
 /// <param name="Seed">The seed of the first piece of text.</param>
 internal sealed record SessionSetup(FleetModel Model, NamedVoice Voice, SpeechBody Settings, AudioFormat Format, long Seed)
 {
+    /// <summary>What is spoken of its text.</summary>
+    public required SpokenForm Form { get; init; }
+
     /// <summary>What one stream of its audio is.</summary>
     public AudioStreams Streams { get; init; }
 
@@ -96,6 +99,7 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         }
 
         SpeechParameters.Check(body, model.Served, TextLimits.OpenAi);
+        var form = _desk.Forms.Of(model.Served, body);
         _desk.Fleet.ThrowIfStarting();
         if (AudioCodecs.NeedsProcess(format))
         {
@@ -103,7 +107,7 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         }
 
         var voice = await _desk.Voices.Find(body.Voice, model, _caller.Client, cancellationToken);
-        _setup = new(model, voice, body, format, body.Seed ?? SpeechParameters.DrawSeed()) { Streams = streams, IsWhole = isWhole };
+        _setup = new(model, voice, body, format, body.Seed ?? SpeechParameters.DrawSeed()) { Form = form, Streams = streams, IsWhole = isWhole };
         _pieces = 0;
         return _setup;
     }
@@ -150,6 +154,7 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         await round.Stop.CancelAsync(); // the model stops before its next token
         await _listener.TellAsync(() => new SessionCancelled(round.Drop(), rest));
         _isEnding = false;
+        _setup = _setup! with { Form = _setup.Form.Afresh() };
         _round = Begin(round.Spoken);
     }
 
@@ -353,7 +358,7 @@ internal sealed class SessionSpeaker : IAsyncDisposable
     /// <summary>Queues a sentence.</summary>
     private (JoinedSpeech Speech, IAsyncEnumerator<ReadOnlyMemory<float>> Blocks) Begin(SessionSetup setup, SessionSentence sentence, string? before, AudioStream stream, CancellationToken cancellationToken)
     {
-        var plan = TextPlan.OfSentence(sentence.Text, "text");
+        var plan = TextPlan.OfSentence(sentence.Text, "text", setup.Form);
         if (plan.Pieces.Count == 0)
         {
             return (new JoinedSpeech(plan), new ReadOnlyMemory<float>[] { JoinedSpeech.Silence(plan.PausesSeconds[0]) }.Where(pause => pause.Length > 0).ToAsyncEnumerable().GetAsyncEnumerator(cancellationToken));

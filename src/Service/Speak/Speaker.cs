@@ -11,7 +11,7 @@ namespace Chatterbox.Service.Speak;
 
 /// <summary>Speaks as <c>/speak</c> promises: sentence by sentence, or chunk by chunk, as events, or into a file.</summary>
 internal sealed class Speaker(
-    SpeechDesk desk, ModelFleet fleet, VoiceFolder folder, VoiceCache voices, FinishedFiles files, IOptions<StreamingOptions> streaming, ILogger<Speaker> logger)
+    SpeechDesk desk, ModelFleet fleet, SpokenForms forms, VoiceFolder folder, VoiceCache voices, FinishedFiles files, IOptions<StreamingOptions> streaming, ILogger<Speaker> logger)
 {
     private const string Route = "/speak";
 
@@ -26,7 +26,8 @@ internal sealed class Speaker(
         }
 
         var sentences = TextCleaner.Sentences(text);
-        var plans = sentences.Select(sentence => TextPlan.OfSentence(sentence, "text")).ToList();
+        var form = forms.Of(fleet.Default.Served);
+        var plans = sentences.Select(sentence => TextPlan.OfSentence(sentence, "text", form)).ToList();
         var voice = await FindVoice(body, http);
         var job = desk.Submit(http, Route, fleet.Default, Request(body, [.. plans.SelectMany(plan => plan.Pieces)], voice.Voice));
         return Tell(job, body.Chunk, truncated, sentences, plans, http.TraceIdentifier, http.RequestAborted);
@@ -37,7 +38,7 @@ internal sealed class Speaker(
     {
         var cancellationToken = http.RequestAborted;
         var (text, length, truncated) = Read(body);
-        var plan = TextPlan.Of(text, "text");
+        var plan = TextPlan.Of(text, "text", form: forms.Of(fleet.Default.Served));
         var voice = await FindVoice(body, http);
         var job = desk.Submit(http, Route, fleet.Default, Request(body, plan.Pieces, voice.Voice));
         var samples = new List<float>();
