@@ -21,9 +21,9 @@ public sealed class RelaxLibstdcxx : Task
     private const string NewVersion = "GLIBCXX_3.4.32";
     private const string NewImport = "_ZSt21ios_base_library_initv";
     private const string Substitute = "_ZNSt6chrono3_V212steady_clock3nowEv";
-    private const ushort WeakFlag = 2;          // VER_FLG_WEAK
-    private const uint DynamicSymbols = 11;     // SHT_DYNSYM
-    private const uint VersionNeeds = 0x6ffffffe;   // SHT_GNU_verneed
+    private const ushort WeakFlag = 2; // VER_FLG_WEAK
+    private const uint DynamicSymbols = 11; // SHT_DYNSYM
+    private const uint VersionNeeds = 0x6ffffffe; // SHT_GNU_verneed
     private const uint SymbolVersions = 0x6fffffff; // SHT_GNU_versym
 
     /// <summary>Full path of libLibTorchSharp.so in an output folder.</summary>
@@ -35,7 +35,7 @@ public sealed class RelaxLibstdcxx : Task
         var elf = File.ReadAllBytes(Library);
         if (elf.Length < 64 || elf[0] != 0x7f || elf[1] != 'E' || elf[4] != 2 || elf[5] != 1)
         {
-            return true;                        // not a little-endian 64-bit ELF file
+            return true; // not a little-endian 64-bit ELF file
         }
 
         if (!Relax(elf))
@@ -46,7 +46,7 @@ public sealed class RelaxLibstdcxx : Task
         var modified = File.GetLastWriteTimeUtc(Library);
         var temporary = Library + "." + Guid.NewGuid().ToString("N") + ".tmp";
         File.WriteAllBytes(temporary, elf);
-        File.SetLastWriteTimeUtc(temporary, modified);  // an incremental build then sees an unchanged copy
+        File.SetLastWriteTimeUtc(temporary, modified); // an incremental build then sees an unchanged copy
         File.Delete(Library);
         File.Move(temporary, Library);
         Log.LogMessage(MessageImportance.Normal, "{0}: {1} is optional now", Library, NewVersion);
@@ -58,7 +58,12 @@ public sealed class RelaxLibstdcxx : Task
         var sections = (int)U64(elf, 0x28);
         var sectionSize = U16(elf, 0x3a);
         var sectionCount = U16(elf, 0x3c);
-        int symbols = -1, symbolCount = 0, strings = -1, needs = -1, needStrings = -1, versions = -1;
+        int symbols = -1,
+            symbolCount = 0,
+            strings = -1,
+            needs = -1,
+            needStrings = -1,
+            versions = -1;
         for (var i = 0; i < sectionCount; i++)
         {
             var header = sections + (i * sectionSize);
@@ -86,7 +91,8 @@ public sealed class RelaxLibstdcxx : Task
             return false;
         }
 
-        int import = -1, substitute = -1;
+        int import = -1,
+            substitute = -1;
         for (var i = 0; i < symbolCount; i++)
         {
             var name = Name(elf, strings + (int)U32(elf, symbols + (i * 24)));
@@ -106,16 +112,16 @@ public sealed class RelaxLibstdcxx : Task
             return false;
         }
 
-        Array.Copy(elf, symbols + (substitute * 24), elf, symbols + (import * 24), 4);      // st_name
+        Array.Copy(elf, symbols + (substitute * 24), elf, symbols + (import * 24), 4); // st_name
         Array.Copy(elf, versions + (substitute * 2), elf, versions + (import * 2), 2);
-        BitConverter.GetBytes((ushort)(U16(elf, need + 4) | WeakFlag)).CopyTo(elf, need + 4);   // vna_flags
+        BitConverter.GetBytes((ushort)(U16(elf, need + 4) | WeakFlag)).CopyTo(elf, need + 4); // vna_flags
         return true;
     }
 
     /// <summary>Offset of the Elf64_Vernaux entry of the new version, or -1.</summary>
     private static int FindVersionNeed(byte[] elf, int needs, int strings)
     {
-        for (var file = needs; ;)
+        for (var file = needs; ; )
         {
             var entry = file + (int)U32(elf, file + 8);
             for (var left = U16(elf, file + 2); left > 0; left--)

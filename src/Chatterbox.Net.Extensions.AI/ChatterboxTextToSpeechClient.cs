@@ -9,8 +9,10 @@ namespace Chatterbox.Extensions.AI;
 
 /// <summary>Text-to-speech of Microsoft.Extensions.AI by an engine in this process.</summary>
 /// <remarks>
-/// A text may have any length. Of <see cref="TextToSpeechOptions"/>, <c>ModelId</c>, <c>VoiceId</c>, <c>Language</c>, <c>AudioFormat</c> and
-/// <c>Speed</c> are used. <c>AdditionalProperties</c> are settings of <see cref="SamplingOptions"/>, such as <c>exaggeration</c>, <c>cfg_weight</c> or
+/// A text may have any length. Of <see cref="TextToSpeechOptions"/>, <c>ModelId</c>, <c>VoiceId</c>, <c>Language</c>, <c>AudioFormat</c>
+/// and
+/// <c>Speed</c> are used. <c>AdditionalProperties</c> are settings of <see cref="SamplingOptions"/>, such as <c>exaggeration</c>,
+/// <c>cfg_weight</c> or
 /// <c>seed</c>; <c>RawRepresentationFactory</c> may return all of them at once. Everything else is refused. Requests may run concurrently.
 /// </remarks>
 /// <example><code>
@@ -20,7 +22,8 @@ namespace Chatterbox.Extensions.AI;
 /// </code></example>
 public sealed class ChatterboxTextToSpeechClient : ITextToSpeechClient
 {
-    private const float LowestSpeed = 0.25f, HighestSpeed = 4;
+    private const float LowestSpeed = 0.25f,
+        HighestSpeed = 4;
 
     private readonly ISpeechEngine _engine;
     private readonly ChatterboxTextToSpeechOptions _options;
@@ -45,7 +48,11 @@ public sealed class ChatterboxTextToSpeechClient : ITextToSpeechClient
     /// <exception cref="RequestException">The text or a setting cannot be used.</exception>
     /// <exception cref="EngineBusyException">The engine's queue is full.</exception>
     /// <exception cref="ChatterboxException">The speech could not be generated or encoded.</exception>
-    public async Task<TextToSpeechResponse> GetAudioAsync(string text, TextToSpeechOptions? options = null, CancellationToken cancellationToken = default)
+    public async Task<TextToSpeechResponse> GetAudioAsync(
+        string text,
+        TextToSpeechOptions? options = null,
+        CancellationToken cancellationToken = default
+    )
     {
         using var left = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         try
@@ -77,7 +84,10 @@ public sealed class ChatterboxTextToSpeechClient : ITextToSpeechClient
     /// <exception cref="EngineBusyException">The engine's queue is full.</exception>
     /// <exception cref="ChatterboxException">The speech could not be generated or encoded.</exception>
     public async IAsyncEnumerable<TextToSpeechResponseUpdate> GetStreamingAudioAsync(
-        string text, TextToSpeechOptions? options = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+        string text,
+        TextToSpeechOptions? options = null,
+        [EnumeratorCancellation] CancellationToken cancellationToken = default
+    )
     {
         using var left = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         try
@@ -85,7 +95,11 @@ public sealed class ChatterboxTextToSpeechClient : ITextToSpeechClient
             var speech = Begin(text, options, _options.Chunks, left.Token);
             await foreach (var bytes in speech.Encode(false).ConfigureAwait(false))
             {
-                yield return Update(speech, TextToSpeechResponseUpdateKind.AudioUpdating, new DataContent(bytes.ToArray(), speech.Format.ContentType));
+                yield return Update(
+                    speech,
+                    TextToSpeechResponseUpdateKind.AudioUpdating,
+                    new DataContent(bytes.ToArray(), speech.Format.ContentType)
+                );
             }
 
             yield return Update(speech, TextToSpeechResponseUpdateKind.SessionClose, new UsageContent(speech.Usage));
@@ -110,13 +124,14 @@ public sealed class ChatterboxTextToSpeechClient : ITextToSpeechClient
     /// <summary>Frees the encoders; the engine stays.</summary>
     public void Dispose() => _codecs.Dispose();
 
-    private TextToSpeechResponseUpdate Update(Speech speech, TextToSpeechResponseUpdateKind kind, AIContent content) => new([content])
-    {
-        Kind = kind,
-        ResponseId = speech.Id,
-        ModelId = _options.ModelId,
-        AdditionalProperties = speech.Properties,
-    };
+    private TextToSpeechResponseUpdate Update(Speech speech, TextToSpeechResponseUpdateKind kind, AIContent content) =>
+        new([content])
+        {
+            Kind = kind,
+            ResponseId = speech.Id,
+            ModelId = _options.ModelId,
+            AdditionalProperties = speech.Properties,
+        };
 
     private Speech Begin(string text, TextToSpeechOptions? options, ChunkOptions? chunks, CancellationToken cancellationToken)
     {
@@ -127,7 +142,7 @@ public sealed class ChatterboxTextToSpeechClient : ITextToSpeechClient
         _codecs.ThrowIfUnsupported(format);
         var sampling = SamplingProperties.Read(options, _options.Sampling, this);
         sampling = sampling with { Seed = sampling.Seed ?? Random.Shared.NextInt64() };
-        var language = options.Language?.Split('-')[0].ToLowerInvariant();      // of a tag such as fr-CA, the language
+        var language = options.Language?.Split('-')[0].ToLowerInvariant(); // of a tag such as fr-CA, the language
         var plan = TextPlan.Of(text, form: new SpokenForm(_options.Text, language));
         var request = new SpeechRequest
         {
@@ -138,21 +153,39 @@ public sealed class ChatterboxTextToSpeechClient : ITextToSpeechClient
             Chunks = chunks,
         };
         var (joined, job) = (new JoinedSpeech(plan), _engine.Submit(request, cancellationToken));
-        return new Speech(joined, format, sampling.Seed.Value, isWhole =>
-            _codecs.Encode(joined.Blocks(job.Events, cancellationToken), format, options.Speed ?? 1, job.Begun, isWhole, cancellationToken));
+        return new Speech(
+            joined,
+            format,
+            sampling.Seed.Value,
+            isWhole =>
+                _codecs.Encode(
+                    joined.Blocks(job.Events, cancellationToken),
+                    format,
+                    options.Speed ?? 1,
+                    job.Begun,
+                    isWhole,
+                    cancellationToken
+                )
+        );
     }
 
     private void Check(TextToSpeechOptions options)
     {
         if (options.ModelId is { } model && model != _options.ModelId)
         {
-            throw new RequestException($"There is no model '{model}' in this client: it has '{_options.ModelId}'. Leave the model out, or use the client of that model.", nameof(options.ModelId));
+            throw new RequestException(
+                $"There is no model '{model}' in this client: it has '{_options.ModelId}'. Leave the model out, or use the client of "
+                    + $"that model.",
+                nameof(options.ModelId)
+            );
         }
 
         if (options.Speed is not (null or (>= LowestSpeed and <= HighestSpeed)))
         {
             throw new RequestException(
-                string.Create(CultureInfo.InvariantCulture, $"Speed is {options.Speed}; it must be from {LowestSpeed} to {HighestSpeed}."), nameof(options.Speed));
+                string.Create(CultureInfo.InvariantCulture, $"Speed is {options.Speed}; it must be from {LowestSpeed} to {HighestSpeed}."),
+                nameof(options.Speed)
+            );
         }
 
         ThrowIfChanged(options.Pitch, nameof(options.Pitch));
@@ -167,24 +200,33 @@ public sealed class ChatterboxTextToSpeechClient : ITextToSpeechClient
         }
     }
 
-    private Voice? FindVoice(string? id) => id is null ? null
+    private Voice? FindVoice(string? id) =>
+        id is null ? null
         : _options.Voices.TryGetValue(id, out var voice) ? voice
         : throw new RequestException(
-            $"There is no voice '{id}'. {(_options.Voices.Count == 0 ? "No voice has an id here" : $"Choose one of {string.Join(", ", _options.Voices.Keys)}")}, or leave it out for the model's own.",
-            nameof(TextToSpeechOptions.VoiceId));
+            $"There is no voice '{id}'. "
+                + $"{(_options.Voices.Count == 0 ? "No voice has an id here" : $"Choose one of {string.Join(", ", _options.Voices.Keys)}")}, or leave it out for the model's own.",
+            nameof(TextToSpeechOptions.VoiceId)
+        );
 
     /// <summary>Speech of a request; encoded once, as one whole file (true) or as it is generated.</summary>
-    private sealed record Speech(JoinedSpeech Joined, AudioFormat Format, long Seed, Func<bool, IAsyncEnumerable<ReadOnlyMemory<byte>>> Encode)
+    private sealed record Speech(
+        JoinedSpeech Joined,
+        AudioFormat Format,
+        long Seed,
+        Func<bool, IAsyncEnumerable<ReadOnlyMemory<byte>>> Encode
+    )
     {
         public string Id { get; } = Guid.NewGuid().ToString("N");
 
         public AdditionalPropertiesDictionary Properties => new() { ["seed"] = Seed };
 
-        public UsageDetails Usage => new()
-        {
-            InputTokenCount = Joined.TextTokens,
-            OutputTokenCount = Joined.SpeechTokens,
-            TotalTokenCount = Joined.TextTokens + Joined.SpeechTokens,
-        };
+        public UsageDetails Usage =>
+            new()
+            {
+                InputTokenCount = Joined.TextTokens,
+                OutputTokenCount = Joined.SpeechTokens,
+                TotalTokenCount = Joined.TextTokens + Joined.SpeechTokens,
+            };
     }
 }

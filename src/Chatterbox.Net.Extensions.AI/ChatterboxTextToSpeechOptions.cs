@@ -1,6 +1,7 @@
 namespace Chatterbox.Extensions.AI;
 
-/// <summary>What a <see cref="ChatterboxTextToSpeechClient"/> uses where a request names nothing else, and what its names stand for.</summary>
+/// <summary>What a <see cref="ChatterboxTextToSpeechClient"/> uses where a request names nothing else, and what its names stand
+/// for.</summary>
 public sealed class ChatterboxTextToSpeechOptions
 {
     /// <summary>Name of the engine's model, reported in metadata and responses. A request that names another is refused.</summary>

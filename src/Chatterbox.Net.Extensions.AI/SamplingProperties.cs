@@ -7,8 +7,9 @@ namespace Chatterbox.Extensions.AI;
 /// <summary>Settings of <see cref="SamplingOptions"/> in the options of a request.</summary>
 internal static class SamplingProperties
 {
-    private static readonly IReadOnlyDictionary<string, string> Names =
-        typeof(SamplingOptions).GetProperties().ToDictionary(property => property.Name, property => property.Name, StringComparer.OrdinalIgnoreCase);
+    private static readonly IReadOnlyDictionary<string, string> Names = typeof(SamplingOptions)
+        .GetProperties()
+        .ToDictionary(property => property.Name, property => property.Name, StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Reads the settings.</summary>
     /// <param name="options">The options: additional properties have the settings' names, in any case, with or without underscores.</param>
@@ -18,9 +19,13 @@ internal static class SamplingProperties
     public static SamplingOptions Read(TextToSpeechOptions options, SamplingOptions defaults, ITextToSpeechClient client)
     {
         var raw = options.RawRepresentationFactory?.Invoke(client);
-        var settings = raw is null ? defaults
-            : raw as SamplingOptions ?? throw new RequestException(
-                $"RawRepresentationFactory returned {raw.GetType()}, expected {nameof(SamplingOptions)}.", nameof(options.RawRepresentationFactory));
+        var settings = raw is null
+            ? defaults
+            : raw as SamplingOptions
+                ?? throw new RequestException(
+                    $"RawRepresentationFactory returned {raw.GetType()}, expected {nameof(SamplingOptions)}.",
+                    nameof(options.RawRepresentationFactory)
+                );
         if (options.AdditionalProperties is not { Count: > 0 } properties)
         {
             return settings;
@@ -29,8 +34,13 @@ internal static class SamplingProperties
         var json = JsonSerializer.SerializeToNode(settings)!.AsObject();
         foreach (var (key, value) in properties)
         {
-            var name = Names.GetValueOrDefault(key.Replace("_", "", StringComparison.Ordinal)) ?? throw new RequestException(
-                $"There is no setting '{key}'. AdditionalProperties may have {string.Join(", ", Names.Values.Select(JsonNamingPolicy.SnakeCaseLower.ConvertName))}.", key);
+            var name =
+                Names.GetValueOrDefault(key.Replace("_", "", StringComparison.Ordinal))
+                ?? throw new RequestException(
+                    $"There is no setting '{key}'. AdditionalProperties may have "
+                        + $"{string.Join(", ", Names.Values.Select(JsonNamingPolicy.SnakeCaseLower.ConvertName))}.",
+                    key
+                );
             json[name] = Node(key, value);
             try
             {

@@ -15,17 +15,26 @@ public static class ChatterboxTextToSpeechServiceCollectionExtensions
     /// services.AddTextToSpeechClient(provider => new ChatterboxTextToSpeechClient(provider.GetRequiredService&lt;ISpeechEngine&gt;()))
     ///     .UseLogging().UseOpenTelemetry();
     /// </code></example>
-    public static IServiceCollection AddChatterboxTextToSpeech(this IServiceCollection services, Action<ChatterboxTextToSpeechOptions>? configure = null) =>
-        services.AddSingleton<ITextToSpeechClient>(provider => Create(provider.GetRequiredService<ISpeechEngine>(), configure));
+    public static IServiceCollection AddChatterboxTextToSpeech(
+        this IServiceCollection services,
+        Action<ChatterboxTextToSpeechOptions>? configure = null
+    ) => services.AddSingleton<ITextToSpeechClient>(provider => Create(provider.GetRequiredService<ISpeechEngine>(), configure));
 
-    /// <summary>Registers an <see cref="ITextToSpeechClient"/> over the <see cref="ISpeechEngine"/> that is registered with the same key.</summary>
+    /// <summary>Registers an <see cref="ITextToSpeechClient"/> over the <see cref="ISpeechEngine"/> that is registered with the same
+    /// key.</summary>
     /// <param name="services">The services.</param>
     /// <param name="serviceKey">The key.</param>
     /// <param name="configure">Sets defaults and voices.</param>
     /// <returns>The services.</returns>
     public static IServiceCollection AddKeyedChatterboxTextToSpeech(
-        this IServiceCollection services, object serviceKey, Action<ChatterboxTextToSpeechOptions>? configure = null) =>
-        services.AddKeyedSingleton<ITextToSpeechClient>(serviceKey, (provider, key) => Create(provider.GetRequiredKeyedService<ISpeechEngine>(key), configure));
+        this IServiceCollection services,
+        object serviceKey,
+        Action<ChatterboxTextToSpeechOptions>? configure = null
+    ) =>
+        services.AddKeyedSingleton<ITextToSpeechClient>(
+            serviceKey,
+            (provider, key) => Create(provider.GetRequiredKeyedService<ISpeechEngine>(key), configure)
+        );
 
     private static ChatterboxTextToSpeechClient Create(ISpeechEngine engine, Action<ChatterboxTextToSpeechOptions>? configure)
     {

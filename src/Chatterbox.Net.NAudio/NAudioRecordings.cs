@@ -25,8 +25,14 @@ public static class NAudioRecordings
             for (var i = 0; i + channels <= read; i += channels)
             {
                 var mixed = TensorPrimitives.Sum<float>(buffer.AsSpan(i, channels)) / channels;
-                samples.Add(float.IsFinite(mixed) ? mixed : throw new VoiceException(
-                    $"Sample {samples.Count} of the recording is {mixed}, expected numbers between -1 and 1. Make the recording again."));
+                samples.Add(
+                    float.IsFinite(mixed)
+                        ? mixed
+                        : throw new VoiceException(
+                            $"Sample {samples.Count} of the recording is {mixed}, expected numbers between -1 and 1. Make the "
+                                + $"recording again."
+                        )
+                );
             }
 
             if (samples.Count > most)
@@ -35,7 +41,8 @@ public static class NAudioRecordings
             }
         }
 
-        return samples.Count > 0 ? new AudioClip(samples.ToArray(), rate)
+        return samples.Count > 0
+            ? new AudioClip(samples.ToArray(), rate)
             : throw new VoiceException("The recording holds no samples. Choose another, or set its position to its beginning.");
     }
 

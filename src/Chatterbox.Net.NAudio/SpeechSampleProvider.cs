@@ -14,16 +14,19 @@ namespace Chatterbox.NAudio;
 public sealed class SpeechSampleProvider : ISampleProvider, IDisposable
 {
     private readonly CancellationTokenSource _left = new();
-    private readonly Channel<ReadOnlyMemory<float>> _blocks = Channel.CreateUnbounded<ReadOnlyMemory<float>>(new() { SingleReader = true, SingleWriter = true });
+    private readonly Channel<ReadOnlyMemory<float>> _blocks = Channel.CreateUnbounded<ReadOnlyMemory<float>>(
+        new() { SingleReader = true, SingleWriter = true }
+    );
     private readonly SemaphoreSlim _hasRoom = new(0);
     private readonly long _mostAhead;
     private readonly Task _generation;
     private ReadOnlyMemory<float> _block;
     private int _taken;
-    private long _ahead;        // samples that were generated and not yet read
+    private long _ahead; // samples that were generated and not yet read
 
     /// <summary>Begins to generate.</summary>
-    /// <param name="speech">Chunks of speech, as <see cref="SpeechStreaming.StreamAsync(ISpeechEngine, string, Voice?, SamplingOptions?, string?, string, Chatterbox.Text.TextOptions?, CancellationToken)"/> gives them.</param>
+    /// <param name="speech">Chunks of speech, as
+    /// <see cref="SpeechStreaming.StreamAsync(ISpeechEngine, string, Voice?, SamplingOptions?, string?, string, Chatterbox.Text.TextOptions?, CancellationToken)"/> gives them.</param>
     /// <param name="ahead">Speech that may wait to be read; 30 s if it is null.</param>
     public SpeechSampleProvider(IAsyncEnumerable<AudioChunk> speech, TimeSpan? ahead = null)
     {
@@ -36,7 +39,8 @@ public sealed class SpeechSampleProvider : ISampleProvider, IDisposable
     /// <summary>Float32, 24 kHz, one channel.</summary>
     public WaveFormat WaveFormat { get; } = WaveFormat.CreateIeeeFloatWaveFormat(SpeechResult.SampleRate, channels: 1);
 
-    /// <summary>What <see cref="Read"/> does where nothing has been generated yet: waits (false, the default), or gives silence (true), as a
+    /// <summary>What <see cref="Read"/> does where nothing has been generated yet: waits (false, the default), or gives silence (true), as
+    /// a
     /// player needs it whose clock goes on.</summary>
     public bool GivesSilenceWhileWaiting { get; init; }
 
@@ -81,7 +85,7 @@ public sealed class SpeechSampleProvider : ISampleProvider, IDisposable
             _taken = 0;
             if (_blocks.Reader.Completion.IsCompleted)
             {
-                _blocks.Reader.Completion.GetAwaiter().GetResult();     // throws what ended the speech
+                _blocks.Reader.Completion.GetAwaiter().GetResult(); // throws what ended the speech
                 return false;
             }
 

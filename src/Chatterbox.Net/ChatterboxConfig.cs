@@ -16,7 +16,7 @@ internal sealed record ChatterboxConfig
     /// <summary>Name of a file that states the sizes of networks other than the published ones.</summary>
     public const string FileName = "config.json";
 
-    private const int Silence = 4299;    // a speech token that sounds of nothing
+    private const int Silence = 4299; // a speech token that sounds of nothing
 
     /// <summary>How configs look as JSON.</summary>
     internal static readonly JsonSerializerOptions Json = new()
@@ -30,81 +30,112 @@ internal sealed record ChatterboxConfig
     };
 
     /// <summary>The published English model.</summary>
-    public static ChatterboxConfig English { get; } = new()
-    {
-        Name = "english",
-        T3 = T3Config.English,
-        Text = new(TokenizerKind.English, PunctuationRules.English),
-        Files = new() { T3 = CheckpointFiles.Weights("t3_cfg"), Tokenizer = ["tokenizer.json"] },
-    };
+    public static ChatterboxConfig English { get; } =
+        new()
+        {
+            Name = "english",
+            T3 = T3Config.English,
+            Text = new(TokenizerKind.English, PunctuationRules.English),
+            Files = new() { T3 = CheckpointFiles.Weights("t3_cfg"), Tokenizer = ["tokenizer.json"] },
+        };
 
     /// <summary>The published multilingual model, second version: the reference's default.</summary>
-    public static ChatterboxConfig Multilingual { get; } = new()
-    {
-        Name = "multilingual",
-        T3 = T3Config.Multilingual,
-        Text = new(TokenizerKind.Multilingual, PunctuationRules.Multilingual) { Languages = [.. SupportedLanguages.Names.Keys] },
-        CutTokens = 1,
-        Files = new()
+    public static ChatterboxConfig Multilingual { get; } =
+        new()
         {
-            T3 = CheckpointFiles.Weights("t3_mtl23ls_v2"),
-            Tokenizer = ["grapheme_mtl_merged_expanded_v1.json"],
-            Cangjie = ["Cangjie5_TC.json", "Cangjie5_TC.txt"],
-        },
-    };
+            Name = "multilingual",
+            T3 = T3Config.Multilingual,
+            Text = new(TokenizerKind.Multilingual, PunctuationRules.Multilingual) { Languages = [.. SupportedLanguages.Names.Keys] },
+            CutTokens = 1,
+            Files = new()
+            {
+                T3 = CheckpointFiles.Weights("t3_mtl23ls_v2"),
+                Tokenizer = ["grapheme_mtl_merged_expanded_v1.json"],
+                Cangjie = ["Cangjie5_TC.json", "Cangjie5_TC.txt"],
+            },
+        };
 
     /// <summary>The published multilingual model, third version.</summary>
     public static ChatterboxConfig MultilingualV3 { get; } = WithT3("multilingual-v3", "t3_mtl23ls_v3");
 
     /// <summary>The published Turbo model.</summary>
-    public static ChatterboxConfig Turbo { get; } = new()
-    {
-        Name = "turbo",
-        T3 = T3Config.Turbo,
-        Text = new(TokenizerKind.Gpt2, PunctuationRules.Turbo)
+    public static ChatterboxConfig Turbo { get; } =
+        new()
         {
-            Tags =
-            [
-                "advertisement", "angry", "chuckle", "clear throat", "cough", "crying", "dramatic", "fear", "gasp", "groan", "happy", "laugh", "narration",
-                "sarcastic", "shush", "sigh", "sniff", "surprised", "whispering",
-            ],
-        },
-        TailTokens = [Silence, Silence, Silence],
-        S3Gen = S3GenConfig.MeanFlow,
-        Voices = VoiceConfig.Turbo,
-        Files = new()
-        {
-            T3 = CheckpointFiles.Weights("t3_turbo_v1"),
-            S3Gen = CheckpointFiles.Weights("s3gen_meanflow"),
-            Tokenizer = ["vocab.json", "merges.txt", "added_tokens.json"],
-        },
-    };
+            Name = "turbo",
+            T3 = T3Config.Turbo,
+            Text = new(TokenizerKind.Gpt2, PunctuationRules.Turbo)
+            {
+                Tags =
+                [
+                    "advertisement",
+                    "angry",
+                    "chuckle",
+                    "clear throat",
+                    "cough",
+                    "crying",
+                    "dramatic",
+                    "fear",
+                    "gasp",
+                    "groan",
+                    "happy",
+                    "laugh",
+                    "narration",
+                    "sarcastic",
+                    "shush",
+                    "sigh",
+                    "sniff",
+                    "surprised",
+                    "whispering",
+                ],
+            },
+            TailTokens = [Silence, Silence, Silence],
+            S3Gen = S3GenConfig.MeanFlow,
+            Voices = VoiceConfig.Turbo,
+            Files = new()
+            {
+                T3 = CheckpointFiles.Weights("t3_turbo_v1"),
+                S3Gen = CheckpointFiles.Weights("s3gen_meanflow"),
+                Tokenizer = ["vocab.json", "merges.txt", "added_tokens.json"],
+            },
+        };
 
     /// <summary>The published Nano model: Turbo with a smaller T3.</summary>
-    public static ChatterboxConfig Nano { get; } = Turbo with
-    {
-        Name = "nano",
-        T3 = T3Config.Nano,
-        Files = Turbo.Files with { T3 = CheckpointFiles.Weights("t3_nano_v1") },
-    };
+    public static ChatterboxConfig Nano { get; } =
+        Turbo with
+        {
+            Name = "nano",
+            T3 = T3Config.Nano,
+            Files = Turbo.Files with { T3 = CheckpointFiles.Weights("t3_nano_v1") },
+        };
 
     /// <summary>The published Flash model: English's sizes, speech in blocks, and a flow like Turbo's under English's file name.</summary>
-    public static ChatterboxConfig Flash { get; } = English with
-    {
-        Name = "flash",
-        T3 = T3Config.Flash,
-        Text = new(TokenizerKind.English, Punctuation: null),
-        S3Gen = S3GenConfig.MeanFlow,
-        Files = English.Files with { T3 = CheckpointFiles.Weights("t3_flash") },
-    };
+    public static ChatterboxConfig Flash { get; } =
+        English with
+        {
+            Name = "flash",
+            T3 = T3Config.Flash,
+            Text = new(TokenizerKind.English, Punctuation: null),
+            S3Gen = S3GenConfig.MeanFlow,
+            Files = English.Files with { T3 = CheckpointFiles.Weights("t3_flash") },
+        };
 
     /// <summary>Every published model; a folder that holds several is taken for the first of them. The language pack's come
     /// without voice encoder, which is put beside them from the multilingual model.</summary>
     public static IReadOnlyList<ChatterboxConfig> Published { get; } =
     [
-        English, Multilingual, MultilingualV3, Turbo, Nano, Flash,
-        LanguagePack("es-mx", "t3_es_mx_latam"), LanguagePack("es-es", "t3_es_es"), LanguagePack("pt-br", "t3_pt_br"),
-        LanguagePack("pt-pt", "t3_pt_pt"), LanguagePack("hi", "t3_hi"), LanguagePack("zh", "t3_zh_cmn"),
+        English,
+        Multilingual,
+        MultilingualV3,
+        Turbo,
+        Nano,
+        Flash,
+        LanguagePack("es-mx", "t3_es_mx_latam"),
+        LanguagePack("es-es", "t3_es_es"),
+        LanguagePack("pt-br", "t3_pt_br"),
+        LanguagePack("pt-pt", "t3_pt_pt"),
+        LanguagePack("hi", "t3_hi"),
+        LanguagePack("zh", "t3_zh_cmn"),
     ];
 
     /// <summary>Name of the variant.</summary>
@@ -140,49 +171,59 @@ internal sealed record ChatterboxConfig
 
     /// <summary>Settings of <see cref="SamplingOptions"/> that the model does not have, by name.</summary>
     public IReadOnlyList<string> LacksSettings =>
-    [
-        .. T3.Emotion ? Array.Empty<string>() : [nameof(SamplingOptions.Exaggeration)],
-        .. T3.Guidance ? Array.Empty<string>() : [nameof(SamplingOptions.CfgWeight)],
-        .. T3.Sampling.Order.Contains(SamplingStep.MinP) ? Array.Empty<string>() : [nameof(SamplingOptions.MinP)],
-        .. T3.Sampling.Order.Contains(SamplingStep.TopK) ? Array.Empty<string>() : [nameof(SamplingOptions.TopK)],
-        .. T3.Sampling.Order.Contains(SamplingStep.TopP) ? Array.Empty<string>() : [nameof(SamplingOptions.TopP)],
-        .. T3.Sampling.Order.Contains(SamplingStep.RepetitionPenalty) ? Array.Empty<string>() : [nameof(SamplingOptions.RepetitionPenalty)],
-        .. T3.InBlocks ? Array.Empty<string>() : SettingsOfBlocks,
-    ];
+        [
+            .. T3.Emotion ? Array.Empty<string>() : [nameof(SamplingOptions.Exaggeration)],
+            .. T3.Guidance ? Array.Empty<string>() : [nameof(SamplingOptions.CfgWeight)],
+            .. T3.Sampling.Order.Contains(SamplingStep.MinP) ? Array.Empty<string>() : [nameof(SamplingOptions.MinP)],
+            .. T3.Sampling.Order.Contains(SamplingStep.TopK) ? Array.Empty<string>() : [nameof(SamplingOptions.TopK)],
+            .. T3.Sampling.Order.Contains(SamplingStep.TopP) ? Array.Empty<string>() : [nameof(SamplingOptions.TopP)],
+            .. T3.Sampling.Order.Contains(SamplingStep.RepetitionPenalty)
+                ? Array.Empty<string>()
+                : [nameof(SamplingOptions.RepetitionPenalty)],
+            .. T3.InBlocks ? Array.Empty<string>() : SettingsOfBlocks,
+        ];
 
     private static IReadOnlyList<string> SettingsOfBlocks { get; } =
     [
-        nameof(SamplingOptions.BlockSize), nameof(SamplingOptions.BlockSteps), nameof(SamplingOptions.TimeShift),
-        nameof(SamplingOptions.ScheduleShift), nameof(SamplingOptions.PositionTemperature), nameof(SamplingOptions.FixedPrior),
+        nameof(SamplingOptions.BlockSize),
+        nameof(SamplingOptions.BlockSteps),
+        nameof(SamplingOptions.TimeShift),
+        nameof(SamplingOptions.ScheduleShift),
+        nameof(SamplingOptions.PositionTemperature),
+        nameof(SamplingOptions.FixedPrior),
     ];
 
     /// <summary>The same variant in a hundredth of its size: every part is there, and none has learned anything.</summary>
     /// <param name="name">Its name.</param>
-    public ChatterboxConfig Shrink(string name) => this with
-    {
-        Name = name,
-        T3 = T3 with
+    public ChatterboxConfig Shrink(string name) =>
+        this with
         {
-            Backbone = T3.Backbone.Shrink(),
-            Perceiver = T3.Perceiver is null ? null : new PerceiverConfig(Queries: 8, Heads: 2),
-        },
-        S3Gen = S3Gen with
-        {
-            Encoder = new ConformerConfig(InputSize: 64, Size: 64, Heads: 2, MlpSize: 128, Blocks: 2, UpBlocks: 1),
-            Estimator = new EstimatorConfig(Channels: 32, MiddleStages: 1, BlocksPerStage: 1, Heads: 2, HeadSize: 16),
-        },
-        HiFT = new HiFTConfig { Channels = 32, F0Channels = 32 },
-        Watermark = new PerthConfig { HiddenSize = 32 },
-        Voices = Voices with
-        {
-            SpeakerEncoder = new SpeakerEncoderConfig(HiddenSize: 64, Layers: 1),
-            Reference = Voices.Reference with
+            Name = name,
+            T3 = T3 with
             {
-                SpeechTokenizer = new SpeechTokenizerConfig(HiddenSize: 64, Heads: 2, Layers: 1),
-                CamPlus = new CamPlusConfig(HeadChannels: 8, InitChannels: 32, Growth: 8, BottleneckChannels: 32) { Blocks = [(2, 1), (2, 2), (2, 2)] },
+                Backbone = T3.Backbone.Shrink(),
+                Perceiver = T3.Perceiver is null ? null : new PerceiverConfig(Queries: 8, Heads: 2),
             },
-        },
-    };
+            S3Gen = S3Gen with
+            {
+                Encoder = new ConformerConfig(InputSize: 64, Size: 64, Heads: 2, MlpSize: 128, Blocks: 2, UpBlocks: 1),
+                Estimator = new EstimatorConfig(Channels: 32, MiddleStages: 1, BlocksPerStage: 1, Heads: 2, HeadSize: 16),
+            },
+            HiFT = new HiFTConfig { Channels = 32, F0Channels = 32 },
+            Watermark = new PerthConfig { HiddenSize = 32 },
+            Voices = Voices with
+            {
+                SpeakerEncoder = new SpeakerEncoderConfig(HiddenSize: 64, Layers: 1),
+                Reference = Voices.Reference with
+                {
+                    SpeechTokenizer = new SpeechTokenizerConfig(HiddenSize: 64, Heads: 2, Layers: 1),
+                    CamPlus = new CamPlusConfig(HeadChannels: 8, InitChannels: 32, Growth: 8, BottleneckChannels: 32)
+                    {
+                        Blocks = [(2, 1), (2, 2), (2, 2)],
+                    },
+                },
+            },
+        };
 
     /// <summary>Writes the sizes beside weights that are not of the published sizes.</summary>
     public void Save(string path) => File.WriteAllText(path, JsonSerializer.Serialize(this, Json) + "\n");
@@ -193,17 +234,24 @@ internal sealed record ChatterboxConfig
     {
         try
         {
-            return JsonSerializer.Deserialize<ChatterboxConfig>(File.ReadAllText(path), Json)
-                ?? throw new JsonException("it holds null");
+            return JsonSerializer.Deserialize<ChatterboxConfig>(File.ReadAllText(path), Json) ?? throw new JsonException("it holds null");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException or NotSupportedException)
         {
-            throw new CheckpointException($"{path} is not a configuration of this version: {e.Message} Delete it for a published model, or write the checkpoint again.", e);
+            throw new CheckpointException(
+                $"{path} is not a configuration of this version: {e.Message} Delete it for a published model, or write the "
+                    + $"checkpoint again.",
+                e
+            );
         }
     }
 
     private static ChatterboxConfig WithT3(string name, string t3) =>
-        Multilingual with { Name = name, Files = Multilingual.Files with { T3 = CheckpointFiles.Weights(t3) } };
+        Multilingual with
+        {
+            Name = name,
+            Files = Multilingual.Files with { T3 = CheckpointFiles.Weights(t3) },
+        };
 
     /// <summary>A multilingual model that was trained further on one language, and with the S3Gen it is published with.</summary>
     private static ChatterboxConfig LanguagePack(string locale, string t3)

@@ -26,7 +26,10 @@ internal static class Devices
         if (!TryInitializeDeviceType(DeviceType.CUDA) || index >= cuda.device_count())
         {
             throw new UnavailableException(
-                $"The device '{name}' is not here: this build and machine have {(cuda_is_available() ? $"{cuda.device_count()} CUDA GPU(s)" : "no CUDA")}. Use cpu, or build with -p:TorchBackend=cuda on a machine with an NVIDIA driver.");
+                $"The device '{name}' is not here: this build and machine have "
+                    + $"{(cuda_is_available() ? $"{cuda.device_count()} CUDA GPU(s)" : "no CUDA")}. Use cpu, or build with "
+                    + $"-p:TorchBackend=cuda on a machine with an NVIDIA driver."
+            );
         }
 
         CublasMemory.Limit();

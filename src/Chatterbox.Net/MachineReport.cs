@@ -20,9 +20,19 @@ namespace Chatterbox;
 /// <param name="KernelCompiler">Version of the run-time compiler for kernels, NVRTC; null where it is missing.</param>
 /// <param name="GraphsReason">Why libtorch's operations cannot be recorded as CUDA graphs; null where they can.</param>
 public sealed record MachineReport(
-    string Library, string Runtime, string Processor, IReadOnlyList<string> InstructionSets,
-    string Torch, string? TorchFile, int TorchThreads, bool TorchUsesGpu,
-    IReadOnlyList<GpuDescription> Gpus, string? GpuDriver, string? KernelCompiler, string? GraphsReason)
+    string Library,
+    string Runtime,
+    string Processor,
+    IReadOnlyList<string> InstructionSets,
+    string Torch,
+    string? TorchFile,
+    int TorchThreads,
+    bool TorchUsesGpu,
+    IReadOnlyList<GpuDescription> Gpus,
+    string? GpuDriver,
+    string? KernelCompiler,
+    string? GraphsReason
+)
 {
     /// <summary>Looks at the machine; loads libtorch.</summary>
     public static MachineReport Create()
@@ -41,7 +51,8 @@ public sealed record MachineReport(
             CudaDriver.Gpus(),
             CudaDriver.Version(),
             usesGpu ? Nvrtc.TryGetVersion() : null,
-            usesGpu ? TorchGraph.UnsupportedReason(CUDA) : "libtorch uses no GPU");
+            usesGpu ? TorchGraph.UnsupportedReason(CUDA) : "libtorch uses no GPU"
+        );
     }
 
     private static string? TorchLibrary()
@@ -61,7 +72,7 @@ public sealed record MachineReport(
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return unnamed;      // not Linux
+            return unnamed; // not Linux
         }
     }
 
@@ -69,7 +80,10 @@ public sealed record MachineReport(
     {
         (string Name, bool Has)[] sets =
         [
-            ("AVX2", Avx2.IsSupported), ("FMA", Fma.IsSupported), ("AVX-512", Avx512BW.IsSupported), ("Neon", AdvSimd.IsSupported),
+            ("AVX2", Avx2.IsSupported),
+            ("FMA", Fma.IsSupported),
+            ("AVX-512", Avx512BW.IsSupported),
+            ("Neon", AdvSimd.IsSupported),
         ];
         return sets.Where(set => set.Has).Select(set => set.Name);
     }

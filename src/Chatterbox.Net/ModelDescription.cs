@@ -14,6 +14,7 @@ public sealed record ModelDescription(string Name, IReadOnlyList<string> Languag
 }
 
 /// <summary>Memory that the weights of a file take.</summary>
-/// <param name="Content">A name for what it holds: models loaded with the same <see cref="SharedParts"/> have what has one name once.</param>
+/// <param name="Content">A name for what it holds: models loaded with the same <see cref="SharedParts"/> have what has one name
+/// once.</param>
 /// <param name="Bytes">How much.</param>
 public sealed record WeightMemory(string Content, long Bytes);

@@ -13,11 +13,12 @@ namespace Chatterbox;
 /// </remarks>
 internal sealed class NoiseSource : IDisposable
 {
-    private const int ManyNumbers = 4096, Group = 16;
+    private const int ManyNumbers = 4096,
+        Group = 16;
 
     private readonly Generator _generator;
     private CudaNoise? _onGpu;
-    private long _passedOver;             // normal numbers that the stream has yet to go past
+    private long _passedOver; // normal numbers that the stream has yet to go past
 
     /// <param name="seed">Any 64-bit number; the same seed gives the same stream.</param>
     public NoiseSource(long seed)
@@ -132,8 +133,13 @@ internal sealed class NoiseSource : IDisposable
             count *= size;
         }
 
-        if (device is null || device.type != DeviceType.CUDA || count < least || count > int.MaxValue - Group
-            || CudaNoise.UnsupportedReason(device) is not null)
+        if (
+            device is null
+            || device.type != DeviceType.CUDA
+            || count < least
+            || count > int.MaxValue - Group
+            || CudaNoise.UnsupportedReason(device) is not null
+        )
         {
             return null;
         }

@@ -37,7 +37,11 @@ internal sealed class OutputChecks : IDisposable
     /// <param name="stage">The stage that made them.</param>
     /// <exception cref="InvalidOutputException">One is not.</exception>
     public static float[] Check(float[] samples, SynthesisStage stage) =>
-        samples.Length == 0 || TensorPrimitives.IsFiniteAll<float>(samples) ? samples : throw new InvalidOutputException(stage);   // false of none
+        // false of none
+        samples.Length == 0
+        || TensorPrimitives.IsFiniteAll<float>(samples)
+            ? samples
+            : throw new InvalidOutputException(stage);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -28,11 +28,12 @@ public sealed record RuntimeReport(string Device, IReadOnlyList<StageRuntime> St
         [
             Stage("T3 prefill", ExecutionPath.Graph, t3.NotFusedReason ?? graphs),
             t3.CpuFormat is { } format ? new("T3 step", ExecutionPath.Fused, null) { Detail = CpuPrecision.Describe(format) }
-                : t3.NotFusedReason is { } notFused ? new("T3 step", ExecutionPath.Plain, notFused)
-                : SingleStep.UnsupportedReason(config.T3, device) is { } notSingle ? new("T3 step", ExecutionPath.KernelGraph, notSingle)
-                : new("T3 step", ExecutionPath.OneKernel, null),
+            : t3.NotFusedReason is { } notFused ? new("T3 step", ExecutionPath.Plain, notFused)
+            : SingleStep.UnsupportedReason(config.T3, device) is { } notSingle ? new("T3 step", ExecutionPath.KernelGraph, notSingle)
+            : new("T3 step", ExecutionPath.OneKernel, null),
             Stage("S3Gen encoder", ExecutionPath.Graph, s3gen.S3Gen.NoEncoderGraphsReason),
-            flow is not null ? new("S3Gen flow", ExecutionPath.Plain, flow)
+            flow is not null
+                ? new("S3Gen flow", ExecutionPath.Plain, flow)
                 : new("S3Gen flow", ExecutionPath.KernelGraph, ClusterEstimator.UnsupportedReason(config.S3Gen, device)),
             Stage("HiFT vocoder", ExecutionPath.Fused, s3gen.HiFT.NotFusedReason),
             Stage("watermark", ExecutionPath.Fused, watermarker.NotFusedReason),
@@ -42,8 +43,19 @@ public sealed record RuntimeReport(string Device, IReadOnlyList<StageRuntime> St
 
         // It is not the precision that keeps a CPU from a GPU's kernels, unless a GPU has none for the stage.
         var noGpu = CudaModule.UnsupportedReason(device);
-        return new(device.ToString(), [.. stages.Select(stage =>
-            noGpu is not null && stage.Path == ExecutionPath.Plain && !(config.T3.InBlocks && stage.Reason == t3.NotFusedReason) ? stage with { Reason = noGpu } : stage)]);
+        return new(
+            device.ToString(),
+            [
+                .. stages.Select(stage =>
+                    noGpu is not null && stage.Path == ExecutionPath.Plain && !(config.T3.InBlocks && stage.Reason == t3.NotFusedReason)
+                        ? stage with
+                        {
+                            Reason = noGpu,
+                        }
+                        : stage
+                ),
+            ]
+        );
     }
 
     private static StageRuntime Stage(string name, ExecutionPath fast, string? reason) =>
@@ -60,14 +72,16 @@ public sealed record StageRuntime(string Stage, ExecutionPath Path, string? Reas
     public string? Detail { get; init; }
 
     /// <summary>The path in words.</summary>
-    public string Description => (Detail is null ? "" : $"{Detail}, ") + Path switch
-    {
-        ExecutionPath.Graph => "CUDA graph",
-        ExecutionPath.Fused => "fused kernels",
-        ExecutionPath.KernelGraph => "CUDA graph of fused kernels",
-        ExecutionPath.OneKernel => "one kernel a step",
-        _ => "plain operations",
-    };
+    public string Description =>
+        (Detail is null ? "" : $"{Detail}, ")
+        + Path switch
+        {
+            ExecutionPath.Graph => "CUDA graph",
+            ExecutionPath.Fused => "fused kernels",
+            ExecutionPath.KernelGraph => "CUDA graph of fused kernels",
+            ExecutionPath.OneKernel => "one kernel a step",
+            _ => "plain operations",
+        };
 
     /// <inheritdoc/>
     public override string ToString() =>

@@ -19,12 +19,15 @@ internal sealed class S3GenNetworks
     {
         Speech = Build(weights, ops, precision);
         _plain = new(weights, scope => Build(scope, TorchOps.Plain, Precision.Full), isChecked: true);
-        _isPlain = ops == TorchOps.Plain && Speech.S3Gen.NoEncoderGraphsReason is not null
-            && Speech.S3Gen.Flow.NotFusedReason is not null && Speech.HiFT.NotFusedReason is not null;
+        _isPlain =
+            ops == TorchOps.Plain
+            && Speech.S3Gen.NoEncoderGraphsReason is not null
+            && Speech.S3Gen.Flow.NotFusedReason is not null
+            && Speech.HiFT.NotFusedReason is not null;
         _reference = new(weights, scope => new(config.Voices.Reference, scope, ops));
 
-        SpeechNetworks Build(WeightScope file, TorchOps operations, Precision exactness) => new(
-            new(config.S3Gen, file["flow"], operations, exactness), new(config.HiFT, file["mel2wav"], operations, exactness));
+        SpeechNetworks Build(WeightScope file, TorchOps operations, Precision exactness) =>
+            new(new(config.S3Gen, file["flow"], operations, exactness), new(config.HiFT, file["mel2wav"], operations, exactness));
     }
 
     /// <summary>Speech tokens to samples.</summary>

@@ -52,7 +52,8 @@ public sealed record SamplingOptions
     /// only: 0.5.</summary>
     public double? ScheduleShift { get; init; }
 
-    /// <summary>Whether noise changes which tokens of a block are taken first: 0 takes those that the model is surest of; any other value, up
+    /// <summary>Whether noise changes which tokens of a block are taken first: 0 takes those that the model is surest of; any other value,
+    /// up
     /// to 100, has the same effect. Flash only: 5.</summary>
     public double? PositionTemperature { get; init; }
 

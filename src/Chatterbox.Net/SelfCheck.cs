@@ -15,7 +15,8 @@ public sealed record SelfCheck(IReadOnlyList<CheckedOperation> Operations, TimeS
 /// <summary>One operation that a model checked as it was loaded.</summary>
 /// <param name="Operation">Such as convolution or attention.</param>
 /// <param name="Type">Element type, such as float32.</param>
-/// <param name="Error">Largest error found, as a part of the largest number of the answer; infinite where the result was not a number.</param>
+/// <param name="Error">Largest error found, as a part of the largest number of the answer; infinite where the result was not a
+/// number.</param>
 /// <param name="UsedInstead">The way that is used since the usual one is wrong; null where the usual one is right.</param>
 public sealed record CheckedOperation(string Operation, string Type, double Error, string? UsedInstead)
 {
@@ -23,7 +24,8 @@ public sealed record CheckedOperation(string Operation, string Type, double Erro
     public bool Passed => UsedInstead is null;
 
     /// <inheritdoc/>
-    public override string ToString() => Passed
-        ? $"{Operation} in {Type} is right (error {Error:g2})"
-        : $"{Operation} in {Type} gives wrong numbers on this device (error {Error:g2}): {UsedInstead} used instead";
+    public override string ToString() =>
+        Passed
+            ? $"{Operation} in {Type} is right (error {Error:g2})"
+            : $"{Operation} in {Type} gives wrong numbers on this device (error {Error:g2}): {UsedInstead} used instead";
 }

@@ -28,8 +28,13 @@ public sealed class SharedParts
     internal Lease<T> Networks<T>(string file, Device device, ScalarType dtype, TorchOps ops, object[] sizes, Func<WeightScope, T> build)
         where T : class =>
         Rent<T>(
-            new PartKey(typeof(T), ContentOf(file), (device.ToString(), dtype, ops.ToString(), JsonSerializer.Serialize(sizes, ChatterboxConfig.Json))),
-            () => Load(new WeightStore(Checkpoint.OpenFile(file), device, dtype, ops), build));
+            new PartKey(
+                typeof(T),
+                ContentOf(file),
+                (device.ToString(), dtype, ops.ToString(), JsonSerializer.Serialize(sizes, ChatterboxConfig.Json))
+            ),
+            () => Load(new WeightStore(Checkpoint.OpenFile(file), device, dtype, ops), build)
+        );
 
     /// <summary>Anything that is made of some files and needs no disposal.</summary>
     /// <param name="files">The files.</param>
@@ -38,7 +43,14 @@ public sealed class SharedParts
     /// <param name="make">Makes it.</param>
     internal Lease<T> Made<T>(IEnumerable<string> files, object config, object others, Func<T> make)
         where T : class =>
-        Rent<T>(new PartKey(typeof(T), string.Join('\n', files.Select(ContentOf)), (JsonSerializer.Serialize(config, ChatterboxConfig.Json), others)), () => (make(), null));
+        Rent<T>(
+            new PartKey(
+                typeof(T),
+                string.Join('\n', files.Select(ContentOf)),
+                (JsonSerializer.Serialize(config, ChatterboxConfig.Json), others)
+            ),
+            () => (make(), null)
+        );
 
     private Lease<T> Rent<T>(PartKey key, Func<(T Value, IDisposable? Weights)> load)
         where T : class
@@ -56,7 +68,7 @@ public sealed class SharedParts
 
         try
         {
-            return new Lease<T>((T)part.Loaded.Value.Value, () => GiveBack(key, part));    // whoever comes first loads it, the others wait
+            return new Lease<T>((T)part.Loaded.Value.Value, () => GiveBack(key, part)); // whoever comes first loads it, the others wait
         }
         catch
         {
@@ -85,7 +97,7 @@ public sealed class SharedParts
         try
         {
             using var mode = inference_mode();
-            using var scope = NewDisposeScope();    // tables are computed on the way
+            using var scope = NewDisposeScope(); // tables are computed on the way
             var networks = build(weights.Root);
             weights.ThrowIfFaulty();
             return (networks, weights);

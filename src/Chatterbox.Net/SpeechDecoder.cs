@@ -80,8 +80,13 @@ internal sealed class SpeechDecoder
     /// <exception cref="VoiceException">The voice does not fit this model.</exception>
     /// <exception cref="RequestException">There are no tokens.</exception>
     public Tensor SpeakText(
-        IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise,
-        OutputChecks? checks = null, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
+        IReadOnlyList<int> speechTokens,
+        S3GenPrompt voice,
+        NoiseSource noise,
+        OutputChecks? checks = null,
+        IProgress<double>? progress = null,
+        CancellationToken cancellationToken = default
+    )
     {
         using var scope = NewDisposeScope();
         var mel = S3Gen.Flow.Integrate(BeginText(speechTokens, voice, noise), progress, cancellationToken);
@@ -91,9 +96,10 @@ internal sealed class SpeechDecoder
     /// <summary>The first half of <see cref="SpeakText"/>, up to the flow.</summary>
     /// <inheritdoc cref="SpeakText"/>
     /// <returns>What the flow is to do; <see cref="EndText"/> takes its mel.</returns>
-    public FlowPass BeginText(IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise) => speechTokens.Count > 0
-        ? S3Gen.Begin([.. speechTokens, .. _config.TailTokens], voice, noise)
-        : throw new RequestException("The model ended this text without a sound. Try another seed, or a longer text.", "text");
+    public FlowPass BeginText(IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise) =>
+        speechTokens.Count > 0
+            ? S3Gen.Begin([.. speechTokens, .. _config.TailTokens], voice, noise)
+            : throw new RequestException("The model ended this text without a sound. Try another seed, or a longer text.", "text");
 
     /// <summary>The second half of <see cref="SpeakText"/>.</summary>
     /// <param name="mel">What the flow made, [1, frames, bands].</param>
@@ -122,8 +128,13 @@ internal sealed class SpeechDecoder
     /// <returns>Samples at 24 kHz, [1, samples].</returns>
     /// <exception cref="VoiceException">The voice does not fit this model.</exception>
     public Tensor Speak(
-        IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise,
-        OutputChecks? checks = null, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
+        IReadOnlyList<int> speechTokens,
+        S3GenPrompt voice,
+        NoiseSource noise,
+        OutputChecks? checks = null,
+        IProgress<double>? progress = null,
+        CancellationToken cancellationToken = default
+    )
     {
         using var scope = NewDisposeScope();
         return Sound(S3Gen.Generate(speechTokens, voice, noise, progress, cancellationToken), noise, checks).MoveToOuterDisposeScope();
@@ -134,8 +145,8 @@ internal sealed class SpeechDecoder
 
     private Tensor Sound(Tensor mel, NoiseSource noise, OutputChecks? checks)
     {
-        checks?.Add(SynthesisStage.S3Gen, mel);                                              // [1, bands, frames]
-        var samples = HiFT.Generate(mel, noise);                                             // [1, samples]
+        checks?.Add(SynthesisStage.S3Gen, mel); // [1, bands, frames]
+        var samples = HiFT.Generate(mel, noise); // [1, samples]
         checks?.Add(SynthesisStage.HiFT, samples);
         return samples;
     }

@@ -3,8 +3,10 @@ namespace Chatterbox;
 /// <summary>One spoken text.</summary>
 /// <param name="Samples">Watermarked mono samples in [−1, 1], <see cref="SampleRate"/> a second.</param>
 /// <param name="TextTokens">Text tokens that were spoken, without start and stop.</param>
-/// <param name="SpeechTokens">Ids of the speech tokens that were spoken, <see cref="TokensPerSecond"/> a second: token i begins at sample i · <see cref="SamplesPerToken"/>.</param>
-/// <param name="ReachedLimit">True if T3 was stopped by <see cref="SamplingOptions.MaxSpeechTokens"/> before it had finished: the end of the text is missing.</param>
+/// <param name="SpeechTokens">Ids of the speech tokens that were spoken, <see cref="TokensPerSecond"/> a second: token i begins at sample i
+/// · <see cref="SamplesPerToken"/>.</param>
+/// <param name="ReachedLimit">True if T3 was stopped by <see cref="SamplingOptions.MaxSpeechTokens"/> before it had finished: the end of
+/// the text is missing.</param>
 public sealed record SpeechResult(ReadOnlyMemory<float> Samples, int TextTokens, IReadOnlyList<int> SpeechTokens, bool ReachedLimit)
 {
     /// <summary>Sample rate of everything that the models generate, Hz.</summary>

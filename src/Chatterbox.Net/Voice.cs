@@ -9,7 +9,8 @@ public sealed record Voice(T3Prompt T3, S3GenPrompt S3Gen);
 
 /// <summary>The speaker for T3.</summary>
 /// <param name="SpeakerEmbedding">The voice encoder's embedding of the whole recording, 256 numbers of unit length.</param>
-/// <param name="SpeechTokens">S3 tokens of the recording's beginning, 25 a second: at most 150 (English and multilingual) or 375 (Turbo, Nano).</param>
+/// <param name="SpeechTokens">S3 tokens of the recording's beginning, 25 a second: at most 150 (English and multilingual) or 375 (Turbo,
+/// Nano).</param>
 public sealed record T3Prompt(IReadOnlyList<float> SpeakerEmbedding, IReadOnlyList<int> SpeechTokens);
 
 /// <summary>The speaker for S3Gen: the first 10 s of the recording.</summary>

@@ -12,7 +12,14 @@ internal sealed class VoiceConversion : IVoiceConversion
     private readonly VoiceConverter _converter;
     private readonly PerthStream _mark;
 
-    public VoiceConversion(SpeechDecoder speechDecoder, SpeechTokenizer tokenizer, PerthWatermarker watermarker, AudioClip source, Voice target, long? seed)
+    public VoiceConversion(
+        SpeechDecoder speechDecoder,
+        SpeechTokenizer tokenizer,
+        PerthWatermarker watermarker,
+        AudioClip source,
+        Voice target,
+        long? seed
+    )
     {
         using var mode = inference_mode();
         _noise = new NoiseSource(seed ?? Random.Shared.NextInt64());
@@ -39,13 +46,20 @@ internal sealed class VoiceConversion : IVoiceConversion
     public bool IsOver => _converter.IsOver;
 
     /// <inheritdoc/>
-    public ReadOnlyMemory<float> ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default) =>
-        ModelFailedException.Translate(() => Convert(progress, cancellationToken));
+    public ReadOnlyMemory<float> ConvertNext(
+        IProgress<SynthesisProgress>? progress = null,
+        CancellationToken cancellationToken = default
+    ) => ModelFailedException.Translate(() => Convert(progress, cancellationToken));
 
     private float[] Convert(IProgress<SynthesisProgress>? progress, CancellationToken cancellationToken)
     {
         using var mode = inference_mode();
-        var samples = _converter.Next(progress is null ? null : new ImmediateProgress<double>(done => progress.Report(new(SynthesisStage.S3Gen, 0.95 * done, SpeechTokens.Count))), cancellationToken);
+        var samples = _converter.Next(
+            progress is null
+                ? null
+                : new ImmediateProgress<double>(done => progress.Report(new(SynthesisStage.S3Gen, 0.95 * done, SpeechTokens.Count))),
+            cancellationToken
+        );
         var marked = OutputChecks.Check(_mark.Next(samples.AsSpan(), last: IsOver), SynthesisStage.Watermark);
         if (IsOver)
         {

@@ -36,7 +36,14 @@ internal sealed class VoiceConverter
     /// <param name="noise">The request's randomness.</param>
     /// <param name="config">Lengths of windows.</param>
     /// <exception cref="VoiceException">The recording cannot be used.</exception>
-    public VoiceConverter(SpeechDecoder speechDecoder, SpeechTokenizer tokenizer, AudioClip source, S3GenPrompt target, NoiseSource noise, ConversionConfig? config = null)
+    public VoiceConverter(
+        SpeechDecoder speechDecoder,
+        SpeechTokenizer tokenizer,
+        AudioClip source,
+        S3GenPrompt target,
+        NoiseSource noise,
+        ConversionConfig? config = null
+    )
     {
         Check(source);
         (_speechDecoder, _target, _noise, _config) = (speechDecoder, target, noise, config ?? new());
@@ -65,11 +72,14 @@ internal sealed class VoiceConverter
     {
         var window = _windows[_next];
         var part = progress is null ? null : new Part(progress, _next, _windows.Count);
-        var (samples, recovered) = _speechDecoder.MakeValid(_noise, (speechDecoder, checks) =>
-        {
-            var spoken = speechDecoder.Speak(_tokens[window.Start..window.End], _target, _noise, checks, part, cancellationToken);
-            return checks.Read(_next == 0 ? speechDecoder.FadeIn(spoken) : spoken, SynthesisStage.HiFT);
-        });
+        var (samples, recovered) = _speechDecoder.MakeValid(
+            _noise,
+            (speechDecoder, checks) =>
+            {
+                var spoken = speechDecoder.Speak(_tokens[window.Start..window.End], _target, _noise, checks, part, cancellationToken);
+                return checks.Read(_next == 0 ? speechDecoder.FadeIn(spoken) : spoken, SynthesisStage.HiFT);
+            }
+        );
         Recovered = recovered is { } stage ? [.. Recovered, stage] : Recovered;
         _next++;
         if (_windows.Count == 1)
@@ -90,8 +100,13 @@ internal sealed class VoiceConverter
         if (samples.ContainsAnyExceptInRange(float.MinValue, float.MaxValue))
         {
             var wrong = samples.IndexOfAnyExceptInRange(float.MinValue, float.MaxValue);
-            throw new VoiceException(string.Create(CultureInfo.InvariantCulture,
-                $"The recording holds a sample that is {samples[wrong]}, not a number between −1 and 1. Export it again, as 16-bit PCM for instance."));
+            throw new VoiceException(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"The recording holds a sample that is {samples[wrong]}, not a number between −1 and 1. Export it again, as 16-bit "
+                        + $"PCM for instance."
+                )
+            );
         }
     }
 
@@ -111,7 +126,9 @@ internal sealed class VoiceConverter
             var end = start + _config.WindowTokens;
             windows.Add(new Window(start, joint, end));
             var last = end - _config.ContextTokens;
-            joint = Enumerable.Range(last - _config.SearchTokens, _config.SearchTokens + 1).MinBy(token => LoudnessAround(token, samples16));
+            joint = Enumerable
+                .Range(last - _config.SearchTokens, _config.SearchTokens + 1)
+                .MinBy(token => LoudnessAround(token, samples16));
             start = joint - _config.ContextTokens;
         }
 
@@ -146,7 +163,8 @@ internal sealed class VoiceConverter
     }
 
     /// <summary>The first sample that a window has a part in.</summary>
-    private int Beginning(Window window) => window.Joint == 0 ? 0 : (window.Joint * _speechDecoder.SamplesPerToken) - (_speechDecoder.SamplesPerToken / 2);
+    private int Beginning(Window window) =>
+        window.Joint == 0 ? 0 : (window.Joint * _speechDecoder.SamplesPerToken) - (_speechDecoder.SamplesPerToken / 2);
 
     /// <param name="Start">Its first token.</param>
     /// <param name="Joint">The token from which on it is heard.</param>

@@ -21,12 +21,14 @@ internal static class Program
     /// <param name="settings">Settings that override those of files and environment, by key.</param>
     internal static WebApplicationBuilder CreateBuilder(IEnumerable<KeyValuePair<string, string?>> settings)
     {
-        var builder = WebApplication.CreateBuilder(new WebApplicationOptions
-        {
-            ApplicationName = "Chatterbox.Service",
-            ContentRootPath = AppContext.BaseDirectory,
-            Args = ["--hostBuilder:reloadConfigOnChange=false"], // settings are read once, and a system may be out of file watches
-        });
+        var builder = WebApplication.CreateBuilder(
+            new WebApplicationOptions
+            {
+                ApplicationName = "Chatterbox.Service",
+                ContentRootPath = AppContext.BaseDirectory,
+                Args = ["--hostBuilder:reloadConfigOnChange=false"], // settings are read once, and a system may be out of file watches
+            }
+        );
         builder.Configuration.AddInMemoryCollection(settings);
         return builder;
     }
@@ -34,7 +36,10 @@ internal static class Program
     /// <summary>Puts the service together.</summary>
     /// <param name="settings">Settings that override those of files and environment, by key.</param>
     /// <param name="configure">Last word on settings and parts, for tests.</param>
-    internal static async Task<WebApplication> BuildAsync(IEnumerable<KeyValuePair<string, string?>> settings, Action<WebApplicationBuilder>? configure = null)
+    internal static async Task<WebApplication> BuildAsync(
+        IEnumerable<KeyValuePair<string, string?>> settings,
+        Action<WebApplicationBuilder>? configure = null
+    )
     {
         var builder = CreateBuilder(settings);
         configure?.Invoke(builder);

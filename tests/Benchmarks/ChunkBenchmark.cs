@@ -11,7 +11,8 @@ namespace Chatterbox.Benchmarks;
 /// how much of what a listener has is left when each of the others does, and how long all of it takes.</summary>
 internal static class ChunkBenchmark
 {
-    private const string Text = "The quick brown fox jumps over the lazy dog, and the lazy dog, who has seen many foxes jump, does not even lift his head.";
+    private const string Text =
+        "The quick brown fox jumps over the lazy dog, and the lazy dog, who has seen many foxes jump, does not even lift his head.";
     private const int PromptTokens = 250;
     private const int Repetitions = 5;
 
@@ -29,13 +30,19 @@ internal static class ChunkBenchmark
         await engine.Ready;
         var voice = FullSize.LongPrompt(model!.BuiltInVoice!);
         var pace = model.Pace;
-        Print($"{model.Name} on {model.Device}, prompt of {PromptTokens / 25} s, {tokens} speech tokens; warm-up {warmUp.TotalSeconds:0.0} s");
-        Print($"pace: T3 {pace.SecondsPerStep * 1000:0.000} ms a token; a pass {pace.SecondsPerPass * 1000:0.0} ms and {pace.SecondsPerPassToken * 1000:0.000} ms a token");
+        Print(
+            $"{model.Name} on {model.Device}, prompt of {PromptTokens / 25} s, {tokens} speech tokens; warm-up {warmUp.TotalSeconds:0.0} s"
+        );
+        Print(
+            $"pace: T3 {pace.SecondsPerStep * 1000:0.000} ms a token; a pass {pace.SecondsPerPass * 1000:0.0} ms and {pace.SecondsPerPassToken * 1000:0.000} ms a token"
+        );
         await Speak(engine, Request(0, null));
         await Speak(engine, Request(0, new()));
         var others = await Repeat(i => Speak(engine, Request(1, null, tokens - 2 - i)));
         var streams = await Repeat(i => Speak(engine, Request(1, new(), tokens - 2 - Repetitions - i)));
-        Print($"each of a length that was not spoken before: in one piece {Median([.. others.Select(speech => speech.Seconds)]):0.000} s, in chunks {Median([.. streams.Select(speech => speech.Seconds)]):0.000} s, the first after {Median([.. streams.Select(speech => speech.Chunks[0].At)]) * 1000:0} ms");
+        Print(
+            $"each of a length that was not spoken before: in one piece {Median([.. others.Select(speech => speech.Seconds)]):0.000} s, in chunks {Median([.. streams.Select(speech => speech.Seconds)]):0.000} s, the first after {Median([.. streams.Select(speech => speech.Chunks[0].At)]) * 1000:0} ms"
+        );
         var whole = (await Repeat(_ => Speak(engine, Request(1, null)))).OrderBy(speech => speech.Seconds).ElementAt(Repetitions / 2);
         Print($"in one piece: {whole.Seconds:0.000} s for {whole.Audio:0.00} s of speech");
         var alone = (await Repeat(_ => Task.FromResult(Stream()))).OrderBy(speech => speech.Seconds).ElementAt(Repetitions / 2);
@@ -44,10 +51,16 @@ internal static class ChunkBenchmark
         foreach (var requests in new[] { 1, 8 })
         {
             var watch = Stopwatch.StartNew();
-            var speeches = (await Repeat(_ => Task.WhenAll(Enumerable.Range(1, requests).Select(seed => Speak(engine, Request(seed, new())))))).SelectMany(all => all).ToList();
+            var speeches = (
+                await Repeat(_ => Task.WhenAll(Enumerable.Range(1, requests).Select(seed => Speak(engine, Request(seed, new())))))
+            )
+                .SelectMany(all => all)
+                .ToList();
             var each = watch.Elapsed.TotalSeconds / Repetitions / requests;
             var firsts = speeches.Select(speech => speech.Chunks[0].At).Order().ToList();
-            Print($"{requests} at once: first audio after {Median(firsts) * 1000:0} ms (last {firsts[^1] * 1000:0} ms); least left to hear when a chunk came {speeches.Min(speech => speech.Left):0.000} s; {each:0.000} s each, {each / whole.Seconds:0.00} of one piece");
+            Print(
+                $"{requests} at once: first audio after {Median(firsts) * 1000:0} ms (last {firsts[^1] * 1000:0} ms); least left to hear when a chunk came {speeches.Min(speech => speech.Left):0.000} s; {each:0.000} s each, {each / whole.Seconds:0.00} of one piece"
+            );
             Print($"  {string.Join("; ", speeches[^1].Chunks.Select(Describe))}");
         }
 
@@ -55,21 +68,30 @@ internal static class ChunkBenchmark
 
         ChatterboxModel Load()
         {
-            model = ChatterboxModel.Load(located.Folder, new ModelOptions { Device = device, Variant = located.Variant, WatermarkFile = located.WatermarkFile });
+            model = ChatterboxModel.Load(
+                located.Folder,
+                new ModelOptions
+                {
+                    Device = device,
+                    Variant = located.Variant,
+                    WatermarkFile = located.WatermarkFile,
+                }
+            );
             var started = Stopwatch.GetTimestamp();
             model.WarmUp();
             warmUp = Stopwatch.GetElapsedTime(started);
             return model;
         }
 
-        SpeechRequest Request(int seed, ChunkOptions? chunks, int? length = null) => new()
-        {
-            Pieces = [Text],
-            Voice = voice,
-            Sampling = new() { Seed = seed, MaxSpeechTokens = length ?? tokens },
-            Chunks = chunks,
-            Client = $"{seed}",
-        };
+        SpeechRequest Request(int seed, ChunkOptions? chunks, int? length = null) =>
+            new()
+            {
+                Pieces = [Text],
+                Voice = voice,
+                Sampling = new() { Seed = seed, MaxSpeechTokens = length ?? tokens },
+                Chunks = chunks,
+                Client = $"{seed}",
+            };
 
         // While the engine has nothing to do, its model may be used.
         Speech Stream()
@@ -111,7 +133,8 @@ internal static class ChunkBenchmark
         return results;
     }
 
-    private static string Describe((double At, double Audio) chunk) => string.Create(CultureInfo.InvariantCulture, $"{chunk.At:0.000} s: {chunk.Audio:0.00} s");
+    private static string Describe((double At, double Audio) chunk) =>
+        string.Create(CultureInfo.InvariantCulture, $"{chunk.At:0.000} s: {chunk.Audio:0.00} s");
 
     /// <param name="Chunks">When each came, and how long it sounds.</param>
     private sealed record Speech(List<(double At, double Audio)> Chunks)

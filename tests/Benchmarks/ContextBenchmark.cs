@@ -14,7 +14,8 @@ namespace Chatterbox.Benchmarks;
 internal static class ContextBenchmark
 {
     private const int PromptTokens = 250;
-    private const int FirstChunk = 8, Repetitions = 3;
+    private const int FirstChunk = 8,
+        Repetitions = 3;
 
     /// <param name="variant">standard or meanflow.</param>
     /// <param name="device">Where; null for the best there is.</param>
@@ -32,12 +33,16 @@ internal static class ContextBenchmark
         var random = new Random(1);
         int[] Tokens(int count) => [.. Enumerable.Range(0, count).Select(_ => random.Next(config.SpeechTokens))];
         var voice = new S3GenPrompt(
-            Tokens(PromptTokens), [.. Enumerable.Range(0, 2 * PromptTokens * 80).Select(_ => (float)(-6 + (3 * random.NextDouble())))],
-            [.. Enumerable.Range(0, 192).Select(i => MathF.Cos(i))]);
+            Tokens(PromptTokens),
+            [.. Enumerable.Range(0, 2 * PromptTokens * 80).Select(_ => (float)(-6 + (3 * random.NextDouble())))],
+            [.. Enumerable.Range(0, 192).Select(i => MathF.Cos(i))]
+        );
         var speech = Tokens(tokens);
         Print($"{variant} on {place}: {tokens} tokens, prompt of {PromptTokens}");
         var (whole, _) = Speak(leftContext: tokens, chunk: tokens);
-        Print($"\n| prompt that the first chunk sees, tokens | relative error | log-spectral distance, dB | worst frame, dB | its pass, ms |\n| ---: | ---: | ---: | ---: | ---: |");
+        Print(
+            $"\n| prompt that the first chunk sees, tokens | relative error | log-spectral distance, dB | worst frame, dB | its pass, ms |\n| ---: | ---: | ---: | ---: | ---: |"
+        );
         foreach (var prompt in new[] { 25, 50, 75, 125, 175, PromptTokens })
         {
             var (mel, seconds) = Begin(prompt);
@@ -46,7 +51,9 @@ internal static class ContextBenchmark
 
         foreach (var chunk in new[] { 50, 128, 256 })
         {
-            Print($"\n| chunks of {chunk}, left context, tokens | relative error | log-spectral distance, dB | worst frame, dB | a pass, ms |\n| ---: | ---: | ---: | ---: | ---: |");
+            Print(
+                $"\n| chunks of {chunk}, left context, tokens | relative error | log-spectral distance, dB | worst frame, dB | a pass, ms |\n| ---: | ---: | ---: | ---: | ---: |"
+            );
             foreach (var leftContext in new[] { 0, 25, 50, 100, 200, 400, tokens })
             {
                 var (mel, seconds) = Speak(leftContext, chunk);

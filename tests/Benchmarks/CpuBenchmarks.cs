@@ -19,8 +19,9 @@ public class CpuBenchmarks : IDisposable
     private TextFrontEnd? _text;
 
     /// <summary>Runs all of them and prints BenchmarkDotNet's table.</summary>
-    public static void Run() => BenchmarkRunner.Run<CpuBenchmarks>(
-        DefaultConfig.Instance.AddJob(Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance)));   // libtorch lies beside this program, not beside a generated one
+    public static void Run() =>
+        // libtorch lies beside this program, not beside a generated one
+        BenchmarkRunner.Run<CpuBenchmarks>(DefaultConfig.Instance.AddJob(Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance)));
 
     [GlobalSetup]
     public void Prepare()

@@ -31,20 +31,34 @@ internal static partial class EncoderBenchmark
     {
         var samples = Speech();
         using var codecs = new AudioCodecs();
-        Print($"{"format",-12} {"in process",34} {"ffmpeg",34}");
-        Print($"{"",-12} {"first byte",12} {"ms CPU/s",10} {"kbit/s",10} {"first byte",12} {"ms CPU/s",10} {"kbit/s",10}");
+        Print($"{"format", -12} {"in process", 34} {"ffmpeg", 34}");
+        Print($"{"", -12} {"first byte", 12} {"ms CPU/s", 10} {"kbit/s", 10} {"first byte", 12} {"ms CPU/s", 10} {"kbit/s", 10}");
         foreach (var (name, ffmpeg) in Formats)
         {
             var format = AudioFormat.Parse(name);
-            await Compare(name, ffmpeg, (blocks, cancellationToken) => codecs.Encode(blocks, format, cancellationToken: cancellationToken), samples);
+            await Compare(
+                name,
+                ffmpeg,
+                (blocks, cancellationToken) => codecs.Encode(blocks, format, cancellationToken: cancellationToken),
+                samples
+            );
         }
 
         await Compare("mp3, own", Formats[0].Ffmpeg, (blocks, _) => Own(blocks), samples);
-        await Compare("speed 1.5", ["-af", "atempo=1.5", "-f", "s16le"], (blocks, cancellationToken) => codecs.Encode(blocks, AudioFormat.Parse("pcm"), 1.5, cancellationToken: cancellationToken), samples);
+        await Compare(
+            "speed 1.5",
+            ["-af", "atempo=1.5", "-f", "s16le"],
+            (blocks, cancellationToken) => codecs.Encode(blocks, AudioFormat.Parse("pcm"), 1.5, cancellationToken: cancellationToken),
+            samples
+        );
     }
 
     private static async Task Compare(
-        string name, string[] ffmpeg, Func<IAsyncEnumerable<ReadOnlyMemory<float>>, CancellationToken, IAsyncEnumerable<ReadOnlyMemory<byte>>> encode, float[] samples)
+        string name,
+        string[] ffmpeg,
+        Func<IAsyncEnumerable<ReadOnlyMemory<float>>, CancellationToken, IAsyncEnumerable<ReadOnlyMemory<byte>>> encode,
+        float[] samples
+    )
     {
         var (ours, theirs) = (new List<Cost>(), new List<Cost>());
         for (var repetition = 0; repetition <= Repetitions; repetition++)
@@ -53,19 +67,23 @@ internal static partial class EncoderBenchmark
             theirs.Add(await MeasureFfmpeg(ffmpeg, samples));
         }
 
-        Print($"{name,-12} {Row(ours)} {Row(theirs)}");
+        Print($"{name, -12} {Row(ours)} {Row(theirs)}");
     }
 
     private static string Row(List<Cost> costs)
     {
-        var warm = costs[1..];                              // the first compiles, and reads the program from the disk
+        var warm = costs[1..]; // the first compiles, and reads the program from the disk
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{1000 * Median(warm.ConvertAll(cost => cost.FirstByte)),9:0.00} ms {1000 * Median(warm.ConvertAll(cost => cost.Processor)) / Seconds,10:0.00} "
-            + $"{warm[0].Bytes * 8 / 1000.0 / Seconds,10:0.0}");
+            $"{1000 * Median(warm.ConvertAll(cost => cost.FirstByte)), 9:0.00} ms {1000 * Median(warm.ConvertAll(cost => cost.Processor)) / Seconds, 10:0.00} "
+                + $"{warm[0].Bytes * 8 / 1000.0 / Seconds, 10:0.0}"
+        );
     }
 
-    private static async Task<Cost> Measure(Func<IAsyncEnumerable<ReadOnlyMemory<float>>, CancellationToken, IAsyncEnumerable<ReadOnlyMemory<byte>>> encode, float[] samples)
+    private static async Task<Cost> Measure(
+        Func<IAsyncEnumerable<ReadOnlyMemory<float>>, CancellationToken, IAsyncEnumerable<ReadOnlyMemory<byte>>> encode,
+        float[] samples
+    )
     {
         using var own = Process.GetCurrentProcess();
         own.Refresh();
@@ -83,7 +101,24 @@ internal static partial class EncoderBenchmark
     private static async Task<Cost> MeasureFfmpeg(string[] encoding, float[] samples)
     {
         var start = new ProcessStartInfo("ffmpeg") { RedirectStandardInput = true, RedirectStandardOutput = true };
-        string[] input = ["-hide_banner", "-loglevel", "error", "-probesize", "32", "-analyzeduration", "0", "-f", "f32le", "-ar", "24000", "-ac", "1", "-i", "pipe:0"];
+        string[] input =
+        [
+            "-hide_banner",
+            "-loglevel",
+            "error",
+            "-probesize",
+            "32",
+            "-analyzeduration",
+            "0",
+            "-f",
+            "f32le",
+            "-ar",
+            "24000",
+            "-ac",
+            "1",
+            "-i",
+            "pipe:0",
+        ];
         foreach (var argument in (string[])[.. input, .. encoding, "-flush_packets", "1", "pipe:1"])
         {
             start.ArgumentList.Add(argument);
@@ -138,8 +173,9 @@ internal static partial class EncoderBenchmark
     private static double ProcessorSecondsOfEnded()
     {
         const int Children = -1;
-        Span<long> usage = stackalloc long[18];     // rusage: user and system time, each in seconds and microseconds, and fourteen counts
-        return GetResourceUsage(Children, usage) == 0 ? usage[0] + usage[2] + ((usage[1] + usage[3]) / 1e6)
+        Span<long> usage = stackalloc long[18]; // rusage: user and system time, each in seconds and microseconds, and fourteen counts
+        return GetResourceUsage(Children, usage) == 0
+            ? usage[0] + usage[2] + ((usage[1] + usage[3]) / 1e6)
             : throw new InvalidOperationException("getrusage failed.");
     }
 

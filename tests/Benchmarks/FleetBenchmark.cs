@@ -15,11 +15,24 @@ internal static class FleetBenchmark
     public static async Task<int> Serve(string models)
     {
         var folder = Directory.CreateTempSubdirectory("chatterbox-benchmark-");
-        var ended = await ServiceProcess.Serve(Service.Program.Main(
-        [
-            "--model", models, "--device", "cpu", "--voices", folder.FullName, "--audio", folder.FullName,
-            "--Service:Address", "127.0.0.1", "--port", "0", "--Models:UnloadAfterSeconds", UnloadAfterSeconds,
-        ]));
+        var ended = await ServiceProcess.Serve(
+            Service.Program.Main([
+                "--model",
+                models,
+                "--device",
+                "cpu",
+                "--voices",
+                folder.FullName,
+                "--audio",
+                folder.FullName,
+                "--Service:Address",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--Models:UnloadAfterSeconds",
+                UnloadAfterSeconds,
+            ])
+        );
         folder.Delete(recursive: true);
         return ended;
     }
@@ -35,10 +48,25 @@ internal static class FleetBenchmark
         foreach (var model in await States(http))
         {
             var watch = Stopwatch.StartNew();
-            using var answer = await http.PostAsJsonAsync(new Uri("/v1/audio/speech", UriKind.Relative), new { model = model.Name, input = "Hi.", voice = "default", response_format = "pcm" });
+            using var answer = await http.PostAsJsonAsync(
+                new Uri("/v1/audio/speech", UriKind.Relative),
+                new
+                {
+                    model = model.Name,
+                    input = "Hi.",
+                    voice = "default",
+                    response_format = "pcm",
+                }
+            );
             answer.EnsureSuccessStatusCode();
             var seconds = (await answer.Content.ReadAsByteArrayAsync()).Length / 2.0 / SpeechResult.SampleRate;
-            Print(string.Create(CultureInfo.InvariantCulture, $"{model.Name}: {seconds:0.0} s of speech after {watch.Elapsed.TotalSeconds:0.0} s"), service);
+            Print(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{model.Name}: {seconds:0.0} s of speech after {watch.Elapsed.TotalSeconds:0.0} s"
+                ),
+                service
+            );
         }
 
         await Until(async () => (await States(http)).All(model => model.State == "unloaded"));
@@ -63,6 +91,11 @@ internal static class FleetBenchmark
     private static void Print(string what, Process service)
     {
         service.Refresh();
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{what,-70} {service.WorkingSet64 / 1e9,6:0.00} GB resident, {service.PeakWorkingSet64 / 1e9,6:0.00} GB at most"));
+        Console.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{what, -70} {service.WorkingSet64 / 1e9, 6:0.00} GB resident, {service.PeakWorkingSet64 / 1e9, 6:0.00} GB at most"
+            )
+        );
     }
 }

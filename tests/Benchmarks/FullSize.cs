@@ -12,9 +12,11 @@ internal static class FullSize
     public const int Tokens = 250;
 
     /// <summary>A sentence or two, as long as 10 s of speech.</summary>
-    public const string Text = "The quick brown fox jumps over the lazy dog, and the lazy dog, who has seen many foxes jump, does not even lift his head.";
+    public const string Text =
+        "The quick brown fox jumps over the lazy dog, and the lazy dog, who has seen many foxes jump, does not even lift his head.";
 
-    /// <summary>A folder with a synthetic checkpoint, converted as for a GPU; made on first use, in the folder for temporary files.</summary>
+    /// <summary>A folder with a synthetic checkpoint, converted as for a GPU; made on first use, in the folder for temporary
+    /// files.</summary>
     public static string Checkpoint(string variant)
     {
         var folder = Path.Combine(Path.GetTempPath(), "chatterbox-benchmarks", variant);
@@ -23,7 +25,10 @@ internal static class FullSize
             var (whole, unfinished) = ($"{folder}-whole", $"{folder}-unfinished");
             var watch = Stopwatch.StartNew();
             SyntheticCheckpoint.Write(variant, whole);
-            var code = ConvertWeights.CommandLine.RunAsync(["convert", whole, "--out", unfinished, "--t3", "bf16", "--json"], new() { Output = TextWriter.Null }).GetAwaiter().GetResult();
+            var code = ConvertWeights
+                .CommandLine.RunAsync(["convert", whole, "--out", unfinished, "--t3", "bf16", "--json"], new() { Output = TextWriter.Null })
+                .GetAwaiter()
+                .GetResult();
             if (code != 0)
             {
                 throw new InvalidOperationException($"The synthetic checkpoint in {whole} could not be converted.");
@@ -53,5 +58,11 @@ internal static class FullSize
 
     /// <summary>10 s that sound like nobody, at 48 kHz.</summary>
     public static AudioClip Recording() =>
-        new(Enumerable.Range(0, 480000).Select(i => 0.3f * MathF.Sin(i * (0.01f + (0.002f * MathF.Sin(i / 9000f)))) * MathF.Sin(i / 3000f)).ToArray(), 48000);
+        new(
+            Enumerable
+                .Range(0, 480000)
+                .Select(i => 0.3f * MathF.Sin(i * (0.01f + (0.002f * MathF.Sin(i / 9000f)))) * MathF.Sin(i / 3000f))
+                .ToArray(),
+            48000
+        );
 }

@@ -9,7 +9,7 @@ internal static partial class GpuMemory
     /// <summary>Bytes in use once CUDA is there and nothing else, or 0 where the device is no GPU.</summary>
     public static long Begin(TorchSharp.torch.Device device)
     {
-        TorchSharp.torch.zeros(1, device: device).Dispose();   // makes the context this thread's
+        TorchSharp.torch.zeros(1, device: device).Dispose(); // makes the context this thread's
         return device.type == TorchSharp.DeviceType.CUDA ? Used() : 0;
     }
 

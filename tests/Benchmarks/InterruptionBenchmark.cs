@@ -12,8 +12,9 @@ internal static class InterruptionBenchmark
 {
     private const int Interruptions = 200;
     private const int WarmUp = 10;
-    private const int LatestInterruptionMs = 60;    // after the first audio
-    private const string Text = "The quick brown fox jumps over the lazy dog and then goes on to run through the wood for the rest of the day.";
+    private const int LatestInterruptionMs = 60; // after the first audio
+    private const string Text =
+        "The quick brown fox jumps over the lazy dog and then goes on to run through the wood for the rest of the day.";
 
     private static readonly Dialect[] Dialects =
     [
@@ -21,30 +22,55 @@ internal static class InterruptionBenchmark
             "close_context (ElevenLabs)",
             "/v1/text-to-speech/default/multi-stream-input?output_format=pcm_24000",
             "",
-            turn => [Json(new { text = Text + " ", context_id = $"{turn}", flush = true })],
+            turn =>
+                [
+                    Json(
+                        new
+                        {
+                            text = Text + " ",
+                            context_id = $"{turn}",
+                            flush = true,
+                        }
+                    ),
+                ],
             turn => Json(new { context_id = $"{turn}", close_context = true }),
-            (told, turn) => told.TryGetProperty("isFinal", out var isFinal) && isFinal.ValueKind == JsonValueKind.True && told.GetProperty("contextId").GetString() == $"{turn}"),
+            (told, turn) =>
+                told.TryGetProperty("isFinal", out var isFinal)
+                && isFinal.ValueKind == JsonValueKind.True
+                && told.GetProperty("contextId").GetString() == $"{turn}"
+        ),
         new(
             "Clear (Deepgram)",
             "/v1/speak?encoding=linear16&sample_rate=24000",
             "",
             _ => [Json(new { type = "Speak", text = Text }), Json(new { type = "Flush" })],
             _ => Json(new { type = "Clear" }),
-            (told, _) => TypeOf(told) == "Cleared"),
+            (told, _) => TypeOf(told) == "Cleared"
+        ),
         new(
             "cancel (this service's own)",
             "/v1/audio/speech/stream",
             Json(new { type = "session" }),
             _ => [Json(new { type = "text", text = Text }), Json(new { type = "flush" })],
             _ => Json(new { type = "cancel" }),
-            (told, _) => TypeOf(told) == "cancelled"),
+            (told, _) => TypeOf(told) == "cancelled"
+        ),
         new(
             "input.cancel (vLLM-Omni)",
             "/v1/audio/speech/stream",
-            Json(new { type = "session.config", voice = "default", response_format = "pcm", stream_audio = true }),
+            Json(
+                new
+                {
+                    type = "session.config",
+                    voice = "default",
+                    response_format = "pcm",
+                    stream_audio = true,
+                }
+            ),
             _ => [Json(new { type = "input.text", text = Text }), Json(new { type = "input.done" })],
             _ => Json(new { type = "input.cancel" }),
-            (told, _) => TypeOf(told) == "session.done"),
+            (told, _) => TypeOf(told) == "session.done"
+        ),
     ];
 
     /// <param name="model">What <c>--model</c> of the service takes: a name, or a folder with a checkpoint.</param>
@@ -79,9 +105,7 @@ internal static class InterruptionBenchmark
                 await Send(socket, message);
             }
 
-            while (!IsAudio(await Receive(socket)))
-            {
-            }
+            while (!IsAudio(await Receive(socket))) { }
 
             var hearing = HearToTheEnd(socket, told => dialect.IsAnswer(told, turn));
             await Task.Delay(random.Next(LatestInterruptionMs));
@@ -95,7 +119,9 @@ internal static class InterruptionBenchmark
             }
         }
 
-        Print($"{dialect.Name}: last audio p50 {At(lasts, 0.5):0.0}, p95 {At(lasts, 0.95):0.0}, max {lasts.Max():0.0}; answer p50 {At(answers, 0.5):0.0}, p95 {At(answers, 0.95):0.0}, max {answers.Max():0.0}");
+        Print(
+            $"{dialect.Name}: last audio p50 {At(lasts, 0.5):0.0}, p95 {At(lasts, 0.95):0.0}, max {lasts.Max():0.0}; answer p50 {At(answers, 0.5):0.0}, p95 {At(answers, 0.95):0.0}, max {answers.Max():0.0}"
+        );
         await socket.CloseAsync(WebSocketCloseStatus.NormalClosure, "", CancellationToken.None);
     }
 
@@ -121,8 +147,10 @@ internal static class InterruptionBenchmark
     private static bool IsAudio((JsonElement Told, bool IsText) message) =>
         !message.IsText || (message.Told.TryGetProperty("audio", out var audio) && audio.ValueKind == JsonValueKind.String);
 
-    private static Task Send(ClientWebSocket socket, string message) => message.Length == 0 ? Task.CompletedTask
-        : socket.SendAsync(Encoding.UTF8.GetBytes(message), WebSocketMessageType.Text, endOfMessage: true, CancellationToken.None);
+    private static Task Send(ClientWebSocket socket, string message) =>
+        message.Length == 0
+            ? Task.CompletedTask
+            : socket.SendAsync(Encoding.UTF8.GetBytes(message), WebSocketMessageType.Text, endOfMessage: true, CancellationToken.None);
 
     private static async Task<(JsonElement Told, bool IsText)> Receive(ClientWebSocket socket)
     {
@@ -139,7 +167,9 @@ internal static class InterruptionBenchmark
 
             if (part.EndOfMessage)
             {
-                return part.MessageType == WebSocketMessageType.Text ? (JsonDocument.Parse(message.ToArray()).RootElement, true) : (default, false);
+                return part.MessageType == WebSocketMessageType.Text
+                    ? (JsonDocument.Parse(message.ToArray()).RootElement, true)
+                    : (default, false);
             }
         }
     }
@@ -158,5 +188,11 @@ internal static class InterruptionBenchmark
     /// <param name="Interrupt">Ends it.</param>
     /// <param name="IsAnswer">Whether a message answers the interruption.</param>
     private sealed record Dialect(
-        string Name, string Path, string Begin, Func<int, IReadOnlyList<string>> Say, Func<int, string> Interrupt, Func<JsonElement, int, bool> IsAnswer);
+        string Name,
+        string Path,
+        string Begin,
+        Func<int, IReadOnlyList<string>> Say,
+        Func<int, string> Interrupt,
+        Func<JsonElement, int, bool> IsAnswer
+    );
 }

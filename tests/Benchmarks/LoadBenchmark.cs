@@ -21,27 +21,54 @@ namespace Chatterbox.Benchmarks;
 /// <param name="Settings">More settings of the service, such as Engine:MaxStreams=32.</param>
 /// <param name="Csv">File for the rows; null for none.</param>
 internal sealed record LoadOptions(
-    string Model, string? Device, double[] Streams, double[] Rates, double[] Whole, string[] Formats, double Leaving, double Seconds, string[] Settings, string? Csv);
+    string Model,
+    string? Device,
+    double[] Streams,
+    double[] Rates,
+    double[] Whole,
+    string[] Formats,
+    double Leaving,
+    double Seconds,
+    string[] Settings,
+    string? Csv
+);
 
-/// <summary>The service under load, over HTTP, in a process of its own: listeners with texts of 3 to 12 s, three voices, and seeds of their own.</summary>
+/// <summary>The service under load, over HTTP, in a process of its own: listeners with texts of 3 to 12 s, three voices, and seeds of their
+/// own.</summary>
 internal static class LoadBenchmark
 {
-    private const int Keys = 64;               // clients; each has its share of the queue
+    private const int Keys = 64; // clients; each has its share of the queue
     private const string Voices = "abc";
 
     /// <summary>Serves until its input ends.</summary>
     /// <param name="model">The model.</param>
     /// <param name="device">The device.</param>
     /// <param name="voices">Folder of voices.</param>
-    /// <param name="limits">True where pieces end at what their text can need and are never repeated: synthetic weights hardly ever say stop.</param>
+    /// <param name="limits">True where pieces end at what their text can need and are never repeated: synthetic weights hardly ever say
+    /// stop.</param>
     /// <param name="settings">More settings, as <c>Name=value</c>.</param>
     public static async Task<int> Serve(string model, string device, string voices, bool limits, string[] settings)
     {
         string[] args =
         [
-            "--Device", device, "--Service:VoicesFolder", voices, "--Service:AudioFolder", voices, "--Service:Address", "127.0.0.1", "--Service:Port", "0",
-            "--Engine:MaxQueuedRequests", "4096", "--Engine:GuardQuality", limits ? "false" : "true", "--Logging:LogLevel:Default", "Warning",
-            "--Logging:LogLevel:Microsoft.Hosting.Lifetime", "Information",
+            "--Device",
+            device,
+            "--Service:VoicesFolder",
+            voices,
+            "--Service:AudioFolder",
+            voices,
+            "--Service:Address",
+            "127.0.0.1",
+            "--Service:Port",
+            "0",
+            "--Engine:MaxQueuedRequests",
+            "4096",
+            "--Engine:GuardQuality",
+            limits ? "false" : "true",
+            "--Logging:LogLevel:Default",
+            "Warning",
+            "--Logging:LogLevel:Microsoft.Hosting.Lifetime",
+            "Information",
             .. Enumerable.Range(0, Keys).SelectMany(key => new[] { $"--Security:ApiKeys:{key}", KeyOf(key) }),
             .. settings.Select(setting => $"--{setting}"),
         ];
@@ -49,7 +76,8 @@ internal static class LoadBenchmark
         var served = await ModelLoader.FindAsync(model, device, new SharedParts(), logging);
         await using var app = await Service.Program.BuildAsync(
             new ConfigurationBuilder().AddCommandLine(args).Build().AsEnumerable(),
-            builder => builder.Services.AddSingleton(limits ? served with { Load = () => new LimitedModel(served.Load()) } : served));
+            builder => builder.Services.AddSingleton(limits ? served with { Load = () => new LimitedModel(served.Load()) } : served)
+        );
         await app.StartAsync();
         await Task.Run(Console.In.ReadToEnd);
         await app.StopAsync();
@@ -69,12 +97,24 @@ internal static class LoadBenchmark
         foreach (var group in Rows(options).GroupBy(row => row.IsWhole))
         {
             await using var service = await ServiceProcess.Start(
-                "load-host", options.Model, options.Device ?? ModelOptions.BestDevice(), folder.FullName, group.Key ? "true" : "false", string.Join(';', options.Settings));
+                "load-host",
+                options.Model,
+                options.Device ?? ModelOptions.BestDevice(),
+                folder.FullName,
+                group.Key ? "true" : "false",
+                string.Join(';', options.Settings)
+            );
             var clients = Enumerable.Range(0, Keys).Select(key => Client(service.Address, key)).ToArray();
             var model = await NameOfModel(clients[0]);
             foreach (var voice in Voices)
             {
-                await new LoadListener(clients[0], model, new(options, IsWhole: false, IsOpen: false, 1), seed: voice, voice.ToString()).AskAsync(CancellationToken.None);
+                await new LoadListener(
+                    clients[0],
+                    model,
+                    new(options, IsWhole: false, IsOpen: false, 1),
+                    seed: voice,
+                    voice.ToString()
+                ).AskAsync(CancellationToken.None);
             }
 
             foreach (var row in group)
@@ -94,17 +134,21 @@ internal static class LoadBenchmark
     }
 
     private static IEnumerable<LoadKind> Rows(LoadOptions options) =>
-    [
-        .. options.Streams.Select(count => new LoadKind(options, IsWhole: false, IsOpen: false, count)),
-        .. options.Rates.Select(rate => new LoadKind(options, IsWhole: false, IsOpen: true, rate)),
-        .. options.Whole.Select(count => new LoadKind(options, IsWhole: true, IsOpen: false, count)),
-    ];
+        [
+            .. options.Streams.Select(count => new LoadKind(options, IsWhole: false, IsOpen: false, count)),
+            .. options.Rates.Select(rate => new LoadKind(options, IsWhole: false, IsOpen: true, rate)),
+            .. options.Whole.Select(count => new LoadKind(options, IsWhole: true, IsOpen: false, count)),
+        ];
 
     private static string KeyOf(int key) => string.Create(CultureInfo.InvariantCulture, $"load-benchmark-listener-{key:000}");
 
     private static HttpClient Client(Uri address, int key)
     {
-        var client = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 1000 }) { BaseAddress = address, Timeout = TimeSpan.FromMinutes(10) };
+        var client = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 1000 })
+        {
+            BaseAddress = address,
+            Timeout = TimeSpan.FromMinutes(10),
+        };
         client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", KeyOf(key));
         return client;
     }
@@ -123,10 +167,16 @@ internal static class LoadBenchmark
     }
 
     /// <summary>Ten seconds of a tone that wanders, as a voice's prompt is long.</summary>
-    private static void WriteVoice(string path, int index) => WavFile.Write(
-        path,
-        [.. Enumerable.Range(0, 10 * SpeechResult.SampleRate).Select(i => 0.3f * MathF.Sin(i * (0.02f + (0.004f * index) + (0.004f * MathF.Sin(i / 4500f)))) * MathF.Sin(i / 1500f))],
-        SpeechResult.SampleRate);
+    private static void WriteVoice(string path, int index) =>
+        WavFile.Write(
+            path,
+            [
+                .. Enumerable
+                    .Range(0, 10 * SpeechResult.SampleRate)
+                    .Select(i => 0.3f * MathF.Sin(i * (0.02f + (0.004f * index) + (0.004f * MathF.Sin(i / 4500f)))) * MathF.Sin(i / 1500f)),
+            ],
+            SpeechResult.SampleRate
+        );
 
     /// <summary>A model whose pieces end at what their text can need.</summary>
     private sealed class LimitedModel(ISpeechModel model) : ISpeechModel
@@ -154,7 +204,8 @@ internal static class LoadBenchmark
 
         public Voice CreateVoice(AudioClip recording) => model.CreateVoice(recording);
 
-        public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null) => model.BeginConversion(source, target, seed);
+        public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null) =>
+            model.BeginConversion(source, target, seed);
 
         public double? DetectWatermark(AudioClip recording) => model.DetectWatermark(recording);
 
@@ -170,5 +221,9 @@ internal static class LoadBenchmark
 internal sealed record LoadKind(LoadOptions Options, bool IsWhole, bool IsOpen, double Load)
 {
     /// <summary>Name of the row.</summary>
-    public string Name => string.Create(CultureInfo.InvariantCulture, $"{(IsWhole ? "whole" : IsOpen ? "arrivals" : "streams")} {Load}{(IsOpen ? "/s" : "")}");
+    public string Name =>
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"{(IsWhole ? "whole" : IsOpen ? "arrivals" : "streams")} {Load}{(IsOpen ? "/s" : "")}"
+        );
 }

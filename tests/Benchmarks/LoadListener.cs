@@ -15,7 +15,8 @@ internal sealed class LoadListener(HttpClient http, string model, LoadKind kind,
     private const int PcmBytesPerSecond = 2 * SpeechResult.SampleRate;
 
     // Synthetic weights hardly ever say stop: the service ends their speech at what a text can need, 2 s and 0.24 s a character.
-    private const int LeastCharacters = 5, MostCharacters = 42;
+    private const int LeastCharacters = 5,
+        MostCharacters = 42;
     private const string Text = "The quick brown fox jumps over me and you.";
 
     private static readonly string[] Voices = ["a", "b", "c"];
@@ -29,11 +30,22 @@ internal sealed class LoadListener(HttpClient http, string model, LoadKind kind,
         var format = kind.Options.Formats[_random.Next(kind.Options.Formats.Length)];
         var input = $"{Text[..(_random.Next(LeastCharacters, MostCharacters) - 1)].TrimEnd()}.";
         var leavesAfter = _random.NextDouble() < kind.Options.Leaving ? _random.Next(1, 3 * PcmBytesPerSecond) : long.MaxValue;
-        var body = new { model, input, voice = voice ?? Voices[_random.Next(Voices.Length)], response_format = format, chunk = !kind.IsWhole, seed = _random.Next() };
+        var body = new
+        {
+            model,
+            input,
+            voice = voice ?? Voices[_random.Next(Voices.Length)],
+            response_format = format,
+            chunk = !kind.IsWhole,
+            seed = _random.Next(),
+        };
         var (began, first, end, bytes, dry) = (Stopwatch.GetTimestamp(), (double?)null, 0.0, 0L, 0.0);
         try
         {
-            using var request = new HttpRequestMessage(HttpMethod.Post, new Uri("/v1/audio/speech", UriKind.Relative)) { Content = JsonContent.Create(body) };
+            using var request = new HttpRequestMessage(HttpMethod.Post, new Uri("/v1/audio/speech", UriKind.Relative))
+            {
+                Content = JsonContent.Create(body),
+            };
             using var answer = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
             if (answer.StatusCode is HttpStatusCode.TooManyRequests or HttpStatusCode.ServiceUnavailable)
             {
@@ -42,7 +54,9 @@ internal sealed class LoadListener(HttpClient http, string model, LoadKind kind,
 
             if ((int)answer.StatusCode is >= 400 and < 500)
             {
-                throw new InvalidOperationException($"The service does not understand the benchmark: {await answer.Content.ReadAsStringAsync(cancellationToken)}");
+                throw new InvalidOperationException(
+                    $"The service does not understand the benchmark: {await answer.Content.ReadAsStringAsync(cancellationToken)}"
+                );
             }
 
             answer.EnsureSuccessStatusCode();
@@ -54,7 +68,7 @@ internal sealed class LoadListener(HttpClient http, string model, LoadKind kind,
                 var now = Stopwatch.GetElapsedTime(began).TotalSeconds;
                 if (first is null)
                 {
-                    (first, end) = (now, now);      // of what can be played without a pause
+                    (first, end) = (now, now); // of what can be played without a pause
                 }
 
                 if (now > end && format == "pcm" && !kind.IsWhole)
@@ -107,7 +121,8 @@ internal enum LoadOutcome
 /// <summary>What a listener noticed.</summary>
 /// <param name="Began">Time stamp of the request.</param>
 /// <param name="Outcome">What became of it.</param>
-/// <param name="First">Seconds to the first byte of audio, or to the end of the wait for it; null where it was refused or failed before.</param>
+/// <param name="First">Seconds to the first byte of audio, or to the end of the wait for it; null where it was refused or failed
+/// before.</param>
 /// <param name="Dry">Seconds for which playback stalled; of PCM in chunks.</param>
 /// <param name="Bytes">Of the answer.</param>
 internal sealed record LoadAnswer(long Began, LoadOutcome Outcome, double? First, double Dry, long Bytes);

@@ -8,10 +8,12 @@ namespace Chatterbox.Benchmarks;
 /// what was asked for in it.</summary>
 internal sealed class LoadMeasurement(Process service, HttpClient[] clients, string model, LoadKind kind)
 {
-    private static readonly TimeSpan LongestDrain = TimeSpan.FromSeconds(15), Sample = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan LongestDrain = TimeSpan.FromSeconds(15),
+        Sample = TimeSpan.FromMilliseconds(100);
 
     private readonly ConcurrentQueue<LoadAnswer> _answers = new();
-    private readonly CancellationTokenSource _noMore = new(), _disconnect = new();
+    private readonly CancellationTokenSource _noMore = new(),
+        _disconnect = new();
 
     /// <summary>Measures the row.</summary>
     public async Task<LoadRow> RunAsync()
@@ -99,8 +101,11 @@ internal sealed class LoadMeasurement(Process service, HttpClient[] clients, str
     private static async Task<Dictionary<string, double>> ServiceMetricsOf(HttpClient http)
     {
         var text = await http.GetStringAsync(new Uri("/metrics", UriKind.Relative));
-        return text.Split('\n').Where(line => line.StartsWith("chatterbox_", StringComparison.Ordinal)).Select(line => line.Split(' '))
-            .GroupBy(parts => parts[0].Split('{')[0], parts => double.Parse(parts[1], CultureInfo.InvariantCulture)).ToDictionary(sum => sum.Key, sum => sum.Sum());
+        return text.Split('\n')
+            .Where(line => line.StartsWith("chatterbox_", StringComparison.Ordinal))
+            .Select(line => line.Split(' '))
+            .GroupBy(parts => parts[0].Split('{')[0], parts => double.Parse(parts[1], CultureInfo.InvariantCulture))
+            .ToDictionary(sum => sum.Key, sum => sum.Sum());
     }
 }
 
@@ -113,7 +118,8 @@ internal sealed record LoadRow
         + "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |";
 
     /// <summary>First line of the CSV.</summary>
-    public const string CsvHeader = "row,requests,refused,failed,first_p50_s,first_p95_s,first_p99_s,dry,dry_s,real_time,step_rows,step_s,voice_batch,gpu_busy,gpu_bytes,host_cores,host_bytes";
+    public const string CsvHeader =
+        "row,requests,refused,failed,first_p50_s,first_p95_s,first_p99_s,dry,dry_s,real_time,step_rows,step_s,voice_batch,gpu_busy,gpu_bytes,host_cores,host_bytes";
 
     private const double GiB = 1L << 30;
 
@@ -163,14 +169,19 @@ internal sealed record LoadRow
     public required long HostMemory { get; init; }
 
     /// <summary>The row of the CSV.</summary>
-    public string ToCsv() => string.Create(
-        CultureInfo.InvariantCulture,
-        $"{Name},{Requests},{Refused},{Failed},{Percentile(50):0.0000},{Percentile(95):0.0000},{Percentile(99):0.0000},{Dry},{DrySeconds:0.000},{RealTime:0.00},{Rows:0.00},{StepSeconds:0.000000},{Voiced:0.00},{GpuBusy:0.000},{GpuMemory},{HostCores:0.00},{HostMemory}");
+    public string ToCsv() =>
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"{Name},{Requests},{Refused},{Failed},{Percentile(50):0.0000},{Percentile(95):0.0000},{Percentile(99):0.0000},{Dry},{DrySeconds:0.000},{RealTime:0.00},{Rows:0.00},{StepSeconds:0.000000},{Voiced:0.00},{GpuBusy:0.000},{GpuMemory},{HostCores:0.00},{HostMemory}"
+        );
 
     /// <summary>The row of the table.</summary>
-    public override string ToString() => string.Create(
-        CultureInfo.InvariantCulture,
-        $"| {Name} | {Requests} | {Refused} | {Failed} | {1000 * Percentile(50):0} / {1000 * Percentile(95):0} / {1000 * Percentile(99):0} ms | {Dry} ({DrySeconds:0.0} s) | {RealTime:0.0} | {Rows:0.0} | {1000 * StepSeconds:0.00} | {Voiced:0.0} | {100 * GpuBusy:0} %, {GpuMemory / GiB:0.0} | {HostCores:0.0}, {HostMemory / GiB:0.0} |");
+    public override string ToString() =>
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"| {Name} | {Requests} | {Refused} | {Failed} | {1000 * Percentile(50):0} / {1000 * Percentile(95):0} / {1000 * Percentile(99):0} ms | {Dry} ({DrySeconds:0.0} s) | {RealTime:0.0} | {Rows:0.0} | {1000 * StepSeconds:0.00} | {Voiced:0.0} | {100 * GpuBusy:0} %, {GpuMemory / GiB:0.0} | {HostCores:0.0}, {HostMemory / GiB:0.0} |"
+        );
 
-    private double Percentile(int percent) => First.Length == 0 ? double.NaN : First[Math.Min(First.Length - 1, First.Length * percent / 100)];
+    private double Percentile(int percent) =>
+        First.Length == 0 ? double.NaN : First[Math.Min(First.Length - 1, First.Length * percent / 100)];
 }

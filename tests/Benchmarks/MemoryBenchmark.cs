@@ -56,7 +56,10 @@ internal static class MemoryBenchmark
             Measure("10 s of sound", () => watermarker.Mark(speechDecoder.SpeakText(sounds, voice.S3Gen, noise), SpeechResult.SampleRate));
         }
 
-        var reference = Measure("loaded what hears a recording", () => new ReferenceEncoder(config.Voices.Reference, s3genWeights.Root, TorchOps.Plain));
+        var reference = Measure(
+            "loaded what hears a recording",
+            () => new ReferenceEncoder(config.Voices.Reference, s3genWeights.Root, TorchOps.Plain)
+        );
         for (var i = 1; i <= 3; i++)
         {
             Measure($"voice {i} made", () => new VoiceBuilder(config.Voices, speakerEncoder, reference).Build(FullSize.Recording()));
@@ -87,7 +90,9 @@ internal static class MemoryBenchmark
             var watch = Stopwatch.StartNew();
             var result = work();
             var now = GpuMemory.Used(place);
-            Print($"  {what}: {(now - before) / MiB:+0;-0;0} = {(now - empty) / MiB:0}, {Environment.WorkingSet / MiB:0}, {watch.Elapsed.TotalSeconds:0.00}");
+            Print(
+                $"  {what}: {(now - before) / MiB:+0;-0;0} = {(now - empty) / MiB:0}, {Environment.WorkingSet / MiB:0}, {watch.Elapsed.TotalSeconds:0.00}"
+            );
             before = now;
             return result;
         }

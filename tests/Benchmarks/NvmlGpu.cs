@@ -58,12 +58,15 @@ internal sealed partial class NvmlGpu : IDisposable
     [StructLayout(LayoutKind.Sequential)]
     private struct Utilization
     {
-        public uint Gpu, Memory;
+        public uint Gpu,
+            Memory;
     }
 
     [StructLayout(LayoutKind.Sequential)]
     private struct Memory
     {
-        public ulong Total, Free, Used;
+        public ulong Total,
+            Free,
+            Used;
     }
 }

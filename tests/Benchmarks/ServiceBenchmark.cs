@@ -9,14 +9,16 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace Chatterbox.Benchmarks;
 
-/// <summary>What the service itself costs: the real one in a process of its own, over loopback, with a model that answers at once.</summary>
+/// <summary>What the service itself costs: the real one in a process of its own, over loopback, with a model that answers at
+/// once.</summary>
 internal static class ServiceBenchmark
 {
     private const int WarmUp = 1500;
     private const int Requests = 1000;
     private const int Sentences = 4;
 
-    /// <summary>Ways to ask for speech, each with the route and the body of a request for <see cref="Sentences"/> sentences; and one that asks for none.</summary>
+    /// <summary>Ways to ask for speech, each with the route and the body of a request for <see cref="Sentences"/> sentences; and one that
+    /// asks for none.</summary>
     private static readonly (string Name, string Route, string? Body)[] Ways =
     [
         ("GET /health/live, for comparison", "/health/live", null),
@@ -32,17 +34,22 @@ internal static class ServiceBenchmark
     public static async Task<int> Serve()
     {
         var folder = Directory.CreateTempSubdirectory("chatterbox-benchmark-");
-        await using var app = await Service.Program.BuildAsync([], builder =>
-        {
-            builder.Configuration.AddInMemoryCollection(new Dictionary<string, string?>
+        await using var app = await Service.Program.BuildAsync(
+            [],
+            builder =>
             {
-                ["Service:Address"] = "127.0.0.1",
-                ["Service:Port"] = "0",
-                ["Service:VoicesFolder"] = Path.Combine(folder.FullName, "voices"),
-                ["Service:AudioFolder"] = Path.Combine(folder.FullName, "audio"),
-            });
-            builder.Services.AddSingleton(new ServedModel("instant", "cpu", StandIn: true, () => new InstantModel()));
-        });
+                builder.Configuration.AddInMemoryCollection(
+                    new Dictionary<string, string?>
+                    {
+                        ["Service:Address"] = "127.0.0.1",
+                        ["Service:Port"] = "0",
+                        ["Service:VoicesFolder"] = Path.Combine(folder.FullName, "voices"),
+                        ["Service:AudioFolder"] = Path.Combine(folder.FullName, "audio"),
+                    }
+                );
+                builder.Services.AddSingleton(new ServedModel("instant", "cpu", StandIn: true, () => new InstantModel()));
+            }
+        );
         await app.StartAsync();
         await Console.In.ReadToEndAsync();
         await app.StopAsync();
@@ -75,9 +82,14 @@ internal static class ServiceBenchmark
             first.Sort();
             var line = string.Create(
                 CultureInfo.InvariantCulture,
-                $"{name,-34} first byte {first[Requests / 2]:0.00} ms (99 %: {first[Requests * 99 / 100]:0.00} ms), {processor.TotalMilliseconds / Requests:0.00} ms of a core a request");
+                $"{name, -34} first byte {first[Requests / 2]:0.00} ms (99 %: {first[Requests * 99 / 100]:0.00} ms), {processor.TotalMilliseconds / Requests:0.00} ms of a core a request"
+            );
             var share = processor.TotalSeconds / (Requests * Sentences * InstantModel.Speech.Duration.TotalSeconds);
-            Console.WriteLine(body is null ? line : string.Create(CultureInfo.InvariantCulture, $"{line}, {100 * share:0.000} % of a core a real-time stream"));
+            Console.WriteLine(
+                body is null
+                    ? line
+                    : string.Create(CultureInfo.InvariantCulture, $"{line}, {100 * share:0.000} % of a core a real-time stream")
+            );
         }
     }
 
@@ -97,9 +109,7 @@ internal static class ServiceBenchmark
         var buffer = new byte[1 << 16];
         await stream.ReadExactlyAsync(buffer.AsMemory(0, 1));
         var first = Stopwatch.GetElapsedTime(began);
-        while (await stream.ReadAsync(buffer) > 0)
-        {
-        }
+        while (await stream.ReadAsync(buffer) > 0) { }
 
         return first;
     }
@@ -108,13 +118,19 @@ internal static class ServiceBenchmark
     private sealed class InstantModel : ISpeechModel
     {
         public static readonly SpeechResult Speech = new(
-            Enumerable.Range(0, 3 * SpeechResult.SampleRate).Select(i => 0.5f * MathF.Sin(i / 20f)).ToArray(), 50, [.. Enumerable.Range(0, 3 * SpeechResult.TokensPerSecond)], ReachedLimit: false);
+            Enumerable.Range(0, 3 * SpeechResult.SampleRate).Select(i => 0.5f * MathF.Sin(i / 20f)).ToArray(),
+            50,
+            [.. Enumerable.Range(0, 3 * SpeechResult.TokensPerSecond)],
+            ReachedLimit: false
+        );
 
         public Voice? BuiltInVoice { get; } = new(new T3Prompt([0], []), new S3GenPrompt([], [], []));
 
-        public IUtterance Begin(string text, Voice voice, SamplingOptions sampling, ChunkOptions? chunks = null, string? language = null) => new Utterance();
+        public IUtterance Begin(string text, Voice voice, SamplingOptions sampling, ChunkOptions? chunks = null, string? language = null) =>
+            new Utterance();
 
-        public void Advance(IReadOnlyList<IUtterance> utterances) => throw new NotSupportedException("All speech tokens are known from the beginning.");
+        public void Advance(IReadOnlyList<IUtterance> utterances) =>
+            throw new NotSupportedException("All speech tokens are known from the beginning.");
 
         public void VoiceChunks(IReadOnlyList<DueChunk> due)
         {
@@ -126,13 +142,12 @@ internal static class ServiceBenchmark
 
         public Voice CreateVoice(AudioClip recording) => BuiltInVoice!;
 
-        public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null) => throw new NotSupportedException("Only speech is measured.");
+        public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null) =>
+            throw new NotSupportedException("Only speech is measured.");
 
         public double? DetectWatermark(AudioClip recording) => null;
 
-        public void Dispose()
-        {
-        }
+        public void Dispose() { }
 
         private sealed class Utterance : IUtterance
         {
@@ -148,13 +163,9 @@ internal static class ServiceBenchmark
 
             public bool IsDue => true;
 
-            public void TakeChunk()
-            {
-            }
+            public void TakeChunk() { }
 
-            public void Dispose()
-            {
-            }
+            public void Dispose() { }
         }
     }
 }

@@ -25,7 +25,9 @@ internal sealed class ServiceProcess : IAsyncDisposable
     /// <param name="arguments">What this program is told, so that it serves.</param>
     public static async Task<ServiceProcess> Start(params string[] arguments)
     {
-        var process = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true })!;
+        var process = Process.Start(
+            new ProcessStartInfo(Environment.ProcessPath!, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true }
+        )!;
         var log = "";
         while (await process.StandardOutput.ReadLineAsync() is { } line)
         {

@@ -7,7 +7,8 @@ namespace Chatterbox.Benchmarks;
 /// <summary>Text in, 10 s of audio out, through the library's door, and the GPU memory that a model takes.</summary>
 internal static class SpeechBenchmark
 {
-    private const int Repetitions = 11, MostSeeds = 100;
+    private const int Repetitions = 11,
+        MostSeeds = 100;
 
     public static void Run(string variant, string? device)
     {
@@ -20,7 +21,12 @@ internal static class SpeechBenchmark
         var warm = GpuMemory.Used(place);
         var voice = FullSize.LongPrompt(model.BuiltInVoice!);
         Print($"{variant} on {place}, prompt of {voice.S3Gen.SpeechTokens.Count / 25.0:0.0} s");
-        var speeches = Enumerable.Range(0, MostSeeds).Select(seed => Speak(seed, voice)).Where(speech => speech.ReachedLimit).Take(Repetitions + 1).ToList();   // some seeds say stop
+        var speeches = Enumerable
+            .Range(0, MostSeeds)
+            .Select(seed => Speak(seed, voice))
+            .Where(speech => speech.ReachedLimit)
+            .Take(Repetitions + 1)
+            .ToList(); // some seeds say stop
         var times = speeches.Skip(1).Select(speech => speech.Milliseconds).ToList();
         var after = GpuMemory.Used(place);
         var made = model.CreateVoice(FullSize.Recording());
@@ -36,7 +42,9 @@ internal static class SpeechBenchmark
             Record($"memory {variant} after", Own(after));
             Record($"memory {variant} with a voice made", Own(voiced));
             Print($"  host memory: {Environment.WorkingSet / (double)(1 << 30):0.00} GiB resident");
-            Print($"  GPU memory beside CUDA's empty context of {empty / (double)(1 << 30):0.00} GiB, by the driver: {Own(loaded):0.00} GiB loaded, {Own(warm):0.00} warm, {Own(after):0.00} after {speeches.Count} speeches, {Own(voiced):0.00} once a voice was made too, and has spoken");
+            Print(
+                $"  GPU memory beside CUDA's empty context of {empty / (double)(1 << 30):0.00} GiB, by the driver: {Own(loaded):0.00} GiB loaded, {Own(warm):0.00} warm, {Own(after):0.00} after {speeches.Count} speeches, {Own(voiced):0.00} once a voice was made too, and has spoken"
+            );
         }
 
         (double Milliseconds, bool ReachedLimit) Speak(int seed, Voice voice)

@@ -8,8 +8,10 @@ namespace Chatterbox.Benchmarks;
 /// then shows what was still left to be made.</summary>
 internal static class StartBenchmark
 {
-    private const int Repetitions = 2, LoadRepetitions = 7;
-    private const string Loaded = "loaded", Warm = "warm";
+    private const int Repetitions = 2,
+        LoadRepetitions = 7;
+    private const string Loaded = "loaded",
+        Warm = "warm";
 
     /// <summary>Starts processes, one after the other; each begins with <see cref="Begin"/>. The checkpoint has been read before; the
     /// first has to compile the kernels, and is told apart.</summary>
@@ -36,8 +38,13 @@ internal static class StartBenchmark
         }
 
         // By turns, so that the machine's other load falls on both.
-        var loads = Enumerable.Range(0, LoadRepetitions).Select(_ => (Checked: Load(folder, device, selfCheck: true), Bare: Load(folder, device, selfCheck: false))).ToList();
-        Print($"  loading in a fresh process: {Median(loads.ConvertAll(load => load.Checked)):0.000} s with the self-check, {Median(loads.ConvertAll(load => load.Bare)):0.000} s without");
+        var loads = Enumerable
+            .Range(0, LoadRepetitions)
+            .Select(_ => (Checked: Load(folder, device, selfCheck: true), Bare: Load(folder, device, selfCheck: false)))
+            .ToList();
+        Print(
+            $"  loading in a fresh process: {Median(loads.ConvertAll(load => load.Checked)):0.000} s with the self-check, {Median(loads.ConvertAll(load => load.Bare)):0.000} s without"
+        );
     }
 
     /// <summary>The process whose start is measured.</summary>
@@ -55,7 +62,9 @@ internal static class StartBenchmark
         Console.WriteLine(Warm);
         double[] speech = [Speak(), Speak()];
         ChatterboxModel.Load(folder, new ModelOptions { Device = device }).Dispose();
-        Print($"    runtime {runtime:0.00} s, libtorch and GPU {torch:0.00} s, load {load:0.00} s (a second one {Lap():0.00} s), warm-up {warmUp:0.00} s; first speech {speech[0]:0.00} s, second {speech[1]:0.00} s");
+        Print(
+            $"    runtime {runtime:0.00} s, libtorch and GPU {torch:0.00} s, load {load:0.00} s (a second one {Lap():0.00} s), warm-up {warmUp:0.00} s; first speech {speech[0]:0.00} s, second {speech[1]:0.00} s"
+        );
 
         double Speak()
         {
@@ -120,6 +129,8 @@ internal static class StartBenchmark
         }
 
         process.WaitForExit();
-        return times.Count == 2 ? times : throw new InvalidOperationException($"The process ended with {process.ExitCode} before it was ready.");
+        return times.Count == 2
+            ? times
+            : throw new InvalidOperationException($"The process ended with {process.ExitCode} before it was ready.");
     }
 }

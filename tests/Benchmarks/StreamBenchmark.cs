@@ -19,8 +19,23 @@ internal static class StreamBenchmark
     private static readonly string[] Formats = ["pcm", "mp3", "opus", "aac", "flac"];
 
     /// <summary>Serves until its input ends.</summary>
-    public static async Task<int> Serve(string model, string device, string voices) => await ServiceProcess.Serve(Service.Program.Main(
-        ["--model", model, "--device", device, "--voices", voices, "--audio", voices, "--Service:Address", "127.0.0.1", "--port", "0"]));
+    public static async Task<int> Serve(string model, string device, string voices) =>
+        await ServiceProcess.Serve(
+            Service.Program.Main([
+                "--model",
+                model,
+                "--device",
+                device,
+                "--voices",
+                voices,
+                "--audio",
+                voices,
+                "--Service:Address",
+                "127.0.0.1",
+                "--port",
+                "0",
+            ])
+        );
 
     /// <param name="model">What <c>--model</c> of the service takes: a name, or a folder with a checkpoint.</param>
     /// <param name="device">Where; null for the best there is.</param>
@@ -30,9 +45,16 @@ internal static class StreamBenchmark
         WriteVoice(Path.Combine(folder.FullName, "reader.wav"));
         await using (var service = await ServiceProcess.Start("stream-host", model, device ?? ModelOptions.BestDevice(), folder.FullName))
         {
-            using var http = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 100 }) { BaseAddress = service.Address, Timeout = TimeSpan.FromMinutes(5) };
+            using var http = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 100 })
+            {
+                BaseAddress = service.Address,
+                Timeout = TimeSpan.FromMinutes(5),
+            };
             await service.UntilReady();
-            var name = (await http.GetAsync(new Uri("/health", UriKind.Relative))).Headers.GetValues("X-Chatterbox-Model").Single().Split(';')[0];
+            var name = (await http.GetAsync(new Uri("/health", UriKind.Relative)))
+                .Headers.GetValues("X-Chatterbox-Model")
+                .Single()
+                .Split(';')[0];
             Print($"{name} over HTTP; voice of 10 s");
             await Measure(http, name, "pcm", chunk: true, requests: 1);
             foreach (var format in Formats)
@@ -66,17 +88,44 @@ internal static class StreamBenchmark
 
         var each = watch.Elapsed.TotalSeconds / Repetitions / requests;
         var firsts = answers.Select(answer => answer.First).Order().ToList();
-        var left = format != "pcm" ? "" : string.Create(CultureInfo.InvariantCulture, $", least left to hear when more came {answers.Min(answer => answer.Left):0.000} s");
-        Print($"{format}{(chunk ? "" : " in whole pieces")}, {requests} at once: first byte after {1000 * Median(firsts):0} ms (last {1000 * firsts[^1]:0} ms){left}; {answers.Max(answer => answer.Seconds):0.00} s at most, {each:0.000} s each");
+        var left =
+            format != "pcm"
+                ? ""
+                : string.Create(
+                    CultureInfo.InvariantCulture,
+                    $", least left to hear when more came {answers.Min(answer => answer.Left):0.000} s"
+                );
+        Print(
+            $"{format}{(chunk ? "" : " in whole pieces")}, {requests} at once: first byte after {1000 * Median(firsts):0} ms (last {1000 * firsts[^1]:0} ms){left}; {answers.Max(answer => answer.Seconds):0.00} s at most, {each:0.000} s each"
+        );
     }
 
     private static Task<Answer[]> Measure(HttpClient http, string model, string format, bool chunk, int requests) =>
-        Task.WhenAll(Enumerable.Range(0, requests).Select(_ => Ask(http, new { model, input = Text, voice = "reader", response_format = format, chunk })));
+        Task.WhenAll(
+            Enumerable
+                .Range(0, requests)
+                .Select(_ =>
+                    Ask(
+                        http,
+                        new
+                        {
+                            model,
+                            input = Text,
+                            voice = "reader",
+                            response_format = format,
+                            chunk,
+                        }
+                    )
+                )
+        );
 
     private static async Task<Answer> Ask(HttpClient http, object body)
     {
         var began = Stopwatch.GetTimestamp();
-        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri("/v1/audio/speech", UriKind.Relative)) { Content = JsonContent.Create(body) };
+        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri("/v1/audio/speech", UriKind.Relative))
+        {
+            Content = JsonContent.Create(body),
+        };
         using var answer = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
         answer.EnsureSuccessStatusCode();
         await using var stream = await answer.Content.ReadAsStreamAsync();
@@ -95,10 +144,21 @@ internal static class StreamBenchmark
     }
 
     /// <summary>Ten seconds of a tone that wanders, as a voice's prompt is long.</summary>
-    private static void WriteVoice(string path) => WavFile.Write(
-        path, [.. Enumerable.Range(0, 10 * Rate).Select(i => 0.3f * MathF.Sin(i * (0.02f + (0.004f * MathF.Sin(i / 4500f)))) * MathF.Sin(i / 1500f))], Rate);
+    private static void WriteVoice(string path) =>
+        WavFile.Write(
+            path,
+            [
+                .. Enumerable
+                    .Range(0, 10 * Rate)
+                    .Select(i => 0.3f * MathF.Sin(i * (0.02f + (0.004f * MathF.Sin(i / 4500f)))) * MathF.Sin(i / 1500f)),
+            ],
+            Rate
+        );
 
-    private static bool HasFfmpeg() => (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Any(folder => File.Exists(Path.Combine(folder, "ffmpeg")));
+    private static bool HasFfmpeg() =>
+        (Environment.GetEnvironmentVariable("PATH") ?? "")
+            .Split(Path.PathSeparator)
+            .Any(folder => File.Exists(Path.Combine(folder, "ffmpeg")));
 
     /// <param name="First">Seconds to the first byte of audio.</param>
     /// <param name="Left">Least seconds that a listener of PCM who began with the first byte had left to hear when more came;

@@ -4,7 +4,8 @@ using static Chatterbox.Benchmarks.Report;
 
 namespace Chatterbox.Benchmarks;
 
-/// <summary>Loads a checkpoint, makes a voice and synthesizes some times; prints the median of each stage, the processor time, and the peak of memory.</summary>
+/// <summary>Loads a checkpoint, makes a voice and synthesizes some times; prints the median of each stage, the processor time, and the peak
+/// of memory.</summary>
 internal static class SynthesisBenchmark
 {
     /// <param name="folder">A checkpoint.</param>
@@ -16,8 +17,13 @@ internal static class SynthesisBenchmark
     {
         var bytes = Directory.GetFiles(folder).Sum(file => new FileInfo(file).Length);
         var watch = Stopwatch.StartNew();
-        using var model = ChatterboxModel.Load(folder, new ModelOptions { Device = Environment.GetEnvironmentVariable("DEVICE"), Precision = precision });
-        Print($"load: {watch.Elapsed.TotalSeconds:0.00} s for {bytes / 1e9:0.00} GB, resident {ResidentGiB():0.00} GiB, at the peak {PeakGiB():0.00} GiB");
+        using var model = ChatterboxModel.Load(
+            folder,
+            new ModelOptions { Device = Environment.GetEnvironmentVariable("DEVICE"), Precision = precision }
+        );
+        Print(
+            $"load: {watch.Elapsed.TotalSeconds:0.00} s for {bytes / 1e9:0.00} GB, resident {ResidentGiB():0.00} GiB, at the peak {PeakGiB():0.00} GiB"
+        );
         Print($"  self-check: {model.SelfCheck.Duration.TotalMilliseconds:0} ms");
         var voice = recording is null ? FullSize.LongPrompt(model.BuiltInVoice!) : MakeVoice(model, recording);
 
@@ -28,8 +34,13 @@ internal static class SynthesisBenchmark
             var times = new Stages();
             var began = Process.GetCurrentProcess().TotalProcessorTime;
             watch.Restart();
-            var speech = model.Synthesize(FullSize.Text, voice, new SamplingOptions { Seed = seed, MaxSpeechTokens = tokens }, progress: times);
-            if (speech.ReachedLimit && warm)    // some seeds say stop before
+            var speech = model.Synthesize(
+                FullSize.Text,
+                voice,
+                new SamplingOptions { Seed = seed, MaxSpeechTokens = tokens },
+                progress: times
+            );
+            if (speech.ReachedLimit && warm) // some seeds say stop before
             {
                 totals.Add(watch.Elapsed.TotalMilliseconds);
                 processor.Add((Process.GetCurrentProcess().TotalProcessorTime - began).TotalMilliseconds);
@@ -42,7 +53,9 @@ internal static class SynthesisBenchmark
             warm = true;
         }
 
-        Print($"speech of {tokens / (double)SpeechResult.TokensPerSecond:0.0} s: {Median(totals):0} ms, {40 * tokens / Median(totals):0.00} x real time, processor time {Median(processor):0} ms");
+        Print(
+            $"speech of {tokens / (double)SpeechResult.TokensPerSecond:0.0} s: {Median(totals):0} ms, {40 * tokens / Median(totals):0.00} x real time, processor time {Median(processor):0} ms"
+        );
         var flow = model.Name is "turbo" or "nano" ? "meanflow" : "standard";
         Record($"speech {model.Name}", Median(totals));
         foreach (var (stage, times) in stages)

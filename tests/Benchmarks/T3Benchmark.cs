@@ -14,7 +14,8 @@ namespace Chatterbox.Benchmarks;
 /// it. Medians, after a warm-up. Synthetic weights hardly ever say stop, so the number of tokens is the one asked for.</summary>
 internal static class T3Benchmark
 {
-    private const int Tokens = 250, Repetitions = 5;
+    private const int Tokens = 250,
+        Repetitions = 5;
     private const long CacheBytes = 64L << 30;
 
     private static readonly int[] Batches = [1, 2, 4, 8, 16, 32, 64, 128, 256];
@@ -30,13 +31,22 @@ internal static class T3Benchmark
         };
         var place = Devices.Find(device);
         var watch = Stopwatch.StartNew();
-        using var store = new WeightStore(SyntheticTensors.FullSize(file), place, place.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32);
+        using var store = new WeightStore(
+            SyntheticTensors.FullSize(file),
+            place,
+            place.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32
+        );
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
         var model = new T3Model(config, store.Root, TorchOps.Of(place));
-        Print($"{variant} on {place}: loaded in {watch.Elapsed.TotalSeconds:0.0} s, {(model.NotFusedReason is { } reason ? $"plain operations, because {reason}" : "fused kernels")}");
+        Print(
+            $"{variant} on {place}: loaded in {watch.Elapsed.TotalSeconds:0.0} s, {(model.NotFusedReason is { } reason ? $"plain operations, because {reason}" : "fused kernels")}"
+        );
 
-        var voice = new T3Prompt([.. Enumerable.Range(0, 256).Select(i => (float)Math.Sin(i) / 16)], [.. Enumerable.Range(0, config.PromptTokens).Select(i => i * 37 % 6561)]);
+        var voice = new T3Prompt(
+            [.. Enumerable.Range(0, 256).Select(i => (float)Math.Sin(i) / 16)],
+            [.. Enumerable.Range(0, config.PromptTokens).Select(i => i * 37 % 6561)]
+        );
         int[] text = [.. Enumerable.Range(0, textTokens).Select(k => ((7 * k) % 600) + 20)];
         using var alone = model.CreateDecoder();
         var (prefill, token, total) = Measure(alone, text, voice);
@@ -60,16 +70,21 @@ internal static class T3Benchmark
         {
             var step = MeasureBatch(decoder, sequences, text, voice);
             Record($"t3 {variant} step of {sequences}", step);
-            Print($"  {sequences} sequences: a step {step:0.000} ms, {sequences * 1000 / SpeechResult.TokensPerSecond / step:0} x real time");
+            Print(
+                $"  {sequences} sequences: a step {step:0.000} ms, {sequences * 1000 / SpeechResult.TokensPerSecond / step:0} x real time"
+            );
         }
     }
 
     /// <summary>Milliseconds of a step of so many sequences, around their two-hundredth speech token.</summary>
     private static double MeasureBatch(FusedT3Decoder decoder, int count, int[] text, T3Prompt voice)
     {
-        const int WarmUp = 150, Steps = 100;
+        const int WarmUp = 150,
+            Steps = 100;
         var noises = Enumerable.Range(0, count).Select(seed => new NoiseSource(seed)).ToArray();
-        var sequences = noises.Select(noise => decoder.Start(text, voice, new SamplingOptions { MaxSpeechTokens = 400, Temperature = 2 }, noise)).ToArray();
+        var sequences = noises
+            .Select(noise => decoder.Start(text, voice, new SamplingOptions { MaxSpeechTokens = 400, Temperature = 2 }, noise))
+            .ToArray();
         var watch = new Stopwatch();
         for (var step = 0; step < WarmUp + Steps; step++)
         {
@@ -107,7 +122,7 @@ internal static class T3Benchmark
             }
 
             var total = watch.Elapsed.TotalMilliseconds;
-            if (sequence.ReachedLimit)    // some seeds say stop before
+            if (sequence.ReachedLimit) // some seeds say stop before
             {
                 prefills.Add(prefill);
                 tokens.Add((total - prefill) / (sequence.SpeechTokens.Count - 1));
@@ -117,7 +132,7 @@ internal static class T3Benchmark
 
         foreach (var times in new[] { prefills, tokens, totals })
         {
-            times.RemoveAt(0);    // warmed up
+            times.RemoveAt(0); // warmed up
         }
 
         return (Median(prefills), Median(tokens), Median(totals));

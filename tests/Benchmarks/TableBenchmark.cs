@@ -47,14 +47,24 @@ internal static class TableBenchmark
         new("  flow, 10 steps with CFG", "standard tokens to mel", "ms"),
     ];
 
-    private static readonly string[][] CpuParts = [["synthesis", "nano"], ["synthesis", "turbo"], ["synthesis", "english"]];
+    private static readonly string[][] CpuParts =
+    [
+        ["synthesis", "nano"],
+        ["synthesis", "turbo"],
+        ["synthesis", "english"],
+    ];
 
     private static readonly string[][] GpuParts =
     [
-        ["t3", "english"], ["t3", "turbo"], ["t3", "nano"], ["voice", "standard"], ["voice", "meanflow"],
-        ["speech", "english"], ["speech", "turbo"], ["start", "english"],
+        ["t3", "english"],
+        ["t3", "turbo"],
+        ["t3", "nano"],
+        ["voice", "standard"],
+        ["voice", "meanflow"],
+        ["speech", "english"],
+        ["speech", "turbo"],
+        ["start", "english"],
     ];
-
 
     /// <param name="device">Where; null for the best there is.</param>
     /// <param name="withReference">True to run the Python reference too, where it is installed.</param>
@@ -62,7 +72,9 @@ internal static class TableBenchmark
     {
         device ??= ModelOptions.BestDevice();
         var onCpu = device == "cpu";
-        var (rows, parts, models) = onCpu ? (CpuRows, CpuParts, new[] { "nano", "turbo", "english" }) : (GpuRows, GpuParts, ["english", "turbo"]);
+        var (rows, parts, models) = onCpu
+            ? (CpuRows, CpuParts, new[] { "nano", "turbo", "english" })
+            : (GpuRows, GpuParts, ["english", "turbo"]);
         var here = new Dictionary<string, double>();
         var reference = new Dictionary<string, double>();
         var failed = false;
@@ -94,7 +106,9 @@ internal static class TableBenchmark
             foreach (var row in some)
             {
                 var (theirs, ours) = (Value(reference, row.Name), Value(here, row.Name));
-                Print($"| {row.Part} | {Show(theirs, row.Unit)} | {Show(ours, row.Unit)} | {theirs / ours:0.0} | {Show(row.Must, row.Unit)} | {Show(row.Goal, row.Unit)} |");
+                Print(
+                    $"| {row.Part} | {Show(theirs, row.Unit)} | {Show(ours, row.Unit)} | {theirs / ours:0.0} | {Show(row.Must, row.Unit)} | {Show(row.Goal, row.Unit)} |"
+                );
             }
         }
     }
@@ -110,7 +124,7 @@ internal static class TableBenchmark
         }
         catch (System.ComponentModel.Win32Exception)
         {
-            return false;   // no Python at all
+            return false; // no Python at all
         }
     }
 
@@ -119,10 +133,16 @@ internal static class TableBenchmark
     {
         var file = Path.GetTempFileName();
         var watch = Stopwatch.StartNew();
-        using (var process = Process.Start(new ProcessStartInfo(program, arguments) { Environment = { [RecordFile] = file, ["DEVICE"] = device } })!)
+        using (
+            var process = Process.Start(
+                new ProcessStartInfo(program, arguments) { Environment = { [RecordFile] = file, ["DEVICE"] = device } }
+            )!
+        )
         {
             process.WaitForExit();
-            Print($"[{string.Join(' ', arguments.Select(Path.GetFileName))}: {watch.Elapsed.TotalSeconds:0} s{(process.ExitCode == 0 ? "" : $", failed with {process.ExitCode}")}]");
+            Print(
+                $"[{string.Join(' ', arguments.Select(Path.GetFileName))}: {watch.Elapsed.TotalSeconds:0} s{(process.ExitCode == 0 ? "" : $", failed with {process.ExitCode}")}]"
+            );
             foreach (var fields in File.ReadLines(file).Select(line => line.Split('\t')))
             {
                 values[fields[0]] = double.Parse(fields[1], CultureInfo.InvariantCulture);
@@ -136,7 +156,12 @@ internal static class TableBenchmark
     private static double? Value(Dictionary<string, double> values, string name) => values.TryGetValue(name, out var value) ? value : null;
 
     private static string Show(double? value, string unit) =>
-        value is { } number ? string.Create(CultureInfo.InvariantCulture, $"{number.ToString(number < 10 ? "0.00" : "0", CultureInfo.InvariantCulture)} {unit}") : "";
+        value is { } number
+            ? string.Create(
+                CultureInfo.InvariantCulture,
+                $"{number.ToString(number < 10 ? "0.00" : "0", CultureInfo.InvariantCulture)} {unit}"
+            )
+            : "";
 
     /// <param name="Part">For people.</param>
     /// <param name="Name">What the measurements call it.</param>

@@ -20,7 +20,9 @@ namespace Chatterbox.Benchmarks;
 internal static class VoiceBenchmark
 {
     private const int Repetitions = 15;
-    private const int Tokens = 250, Frames = 2 * Tokens, FirstTokens = 8;
+    private const int Tokens = 250,
+        Frames = 2 * Tokens,
+        FirstTokens = 8;
 
     public static void Run(string variant, string? device)
     {
@@ -38,11 +40,15 @@ internal static class VoiceBenchmark
         var reference = new ReferenceEncoder(new(), store.Root, TorchOps.Plain);
         var voices = new VoiceBuilder(VoiceConfig.Llama, speakerEncoder, reference);
         var watermarker = new PerthWatermarker(new(), perth.Root, precision);
-        Print($"{variant} on {place}: flow on {s3gen.Flow.NotFusedReason ?? "fused kernels"}, vocoder on {hift.NotFusedReason ?? "fused kernels"}, watermark on {watermarker.NotFusedReason ?? "fused kernels"}");
+        Print(
+            $"{variant} on {place}: flow on {s3gen.Flow.NotFusedReason ?? "fused kernels"}, vocoder on {hift.NotFusedReason ?? "fused kernels"}, watermark on {watermarker.NotFusedReason ?? "fused kernels"}"
+        );
 
         var voice = new S3GenPrompt(
-            [.. Enumerable.Range(0, Tokens).Select(i => 37 * i % 6561)], [.. Enumerable.Range(0, Frames * 80).Select(i => -6 + MathF.Sin(i))],
-            [.. Enumerable.Range(0, 192).Select(i => MathF.Cos(i))]);
+            [.. Enumerable.Range(0, Tokens).Select(i => 37 * i % 6561)],
+            [.. Enumerable.Range(0, Frames * 80).Select(i => -6 + MathF.Sin(i))],
+            [.. Enumerable.Range(0, 192).Select(i => MathF.Cos(i))]
+        );
         int[] spoken = [.. Enumerable.Range(0, Tokens).Select(i => 91 * i % 6561)];
         using var noise = new NoiseSource(1);
         var mel = s3gen.Generate(spoken, voice, noise);
@@ -85,33 +91,52 @@ internal static class VoiceBenchmark
             ChunkAssembler Open() => new(variant, speechDecoder, watermarker, voice, seed: 1, new());
             using var first = Open();
             int[] known = spoken[..(first.Lag + FirstTokens)];
-            Time("first pass of a stream", () =>
-            {
-                using var assembler = Open();
-                return assembler.Next(known, last: false, CancellationToken.None);
-            });
-            Time("  opened", () =>
-            {
-                using var assembler = Open();
-                return assembler.Lag;
-            });
-            Time("  encoder", () => s3gen.Project(s3gen.Encode([.. voice.SpeechTokens.TakeLast(new ChunkOptions().FirstPrompt), .. known], complete: false)));
+            Time(
+                "first pass of a stream",
+                () =>
+                {
+                    using var assembler = Open();
+                    return assembler.Next(known, last: false, CancellationToken.None);
+                }
+            );
+            Time(
+                "  opened",
+                () =>
+                {
+                    using var assembler = Open();
+                    return assembler.Lag;
+                }
+            );
+            Time(
+                "  encoder",
+                () =>
+                    s3gen.Project(s3gen.Encode([.. voice.SpeechTokens.TakeLast(new ChunkOptions().FirstPrompt), .. known], complete: false))
+            );
             using var melNoise = new NoiseSource(1);
-            var mel = Time("  tokens to mel", () =>
-            {
-                using var stream = s3gen.OpenStream(voice, melNoise, leftContext: FirstTokens, new ChunkOptions().FirstPrompt);
-                return stream.Next(known, from: 0, last: false).clone();
-            });
-            var piece = Time("  vocoder", () =>
-            {
-                using var stream = hift.OpenStream(melNoise);
-                return stream.Next(mel, last: false);
-            });
-            Time("  watermark", () =>
-            {
-                using var stream = watermarker.OpenStream(24000);
-                return HostTransfers.Read(stream.Next(piece.squeeze(0), last: false));
-            });
+            var mel = Time(
+                "  tokens to mel",
+                () =>
+                {
+                    using var stream = s3gen.OpenStream(voice, melNoise, leftContext: FirstTokens, new ChunkOptions().FirstPrompt);
+                    return stream.Next(known, from: 0, last: false).clone();
+                }
+            );
+            var piece = Time(
+                "  vocoder",
+                () =>
+                {
+                    using var stream = hift.OpenStream(melNoise);
+                    return stream.Next(mel, last: false);
+                }
+            );
+            Time(
+                "  watermark",
+                () =>
+                {
+                    using var stream = watermarker.OpenStream(24000);
+                    return HostTransfers.Read(stream.Next(piece.squeeze(0), last: false));
+                }
+            );
         }
 
         T Time<T>(string what, Func<T> work)

@@ -39,8 +39,11 @@ public sealed class ChatterboxModelTests : IDisposable
     {
         using var other = ChatterboxModel.Load(TinyCheckpoint.Folder, new ModelOptions { Device = "cpu" });
         var alone = _model.Synthesize(Text, Voice, new SamplingOptions { Seed = 5 }).Samples;
-        var together = new[] { _model, other }.AsParallel().WithDegreeOfParallelism(2)
-            .Select(model => model.Synthesize(Text, Voice, new SamplingOptions { Seed = 5 }).Samples).ToList();
+        var together = new[] { _model, other }
+            .AsParallel()
+            .WithDegreeOfParallelism(2)
+            .Select(model => model.Synthesize(Text, Voice, new SamplingOptions { Seed = 5 }).Samples)
+            .ToList();
         Assert.All(together, samples => Assert.Equal(alone, samples));
     }
 
@@ -76,7 +79,14 @@ public sealed class ChatterboxModelTests : IDisposable
     {
         using var cancellationToken = new CancellationTokenSource();
         var reports = new List<SynthesisProgress>();
-        Assert.ThrowsAny<OperationCanceledException>(() => _model.Synthesize(Text, Voice, progress: new Collector(reports, cancellationToken.Cancel), cancellationToken: cancellationToken.Token));
+        Assert.ThrowsAny<OperationCanceledException>(() =>
+            _model.Synthesize(
+                Text,
+                Voice,
+                progress: new Collector(reports, cancellationToken.Cancel),
+                cancellationToken: cancellationToken.Token
+            )
+        );
         Assert.Single(reports);
     }
 
@@ -84,8 +94,7 @@ public sealed class ChatterboxModelTests : IDisposable
     [InlineData("")]
     [InlineData("   \n\t ")]
     [InlineData("?!...")]
-    public void Text_without_words_is_refused(string text) =>
-        Assert.Throws<RequestException>(() => _model.Synthesize(text, Voice));
+    public void Text_without_words_is_refused(string text) => Assert.Throws<RequestException>(() => _model.Synthesize(text, Voice));
 
     [Fact]
     public void A_limit_on_speech_is_told()
@@ -105,7 +114,11 @@ public sealed class ChatterboxModelTests : IDisposable
     [Fact]
     public void A_folder_is_checked_before_anything_is_loaded()
     {
-        Assert.Contains("not a folder", Assert.Throws<CheckpointException>(() => ChatterboxModel.Load("/no/such/folder")).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "not a folder",
+            Assert.Throws<CheckpointException>(() => ChatterboxModel.Load("/no/such/folder")).Message,
+            StringComparison.Ordinal
+        );
 
         var folder = TinyCheckpoint.Copy();
         File.Delete(Path.Combine(folder, "ve.safetensors"));

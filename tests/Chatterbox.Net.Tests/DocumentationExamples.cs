@@ -72,7 +72,8 @@ public sealed class DocumentationExamples
 
         // written begins
         var written = new TextOptions { Normalize = true, SkipMarkup = true, Pronunciations = new Dictionary<string, string> { ["SQL"] = "sequel" } };
-        var speech = await engine.SynthesizeAsync("**SQL** costs $3.50.", textOptions: written);    // "sequel costs three dollars and fifty cents."
+        // "sequel costs three dollars and fifty cents."
+        var speech = await engine.SynthesizeAsync("**SQL** costs $3.50.", textOptions: written);
         // written ends
 
         Assert.Equal(["**SQL** costs $3.50."], speech.Pieces);
@@ -87,7 +88,8 @@ public sealed class DocumentationExamples
         builder.Configuration.AddInMemoryCollection([new("Chatterbox:Model", TinyCheckpoint.Folder)]);
 
         // host begins
-        builder.Services.AddChatterbox().BindConfiguration("Chatterbox");                  // or AddChatterbox(options => options.Model = "nano")
+        // or AddChatterbox(options => options.Model = "nano")
+        builder.Services.AddChatterbox().BindConfiguration("Chatterbox");
         builder.Services.AddKeyedChatterbox("fast", options => (options.Model, options.Device) = ("turbo", "cuda:1"));
         // host ends
 

@@ -15,8 +15,8 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
     public static TheoryData<string> Names => ["tiny", "tiny-multilingual", "tiny-turbo", "tiny-nano", "tiny-flash"];
 
     [Theory]
-    [InlineData("tiny-multilingual", -1)]   // the last token is noise
-    [InlineData("tiny-turbo", 3)]           // three tokens of silence
+    [InlineData("tiny-multilingual", -1)] // the last token is noise
+    [InlineData("tiny-turbo", 3)] // three tokens of silence
     [InlineData("tiny-nano", 3)]
     [InlineData("tiny-flash", 0)]
     public void Each_variant_stops_by_itself_and_ends_in_its_own_way(string name, int moreTokens)
@@ -26,7 +26,7 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
         {
             var speech = model.Synthesize(text, model.BuiltInVoice!, new SamplingOptions { Seed = seed });
             Assert.False(speech.ReachedLimit);
-            Assert.InRange(speech.SpeechTokens.Count, 10, name == "tiny-flash" ? 1500 : 80);      // its speech is as long as the text
+            Assert.InRange(speech.SpeechTokens.Count, 10, name == "tiny-flash" ? 1500 : 80); // its speech is as long as the text
             Assert.Equal((speech.SpeechTokens.Count + moreTokens) * SamplesPerToken, speech.Samples.Length);
             Assert.True(speech.Samples.ToArray().Max(Math.Abs) > 1e-4f);
         }
@@ -68,7 +68,10 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
         Assert.Equal(lacking.Split(','), ChatterboxModel.Describe(TinyCheckpoint.FolderOf(name)).LacksSettings);
         foreach (var setting in lacking.Split(','))
         {
-            Assert.Equal(setting, Assert.Throws<RequestException>(() => model.Synthesize(Text, model.BuiltInVoice!, settings[setting])).Parameter);
+            Assert.Equal(
+                setting,
+                Assert.Throws<RequestException>(() => model.Synthesize(Text, model.BuiltInVoice!, settings[setting])).Parameter
+            );
         }
     }
 
@@ -76,7 +79,8 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
     public void Flash_speaks_numbers_as_words_and_its_file_of_S3Gen_is_a_mean_flow()
     {
         var model = family["tiny-flash"];
-        float[] Speak(string text) => model.Synthesize(text, model.BuiltInVoice!, new SamplingOptions { Seed = 1, MaxSpeechTokens = 16 }).Samples.ToArray();
+        float[] Speak(string text) =>
+            model.Synthesize(text, model.BuiltInVoice!, new SamplingOptions { Seed = 1, MaxSpeechTokens = 16 }).Samples.ToArray();
         Assert.Equal(Speak("twelve"), Speak("12"));
         Assert.NotEqual(Speak("thirteen"), Speak("12"));
         using var s3gen = SafetensorsFile.Open(Path.Combine(TinyCheckpoint.FolderOf("tiny-flash"), "s3gen.safetensors"));
@@ -92,7 +96,10 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
         {
             SafetensorsWriter.Write(
                 Path.Combine(folder, "t3_flash.safetensors"),
-                whole.Tensors.Keys.Select(name => TensorToWrite.From(name, name == "speech_emb.weight" ? whole.Read(name)[..8194].clone() : whole.Read(name))));
+                whole.Tensors.Keys.Select(name =>
+                    TensorToWrite.From(name, name == "speech_emb.weight" ? whole.Read(name)[..8194].clone() : whole.Read(name))
+                )
+            );
         }
 
         var error = Assert.Throws<CheckpointException>(() => ChatterboxModel.Load(folder, new ModelOptions { Device = "cpu" }));
@@ -109,7 +116,16 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
         Assert.NotEqual(Speak("tiny-multilingual", "es"), Speak("tiny-multilingual", "it"));
         Assert.NotEqual(Speak("tiny-multilingual", "es"), Speak("tiny-multilingual", null));
         Assert.Equal(Speak("tiny-turbo", "en"), Speak("tiny-turbo", null));
-        foreach (var (name, language) in new[] { ("tiny", "fr"), ("tiny-turbo", "fr"), ("tiny-nano", "fr"), ("tiny-flash", "fr"), ("tiny-multilingual", "tlh") })
+        foreach (
+            var (name, language) in new[]
+            {
+                ("tiny", "fr"),
+                ("tiny-turbo", "fr"),
+                ("tiny-nano", "fr"),
+                ("tiny-flash", "fr"),
+                ("tiny-multilingual", "tlh"),
+            }
+        )
         {
             var error = Assert.Throws<RequestException>(() => Speak(name, language));
             Assert.Equal("language", error.Parameter);
@@ -125,7 +141,7 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
             model.Synthesize(text, model.BuiltInVoice!, new SamplingOptions { Seed = 1, MaxSpeechTokens = 5 }, language).UnknownCharacters;
         Assert.Equal(["ᚠ", "ᚢ"], Unknown("Runes ᚠ and ᚢ and ᚠ", "en"));
         Assert.Empty(Unknown("Plain text", "en"));
-        Assert.Empty(Unknown("你好", "zh"));       // the table lies in the folder
+        Assert.Empty(Unknown("你好", "zh")); // the table lies in the folder
     }
 
     [Fact]
@@ -178,16 +194,26 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
             File.Delete(path);
         }
 
-        static Action<PickleWriter> StateDict(Dictionary<object, object?> items) => writer => writer.OrderedDict(items.Select(item => (item.Key, item.Value)), withMetadata: true);
+        static Action<PickleWriter> StateDict(Dictionary<object, object?> items) =>
+            writer => writer.OrderedDict(items.Select(item => (item.Key, item.Value)), withMetadata: true);
         Rewrite($"{ve}.safetensors", $"{ve}.pt", StateDict);
         Rewrite($"{s3gen}.safetensors", $"{s3gen}.pt", StateDict);
-        Rewrite($"{t3}.safetensors", $"{t3}.pt", items => new Dictionary<object, object?> { ["model"] = new List<object?> { StateDict(items) } });
-        Rewrite("perth_net.safetensors", "perth_net_250000.pth.tar", items => new Dictionary<object, object?> { ["model"] = StateDict(items), ["step"] = 250_000L });
-        Assert.Single(Directory.GetFiles(folder, "*.safetensors"));     // the voice
+        Rewrite(
+            $"{t3}.safetensors",
+            $"{t3}.pt",
+            items => new Dictionary<object, object?> { ["model"] = new List<object?> { StateDict(items) } }
+        );
+        Rewrite(
+            "perth_net.safetensors",
+            "perth_net_250000.pth.tar",
+            items => new Dictionary<object, object?> { ["model"] = StateDict(items), ["step"] = 250_000L }
+        );
+        Assert.Single(Directory.GetFiles(folder, "*.safetensors")); // the voice
 
         using (var model = ChatterboxModel.Load(folder, new ModelOptions { Device = "cpu" }))
         {
-            float[] Speak(ChatterboxModel speaker) => speaker.Synthesize(Text, speaker.BuiltInVoice!, new SamplingOptions { Seed = 1 }).Samples.ToArray();
+            float[] Speak(ChatterboxModel speaker) =>
+                speaker.Synthesize(Text, speaker.BuiltInVoice!, new SamplingOptions { Seed = 1 }).Samples.ToArray();
             Assert.Equal(Speak(family[name]), Speak(model));
             Assert.Equal(family[name].CreateVoice(Hum(6)).T3.SpeechTokens, model.CreateVoice(Hum(6)).T3.SpeechTokens);
             Assert.Equal(family[name].CreateVoice(Hum(6)).T3.SpeakerEmbedding, model.CreateVoice(Hum(6)).T3.SpeakerEmbedding);
@@ -203,10 +229,18 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
         File.Delete(Path.Combine(folder, ChatterboxConfig.FileName));
         File.Copy(Path.Combine(folder, "t3_mtl23ls_v2.safetensors"), Path.Combine(folder, "t3_mtl23ls_v3.safetensors"));
         File.Copy(Path.Combine(folder, "t3_mtl23ls_v2.safetensors"), Path.Combine(folder, "t3_cfg.safetensors"));
-        Assert.Equal("multilingual", Checkpoint.Open(folder).Config.Name);           // English lacks its tokenizer
+        Assert.Equal("multilingual", Checkpoint.Open(folder).Config.Name); // English lacks its tokenizer
         Assert.Equal("multilingual-v3", Checkpoint.Open(folder, "multilingual-v3").Config.Name);
-        Assert.Contains("tokenizer.json of the english model", Assert.Throws<CheckpointException>(() => Checkpoint.Open(folder, "english")).Message, StringComparison.Ordinal);
-        Assert.Contains("no variant 'tubro'", Assert.Throws<CheckpointException>(() => Checkpoint.Open(folder, "tubro")).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "tokenizer.json of the english model",
+            Assert.Throws<CheckpointException>(() => Checkpoint.Open(folder, "english")).Message,
+            StringComparison.Ordinal
+        );
+        Assert.Contains(
+            "no variant 'tubro'",
+            Assert.Throws<CheckpointException>(() => Checkpoint.Open(folder, "tubro")).Message,
+            StringComparison.Ordinal
+        );
         Directory.Delete(folder, recursive: true);
     }
 
@@ -229,21 +263,34 @@ public sealed class FamilyTests(FamilyTests.Family family) : IClassFixture<Famil
         var model = family["tiny"];
         var voice = model.BuiltInVoice!;
         Assert.Throws<VoiceException>(() => model.ConvertVoice(new AudioClip((float[])[], 16_000), voice));
-        Assert.Throws<VoiceException>(() => model.ConvertVoice(new AudioClip((float[])[0.1f, float.NaN, .. new float[16_000]], 16_000), voice));
-        Assert.Throws<OperationCanceledException>(() => model.ConvertVoice(Hum(1), voice, cancellationToken: new CancellationToken(canceled: true)));
+        Assert.Throws<VoiceException>(() =>
+            model.ConvertVoice(new AudioClip((float[])[0.1f, float.NaN, .. new float[16_000]], 16_000), voice)
+        );
+        Assert.Throws<OperationCanceledException>(() =>
+            model.ConvertVoice(Hum(1), voice, cancellationToken: new CancellationToken(canceled: true))
+        );
     }
 
     /// <summary>A vowel-like hum, at 16 kHz, that pauses every half second.</summary>
-    internal static AudioClip Hum(double seconds) => new(
-        (float[])[.. Enumerable.Range(0, (int)(seconds * 16_000)).Select(i => 0.3f * MathF.Sin(i * 0.05f) * MathF.Sin(i * 0.31f) * MathF.Abs(MathF.Sin(MathF.PI * i / 8000f)))], 16_000);
+    internal static AudioClip Hum(double seconds) =>
+        new(
+            (float[])
+                [
+                    .. Enumerable
+                        .Range(0, (int)(seconds * 16_000))
+                        .Select(i => 0.3f * MathF.Sin(i * 0.05f) * MathF.Sin(i * 0.31f) * MathF.Abs(MathF.Sin(MathF.PI * i / 8000f))),
+                ],
+            16_000
+        );
 
     public sealed class Family : IDisposable
     {
         private readonly Dictionary<string, ChatterboxModel> _models = [];
 
-        public ChatterboxModel this[string name] => _models.TryGetValue(name, out var model)
-            ? model
-            : _models[name] = ChatterboxModel.Load(TinyCheckpoint.FolderOf(name), new ModelOptions { Device = "cpu" });
+        public ChatterboxModel this[string name] =>
+            _models.TryGetValue(name, out var model)
+                ? model
+                : _models[name] = ChatterboxModel.Load(TinyCheckpoint.FolderOf(name), new ModelOptions { Device = "cpu" });
 
         public void Dispose()
         {

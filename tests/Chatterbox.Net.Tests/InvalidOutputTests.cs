@@ -11,7 +11,8 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Chatterbox.Tests;
 
-/// <summary>Networks whose output is not finite: it never becomes audio, and where only the fast path fails, the plain one takes over.</summary>
+/// <summary>Networks whose output is not finite: it never becomes audio, and where only the fast path fails, the plain one takes
+/// over.</summary>
 public sealed class InvalidOutputTests
 {
     private const string Text = "The quick brown fox jumps over the lay dog.";
@@ -64,8 +65,14 @@ public sealed class InvalidOutputTests
         (float[] Samples, SynthesisStage? Recovered) Speak(SpeechDecoder speechDecoder)
         {
             using var noise = new NoiseSource(2);
-            return speechDecoder.MakeValid(noise, (speaker, checks) =>
-                checks.Read(speaker.SpeakText(tokens, clean.Voice.S3Gen, noise, checks, cancellationToken: Cancel), SynthesisStage.Watermark));
+            return speechDecoder.MakeValid(
+                noise,
+                (speaker, checks) =>
+                    checks.Read(
+                        speaker.SpeakText(tokens, clean.Voice.S3Gen, noise, checks, cancellationToken: Cancel),
+                        SynthesisStage.Watermark
+                    )
+            );
         }
     }
 
@@ -87,7 +94,13 @@ public sealed class InvalidOutputTests
         List<float[]> Chunks(SpeechDecoder speechDecoder, out SynthesisStage? stage)
         {
             using var assembler = new ChunkAssembler(
-                clean.Config, speechDecoder, clean.Watermarker, clean.Voice.S3Gen, seed: 4, new() { LeftContext = 20 });
+                clean.Config,
+                speechDecoder,
+                clean.Watermarker,
+                clean.Voice.S3Gen,
+                seed: 4,
+                new() { LeftContext = 20 }
+            );
             List<float[]> chunks =
             [
                 assembler.Next(tokens[..40], last: false, Cancel),
@@ -135,7 +148,12 @@ public sealed class InvalidOutputTests
         using var counted = new Counter();
         await using var engine = Engine(checkpoint, counted);
         ChunkOptions? chunks = chunked ? new() { FirstTokens = 4 } : null;
-        var request = new SpeechRequest { Pieces = [Text, "A lazy one.", Text], Sampling = new() { Seed = 1 }, Chunks = chunks };
+        var request = new SpeechRequest
+        {
+            Pieces = [Text, "A lazy one.", Text],
+            Sampling = new() { Seed = 1 },
+            Chunks = chunks,
+        };
         var events = await engine.Submit(request, Cancel).Events.ToListAsync(Cancel);
         var failure = Assert.Single(events.OfType<PieceFailed>());
         Assert.Equal((1, SynthesisStage.T3), (failure.Piece, Assert.IsType<InvalidOutputException>(failure.Error).Stage));
@@ -163,12 +181,17 @@ public sealed class InvalidOutputTests
         using var counted = new Counter();
         await using var engine = Engine(checkpoint, counted);
         var chunks = new ChunkOptions { FirstTokens = 4, MostTokens = 4 };
-        var request = new SpeechRequest { Pieces = pieces, Sampling = new() { Seed = 1 }, Chunks = chunks };
+        var request = new SpeechRequest
+        {
+            Pieces = pieces,
+            Sampling = new() { Seed = 1 },
+            Chunks = chunks,
+        };
         var events = await engine.Submit(request, Cancel).Events.ToListAsync(Cancel);
         var failed = events.FindIndex(happened => happened is PieceFailed);
         Assert.Equal(SynthesisStage.S3Gen, Assert.IsType<InvalidOutputException>(((PieceFailed)events[failed]).Error).Stage);
         var (before, last) = ((AudioChunk)events[failed - 1], (AudioChunk)events[^1]);
-        Assert.Equal((1, false), (before.Piece, before.EndsPiece));    // in the middle of the second sentence
+        Assert.Equal((1, false), (before.Piece, before.EndsPiece)); // in the middle of the second sentence
         Assert.Equal((2, true), (last.Piece, last.EndsPiece));
         Assert.All(events.OfType<AudioChunk>().SelectMany(chunk => chunk.Samples.ToArray()), sample => Assert.True(float.IsFinite(sample)));
         Assert.Equal(["1 S3Gen failed"], counted.Outputs);
@@ -189,15 +212,16 @@ public sealed class InvalidOutputTests
         new(clean.Config, faulty.SpeechDecoder.S3Gen, faulty.SpeechDecoder.HiFT) { Plain = () => clean.SpeechDecoder };
 
     /// <summary>A tensor, or a row of it, that is no number.</summary>
-    private static Dictionary<string, Func<Tensor, Tensor>> Poisoned(string tensor, int? row = null) => new()
-    {
-        [tensor] = stored =>
+    private static Dictionary<string, Func<Tensor, Tensor>> Poisoned(string tensor, int? row = null) =>
+        new()
         {
-            var poisoned = stored.clone();
-            (row is { } index ? poisoned.narrow(0, index, 1) : poisoned).Fill(double.NaN);
-            return poisoned;
-        },
-    };
+            [tensor] = stored =>
+            {
+                var poisoned = stored.clone();
+                (row is { } index ? poisoned.narrow(0, index, 1) : poisoned).Fill(double.NaN);
+                return poisoned;
+            },
+        };
 
     private static SpeechEngine Engine(PoisonedCheckpoint checkpoint, Counter counter) =>
         Engine(() => ChatterboxModel.Load(checkpoint.Folder, new() { Device = "cpu" }), counter);
@@ -221,13 +245,15 @@ public sealed class InvalidOutputTests
                     listener.EnableMeasurementEvents(instrument);
                 }
             };
-            _listener.SetMeasurementEventCallback<long>((_, value, tags, _) =>
-            {
-                lock (_outputs)
+            _listener.SetMeasurementEventCallback<long>(
+                (_, value, tags, _) =>
                 {
-                    _outputs.Add($"{value} {string.Join(' ', tags.ToArray().Select(tag => tag.Value))}");
+                    lock (_outputs)
+                    {
+                        _outputs.Add($"{value} {string.Join(' ', tags.ToArray().Select(tag => tag.Value))}");
+                    }
                 }
-            });
+            );
             _listener.Start();
         }
 
@@ -274,8 +300,6 @@ public sealed class InvalidOutputTests
 
         public double? DetectWatermark(AudioClip recording) => throw new NotSupportedException();
 
-        public void Dispose()
-        {
-        }
+        public void Dispose() { }
     }
 }

@@ -13,7 +13,16 @@ public sealed class ModelFailedTests : IDisposable
     private readonly ChatterboxModel _model;
 
     public ModelFailedTests() =>
-        _model = ChatterboxModel.Load(TinyCheckpoint.Folder, new ModelOptions { Device = "cpu", Precision = Precision.Full, SelfCheck = false, OpsOf = (_, _) => _ops });
+        _model = ChatterboxModel.Load(
+            TinyCheckpoint.Folder,
+            new ModelOptions
+            {
+                Device = "cpu",
+                Precision = Precision.Full,
+                SelfCheck = false,
+                OpsOf = (_, _) => _ops,
+            }
+        );
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
@@ -45,6 +54,6 @@ public sealed class ModelFailedTests : IDisposable
         public bool Fails { get; set; }
 
         public override Tensor Linear(Tensor x, Tensor weight, Tensor? bias) =>
-            Fails ? ones(2, 3).reshape(7) : base.Linear(x, weight, bias);       // libtorch refuses the shape
+            Fails ? ones(2, 3).reshape(7) : base.Linear(x, weight, bias); // libtorch refuses the shape
     }
 }

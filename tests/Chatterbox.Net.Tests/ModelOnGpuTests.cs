@@ -8,7 +8,7 @@ namespace Chatterbox.Tests;
 public class ModelOnGpuTests(ModelOnGpuTests.Checkpoints checkpoints) : IClassFixture<ModelOnGpuTests.Checkpoints>
 {
     private const string Text = "The quick brown fox jumps over the lazy dog.";
-    private const long Slack = 16 << 20;       // the driver counts in pieces of 2 MiB
+    private const long Slack = 16 << 20; // the driver counts in pieces of 2 MiB
 
     [Theory]
     [InlineData("nano", 500)]
@@ -21,7 +21,12 @@ public class ModelOnGpuTests(ModelOnGpuTests.Checkpoints checkpoints) : IClassFi
         var (tensors, bytes) = (0L, 0L);
         for (var i = 0; i < syntheses; i++)
         {
-            model.Synthesize(Text, model.BuiltInVoice!, new() { Seed = i, MaxSpeechTokens = 8 + (11 * i % Kinds) }, cancellationToken: TestContext.Current.CancellationToken);
+            model.Synthesize(
+                Text,
+                model.BuiltInVoice!,
+                new() { Seed = i, MaxSpeechTokens = 8 + (11 * i % Kinds) },
+                cancellationToken: TestContext.Current.CancellationToken
+            );
             if (i == 2 * Kinds)
             {
                 (tensors, bytes) = (LiveTensors.Settled(), GpuMemory.Used(device));
@@ -29,7 +34,9 @@ public class ModelOnGpuTests(ModelOnGpuTests.Checkpoints checkpoints) : IClassFi
         }
 
         var (tensorsAfter, bytesAfter) = (LiveTensors.Settled(), GpuMemory.Used(device));
-        Close.Report($"{syntheses} of {variant}: tensors {tensors} and {tensorsAfter}, GPU memory in use {bytes >> 20} and {bytesAfter >> 20} MiB");
+        Close.Report(
+            $"{syntheses} of {variant}: tensors {tensors} and {tensorsAfter}, GPU memory in use {bytes >> 20} and {bytesAfter >> 20} MiB"
+        );
         Assert.Equal(tensors, tensorsAfter);
         Assert.InRange(bytesAfter, 0, bytes + Slack);
     }
@@ -41,7 +48,12 @@ public class ModelOnGpuTests(ModelOnGpuTests.Checkpoints checkpoints) : IClassFi
     {
         using var model = Load(variant);
         var first = Speak(model);
-        model.Synthesize(Text + Text, model.BuiltInVoice!, new() { Seed = 9, MaxSpeechTokens = 200 }, cancellationToken: TestContext.Current.CancellationToken);
+        model.Synthesize(
+            Text + Text,
+            model.BuiltInVoice!,
+            new() { Seed = 9, MaxSpeechTokens = 200 },
+            cancellationToken: TestContext.Current.CancellationToken
+        );
         Same(variant, first, Speak(model));
         Same(variant, first, Speak(model));
     }
@@ -68,15 +80,25 @@ public class ModelOnGpuTests(ModelOnGpuTests.Checkpoints checkpoints) : IClassFi
     }
 
     private static SpeechResult[] Speak(ChatterboxModel model) =>
-        [.. Enumerable.Range(0, 8).Select(seed => model.Synthesize(Text, model.BuiltInVoice!, new() { Seed = seed, MaxSpeechTokens = 40 + (9 * seed) }))];
+        [
+            .. Enumerable
+                .Range(0, 8)
+                .Select(seed => model.Synthesize(Text, model.BuiltInVoice!, new() { Seed = seed, MaxSpeechTokens = 40 + (9 * seed) })),
+        ];
 
     private static void Same(string who, SpeechResult[] expected, SpeechResult[] heard)
     {
         foreach (var (seed, pair) in expected.Zip(heard).Index())
         {
             var same = pair.First.SpeechTokens.Zip(pair.Second.SpeechTokens).TakeWhile(tokens => tokens.First == tokens.Second).Count();
-            Assert.True(pair.First.SpeechTokens.SequenceEqual(pair.Second.SpeechTokens), $"{who}, seed {seed}: {same} of {pair.First.SpeechTokens.Count} tokens are the same");
-            Assert.True(pair.First.Samples.Span.SequenceEqual(pair.Second.Samples.ToArray()), $"{who}, seed {seed}: the same tokens, other samples");
+            Assert.True(
+                pair.First.SpeechTokens.SequenceEqual(pair.Second.SpeechTokens),
+                $"{who}, seed {seed}: {same} of {pair.First.SpeechTokens.Count} tokens are the same"
+            );
+            Assert.True(
+                pair.First.Samples.Span.SequenceEqual(pair.Second.Samples.ToArray()),
+                $"{who}, seed {seed}: the same tokens, other samples"
+            );
         }
     }
 

@@ -23,7 +23,7 @@ public class NoiseSourceOnGpuTests
             there.Skip(count + 16);
         }
 
-        Assert.Equal(here.Uniform(0, 1, [9]), there.Uniform(0, 1, [9]));     // the CPU goes on where the GPU ended
+        Assert.Equal(here.Uniform(0, 1, [9]), there.Uniform(0, 1, [9])); // the CPU goes on where the GPU ended
 
         static void Check(Tensor expected, Tensor ours)
         {

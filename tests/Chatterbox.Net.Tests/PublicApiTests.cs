@@ -14,16 +14,26 @@ public sealed class PublicApiTests
     public void The_public_surface_is_the_approved_one(Type one)
     {
         var file = Path.Combine(Folder, $"{one.Assembly.GetName().Name}.txt");
-        var surface = one.Assembly.GeneratePublicApi(new()
-        {
-            IncludeAssemblyAttributes = false,
-            ExcludeAttributes = ["System.Runtime.CompilerServices.AsyncIteratorStateMachineAttribute", "System.Runtime.CompilerServices.EnumeratorCancellationAttribute"],
-        }).ReplaceLineEndings("\n");
+        var surface = one
+            .Assembly.GeneratePublicApi(
+                new()
+                {
+                    IncludeAssemblyAttributes = false,
+                    ExcludeAttributes =
+                    [
+                        "System.Runtime.CompilerServices.AsyncIteratorStateMachineAttribute",
+                        "System.Runtime.CompilerServices.EnumeratorCancellationAttribute",
+                    ],
+                }
+            )
+            .ReplaceLineEndings("\n");
         if (!File.Exists(file) || File.ReadAllText(file) != surface)
         {
             var proposed = Path.ChangeExtension(file, ".proposed.txt");
             File.WriteAllText(proposed, surface);
-            Assert.Fail($"The public surface has changed. Compare {proposed} with the approved file, and replace that if every change is meant.");
+            Assert.Fail(
+                $"The public surface has changed. Compare {proposed} with the approved file, and replace that if every change is meant."
+            );
         }
 
         Assert.DoesNotContain("TorchSharp", surface, StringComparison.Ordinal);

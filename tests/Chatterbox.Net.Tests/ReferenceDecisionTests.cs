@@ -16,16 +16,28 @@ public sealed partial class ReferenceDecisionTests
     [Fact]
     public void Each_decision_names_tests_that_are_there()
     {
-        var rows = File.ReadAllLines(Path.Combine(Fixtures.Root, "..", "..", "docs", "reference.md")).Where(line => line.StartsWith("| ", StringComparison.Ordinal)).Skip(2).ToList();
-        var tests = Assembly.GetExecutingAssembly().GetTypes().SelectMany(type => type.GetMethods()).Where(method => method.GetCustomAttribute<FactAttribute>() is not null).Select(method => method.Name).ToHashSet();
+        var rows = File.ReadAllLines(Path.Combine(Fixtures.Root, "..", "..", "docs", "reference.md"))
+            .Where(line => line.StartsWith("| ", StringComparison.Ordinal))
+            .Skip(2)
+            .ToList();
+        var tests = Assembly
+            .GetExecutingAssembly()
+            .GetTypes()
+            .SelectMany(type => type.GetMethods())
+            .Where(method => method.GetCustomAttribute<FactAttribute>() is not null)
+            .Select(method => method.Name)
+            .ToHashSet();
         Assert.NotEmpty(rows);
         Assert.Equal(Enumerable.Range(1, rows.Count), rows.Select(row => int.Parse(row.Split('|')[1], null)));
-        Assert.All(rows, row =>
-        {
-            var heldBy = row.Split('|')[4];
-            Assert.Subset(tests, Name().Matches(heldBy).Select(name => name.Groups[1].Value).ToHashSet());
-            Assert.Matches(Name(), heldBy);
-        });
+        Assert.All(
+            rows,
+            row =>
+            {
+                var heldBy = row.Split('|')[4];
+                Assert.Subset(tests, Name().Matches(heldBy).Select(name => name.Groups[1].Value).ToHashSet());
+                Assert.Matches(Name(), heldBy);
+            }
+        );
     }
 
     [Fact]
@@ -35,7 +47,9 @@ public sealed partial class ReferenceDecisionTests
         using var scope = NewDisposeScope();
         var prefix = tiny.Model.Prefix(TinyT3.Text, TinyT3.Voice, SamplingSettings.Resolve(new() { CfgWeight = 0 }, TinyT3.LlamaConfig));
         var config = TinyT3.LlamaConfig;
-        var start = tiny.Weights["speech_emb"].Get("weight", config.SpeechVocabulary, 16)[config.StartSpeechToken] + tiny.Weights["speech_pos_emb"]["emb"].Get("weight", config.SpeechPositions, 16)[0];
+        var start =
+            tiny.Weights["speech_emb"].Get("weight", config.SpeechVocabulary, 16)[config.StartSpeechToken]
+            + tiny.Weights["speech_pos_emb"]["emb"].Get("weight", config.SpeechPositions, 16)[0];
         foreach (var place in (int[])[-1, -2])
         {
             Assert.Equal(start.data<float>().ToArray(), prefix[0, place].data<float>().ToArray());
@@ -48,7 +62,15 @@ public sealed partial class ReferenceDecisionTests
         // A head that always says the same token: the reference would have ended such speech after two of them.
         var config = TinyT3.LlamaConfig;
         using var tiny = TinyT3.Llama(scale: name => name == "speech_head.weight" ? 0 : 1);
-        var speech = tiny.Generate(1, new() { Temperature = 0, RepetitionPenalty = 1, MaxSpeechTokens = 30 });
+        var speech = tiny.Generate(
+            1,
+            new()
+            {
+                Temperature = 0,
+                RepetitionPenalty = 1,
+                MaxSpeechTokens = 30,
+            }
+        );
         Assert.Equal(Enumerable.Repeat(0, 30), speech.SpeechTokens);
         Assert.True(speech.ReachedLimit);
         Assert.NotEqual(0, config.StopSpeechToken);
@@ -80,7 +102,10 @@ public sealed partial class ReferenceDecisionTests
                 tensors = [.. file.Tensors.Keys.Select(name => TensorToWrite.From(name, file.Read(name)))];
                 using var bias = file.Read("speech_head.bias");
                 bias[T3Config.Turbo.StopSpeechToken] = 1e4f;
-                tensors[tensors.FindIndex(tensor => tensor.Name == "speech_head.bias")] = TensorToWrite.From("speech_head.bias", bias.clone());
+                tensors[tensors.FindIndex(tensor => tensor.Name == "speech_head.bias")] = TensorToWrite.From(
+                    "speech_head.bias",
+                    bias.clone()
+                );
             }
 
             SafetensorsWriter.Write(path, tensors);
@@ -88,7 +113,9 @@ public sealed partial class ReferenceDecisionTests
 
         using (var model = Load(folder))
         {
-            var error = Assert.Throws<RequestException>(() => model.Synthesize("Hello there.", model.BuiltInVoice!, new SamplingOptions { Seed = 1 }));
+            var error = Assert.Throws<RequestException>(() =>
+                model.Synthesize("Hello there.", model.BuiltInVoice!, new SamplingOptions { Seed = 1 })
+            );
             Assert.Contains("without a sound", error.Message, StringComparison.Ordinal);
             Assert.Contains("another seed", error.Message, StringComparison.Ordinal);
         }
@@ -110,7 +137,10 @@ public sealed partial class ReferenceDecisionTests
         var model = new T3Model(checkpoint.Config.T3, weights.Root, TorchOps.Plain);
         var voice = checkpoint.ReadVoice()!.T3;
         var settings = SamplingSettings.Resolve(new(), checkpoint.Config.T3);
-        var rows = ids.Select(id => model.Prefix([1, 2, 3], voice with { SpeechTokens = [id] }, settings)[0, 1].to(ScalarType.Float32).data<float>().ToArray()).ToList();
+        var rows = ids.Select(id =>
+                model.Prefix([1, 2, 3], voice with { SpeechTokens = [id] }, settings)[0, 1].to(ScalarType.Float32).data<float>().ToArray()
+            )
+            .ToList();
         Assert.Equal(ids.Length, rows.Select(row => string.Join(' ', row)).Distinct().Count());
     }
 

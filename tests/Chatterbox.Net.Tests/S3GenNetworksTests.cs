@@ -16,11 +16,19 @@ public class S3GenNetworksTests
         var checkpoint = Checkpoint.Open(TinyCheckpoint.Folder);
         var file = Checkpoint.OpenFile(checkpoint.S3GenPath);
         var read = new List<string>();
-        using var weights = new WeightStore(new ChangedTensors(file, file.Tensors.Keys.ToDictionary(name => name, name => new Func<Tensor, Tensor>(tensor =>
-        {
-            read.Add(name);
-            return tensor.alias();
-        }))));
+        using var weights = new WeightStore(
+            new ChangedTensors(
+                file,
+                file.Tensors.Keys.ToDictionary(
+                    name => name,
+                    name => new Func<Tensor, Tensor>(tensor =>
+                    {
+                        read.Add(name);
+                        return tensor.alias();
+                    })
+                )
+            )
+        );
         var networks = new S3GenNetworks(checkpoint.Config, weights.Root, TorchOps.Plain);
         weights.ThrowIfFaulty();
         Assert.DoesNotContain(read, name => name.StartsWith(Heard, StringComparison.Ordinal));

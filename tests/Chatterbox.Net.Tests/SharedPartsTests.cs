@@ -36,13 +36,16 @@ public sealed class SharedPartsTests
     [Fact]
     public void What_models_share_changes_nothing_in_their_speech()
     {
-        float[] Speak(ChatterboxModel model) => model.Synthesize(Text, model.BuiltInVoice!, new SamplingOptions { Seed = 5 }).Samples.ToArray();
+        float[] Speak(ChatterboxModel model) =>
+            model.Synthesize(Text, model.BuiltInVoice!, new SamplingOptions { Seed = 5 }).Samples.ToArray();
         string[] names = ["tiny", "tiny-multilingual", "tiny-turbo", "tiny-nano", "tiny"];
-        var alone = names.Select(name =>
-        {
-            using var model = Load(name, new SharedParts());
-            return Speak(model);
-        }).ToList();
+        var alone = names
+            .Select(name =>
+            {
+                using var model = Load(name, new SharedParts());
+                return Speak(model);
+            })
+            .ToList();
 
         var parts = new SharedParts();
         var models = names.AsParallel().AsOrdered().WithDegreeOfParallelism(names.Length).Select(name => Load(name, parts)).ToList();
@@ -51,7 +54,7 @@ public sealed class SharedPartsTests
             var together = models.AsParallel().AsOrdered().WithDegreeOfParallelism(models.Count).Select(Speak).ToList();
             Assert.Equal(alone, together);
             models[0].Dispose();
-            Assert.Equal(alone[^1], Speak(models[^1]));     // the first's parts, but for T3, are its too
+            Assert.Equal(alone[^1], Speak(models[^1])); // the first's parts, but for T3, are its too
         }
         finally
         {
@@ -79,14 +82,20 @@ public sealed class SharedPartsTests
     public void The_memory_of_weights_is_told_by_file()
     {
         var parts = new SharedParts();
-        IReadOnlyList<WeightMemory> Measure(string name) => ChatterboxModel.MeasureWeights(
-            TinyCheckpoint.FolderOf(name), new ModelOptions { SharedParts = parts, Precision = Precision.Full });
+        IReadOnlyList<WeightMemory> Measure(string name) =>
+            ChatterboxModel.MeasureWeights(
+                TinyCheckpoint.FolderOf(name),
+                new ModelOptions { SharedParts = parts, Precision = Precision.Full }
+            );
         var (english, multilingual) = (Measure("tiny"), Measure("tiny-multilingual"));
         Assert.Equal(english.Skip(1), multilingual.Skip(1));
         Assert.NotEqual(english[0], multilingual[0]);
         var onDisk = new FileInfo(Path.Combine(TinyCheckpoint.Folder, "t3_cfg.safetensors")).Length;
         Assert.InRange(english[0].Bytes, onDisk * 9 / 10, onDisk);
-        var half = ChatterboxModel.MeasureWeights(TinyCheckpoint.Folder, new ModelOptions { SharedParts = parts, Precision = Precision.Fast });
+        var half = ChatterboxModel.MeasureWeights(
+            TinyCheckpoint.Folder,
+            new ModelOptions { SharedParts = parts, Precision = Precision.Fast }
+        );
         Assert.Equal(english[0].Bytes / 2, half[0].Bytes);
     }
 

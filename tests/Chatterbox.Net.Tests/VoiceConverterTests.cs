@@ -67,7 +67,12 @@ public sealed class VoiceConverterTests : IDisposable
 
     public void Dispose() => _weights.Dispose();
 
-    private (float[] Samples, int[] SpeechTokens) Convert(AudioClip source, ConversionConfig config, S3GenPrompt? voice = null, IProgress<double>? progress = null)
+    private (float[] Samples, int[] SpeechTokens) Convert(
+        AudioClip source,
+        ConversionConfig config,
+        S3GenPrompt? voice = null,
+        IProgress<double>? progress = null
+    )
     {
         using var mode = inference_mode();
         using var noise = new NoiseSource(3);
@@ -83,7 +88,8 @@ public sealed class VoiceConverterTests : IDisposable
 
     private static float Steepest(float[] samples) => samples.Zip(samples.Skip(1), (a, b) => MathF.Abs(b - a)).Max();
 
-    private static float Power(float[] samples, int token) => samples.AsSpan(token * SamplesPerToken, SamplesPerToken).ToArray().Sum(x => x * x);
+    private static float Power(float[] samples, int token) =>
+        samples.AsSpan(token * SamplesPerToken, SamplesPerToken).ToArray().Sum(x => x * x);
 
     private sealed class Collector(List<double> reports) : IProgress<double>
     {

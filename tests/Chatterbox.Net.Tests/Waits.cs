@@ -10,7 +10,8 @@ internal static class Waits
     public static readonly TimeSpan Limit = TimeSpan.FromMinutes(5);
 
     /// <summary>Waits until something is so.</summary>
-    public static Task Until(Func<bool> isSo, [CallerArgumentExpression(nameof(isSo))] string what = "") => Until(() => Task.FromResult(isSo()), what);
+    public static Task Until(Func<bool> isSo, [CallerArgumentExpression(nameof(isSo))] string what = "") =>
+        Until(() => Task.FromResult(isSo()), what);
 
     /// <summary>Waits until something is so that has to be asked for.</summary>
     public static async Task Until(Func<Task<bool>> isSo, [CallerArgumentExpression(nameof(isSo))] string what = "")

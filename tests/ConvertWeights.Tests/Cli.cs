@@ -23,7 +23,8 @@ internal sealed class Cli : IDisposable
     });
 
     /// <summary>The repository's test data.</summary>
-    public static string Fixtures { get; } = typeof(Cli).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().Single(a => a.Key == "Fixtures").Value!;
+    public static string Fixtures { get; } =
+        typeof(Cli).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().Single(a => a.Key == "Fixtures").Value!;
 
     /// <summary>A tiny checkpoint; not to be changed.</summary>
     public static string Tiny => TinyFolder.Value;

@@ -3,7 +3,8 @@ namespace ConvertWeights.Tests;
 /// <summary>What all commands have in common: help, errors, exit codes.</summary>
 public sealed class CommandLineTests
 {
-    public static TheoryData<string> Commands => ["download", "verify", "convert", "inspect", "diff", "voice make", "voice inspect", "voice convert", "synthesize"];
+    public static TheoryData<string> Commands =>
+        ["download", "verify", "convert", "inspect", "diff", "voice make", "voice inspect", "voice convert", "synthesize"];
 
     [Fact]
     public async Task Help_names_every_command_and_the_exit_codes()
@@ -11,7 +12,10 @@ public sealed class CommandLineTests
         var said = await Cli.RunAsync("--help");
         Assert.Equal(0, said.Code);
         Assert.Contains("Exit codes: 0 done", said.Output, StringComparison.Ordinal);
-        Assert.All(Commands.Select(row => row.Data.Split(' ')[0]), command => Assert.Contains($"\n  {command}", said.Output, StringComparison.Ordinal));
+        Assert.All(
+            Commands.Select(row => row.Data.Split(' ')[0]),
+            command => Assert.Contains($"\n  {command}", said.Output, StringComparison.Ordinal)
+        );
     }
 
     [Theory, MemberData(nameof(Commands))]
@@ -20,7 +24,10 @@ public sealed class CommandLineTests
         var said = await Cli.RunAsync([.. command.Split(' '), "--help"]);
         Assert.Equal(0, said.Code);
         Assert.Contains("--json", said.Output, StringComparison.Ordinal);
-        var examples = said.Output.Split('\n').Where(line => line.StartsWith("  convert-weights ", StringComparison.Ordinal) && !line.Contains('<', StringComparison.Ordinal)).ToList();
+        var examples = said
+            .Output.Split('\n')
+            .Where(line => line.StartsWith("  convert-weights ", StringComparison.Ordinal) && !line.Contains('<', StringComparison.Ordinal))
+            .ToList();
         Assert.Contains(examples, example => example.StartsWith($"  convert-weights {command} ", StringComparison.Ordinal));
         foreach (var example in examples.Where(example => !example.Contains('[', StringComparison.Ordinal)))
         {

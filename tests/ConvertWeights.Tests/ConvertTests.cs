@@ -60,17 +60,37 @@ public sealed class ConvertTests : IDisposable
         using var source = SafetensorsFile.Open(original);
         using var converted = SafetensorsFile.Open(_cli.In("out/s3gen.safetensors"));
         const string Direction = "parametrizations.weight.original1";
-        var norms = source.Tensors.Keys.Where(name => name.EndsWith(Direction, StringComparison.Ordinal)).Select(name => name[..^Direction.Length]).ToList();
+        var norms = source
+            .Tensors.Keys.Where(name => name.EndsWith(Direction, StringComparison.Ordinal))
+            .Select(name => name[..^Direction.Length])
+            .ToList();
         Assert.NotEmpty(norms);
-        Assert.Equal(norms.Count, said.Json.GetProperty("files").EnumerateArray().Single(file => file.GetProperty("file").GetString() == "s3gen.safetensors").GetProperty("folded").GetInt32());
+        Assert.Equal(
+            norms.Count,
+            said.Json.GetProperty("files")
+                .EnumerateArray()
+                .Single(file => file.GetProperty("file").GetString() == "s3gen.safetensors")
+                .GetProperty("folded")
+                .GetInt32()
+        );
         Assert.DoesNotContain(converted.Tensors.Keys, name => name.Contains("parametrizations", StringComparison.Ordinal));
-        Assert.All(norms, norm =>
-        {
-            using var scope = NewDisposeScope();
-            var (g, v, weight) = (source.Read(norm + "parametrizations.weight.original0"), source.Read(norm + Direction), converted.Read(norm + "weight"));
-            Assert.True(weight.flatten(1).norm(1).allclose(g.flatten().abs()), norm);
-            Assert.True(nn.functional.cosine_similarity(weight.flatten(1) * g.flatten(1).sign(), v.flatten(1)).allclose(ones(v.shape[0])), norm);
-        });
+        Assert.All(
+            norms,
+            norm =>
+            {
+                using var scope = NewDisposeScope();
+                var (g, v, weight) = (
+                    source.Read(norm + "parametrizations.weight.original0"),
+                    source.Read(norm + Direction),
+                    converted.Read(norm + "weight")
+                );
+                Assert.True(weight.flatten(1).norm(1).allclose(g.flatten().abs()), norm);
+                Assert.True(
+                    nn.functional.cosine_similarity(weight.flatten(1) * g.flatten(1).sign(), v.flatten(1)).allclose(ones(v.shape[0])),
+                    norm
+                );
+            }
+        );
 
         Assert.Equal(0, (await Cli.RunAsync("convert", Cli.Tiny, "--out", _cli.In("all"), "--keep-all")).Code);
         Assert.Equal(0, (await Cli.RunAsync("diff", original, _cli.In("all/s3gen.safetensors"))).Code);
@@ -85,11 +105,14 @@ public sealed class ConvertTests : IDisposable
         using var wide = SafetensorsFile.Open(_cli.In("f32/s3gen.safetensors"));
         using var narrow = SafetensorsFile.Open(_cli.In("f16/s3gen.safetensors"));
         Assert.Equal(wide.Tensors.Keys.Order(), narrow.Tensors.Keys.Order());
-        Assert.All(wide.Tensors.Keys, name =>
-        {
-            using var scope = NewDisposeScope();
-            Assert.True(wide.Read(name).to(narrow.Tensors[name].DType).bytes.SequenceEqual(narrow.Read(name).bytes), name);
-        });
+        Assert.All(
+            wide.Tensors.Keys,
+            name =>
+            {
+                using var scope = NewDisposeScope();
+                Assert.True(wide.Read(name).to(narrow.Tensors[name].DType).bytes.SequenceEqual(narrow.Read(name).bytes), name);
+            }
+        );
     }
 
     [Fact]
@@ -104,7 +127,10 @@ public sealed class ConvertTests : IDisposable
         Assert.Equal(0, (await Cli.RunAsync("diff", t3, Path.Combine(output, "t3_cfg.safetensors"), "--tolerance", "0.004")).Code);
         Assert.Equal(1, (await Cli.RunAsync("diff", t3, Path.Combine(output, "t3_cfg.safetensors"), "--tolerance", "0.00001")).Code);
         using var file = SafetensorsFile.Open(Path.Combine(output, "t3_cfg.safetensors"));
-        Assert.Equal(("tiny", "T3", "t3_cfg.safetensors", ContentHash.Sha256(t3)), (file.Metadata["model"], file.Metadata["part"], file.Metadata["source"], file.Metadata["source_sha256"]));
+        Assert.Equal(
+            ("tiny", "T3", "t3_cfg.safetensors", ContentHash.Sha256(t3)),
+            (file.Metadata["model"], file.Metadata["part"], file.Metadata["source"], file.Metadata["source_sha256"])
+        );
         Assert.StartsWith("convert-weights ", file.Metadata["converted_by"], StringComparison.Ordinal);
         Assert.NotEmpty(Speak(output));
     }
@@ -119,7 +145,10 @@ public sealed class ConvertTests : IDisposable
         Assert.Equal((0, 2, 14), (said.Code, Dropped(said), source.Tensors.Count - Dropped(said)));
         using (var converted = SafetensorsFile.Open(_cli.In("out/ve.safetensors")))
         {
-            Assert.Equal(source.Tensors.Keys.Where(name => !name.StartsWith("similarity", StringComparison.Ordinal)).Order(), converted.Tensors.Keys.Order());
+            Assert.Equal(
+                source.Tensors.Keys.Where(name => !name.StartsWith("similarity", StringComparison.Ordinal)).Order(),
+                converted.Tensors.Keys.Order()
+            );
             Assert.All(converted.Tensors.Keys, name => AssertSameBits(source, converted, name));
         }
 
@@ -132,18 +161,29 @@ public sealed class ConvertTests : IDisposable
     {
         var path = _cli.In("views.pt");
         float[] elements = [.. Enumerable.Range(0, 24).Select(i => (float)i)];
-        File.WriteAllBytes(path, TorchArchive.Of(
-            PickleWriter.Whole(p => p.Value(new Dictionary<object, object?>
-            {
-                ["transposed"] = (Action<PickleWriter>)(w => w.Tensor("FloatStorage", "0", 24, 0, [4, 6], [1, 4])),
-                ["tail"] = (Action<PickleWriter>)(w => w.Tensor("FloatStorage", "0", 24, 20, [4], [1])),
-            })),
-            ("0", MemoryMarshal.AsBytes(elements.AsSpan()).ToArray())));
+        File.WriteAllBytes(
+            path,
+            TorchArchive.Of(
+                PickleWriter.Whole(p =>
+                    p.Value(
+                        new Dictionary<object, object?>
+                        {
+                            ["transposed"] = (Action<PickleWriter>)(w => w.Tensor("FloatStorage", "0", 24, 0, [4, 6], [1, 4])),
+                            ["tail"] = (Action<PickleWriter>)(w => w.Tensor("FloatStorage", "0", 24, 20, [4], [1])),
+                        }
+                    )
+                ),
+                ("0", MemoryMarshal.AsBytes(elements.AsSpan()).ToArray())
+            )
+        );
         Assert.Equal(0, (await Cli.RunAsync("convert", path, "--out", _cli.In("out"), "--t3", "bf16")).Code);
         using var converted = SafetensorsFile.Open(_cli.In("out/views.safetensors"));
         using var scope = NewDisposeScope();
         var all = tensor(elements);
-        Assert.Equal(all.reshape(6, 4).t().flatten().data<float>(), converted.Read("transposed").to(ScalarType.Float32).flatten().data<float>());
+        Assert.Equal(
+            all.reshape(6, 4).t().flatten().data<float>(),
+            converted.Read("transposed").to(ScalarType.Float32).flatten().data<float>()
+        );
         Assert.Equal(all[20..].data<float>(), converted.Read("tail").to(ScalarType.Float32).data<float>());
     }
 
@@ -158,8 +198,12 @@ public sealed class ConvertTests : IDisposable
 
         var said = await Cli.RunAsync("convert", path, "--out", _cli.Folder, "--json");
         Assert.Equal(0, said.Code);
-        Assert.Contains("all of them are kept", said.Json.GetProperty("notes")[0].GetString(), StringComparison.Ordinal);   // a tiny one is of no published size
-        Assert.Equal(0, (await Cli.RunAsync("diff", Path.Combine(Cli.Tiny, "perth_net.safetensors"), _cli.In("perth_net_250000.safetensors"))).Code);
+        // a tiny one is of no published size
+        Assert.Contains("all of them are kept", said.Json.GetProperty("notes")[0].GetString(), StringComparison.Ordinal);
+        Assert.Equal(
+            0,
+            (await Cli.RunAsync("diff", Path.Combine(Cli.Tiny, "perth_net.safetensors"), _cli.In("perth_net_250000.safetensors"))).Code
+        );
     }
 
     [Fact]
@@ -169,7 +213,10 @@ public sealed class ConvertTests : IDisposable
         File.Copy(Path.Combine(Cli.Tiny, "t3_cfg.safetensors"), Path.Combine(overlay, "t3_cfg.safetensors"));
         var said = await Cli.RunAsync("convert", overlay, "--base", Cli.Tiny, "--out", _cli.In("out"), "--json");
         Assert.Equal(0, said.Code);
-        var from = said.Json.GetProperty("files").EnumerateArray().ToDictionary(f => f.GetProperty("file").GetString()!, f => f.GetProperty("from").GetString()!);
+        var from = said
+            .Json.GetProperty("files")
+            .EnumerateArray()
+            .ToDictionary(f => f.GetProperty("file").GetString()!, f => f.GetProperty("from").GetString()!);
         Assert.StartsWith(overlay, from["t3_cfg.safetensors"], StringComparison.Ordinal);
         Assert.StartsWith(Cli.Tiny, from["s3gen.safetensors"], StringComparison.Ordinal);
         Assert.Equal(0, (await Cli.RunAsync("verify", _cli.In("out"))).Code);
@@ -217,7 +264,7 @@ public sealed class ConvertTests : IDisposable
         said = await Cli.RunAsync("convert", folder, "--out", _cli.In("out"));
         Assert.Equal(2, said.Code);
         Assert.Contains("s3gen.safetensors does not fit this model", said.Error, StringComparison.Ordinal);
-        Assert.Contains("t3_cfg.safetensors is not a sound safetensors file", said.Error, StringComparison.Ordinal);   // all faults at once
+        Assert.Contains("t3_cfg.safetensors is not a sound safetensors file", said.Error, StringComparison.Ordinal); // all faults at once
         Assert.False(Directory.Exists(_cli.In("out")));
     }
 

@@ -19,14 +19,19 @@ public sealed class DocumentationTests : IDisposable
     {
         File.Copy(Path.Combine(Cli.Fixtures, "audio", "jfk_16k_mono.wav"), _cli.In("someone.wav"));
         Environment.CurrentDirectory = _cli.Folder;
-        var commands = File.ReadLines(Path.Combine(Cli.Fixtures, "..", "..", "docs", "weights.md")).Where(line => line.StartsWith(Program, StringComparison.Ordinal))
-            .Select(line => line[Program.Length..].Split('#')[0].Trim()).ToList();
-        Assert.Subset(commands.Select(command => command.Split(' ')[0]).ToHashSet(), new HashSet<string> { "synthesize", "verify", "convert", "inspect", "diff", "voice", "download" });
+        var commands = File.ReadLines(Path.Combine(Cli.Fixtures, "..", "..", "docs", "weights.md"))
+            .Where(line => line.StartsWith(Program, StringComparison.Ordinal))
+            .Select(line => line[Program.Length..].Split('#')[0].Trim())
+            .ToList();
+        Assert.Subset(
+            commands.Select(command => command.Split(' ')[0]).ToHashSet(),
+            new HashSet<string> { "synthesize", "verify", "convert", "inspect", "diff", "voice", "download" }
+        );
         foreach (var command in commands)
         {
             if (command.StartsWith("download ", StringComparison.Ordinal))
             {
-                Assert.Empty(CommandLine.CreateRoot().Parse(command).Errors);   // without a network
+                Assert.Empty(CommandLine.CreateRoot().Parse(command).Errors); // without a network
                 continue;
             }
 

@@ -6,7 +6,15 @@ namespace ConvertWeights.Tests;
 /// <summary><c>download</c>, against a hub on this machine.</summary>
 public sealed class DownloadTests : IAsyncLifetime
 {
-    private static readonly string[] Variables = ["HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN", "HF_HUB_OFFLINE", "CHATTERBOX_PYPI"];
+    private static readonly string[] Variables =
+    [
+        "HF_ENDPOINT",
+        "HF_HOME",
+        "HF_HUB_CACHE",
+        "HF_TOKEN",
+        "HF_HUB_OFFLINE",
+        "CHATTERBOX_PYPI",
+    ];
 
     private readonly Dictionary<string, string?> _before = Variables.ToDictionary(name => name, Environment.GetEnvironmentVariable);
     private readonly Cli _cli = new();

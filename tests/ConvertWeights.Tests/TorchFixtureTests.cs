@@ -39,7 +39,11 @@ public sealed class TorchFixtureTests
         var path = Path.Combine(Root, set, name);
         if (expected.TryGetProperty("refused", out var reason))
         {
-            Assert.Contains(reason.GetString()!, Assert.Throws<CheckpointException>(() => TorchFile.Open(path)).Message, StringComparison.Ordinal);
+            Assert.Contains(
+                reason.GetString()!,
+                Assert.Throws<CheckpointException>(() => TorchFile.Open(path)).Message,
+                StringComparison.Ordinal
+            );
         }
         else if (name.EndsWith(".safetensors", StringComparison.Ordinal))
         {
@@ -118,22 +122,26 @@ public sealed class TorchFixtureTests
         }
     }
 
-    private static ScalarType TypeOf(string name) => name switch
-    {
-        "uint8" => ScalarType.Byte,
-        "complex64" => ScalarType.ComplexFloat32,
-        "complex128" => ScalarType.ComplexFloat64,
-        _ => Enum.Parse<ScalarType>(name, ignoreCase: true),
-    };
+    private static ScalarType TypeOf(string name) =>
+        name switch
+        {
+            "uint8" => ScalarType.Byte,
+            "complex64" => ScalarType.ComplexFloat32,
+            "complex128" => ScalarType.ComplexFloat64,
+            _ => Enum.Parse<ScalarType>(name, ignoreCase: true),
+        };
 
     /// <summary>Python's float.hex, as in -0x1.8p+1.</summary>
     private static double Float(string hex)
     {
         switch (hex)
         {
-            case "nan": return double.NaN;
-            case "inf": return double.PositiveInfinity;
-            case "-inf": return double.NegativeInfinity;
+            case "nan":
+                return double.NaN;
+            case "inf":
+                return double.PositiveInfinity;
+            case "-inf":
+                return double.NegativeInfinity;
         }
 
         var (sign, rest) = hex.StartsWith('-') ? (-1.0, hex[3..]) : (1.0, hex[2..]);

@@ -11,14 +11,15 @@ public sealed class VerifyTests : IDisposable
 
     public void Dispose() => _cli.Dispose();
 
-    public static TheoryData<string, string, string> Family => new()
-    {
-        { "english", "t3_cfg", "s3gen" },
-        { "multilingual", "t3_mtl23ls_v2", "s3gen" },
-        { "turbo", "t3_turbo_v1", "s3gen_meanflow" },
-        { "nano", "t3_nano_v1", "s3gen_meanflow" },
-        { "flash", "t3_flash", "s3gen_meanflow" },
-    };
+    public static TheoryData<string, string, string> Family =>
+        new()
+        {
+            { "english", "t3_cfg", "s3gen" },
+            { "multilingual", "t3_mtl23ls_v2", "s3gen" },
+            { "turbo", "t3_turbo_v1", "s3gen_meanflow" },
+            { "nano", "t3_nano_v1", "s3gen_meanflow" },
+            { "flash", "t3_flash", "s3gen_meanflow" },
+        };
 
     [Theory, MemberData(nameof(Family))]
     public void Every_model_of_the_family_is_known_by_its_T3_and_fits_its_networks(string name, string t3, string s3gen)
@@ -26,7 +27,9 @@ public sealed class VerifyTests : IDisposable
         using var t3Source = SyntheticTensors.FullSize(t3);
         var variant = Variant.OfT3(t3Source)!;
         Assert.Equal(name, variant.Config.Name);
-        foreach (var (part, file) in new[] { (Part.T3, t3), (Part.S3Gen, s3gen), (Part.SpeakerEncoder, "ve"), (Part.Watermark, "perth_net") })
+        foreach (
+            var (part, file) in new[] { (Part.T3, t3), (Part.S3Gen, s3gen), (Part.SpeakerEncoder, "ve"), (Part.Watermark, "perth_net") }
+        )
         {
             using var source = SyntheticTensors.FullSize(file);
             Assert.Equal(part, Variant.PartOf(source));
@@ -35,7 +38,8 @@ public sealed class VerifyTests : IDisposable
         }
     }
 
-    public static TheoryData<string> Multilingual => [.. ChatterboxConfig.Published.Where(config => config.T3 == ChatterboxConfig.Multilingual.T3).Select(config => config.Name)];
+    public static TheoryData<string> Multilingual =>
+        [.. ChatterboxConfig.Published.Where(config => config.T3 == ChatterboxConfig.Multilingual.T3).Select(config => config.Name)];
 
     [Theory, MemberData(nameof(Multilingual))]
     public void Models_of_one_size_are_told_by_the_name_of_their_T3_and_keep_their_languages(string name)
@@ -60,7 +64,11 @@ public sealed class VerifyTests : IDisposable
         // The reference would take a row of random numbers.
         using var english = SyntheticTensors.FullSize("t3_cfg");
         var flash = Variant.Published.Single(variant => variant.Config.Name == "flash");
-        Assert.Contains("'speech_emb.weight' has shape [8194, 1024], expected [8195, 1024]", flash.FaultsOf(Part.T3, english, out _), StringComparison.Ordinal);
+        Assert.Contains(
+            "'speech_emb.weight' has shape [8194, 1024], expected [8195, 1024]",
+            flash.FaultsOf(Part.T3, english, out _),
+            StringComparison.Ordinal
+        );
 
         var table = TensorToWrite.From("text_emb.weight", zeros([704, 1024]));
         SafetensorsWriter.Write(_cli.In("t3_flash.safetensors"), [table]);
@@ -72,7 +80,14 @@ public sealed class VerifyTests : IDisposable
     {
         var said = await Cli.RunAsync("verify", Cli.Tiny, "--json");
         Assert.Equal(0, said.Code);
-        Assert.Equal((true, "tiny", 0), (said.Json.GetProperty("sound").GetBoolean(), said.Json.GetProperty("model").GetString(), said.Json.GetProperty("faults").GetArrayLength()));
+        Assert.Equal(
+            (true, "tiny", 0),
+            (
+                said.Json.GetProperty("sound").GetBoolean(),
+                said.Json.GetProperty("model").GetString(),
+                said.Json.GetProperty("faults").GetArrayLength()
+            )
+        );
     }
 
     [Fact]
@@ -84,10 +99,16 @@ public sealed class VerifyTests : IDisposable
         File.WriteAllText(Path.Combine(folder, "tokenizer.json"), "{}");
         File.WriteAllText(Path.Combine(folder, "voice.safetensors"), "no voice");
         Change(Path.Combine(folder, "t3_cfg.safetensors"), (name, tensor) => name == "tfmr.norm.weight" ? tensor[..64].clone() : tensor);
-        Change(Path.Combine(folder, "s3gen.safetensors"), (_, tensor) => tensor.is_floating_point() && tensor.dim() == 3 ? tensor.fill_(float.NaN) : tensor);
+        Change(
+            Path.Combine(folder, "s3gen.safetensors"),
+            (_, tensor) => tensor.is_floating_point() && tensor.dim() == 3 ? tensor.fill_(float.NaN) : tensor
+        );
         var said = await Cli.RunAsync("verify", folder, "--watermark", _cli.In("none"), "--model", "english", "--json");
         Assert.Equal(1, said.Code);
-        var faults = string.Join("\n", said.Json.GetProperty("faults").EnumerateArray().Select(fault => fault.GetProperty("problem").GetString()));
+        var faults = string.Join(
+            "\n",
+            said.Json.GetProperty("faults").EnumerateArray().Select(fault => fault.GetProperty("problem").GetString())
+        );
         Assert.Equal(7, said.Json.GetProperty("faults").GetArrayLength());
         Assert.Contains("holds the tiny model, expected english", faults, StringComparison.Ordinal);
         Assert.Contains("SpeakerEncoder is missing", faults, StringComparison.Ordinal);

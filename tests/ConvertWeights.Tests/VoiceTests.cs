@@ -16,12 +16,32 @@ public sealed class VoiceTests : IDisposable
     public async Task A_voice_is_made_shown_and_carried_to_Python_and_back()
     {
         var (made, conds, back) = (_cli.In("jfk.safetensors"), _cli.In("conds.pt"), _cli.In("back.safetensors"));
-        var said = await Cli.RunAsync("voice", "make", Recording, "--out", made, "--model", Cli.Tiny, "--language", "en", "--consent", "public domain", "--json");
+        var said = await Cli.RunAsync(
+            "voice",
+            "make",
+            Recording,
+            "--out",
+            made,
+            "--model",
+            Cli.Tiny,
+            "--language",
+            "en",
+            "--consent",
+            "public domain",
+            "--json"
+        );
         Assert.Equal(0, said.Code);
         said = await Cli.RunAsync("voice", "inspect", made, "--json");
         Assert.Equal(
             ("jfk_16k_mono", "en", "tiny", "public domain", ContentHash.Sha256(Recording)),
-            (said.Json.GetProperty("name").GetString(), said.Json.GetProperty("language").GetString(), said.Json.GetProperty("model").GetString(), said.Json.GetProperty("consent").GetString(), said.Json.GetProperty("sourceSha256").GetString()));
+            (
+                said.Json.GetProperty("name").GetString(),
+                said.Json.GetProperty("language").GetString(),
+                said.Json.GetProperty("model").GetString(),
+                said.Json.GetProperty("consent").GetString(),
+                said.Json.GetProperty("sourceSha256").GetString()
+            )
+        );
         Assert.InRange(said.Json.GetProperty("bytes").GetInt64(), 1, 300_000);
 
         Assert.Equal(0, (await Cli.RunAsync("voice", "convert", made, "--out", conds, "--exaggeration", "0.75")).Code);
@@ -29,7 +49,11 @@ public sealed class VoiceTests : IDisposable
         Assert.Equal(0, (await Cli.RunAsync("diff", made, back)).Code);
         Assert.Equal("JFK", VoiceFile.Load(back).Info.Name);
         said = await Cli.RunAsync("inspect", conds, "--json");
-        var tensors = said.Json.GetProperty("files")[0].GetProperty("tensors").EnumerateArray().ToDictionary(t => t.GetProperty("name").GetString()!);
+        var tensors = said
+            .Json.GetProperty("files")[0]
+            .GetProperty("tensors")
+            .EnumerateArray()
+            .ToDictionary(t => t.GetProperty("name").GetString()!);
         Assert.Equal(7, tensors.Count);
         Assert.Equal(0.75, tensors["t3.emotion_adv"].GetProperty("statistics").GetProperty("mean").GetDouble());
         Assert.Equal("I64", tensors["gen.prompt_token"].GetProperty("dType").GetString());
@@ -57,7 +81,13 @@ public sealed class VoiceTests : IDisposable
         said = await Cli.RunAsync("voice", "make", Recording, "--out", _cli.In("v.safetensors"), "--model", "nonsense");
         Assert.Equal(2, said.Code);
         Assert.Contains("'nonsense' is neither a folder nor one of", said.Error, StringComparison.Ordinal);
-        said = await Cli.RunAsync("voice", "convert", Path.Combine(Cli.Tiny, "voice.safetensors"), "--out", _cli.In("no/such/folder/conds.pt"));
+        said = await Cli.RunAsync(
+            "voice",
+            "convert",
+            Path.Combine(Cli.Tiny, "voice.safetensors"),
+            "--out",
+            _cli.In("no/such/folder/conds.pt")
+        );
         Assert.Equal(2, said.Code);
     }
 }

@@ -12,11 +12,27 @@ public static class Fuzzer
     private const int InPlaceEdits = 5;
     private const int AllEdits = 10;
     private const int MostFailures = 20;
-    private const int TimesAsLong = 1000;              // as the sound file that takes longest, and a millisecond
-    private const int BytesPerByte = 100;              // a byte of JSON or pickle becomes some objects
-    private const long RepeatedBytes = 64 << 20;       // what a torch archive may ask for by strides of 0
+    private const int TimesAsLong = 1000; // as the sound file that takes longest, and a millisecond
+    private const int BytesPerByte = 100; // a byte of JSON or pickle becomes some objects
+    private const long RepeatedBytes = 64 << 20; // what a torch archive may ask for by strides of 0
 
-    private static readonly long[] TellingIntegers = [0, 1, -1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, int.MaxValue, int.MinValue, uint.MaxValue, long.MaxValue, long.MinValue, 1L << 40];
+    private static readonly long[] TellingIntegers =
+    [
+        0,
+        1,
+        -1,
+        0x7F,
+        0x80,
+        0xFF,
+        0x7FFF,
+        0xFFFF,
+        int.MaxValue,
+        int.MinValue,
+        uint.MaxValue,
+        long.MaxValue,
+        long.MinValue,
+        1L << 40,
+    ];
     private static readonly byte[] TellingBytes = [0, 1, 0x7F, 0x80, 0xFF, .. "()[]{}\",:.0129-eE/\\"u8, .. "RQqhcbtu"u8];
 
     /// <summary>Runs some inputs.</summary>
@@ -32,14 +48,17 @@ public static class Fuzzer
         {
             var longest = LongestOf(reader, folder);
             var next = 0L;
-            var workers = Enumerable.Range(0, threads).Select(worker => new Thread(() =>
-            {
-                var path = Path.Combine(folder, $"{worker}");
-                while (Interlocked.Increment(ref next) is var number && number <= count && findings.Failures.Count < MostFailures)
+            var workers = Enumerable
+                .Range(0, threads)
+                .Select(worker => new Thread(() =>
                 {
-                    Try(reader, path, number, InputOf(reader, seed, number), longest, findings);
-                }
-            })).ToList();
+                    var path = Path.Combine(folder, $"{worker}");
+                    while (Interlocked.Increment(ref next) is var number && number <= count && findings.Failures.Count < MostFailures)
+                    {
+                        Try(reader, path, number, InputOf(reader, seed, number), longest, findings);
+                    }
+                }))
+                .ToList();
             workers.ForEach(worker => worker.Start());
             workers.ForEach(worker => worker.Join());
             return findings;
@@ -55,7 +74,7 @@ public static class Fuzzer
     {
         var random = new Random(unchecked((seed * 1_000_003) + (int)number));
         var input = reader.Samples[random.Next(reader.Samples.Count)];
-        var kinds = random.Next(2) == 0 ? InPlaceEdits : AllEdits;   // what moves nothing gets further into files with offsets
+        var kinds = random.Next(2) == 0 ? InPlaceEdits : AllEdits; // what moves nothing gets further into files with offsets
         for (var edits = random.Next(1, MostEdits + 1); edits > 0; edits--)
         {
             input = Edit(input, reader.Samples[random.Next(reader.Samples.Count)], random.Next(kinds), random);
@@ -107,11 +126,15 @@ public static class Fuzzer
     private static TimeSpan LongestOf(Reader reader, string folder)
     {
         var path = Path.Combine(folder, "sound");
-        return TimesAsLong * (TimeSpan.FromMilliseconds(1) + reader.Samples.Max(sample =>
-        {
-            File.WriteAllBytes(path, sample);
-            return ProcessorTime.Of(() => Read(reader, path));
-        }));
+        return TimesAsLong
+            * (
+                TimeSpan.FromMilliseconds(1)
+                + reader.Samples.Max(sample =>
+                {
+                    File.WriteAllBytes(path, sample);
+                    return ProcessorTime.Of(() => Read(reader, path));
+                })
+            );
     }
 
     private static void Read(Reader reader, string path)
@@ -214,7 +237,8 @@ public sealed class Findings
 
     /// <inheritdoc/>
     public override string ToString() =>
-        $"{_inputs} inputs, {_read} of them read, {Failures.Count} failures, longest {_longest.TotalMilliseconds:0} ms, most allocated {_mostAllocated / 1024} KiB";
+        $"{_inputs} inputs, {_read} of them read, {Failures.Count} failures, longest {_longest.TotalMilliseconds:0} ms, most allocated "
+        + $"{_mostAllocated / 1024} KiB";
 
     internal void Count() => Interlocked.Increment(ref _inputs);
 

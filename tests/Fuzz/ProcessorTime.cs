@@ -5,7 +5,7 @@ namespace Fuzz;
 /// <summary>How long a thread itself has worked: unlike a clock's time, it does not depend on what else the machine does.</summary>
 public static partial class ProcessorTime
 {
-    private const int OfThread = 3;   // CLOCK_THREAD_CPUTIME_ID of Linux
+    private const int OfThread = 3; // CLOCK_THREAD_CPUTIME_ID of Linux
 
     /// <summary>What the calling thread has taken so far; where the system is not Linux, what the process has.</summary>
     public static TimeSpan Now
@@ -24,12 +24,15 @@ public static partial class ProcessorTime
     }
 
     /// <summary>What some work takes, at the best of some tries.</summary>
-    public static TimeSpan Of(Action work, int tries = 3) => Enumerable.Range(0, tries).Min(_ =>
-    {
-        var before = Now;
-        work();
-        return Now - before;
-    });
+    public static TimeSpan Of(Action work, int tries = 3) =>
+        Enumerable
+            .Range(0, tries)
+            .Min(_ =>
+            {
+                var before = Now;
+                work();
+                return Now - before;
+            });
 
     [LibraryImport("libc", EntryPoint = "clock_gettime", SetLastError = true)]
     private static partial int ClockGetTime(int clock, out Time time);
@@ -37,6 +40,7 @@ public static partial class ProcessorTime
     [StructLayout(LayoutKind.Sequential)]
     private struct Time
     {
-        public nint Seconds, Nanoseconds;
+        public nint Seconds,
+            Nanoseconds;
     }
 }

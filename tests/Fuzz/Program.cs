@@ -11,10 +11,23 @@ var seed = new Option<int>("--seed") { Description = "The same seed makes the sa
 var reader = new Option<string?>("--reader") { Description = "Only this reader. Default: all." };
 reader.AcceptOnlyFromAmong([.. Readers.All.Select(r => r.Name)]);
 var keep = new Option<DirectoryInfo?>("--keep") { Description = "Folder for the inputs that a reader failed on." };
-var threads = new Option<int>("--threads") { Description = "Inputs read at the same time.", DefaultValueFactory = _ => Environment.ProcessorCount };
-var root = new RootCommand("Gives damaged files to the readers of weights, torch archives and recordings. Exit code 1: a reader crashed, hung, or took too much memory.")
+var threads = new Option<int>("--threads")
 {
-    count, seed, reader, keep, threads, ServiceCommands.Soak(), ServiceCommands.Kill(),
+    Description = "Inputs read at the same time.",
+    DefaultValueFactory = _ => Environment.ProcessorCount,
+};
+var root = new RootCommand(
+    "Gives damaged files to the readers of weights, torch archives and recordings. Exit code 1: a reader crashed, hung, or took too "
+        + "much memory."
+)
+{
+    count,
+    seed,
+    reader,
+    keep,
+    threads,
+    ServiceCommands.Soak(),
+    ServiceCommands.Kill(),
 };
 root.SetAction(parsed =>
 {

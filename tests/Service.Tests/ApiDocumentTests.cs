@@ -11,9 +11,16 @@ public sealed class ApiDocumentTests
     public async Task Every_operation_has_an_id_a_summary_and_an_example_that_is_accepted()
     {
         await using var service = await TestService.Start();
-        var operations = (await Document(service)).GetProperty("paths").EnumerateObject()
-            .SelectMany(path => path.Value.EnumerateObject().Select(operation => (Path: path.Name, Method: operation.Name, Operation: operation.Value))).ToList();
-        var ids = operations.Select(one => (one.Path, one.Method, Id: one.Operation.TryGetProperty("operationId", out var id) ? id.GetString() : null)).ToList();
+        var operations = (await Document(service))
+            .GetProperty("paths")
+            .EnumerateObject()
+            .SelectMany(path =>
+                path.Value.EnumerateObject().Select(operation => (Path: path.Name, Method: operation.Name, Operation: operation.Value))
+            )
+            .ToList();
+        var ids = operations
+            .Select(one => (one.Path, one.Method, Id: one.Operation.TryGetProperty("operationId", out var id) ? id.GetString() : null))
+            .ToList();
         Assert.DoesNotContain(ids, one => string.IsNullOrEmpty(one.Id));
         Assert.Equal(ids.Count, ids.Select(one => one.Id).Distinct().Count());
         Assert.All(operations, one => Assert.True(one.Operation.TryGetProperty("summary", out _), $"{one.Method} {one.Path}"));
@@ -21,21 +28,34 @@ public sealed class ApiDocumentTests
         foreach (var (path, method, operation) in operations)
         {
             var address = path;
-            foreach (var parameter in operation.TryGetProperty("parameters", out var parameters) ? parameters.EnumerateArray().ToList() : [])
+            foreach (
+                var parameter in operation.TryGetProperty("parameters", out var parameters) ? parameters.EnumerateArray().ToList() : []
+            )
             {
                 if (parameter.TryGetProperty("required", out var required) && required.GetBoolean())
                 {
                     Assert.True(parameter.TryGetProperty("example", out var example), $"{method} {path}: {parameter}");
-                    address = parameter.GetProperty("in").GetString() == "path"
-                        ? address.Replace($"{{{parameter.GetProperty("name").GetString()}}}", example.GetString(), StringComparison.Ordinal)
-                        : $"{address}?{parameter.GetProperty("name").GetString()}={Uri.EscapeDataString(example.GetString()!)}";
+                    address =
+                        parameter.GetProperty("in").GetString() == "path"
+                            ? address.Replace(
+                                $"{{{parameter.GetProperty("name").GetString()}}}",
+                                example.GetString(),
+                                StringComparison.Ordinal
+                            )
+                            : $"{address}?{parameter.GetProperty("name").GetString()}={Uri.EscapeDataString(example.GetString()!)}";
                 }
             }
 
-            if (operation.TryGetProperty("requestBody", out var body) && body.GetProperty("content").TryGetProperty("application/json", out var content))
+            if (
+                operation.TryGetProperty("requestBody", out var body)
+                && body.GetProperty("content").TryGetProperty("application/json", out var content)
+            )
             {
                 Assert.True(content.TryGetProperty("example", out var example), $"{method} {path}");
-                using var request = new HttpRequestMessage(HttpMethod.Post, address) { Content = new StringContent(example.GetRawText(), Encoding.UTF8, "application/json") };
+                using var request = new HttpRequestMessage(HttpMethod.Post, address)
+                {
+                    Content = new StringContent(example.GetRawText(), Encoding.UTF8, "application/json"),
+                };
                 using var answer = await service.Http.SendAsync(request);
                 var text = await answer.Content.ReadAsStringAsync();
                 Assert.True(answer.StatusCode == HttpStatusCode.OK, $"{method} {address}: {text}");

@@ -8,7 +8,8 @@ using Fuzz.Service;
 
 namespace Chatterbox.Service.Tests;
 
-/// <summary>The program on a machine with none of ffmpeg, libmp3lame and libopus: its processes have an empty PATH, and find files that are no
+/// <summary>The program on a machine with none of ffmpeg, libmp3lame and libopus: its processes have an empty PATH, and find files that are
+/// no
 /// libraries under the names of those two. The installed decoders, which share no code with it, decode what it sends.</summary>
 public sealed class BareMachineTests(BareMachineTests.BareService bare) : IClassFixture<BareMachineTests.BareService>
 {
@@ -30,14 +31,21 @@ public sealed class BareMachineTests(BareMachineTests.BareService bare) : IClass
     {
         var file = await bare.SpeechFile("flac");
         await Tool("flac", "-s", "-t", file);
-        Assert.Equal(await bare.Speech("pcm"), await Tool("flac", "-s", "-d", "-c", "--force-raw-format", "--endian=little", "--sign=signed", file));
+        Assert.Equal(
+            await bare.Speech("pcm"),
+            await Tool("flac", "-s", "-d", "-c", "--force-raw-format", "--endian=little", "--sign=signed", file)
+        );
     }
 
     [Fact]
     public async Task Opus_has_no_fault_and_its_length_to_the_sample()
     {
         var (file, pcm) = (await bare.SpeechFile("opus"), Wav.Pcm(await bare.Speech("pcm")));
-        Assert.DoesNotContain("WARNING", System.Text.Encoding.UTF8.GetString(await Tool("opusinfo", file)), StringComparison.OrdinalIgnoreCase);
+        Assert.DoesNotContain(
+            "WARNING",
+            System.Text.Encoding.UTF8.GetString(await Tool("opusinfo", file)),
+            StringComparison.OrdinalIgnoreCase
+        );
         var decoded = Wav.Pcm(await Tool("opusdec", "--quiet", "--rate", "48000", "--no-dither", file, "-"));
         Assert.Equal(2 * pcm.Length, decoded.Length);
         Assert.InRange(SignalToNoise.Segmental(pcm, [.. decoded.Where((_, i) => i % 2 == 0)], Rate), 6, 90);
@@ -51,7 +59,8 @@ public sealed class BareMachineTests(BareMachineTests.BareService bare) : IClass
         var (file, pcm) = (await bare.SpeechFile("mp3"), Wav.Pcm(await bare.Speech("pcm")));
         string[] arguments = decoder[^1] == "-i" ? [.. decoder[1..3], "-i", file, .. decoder[3..^1]] : [.. decoder[1..], file];
         var decoded = Wav.Pcm(await Tool(decoder[0], arguments));
-        Assert.InRange(decoded.Length, pcm.Length, pcm.Length + 4000);      // a stream's header has no length: whole frames, and the delay of both filter banks
+        // a stream's header has no length: whole frames, and the delay of both filter banks
+        Assert.InRange(decoded.Length, pcm.Length, pcm.Length + 4000);
         Assert.InRange(SignalToNoise.Segmental(pcm, decoded, Rate), 15, 90);
     }
 
@@ -76,10 +85,37 @@ public sealed class BareMachineTests(BareMachineTests.BareService bare) : IClass
     [Fact]
     public async Task The_commands_write_mp3_and_read_it_again_through_pipes()
     {
-        var (code, mp3, error) = await bare.Run([], "say", Text, "--model", "tiny", "--device", "cpu", "--seed", "1", "--out", "-", "--format", "mp3");
+        var (code, mp3, error) = await bare.Run(
+            [],
+            "say",
+            Text,
+            "--model",
+            "tiny",
+            "--device",
+            "cpu",
+            "--seed",
+            "1",
+            "--out",
+            "-",
+            "--format",
+            "mp3"
+        );
         Assert.True(code == ExitCodes.Done, error);
         var (converted, flac, message) = await bare.Run(
-            mp3, "convert", "-", "--model", "tiny", "--device", "cpu", "--seed", "1", "--out", "-", "--format", "flac_16000");
+            mp3,
+            "convert",
+            "-",
+            "--model",
+            "tiny",
+            "--device",
+            "cpu",
+            "--seed",
+            "1",
+            "--out",
+            "-",
+            "--format",
+            "flac_16000"
+        );
         Assert.True(converted == ExitCodes.Done, message);
         Assert.StartsWith("fLaC", System.Text.Encoding.Latin1.GetString(flac), StringComparison.Ordinal);
         var (refused, nothing, reason) = await bare.Run([], "say", Text, "--model", "tiny", "--out", bare.PathOf("speech.aac"));
@@ -108,7 +144,10 @@ public sealed class BareMachineTests(BareMachineTests.BareService bare) : IClass
         try
         {
             using var output = new MemoryStream();
-            var (reading, errors) = (process.StandardOutput.BaseStream.CopyToAsync(output, limit.Token), process.StandardError.ReadToEndAsync(limit.Token));
+            var (reading, errors) = (
+                process.StandardOutput.BaseStream.CopyToAsync(output, limit.Token),
+                process.StandardError.ReadToEndAsync(limit.Token)
+            );
             await process.StandardInput.BaseStream.WriteAsync(input, limit.Token);
             process.StandardInput.Close();
             await reading;
@@ -135,7 +174,7 @@ public sealed class BareMachineTests(BareMachineTests.BareService bare) : IClass
         {
             if (!OperatingSystem.IsLinux())
             {
-                return;         // libraries are hidden in another way elsewhere; the tests are skipped
+                return; // libraries are hidden in another way elsewhere; the tests are skipped
             }
 
             foreach (var library in (string[])["libmp3lame.so.0", "libopus.so", "libopus.so.0"])
@@ -163,8 +202,18 @@ public sealed class BareMachineTests(BareMachineTests.BareService bare) : IClass
             Assert.SkipWhen(_http is null, "the libraries are hidden by a variable of Linux");
             return await _http!.PostAsync(
                 new Uri("/v1/audio/speech", UriKind.Relative),
-                JsonContent.Create(new { model = "tiny", input = Text, voice = "default", response_format = format, seed = 3 }),
-                Cancel);
+                JsonContent.Create(
+                    new
+                    {
+                        model = "tiny",
+                        input = Text,
+                        voice = "default",
+                        response_format = format,
+                        seed = 3,
+                    }
+                ),
+                Cancel
+            );
         }
 
         public async Task<byte[]> Speech(string format)
@@ -195,9 +244,10 @@ public sealed class BareMachineTests(BareMachineTests.BareService bare) : IClass
         }
 
         private (string Name, string Value)[] Environments() =>
-        [
-            ("PATH", PathOf("empty")), ("LD_LIBRARY_PATH", _folder.FullName),
-            ("DOTNET_ROOT", Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."))),
-        ];
+            [
+                ("PATH", PathOf("empty")),
+                ("LD_LIBRARY_PATH", _folder.FullName),
+                ("DOTNET_ROOT", Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."))),
+            ];
     }
 }

@@ -15,22 +15,59 @@ public sealed class BatchTests
         await using var service = await TestService.Start();
         object[] items =
         [
-            new { input = "One." }, new { input = "Two.", seed = 9, response_format = "mp3" }, new { input = "unspeakable" }, new { input = "Three.", voice = "nobody" }, new { seed = 1 }, new { input = "Six." },
+            new { input = "One." },
+            new
+            {
+                input = "Two.",
+                seed = 9,
+                response_format = "mp3",
+            },
+            new { input = "unspeakable" },
+            new { input = "Three.", voice = "nobody" },
+            new { seed = 1 },
+            new { input = "Six." },
         ];
-        using var answer = await service.Post(Batch, new { model = "fake", voice = "default", response_format = "wav", seed = 5, stream = true, items });
+        using var answer = await service.Post(
+            Batch,
+            new
+            {
+                model = "fake",
+                voice = "default",
+                response_format = "wav",
+                seed = 5,
+                stream = true,
+                items,
+            }
+        );
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         var json = await answer.Json();
         Assert.Equal(["id", "results", "total", "succeeded", "failed"], json.Names());
-        Assert.Equal((6, 3, 3), (json.GetProperty("total").GetInt32(), json.GetProperty("succeeded").GetInt32(), json.GetProperty("failed").GetInt32()));
+        Assert.Equal(
+            (6, 3, 3),
+            (json.GetProperty("total").GetInt32(), json.GetProperty("succeeded").GetInt32(), json.GetProperty("failed").GetInt32())
+        );
         var results = json.GetProperty("results").EnumerateArray().ToList();
         Assert.Equal(Enumerable.Range(0, 6), results.Select(result => result.GetProperty("index").GetInt32()));
-        Assert.Equal(["success", "success", "error", "error", "error", "success"], results.Select(result => result.GetProperty("status").GetString()));
+        Assert.Equal(
+            ["success", "success", "error", "error", "error", "success"],
+            results.Select(result => result.GetProperty("status").GetString())
+        );
         Assert.Equal(["index", "status", "audio_data", "media_type", "usage"], results[0].Names());
-        Assert.Equal(["audio/wav", "audio/mpeg", "audio/wav"], results.Where(result => result.TryGetProperty("media_type", out _)).Select(result => result.GetProperty("media_type").GetString()));
-        Assert.Equal(FakeModel.Tone("Six.", service.Model.BuiltInVoice!, new() { Seed = 5 }).Length, Wav.Read(results[5].GetProperty("audio_data").GetBytesFromBase64()).Length);
+        Assert.Equal(
+            ["audio/wav", "audio/mpeg", "audio/wav"],
+            results
+                .Where(result => result.TryGetProperty("media_type", out _))
+                .Select(result => result.GetProperty("media_type").GetString())
+        );
+        Assert.Equal(
+            FakeModel.Tone("Six.", service.Model.BuiltInVoice!, new() { Seed = 5 }).Length,
+            Wav.Read(results[5].GetProperty("audio_data").GetBytesFromBase64()).Length
+        );
         Assert.Equal(["index", "status", "error"], results[2].Names());
         Assert.Equal(
-            ["speech_failed", "voice_not_found", "missing_required_parameter"], results.Skip(2).Take(3).Select(result => result.GetProperty("error").GetProperty("code").GetString()));
+            ["speech_failed", "voice_not_found", "missing_required_parameter"],
+            results.Skip(2).Take(3).Select(result => result.GetProperty("error").GetProperty("code").GetString())
+        );
         Assert.Equal(9, service.Model.Calls.Single(call => call.Text == "Two.").Sampling.Seed);
     }
 
@@ -51,7 +88,15 @@ public sealed class BatchTests
         await using var service = await TestService.Start(new() { ["Security:RequestsPerMinute"] = "3" });
         using var large = await service.Post(Batch, new { items = Enumerable.Repeat(new { input = "a" }, 33) });
         await large.AssertOpenAiError(HttpStatusCode.BadRequest, "items", "invalid_value");
-        using var answer = await service.Post(Batch, new { model = "fake", voice = "default", items = Enumerable.Repeat(new { input = "Hi." }, 4) });
+        using var answer = await service.Post(
+            Batch,
+            new
+            {
+                model = "fake",
+                voice = "default",
+                items = Enumerable.Repeat(new { input = "Hi." }, 4),
+            }
+        );
         var json = await answer.Json();
         Assert.Equal((2, 2), (json.GetProperty("succeeded").GetInt32(), json.GetProperty("failed").GetInt32()));
         Assert.Equal("rate_limit_exceeded", json.GetProperty("results")[3].GetProperty("error").GetProperty("code").GetString());
@@ -64,7 +109,16 @@ public sealed class BatchTests
         var audio = $"data:audio/wav;base64,{Convert.ToBase64String(new byte[777])}";
         for (var times = 0; times < 2; times++)
         {
-            using var answer = await service.Post(Speech, new { model = "fake", input = "Hello.", voice = new { audio }, response_format = "pcm" });
+            using var answer = await service.Post(
+                Speech,
+                new
+                {
+                    model = "fake",
+                    input = "Hello.",
+                    voice = new { audio },
+                    response_format = "pcm",
+                }
+            );
             Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
             Assert.Equal("recording", answer.Headers.GetValues("X-Chatterbox-Voice").Single());
         }
@@ -79,13 +133,28 @@ public sealed class BatchTests
     [InlineData("https://example.org/a.wav", 400, "invalid_value")]
     [InlineData("data:audio/wav;base64,", 400, "invalid_value")]
     [InlineData("data:audio/wav;base64,AAAA", 400, "unusable_voice")] // 3 ms
-    [InlineData("3001", 400, "unusable_voice")]                       // longer than recordings may be
+    [InlineData("3001", 400, "unusable_voice")] // longer than recordings may be
     [InlineData("4001", 413, "request_too_large")]
     public async Task A_recording_that_cannot_be_a_voice_is_told_why(string audio, int status, string code)
     {
-        await using var service = await TestService.Start(new() { ["Voices:UploadsEnabled"] = "true", ["Voices:MaxUploadBytes"] = "4000", ["Voices:MaxUploadSeconds"] = "3" });
+        await using var service = await TestService.Start(
+            new()
+            {
+                ["Voices:UploadsEnabled"] = "true",
+                ["Voices:MaxUploadBytes"] = "4000",
+                ["Voices:MaxUploadSeconds"] = "3",
+            }
+        );
         audio = int.TryParse(audio, out var bytes) ? $"data:audio/wav;base64,{Convert.ToBase64String(new byte[bytes])}" : audio;
-        using var answer = await service.Post(Speech, new { model = "fake", input = "Hello.", voice = new { audio } });
+        using var answer = await service.Post(
+            Speech,
+            new
+            {
+                model = "fake",
+                input = "Hello.",
+                voice = new { audio },
+            }
+        );
         await answer.AssertOpenAiError((HttpStatusCode)status, "voice", code);
     }
 
@@ -93,7 +162,13 @@ public sealed class BatchTests
     public async Task A_recording_is_taken_only_where_uploads_are_on_and_then_a_larger_body_too()
     {
         var audio = $"data:audio/wav;base64,{Convert.ToBase64String(new byte[20_000])}";
-        var body = new { model = "fake", input = "Hello.", voice = new { audio }, response_format = "pcm" };
+        var body = new
+        {
+            model = "fake",
+            input = "Hello.",
+            voice = new { audio },
+            response_format = "pcm",
+        };
         await using (var off = await TestService.Start())
         {
             using var refused = await off.Post(Speech, body);

@@ -21,43 +21,75 @@ public sealed class BookTests
     public void An_older_epub_has_the_titles_of_its_ncx()
     {
         var files = Epubs.Files();
-        files["OPS/book.opf"] = files["OPS/book.opf"].Replace("""href="nav.xhtml" media-type="application/xhtml+xml" properties="nav""", """href="toc.ncx" media-type="application/x-dtbncx+xml""", StringComparison.Ordinal);
-        files["OPS/toc.ncx"] = """<!DOCTYPE ncx PUBLIC "-//NISO//DTD ncx 2005-1//EN" "http://www.daisy.org/z3986/2005/ncx-2005-1.dtd"><ncx><navMap><navPoint><navLabel><text>Begin</text></navLabel><content src="text/one.xhtml"/></navPoint></navMap></ncx>""";
+        files["OPS/book.opf"] = files["OPS/book.opf"]
+            .Replace(
+                """href="nav.xhtml" media-type="application/xhtml+xml" properties="nav""",
+                """href="toc.ncx" media-type="application/x-dtbncx+xml""",
+                StringComparison.Ordinal
+            );
+        files["OPS/toc.ncx"] =
+            """<!DOCTYPE ncx PUBLIC "-//NISO//DTD ncx 2005-1//EN" "http://www.daisy.org/z3986/2005/ncx-2005-1.dtd"><ncx><navMap><navPoint><navLabel><text>Begin</text></navLabel><content src="text/one.xhtml"/></navPoint></navMap></ncx>""";
         Assert.Equal("Begin", Read(Epubs.Zip(files)).Chapters[0].Title);
     }
 
     [Fact]
     public void Markdown_has_the_chapters_of_its_headings()
     {
-        var book = MarkdownBook.Read("# A *book*\n\nBefore.\n\n## One\n\nHello [there](http://x.y), `friend`.\n\n### Part\n\n- a point\n- another\n\n```\ncode\n```\n\n<div>html</div>\n\n![picture](a.png)\n\n## Two\n\nThe end [pause:1s] indeed.\n");
+        var book = MarkdownBook.Read(
+            "# A *book*\n\nBefore.\n\n## One\n\nHello [there](http://x.y), `friend`.\n\n### Part\n\n- a point\n- "
+                + "another\n\n```\ncode\n```\n\n<div>html</div>\n\n![picture](a.png)\n\n## Two\n\nThe end [pause:1s] indeed.\n"
+        );
         Assert.Equal("A book", book.Title);
         Assert.Equal(["A book", "One", "Two"], book.Chapters.Select(chapter => chapter.Title));
-        Assert.Equal([new("One", true), new("Hello there, friend."), new("Part", true), new("a point"), new("another")], book.Chapters[1].Blocks);
+        Assert.Equal(
+            [new("One", true), new("Hello there, friend."), new("Part", true), new("a point"), new("another")],
+            book.Chapters[1].Blocks
+        );
         Assert.Equal(new("The end [pause:1s] indeed."), book.Chapters[2].Blocks[1]);
     }
 
     [Fact]
     public void A_planned_book_is_spoken_piece_by_piece_with_pauses_between()
     {
-        var book = SpokenBook.Of(MarkdownBook.Read("# One\n\nFirst.\n\n***\n\nSecond. [pause:2s] Third.\n\n# Two\n\nLast."), title: null, "input");
+        var book = SpokenBook.Of(
+            MarkdownBook.Read("# One\n\nFirst.\n\n***\n\nSecond. [pause:2s] Third.\n\n# Two\n\nLast."),
+            title: null,
+            "input"
+        );
         Assert.Equal(["One", "First.", "Second.", "Third.", "Two", "Last."], book.Chapters.SelectMany(chapter => chapter.Plan.Pieces));
         Assert.Equal([0, 4], book.Chapters.Select(chapter => chapter.FirstPiece));
         Assert.Equal(5, book.Chapters[0].Plan.PausesSeconds.Count);
         Assert.Equal(2, book.Chapters[0].Plan.PausesSeconds[3]);
     }
 
-    public static TheoryData<string, string, string, string> Hostile => new()
-    {
-        { "bomb", "OPS/text/one.xhtml", new string('a', 2_000_000), "when it is unpacked" },
-        { "long", "OPS/text/one.xhtml", $"<p>{new string('a', 200_000)}</p>", "Jobs:MaxTextBytes" },
-        { "entities", "META-INF/container.xml", """<!DOCTYPE c [<!ENTITY x SYSTEM "file:///etc/passwd">]><c><rootfile full-path="&x;"/></c>""", "not well-formed" },
-        { "laughs", "OPS/book.opf", """<!DOCTYPE p [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><p>&b;</p>""", "not well-formed" },
-        { "outside", "OPS/book.opf", Epubs.Package("""<itemref idref="out"/>"""), "it has no file 'etc/passwd'" },
-        { "no spine", "OPS/book.opf", Epubs.Package(""), "no reading order" },
-        { "stranger", "OPS/book.opf", Epubs.Package("""<itemref idref="who"/>"""), "its manifest does not have" },
-        { "no package", "META-INF/container.xml", "<container/>", "names no package" },
-        { "protected", "META-INF/encryption.xml", """<encryption><EncryptedData><EncryptionMethod Algorithm="http://www.w3.org/2001/04/xmlenc#aes128-cbc"/></EncryptedData></encryption>""", "(DRM)" },
-    };
+    public static TheoryData<string, string, string, string> Hostile =>
+        new()
+        {
+            { "bomb", "OPS/text/one.xhtml", new string('a', 2_000_000), "when it is unpacked" },
+            { "long", "OPS/text/one.xhtml", $"<p>{new string('a', 200_000)}</p>", "Jobs:MaxTextBytes" },
+            {
+                "entities",
+                "META-INF/container.xml",
+                """<!DOCTYPE c [<!ENTITY x SYSTEM "file:///etc/passwd">]><c><rootfile full-path="&x;"/></c>""",
+                "not well-formed"
+            },
+            {
+                "laughs",
+                "OPS/book.opf",
+                """<!DOCTYPE p [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><p>&b;</p>""",
+                "not well-formed"
+            },
+            { "outside", "OPS/book.opf", Epubs.Package("""<itemref idref="out"/>"""), "it has no file 'etc/passwd'" },
+            { "no spine", "OPS/book.opf", Epubs.Package(""), "no reading order" },
+            { "stranger", "OPS/book.opf", Epubs.Package("""<itemref idref="who"/>"""), "its manifest does not have" },
+            { "no package", "META-INF/container.xml", "<container/>", "names no package" },
+            {
+                "protected",
+                "META-INF/encryption.xml",
+                """<encryption><EncryptedData><EncryptionMethod Algorithm="http://www.w3.org/2001/04/xmlenc#aes128-cbc"/></EncryptedData></encryption>""",
+                "(DRM)"
+            },
+        };
 
     [Theory]
     [MemberData(nameof(Hostile))]
@@ -69,8 +101,18 @@ public sealed class BookTests
     }
 
     [Fact]
-    public void Obscured_fonts_are_no_protection() => Assert.Equal(2, Read(Epubs.With((
-        "META-INF/encryption.xml", """<encryption><EncryptionMethod Algorithm="http://www.idpf.org/2008/embedding"/></encryption>"""))).Chapters.Count);
+    public void Obscured_fonts_are_no_protection() =>
+        Assert.Equal(
+            2,
+            Read(
+                Epubs.With(
+                    (
+                        "META-INF/encryption.xml",
+                        """<encryption><EncryptionMethod Algorithm="http://www.idpf.org/2008/embedding"/></encryption>"""
+                    )
+                )
+            ).Chapters.Count
+        );
 
     [Fact]
     public void A_damaged_file_and_what_is_no_book_are_refused()

@@ -19,15 +19,17 @@ public sealed class BrowserGuardTests
     {
         await using var service = await TestService.Start(new() { ["Voices:UploadsEnabled"] = "true" });
         service.AddVoice("Ann.wav");
-        foreach (var headers in new (string, string)[][]
-        {
-            [("Origin", "https://evil.example")],
-            [("Origin", "null")],
-            [("Origin", "http://localhost.evil.example")],
-            [("Sec-Fetch-Site", "cross-site")],
-            [("Sec-Fetch-Site", "same-site")],
-            [("Sec-Fetch-Site", "cross-site"), ("Referer", "https://evil.example/page")],
-        })
+        foreach (
+            var headers in new (string, string)[][]
+            {
+                [("Origin", "https://evil.example")],
+                [("Origin", "null")],
+                [("Origin", "http://localhost.evil.example")],
+                [("Sec-Fetch-Site", "cross-site")],
+                [("Sec-Fetch-Site", "same-site")],
+                [("Sec-Fetch-Site", "cross-site"), ("Referer", "https://evil.example/page")],
+            }
+        )
         {
             using var answer = await Send(service, method, path, headers);
             Assert.Equal(HttpStatusCode.Forbidden, answer.StatusCode);
@@ -42,15 +44,17 @@ public sealed class BrowserGuardTests
     public async Task Own_pages_allowed_pages_and_programs_are_served()
     {
         await using var service = await TestService.Start(new() { ["Security:CorsOrigins:0"] = "https://good.example" });
-        foreach (var headers in new (string, string)[][]
-        {
-            [],
-            [("Origin", $"http://{service.Address.Authority}")],
-            [("Origin", "https://good.example"), ("Sec-Fetch-Site", "cross-site")],
-            [("Sec-Fetch-Site", "same-origin")],
-            [("Sec-Fetch-Site", "none")],
-            [("Sec-Fetch-Site", "cross-site"), ("Referer", "https://good.example/page")],
-        })
+        foreach (
+            var headers in new (string, string)[][]
+            {
+                [],
+                [("Origin", $"http://{service.Address.Authority}")],
+                [("Origin", "https://good.example"), ("Sec-Fetch-Site", "cross-site")],
+                [("Sec-Fetch-Site", "same-origin")],
+                [("Sec-Fetch-Site", "none")],
+                [("Sec-Fetch-Site", "cross-site"), ("Referer", "https://good.example/page")],
+            }
+        )
         {
             using var answer = await Send(service, "GET", "/speak?text=Hello.", headers);
             Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
@@ -95,11 +99,16 @@ public sealed class BrowserGuardTests
     {
         await using var service = await TestService.Start();
         var host = $"rebound.example.org:{service.Address.Port}";
-        var refused = await Assert.ThrowsAsync<WebSocketException>(() => SessionClient.Connect(service, options =>
-        {
-            options.SetRequestHeader("Host", host);
-            options.SetRequestHeader("Origin", $"http://{host}");
-        }));
+        var refused = await Assert.ThrowsAsync<WebSocketException>(() =>
+            SessionClient.Connect(
+                service,
+                options =>
+                {
+                    options.SetRequestHeader("Host", host);
+                    options.SetRequestHeader("Origin", $"http://{host}");
+                }
+            )
+        );
         Assert.Contains("403", refused.Message, StringComparison.Ordinal);
     }
 
@@ -110,7 +119,12 @@ public sealed class BrowserGuardTests
     public async Task Names_are_allowed_by_a_setting_and_with_keys(string setting, string value)
     {
         await using var service = await TestService.Start(new() { [setting] = value });
-        using var answer = await Send(service, "GET", "/voices", [("Host", "tts.example.org"), ("Authorization", "Bearer 0123456789abcdef")]);
+        using var answer = await Send(
+            service,
+            "GET",
+            "/voices",
+            [("Host", "tts.example.org"), ("Authorization", "Bearer 0123456789abcdef")]
+        );
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
     }
 
@@ -128,7 +142,10 @@ public sealed class BrowserGuardTests
         Assert.Contains("frame-ancestors 'none'", Header("Content-Security-Policy"), StringComparison.Ordinal);
         Assert.Equal(path != "/scalar/", Header("Content-Security-Policy").Contains("default-src 'self'", StringComparison.Ordinal));
         Assert.DoesNotContain("unsafe", Header("Content-Security-Policy"), StringComparison.Ordinal);
-        Assert.Equal(("DENY", "nosniff", "no-referrer"), (Header("X-Frame-Options"), Header("X-Content-Type-Options"), Header("Referrer-Policy")));
+        Assert.Equal(
+            ("DENY", "nosniff", "no-referrer"),
+            (Header("X-Frame-Options"), Header("X-Content-Type-Options"), Header("Referrer-Policy"))
+        );
     }
 
     [Theory]
@@ -146,9 +163,18 @@ public sealed class BrowserGuardTests
         var request = new HttpRequestMessage(new HttpMethod(method), path);
         if (method == "POST")
         {
-            request.Content = path.StartsWith("/v1/audio/speech", StringComparison.Ordinal) || path == "/speak"
-                ? new StringContent("""{"model":"fake","input":"Hello.","voice":"default","text":"Hello."}""", System.Text.Encoding.UTF8, "application/json")
-                : new MultipartFormDataContent { { new StringContent("Bob"), "name" }, { new ByteArrayContent(Wav.Recording(1)), "file", "bob.wav" } };
+            request.Content =
+                path.StartsWith("/v1/audio/speech", StringComparison.Ordinal) || path == "/speak"
+                    ? new StringContent(
+                        """{"model":"fake","input":"Hello.","voice":"default","text":"Hello."}""",
+                        System.Text.Encoding.UTF8,
+                        "application/json"
+                    )
+                    : new MultipartFormDataContent
+                    {
+                        { new StringContent("Bob"), "name" },
+                        { new ByteArrayContent(Wav.Recording(1)), "file", "bob.wav" },
+                    };
         }
 
         foreach (var (name, value) in headers)

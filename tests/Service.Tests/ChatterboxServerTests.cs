@@ -14,13 +14,15 @@ public sealed class ChatterboxServerTests
         service.AddVoice("Bo.safetensors");
         Assert.Equal(
             """[{"display_name":"Default","filename":"default"},{"display_name":"Ann","filename":"Ann.wav"},{"display_name":"Bo","filename":"Bo.safetensors"}]""",
-            await service.Http.GetStringAsync(new Uri("/get_predefined_voices", UriKind.Relative)));
+            await service.Http.GetStringAsync(new Uri("/get_predefined_voices", UriKind.Relative))
+        );
         Assert.Equal("""["Ann.wav"]""", await service.Http.GetStringAsync(new Uri("/get_reference_files", UriKind.Relative)));
         Assert.Equal(
             """
             {"loaded":true,"type":"fake","class_name":"Chatterbox","device":"cpu","sample_rate":24000,"supports_paralinguistic_tags":true,"available_paralinguistic_tags":["laugh"],"supports_multilingual":true,"supported_languages":["en","de"]}
             """.Trim(),
-            await service.Http.GetStringAsync(new Uri("/api/model-info", UriKind.Relative)));
+            await service.Http.GetStringAsync(new Uri("/api/model-info", UriKind.Relative))
+        );
     }
 
     [Theory]
@@ -31,21 +33,24 @@ public sealed class ChatterboxServerTests
     {
         await using var service = await TestService.Start(describe: model => model with { Lacks = ["exaggeration", "cfg_weight"] });
         service.AddVoice("Ann.wav", 500);
-        using var answer = await service.Post("/tts", new
-        {
-            text = "Hello there.",
-            voice_mode = "clone",
-            reference_audio_filename = "Ann.wav",
-            temperature = 0.8,
-            exaggeration = 0.5,
-            cfg_weight = 0.5,
-            seed = 7,
-            speed_factor = 1.0,
-            language = "en",
-            split_text = true,
-            chunk_size = 120,
-            output_format,
-        });
+        using var answer = await service.Post(
+            "/tts",
+            new
+            {
+                text = "Hello there.",
+                voice_mode = "clone",
+                reference_audio_filename = "Ann.wav",
+                temperature = 0.8,
+                exaggeration = 0.5,
+                cfg_weight = 0.5,
+                seed = 7,
+                speed_factor = 1.0,
+                language = "en",
+                split_text = true,
+                chunk_size = 120,
+                output_format,
+            }
+        );
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal(contentType, answer.Content.Headers.ContentType?.ToString());
         var file = await answer.Content.ReadAsByteArrayAsync();
@@ -56,14 +61,18 @@ public sealed class ChatterboxServerTests
         }
 
         var (text, sampling, voice, language) = service.Model.Calls.Single();
-        Assert.Equal(("Hello there.", 7, 0.8, null, 500f, null), (text, sampling.Seed!.Value, sampling.Temperature!.Value, sampling.Exaggeration, voice.T3.SpeakerEmbedding[0], language));
+        Assert.Equal(
+            ("Hello there.", 7, 0.8, null, 500f, null),
+            (text, sampling.Seed!.Value, sampling.Temperature!.Value, sampling.Exaggeration, voice.T3.SpeakerEmbedding[0], language)
+        );
     }
 
     [Fact]
     public async Task A_query_is_answered_with_a_stream()
     {
         await using var service = await TestService.Start();
-        var query = "text=Hello%20there.&voice_mode=predefined&temperature=0.8&exaggeration=0.5&cfg_weight=0.5&seed=-1&speed_factor=1&language=en&output_format=wav&predefined_voice_id=default";
+        var query =
+            "text=Hello%20there.&voice_mode=predefined&temperature=0.8&exaggeration=0.5&cfg_weight=0.5&seed=-1&speed_factor=1&language=en&output_format=wav&predefined_voice_id=default";
         using var answer = await service.Http.GetAsync(new Uri($"/tts-stream?{query}", UriKind.Relative));
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal("audio/wav", answer.Content.Headers.ContentType?.ToString());
@@ -117,14 +126,33 @@ public sealed class ChatterboxServerTests
             return await service.Http.SendAsync(request);
         }
 
-        using var foreign = await Ask(HttpMethod.Get, "/tts-stream?text=Hi.", ("Sec-Fetch-Site", "cross-site"), ("Referer", "http://evil.example/"));
+        using var foreign = await Ask(
+            HttpMethod.Get,
+            "/tts-stream?text=Hi.",
+            ("Sec-Fetch-Site", "cross-site"),
+            ("Referer", "http://evil.example/")
+        );
         Assert.Equal(HttpStatusCode.Forbidden, foreign.StatusCode);
-        using var allowed = await Ask(HttpMethod.Get, "/tts-stream?text=Hi.", ("Sec-Fetch-Site", "cross-site"), ("Referer", "http://localhost:8000/"));
+        using var allowed = await Ask(
+            HttpMethod.Get,
+            "/tts-stream?text=Hi.",
+            ("Sec-Fetch-Site", "cross-site"),
+            ("Referer", "http://localhost:8000/")
+        );
         Assert.Equal(HttpStatusCode.OK, allowed.StatusCode);
 
         // SillyTavern's page sends Cache-Control, which a browser asks for first.
         using var preflight = await Ask(
-            HttpMethod.Options, "/tts", ("Origin", "http://localhost:8000"), ("Access-Control-Request-Method", "POST"), ("Access-Control-Request-Headers", "cache-control,content-type"));
-        Assert.Contains("Cache-Control", preflight.Headers.GetValues("Access-Control-Allow-Headers").Single(), StringComparison.OrdinalIgnoreCase);
+            HttpMethod.Options,
+            "/tts",
+            ("Origin", "http://localhost:8000"),
+            ("Access-Control-Request-Method", "POST"),
+            ("Access-Control-Request-Headers", "cache-control,content-type")
+        );
+        Assert.Contains(
+            "Cache-Control",
+            preflight.Headers.GetValues("Access-Control-Allow-Headers").Single(),
+            StringComparison.OrdinalIgnoreCase
+        );
     }
 }

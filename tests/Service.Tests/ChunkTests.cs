@@ -14,28 +14,43 @@ public sealed class ChunkTests
     {
         await using var service = await TestService.Start();
         service.Model.ChunkSamples = ChunkSamples;
-        using var answer = await service.Post("/speak", new { text = "Hello there! How are you?", stream = true, chunk = true });
+        using var answer = await service.Post(
+            "/speak",
+            new
+            {
+                text = "Hello there! How are you?",
+                stream = true,
+                chunk = true,
+            }
+        );
         var events = await answer.Events();
         var pairs = events.SkipLast(1).Chunk(2).ToList();
         string[] sentences = ["Hello there!", "How are you?"];
         foreach (var (i, pair) in pairs.Index())
         {
             var (told, audio) = (pair[0], pair[1]);
-            Assert.Equal(["chunk_index", "total_chunks", "text", "audio_size", "status", "sentence_index", "total_sentences"], told.Names());
+            Assert.Equal(
+                ["chunk_index", "total_chunks", "text", "audio_size", "status", "sentence_index", "total_sentences"],
+                told.Names()
+            );
             Assert.Equal(["audio_data", "chunk_index", "sentence_index"], audio.Names());
             Assert.Equal((i, i), (Number(told, "chunk_index"), Number(audio, "chunk_index")));
             Assert.Equal(Number(told, "sentence_index"), Number(audio, "sentence_index"));
             Assert.Equal(sentences[Number(told, "sentence_index")], told.GetProperty("text").GetString());
             Assert.Equal("success", told.GetProperty("status").GetString());
             Assert.Equal(2, Number(told, "total_sentences"));
-            Assert.Equal(i + 2 - Number(told, "sentence_index"), Number(told, "total_chunks")); // so far, and one for each sentence that follows
+            // so far, and one for each sentence that follows
+            Assert.Equal(i + 2 - Number(told, "sentence_index"), Number(told, "total_chunks"));
             Assert.Equal(Number(told, "audio_size"), audio.GetProperty("audio_data").GetBytesFromBase64().Length);
         }
 
         Assert.Equal($$"""{"status":"complete","total_chunks":{{pairs.Count}}}""", events[^1].GetRawText());
         foreach (var (i, sentence) in sentences.Index())
         {
-            var chunks = pairs.Where(pair => Number(pair[0], "sentence_index") == i).Select(pair => Wav.Read(pair[1].GetProperty("audio_data").GetBytesFromBase64())).ToList();
+            var chunks = pairs
+                .Where(pair => Number(pair[0], "sentence_index") == i)
+                .Select(pair => Wav.Read(pair[1].GetProperty("audio_data").GetBytesFromBase64()))
+                .ToList();
             var tone = FakeModel.Tone(sentence, service.Model.BuiltInVoice!, service.Model.Calls.ElementAt(i).Sampling);
             Assert.Equal((tone.Length + ChunkSamples - 1) / ChunkSamples, chunks.Count);
             Assert.Equal(Faded(tone), chunks.SelectMany(chunk => chunk), Wav.Close);
@@ -59,7 +74,16 @@ public sealed class ChunkTests
         await using var service = await TestService.Start();
         service.Model.ChunkSamples = ChunkSamples;
         service.Model.Holds = true;
-        using var speak = await service.Post("/speak", new { text = "Hello there!", stream = true, chunk = true }, HttpCompletionOption.ResponseHeadersRead);
+        using var speak = await service.Post(
+            "/speak",
+            new
+            {
+                text = "Hello there!",
+                stream = true,
+                chunk = true,
+            },
+            HttpCompletionOption.ResponseHeadersRead
+        );
         using var reader = new StreamReader(await speak.Content.ReadAsStreamAsync());
         for (var chunk = 0; chunk < 3; chunk++)
         {
@@ -74,7 +98,18 @@ public sealed class ChunkTests
         {
             service.Model.HoldAgain();
             service.Model.LetGo();
-            using var answer = await service.Post(Route, new { model = "fake", input = "Hello there!", voice = "default", response_format = "pcm", stream_format }, HttpCompletionOption.ResponseHeadersRead);
+            using var answer = await service.Post(
+                Route,
+                new
+                {
+                    model = "fake",
+                    input = "Hello there!",
+                    voice = "default",
+                    response_format = "pcm",
+                    stream_format,
+                },
+                HttpCompletionOption.ResponseHeadersRead
+            );
             await using var body = await answer.Content.ReadAsStreamAsync();
             var least = 2 * (ChunkSamples - 120); // the last 5 ms wait for what follows
             await body.ReadExactlyAsync(new byte[least]);
@@ -94,13 +129,33 @@ public sealed class ChunkTests
     {
         await using var service = await TestService.Start();
         service.Model.ChunkSamples = ChunkSamples;
-        object Body(bool chunk) => new { model = "fake", input = "[pause:0.5s]" + FakeModel.TwoPieces, voice = "default", response_format = format, seed = 3, chunk };
+        object Body(bool chunk) =>
+            new
+            {
+                model = "fake",
+                input = "[pause:0.5s]" + FakeModel.TwoPieces,
+                voice = "default",
+                response_format = format,
+                seed = 3,
+                chunk,
+            };
         using var whole = await service.Post(Route, Body(false));
         using var chunks = await service.Post(Route, Body(true));
-        var header = format == "wav" ? WavHeaderBytes : 0;    // which has the length of the whole, and of a stream none
+        var header = format == "wav" ? WavHeaderBytes : 0; // which has the length of the whole, and of a stream none
         Assert.Equal((await whole.Content.ReadAsByteArrayAsync())[header..], (await chunks.Content.ReadAsByteArrayAsync())[header..]);
 
-        using var events = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = format, seed = 3, stream_format = "sse" });
+        using var events = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = FakeModel.TwoPieces,
+                voice = "default",
+                response_format = format,
+                seed = 3,
+                stream_format = "sse",
+            }
+        );
         var told = await events.Events();
         var usage = told[^1].GetProperty("usage");
         var pieces = service.Model.Calls.TakeLast(2).Select(call => call.Text.Length).ToList();
@@ -113,7 +168,17 @@ public sealed class ChunkTests
     {
         await using var service = await TestService.Start();
         service.Model.ChunkSamples = ChunkSamples;
-        object Body(bool chunk) => new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "pcm", speed = 1.5, seed = 3, chunk };
+        object Body(bool chunk) =>
+            new
+            {
+                model = "fake",
+                input = FakeModel.TwoPieces,
+                voice = "default",
+                response_format = "pcm",
+                speed = 1.5,
+                seed = 3,
+                chunk,
+            };
         using var whole = await service.Post(Route, Body(false));
         using var chunks = await service.Post(Route, Body(true));
         Assert.Equal(await whole.Content.ReadAsByteArrayAsync(), await chunks.Content.ReadAsByteArrayAsync());
@@ -133,15 +198,23 @@ public sealed class ChunkTests
         service.Model.Holds = true;
         service.Model.LetGo();
         using var answer = await service.Post(
-            Route, new { model = "fake", input = "A text that has several chunks, each of half a second.", voice = "default", response_format = format }, HttpCompletionOption.ResponseHeadersRead);
+            Route,
+            new
+            {
+                model = "fake",
+                input = "A text that has several chunks, each of half a second.",
+                voice = "default",
+                response_format = format,
+            },
+            HttpCompletionOption.ResponseHeadersRead
+        );
         await using var body = await answer.Content.ReadAsStreamAsync();
         using var heard = new MemoryStream();
         var buffer = new byte[4096];
         do
         {
             heard.Write(buffer, 0, await body.ReadAsync(buffer)); // the second chunk is not made before this has come
-        }
-        while ((await FfmpegTool.Decode(heard.ToArray(), isWhole: false)).Length < chunkSamples * 4 / 5);
+        } while ((await FfmpegTool.Decode(heard.ToArray(), isWhole: false)).Length < chunkSamples * 4 / 5);
         service.Model.LetGo(100);
         await body.CopyToAsync(heard);
         Assert.InRange((await FfmpegTool.Decode(heard.ToArray())).Length, 14 * 1200, (14 * 1200) + 4000);
@@ -151,15 +224,39 @@ public sealed class ChunkTests
     public async Task Sizes_are_settable_and_chunks_are_left_out_where_nobody_wants_them()
     {
         await using var service = await TestService.Start();
-        var body = new { model = "fake", input = "Hello.", voice = "default", response_format = "pcm" };
+        var body = new
+        {
+            model = "fake",
+            input = "Hello.",
+            voice = "default",
+            response_format = "pcm",
+        };
         using var answer = await service.Post(Route, body);
         Assert.Equal(new ChunkOptions(), Assert.Single(service.Model.Chunks)! with { EndsWhenStuck = false });
 
-        await using var set = await TestService.Start(new() { ["Streaming:FirstTokens"] = "20", ["Streaming:MostTokens"] = "50", ["Streaming:LeftContext"] = "75", ["Streaming:FirstPrompt"] = "50" });
+        await using var set = await TestService.Start(
+            new()
+            {
+                ["Streaming:FirstTokens"] = "20",
+                ["Streaming:MostTokens"] = "50",
+                ["Streaming:LeftContext"] = "75",
+                ["Streaming:FirstPrompt"] = "50",
+            }
+        );
         using var asSet = await set.Post(Route, body);
         var chunks = Assert.Single(set.Model.Chunks)!;
         Assert.Equal((20, 50, 75, 50), (chunks.FirstTokens, chunks.MostTokens, chunks.LeftContext, chunks.FirstPrompt));
-        using var whole = await set.Post(Route, new { body.model, body.input, body.voice, body.response_format, chunk = false });
+        using var whole = await set.Post(
+            Route,
+            new
+            {
+                body.model,
+                body.input,
+                body.voice,
+                body.response_format,
+                chunk = false,
+            }
+        );
         using var sentences = await set.Post("/speak", new { text = "Hello.", stream = true });
         Assert.Equal([null, null], set.Model.Chunks.Skip(1));
     }
@@ -169,18 +266,50 @@ public sealed class ChunkTests
     {
         await using var service = await TestService.Start();
         service.Model.ChunkSamples = ChunkSamples;
-        using var answer = await service.Post("/speak", new { text = "This one breaks off. Fine.", stream = true, chunk = true });
+        using var answer = await service.Post(
+            "/speak",
+            new
+            {
+                text = "This one breaks off. Fine.",
+                stream = true,
+                chunk = true,
+            }
+        );
         var events = await answer.Events();
-        Assert.Equal("""{"chunk_index":1,"status":"error","message":"Failed to generate audio","sentence_index":0}""", events[2].GetRawText());
+        Assert.Equal(
+            """{"chunk_index":1,"status":"error","message":"Failed to generate audio","sentence_index":0}""",
+            events[2].GetRawText()
+        );
         Assert.Equal((2, 1), (Number(events[3], "chunk_index"), Number(events[3], "sentence_index")));
         Assert.Equal("Fine.", events[3].GetProperty("text").GetString());
         Assert.Equal("complete", events[^1].GetProperty("status").GetString());
 
-        using var sse = await service.Post(Route, new { model = "fake", input = "This one breaks off.", voice = "default", response_format = "pcm", stream_format = "sse" });
+        using var sse = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "This one breaks off.",
+                voice = "default",
+                response_format = "pcm",
+                stream_format = "sse",
+            }
+        );
         var told = await sse.Events();
         Assert.Equal(["speech.audio.delta", "error"], told.Select(e => e.GetProperty("type").GetString()));
         Assert.Equal("speech_failed", told[1].GetProperty("error").GetProperty("code").GetString());
-        await Assert.ThrowsAnyAsync<HttpRequestException>(() => service.Post(Route, new { model = "fake", input = "This one breaks off.", voice = "default", response_format = "pcm" }));
+        await Assert.ThrowsAnyAsync<HttpRequestException>(() =>
+            service.Post(
+                Route,
+                new
+                {
+                    model = "fake",
+                    input = "This one breaks off.",
+                    voice = "default",
+                    response_format = "pcm",
+                }
+            )
+        );
     }
 
     [Fact]
@@ -189,13 +318,36 @@ public sealed class ChunkTests
         await using var service = await TestService.Start();
         service.Model.ChunkSamples = ChunkSamples;
         service.Model.Faults.Enqueue("endless");
-        using var answer = await service.Post(Route, new { model = "fake", input = "Runes: ᚠ.", voice = "default", response_format = "pcm", stream_format = "sse" });
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "Runes: ᚠ.",
+                voice = "default",
+                response_format = "pcm",
+                stream_format = "sse",
+            }
+        );
         Assert.False(answer.Headers.Contains("X-Chatterbox-Repairs"));
         Assert.Equal("U+16A0", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Unknown-Characters")));
         var done = (await answer.Events())[^1];
         Assert.Equal(["type", "usage", "repairs"], done.Names());
-        Assert.Equal("piece 1: more speech than the text needs; cut short", Assert.Single(done.GetProperty("repairs").EnumerateArray()).GetString());
-        using var sound = await service.Post(Route, new { model = "fake", input = "Fine.", voice = "default", response_format = "pcm", stream_format = "sse" });
+        Assert.Equal(
+            "piece 1: more speech than the text needs; cut short",
+            Assert.Single(done.GetProperty("repairs").EnumerateArray()).GetString()
+        );
+        using var sound = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "Fine.",
+                voice = "default",
+                response_format = "pcm",
+                stream_format = "sse",
+            }
+        );
         Assert.Equal(["type", "usage"], (await sound.Events())[^1].Names());
     }
 
@@ -217,7 +369,17 @@ public sealed class ChunkTests
         {
             service.Model.LetGo(chunks + 1);
             using var leaves = new CancellationTokenSource();
-            var asked = service.Post("/speak", new { text = $"Client number {chunks} leaves, whatever comes.", stream = true, chunk = true }, HttpCompletionOption.ResponseHeadersRead, leaves.Token);
+            var asked = service.Post(
+                "/speak",
+                new
+                {
+                    text = $"Client number {chunks} leaves, whatever comes.",
+                    stream = true,
+                    chunk = true,
+                },
+                HttpCompletionOption.ResponseHeadersRead,
+                leaves.Token
+            );
             await Waits.Until(() => service.Model.Calls.Count == chunks + 1 && service.Model.IsWaiting);
             (await asked).Dispose();
             await leaves.CancelAsync();
@@ -225,7 +387,15 @@ public sealed class ChunkTests
         }
 
         service.Model.LetGo(100);
-        using var stays = await service.Post("/speak", new { text = "This one stays.", stream = true, chunk = true });
+        using var stays = await service.Post(
+            "/speak",
+            new
+            {
+                text = "This one stays.",
+                stream = true,
+                chunk = true,
+            }
+        );
         Assert.Equal("complete", (await stays.Events())[^1].GetProperty("status").GetString());
     }
 

@@ -12,13 +12,15 @@ internal sealed class Clock : TimeProvider
 
     public override long GetTimestamp() => base.GetTimestamp() + (long)(Ahead.TotalSeconds * TimestampFrequency);
 
-    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) => base.CreateTimer(
-        of =>
-        {
-            callback(of);
-            Interlocked.Increment(ref _ticks);
-        },
-        state,
-        dueTime,
-        period);
+    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
+        base.CreateTimer(
+            of =>
+            {
+                callback(of);
+                Interlocked.Increment(ref _ticks);
+            },
+            state,
+            dueTime,
+            period
+        );
 }

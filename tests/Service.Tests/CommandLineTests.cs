@@ -44,7 +44,10 @@ public sealed class CommandLineTests : IDisposable
     [Theory]
     [InlineData("--port 0")]
     [InlineData("--Service:Port 0 --Service:Address 127.0.0.1 --Models:MemoryGiB 3")]
-    [InlineData("--Security:ApiKeys:0 a-key-of-some-length --OpenAi:VoiceAliases:alloy=Ann --Logging:LogLevel:Default Debug --urls http://localhost:0")]
+    [InlineData(
+        "--Security:ApiKeys:0 a-key-of-some-length --OpenAi:VoiceAliases:alloy=Ann --Logging:LogLevel:Default Debug --urls "
+            + "http://localhost:0"
+    )]
     public void Settings_are_options(string line)
     {
         Assert.Empty(CommandLine.Parse(line.Split(' ')).Errors);
@@ -72,10 +75,36 @@ public sealed class CommandLineTests : IDisposable
         var (code, output, _) = await Run("voices", "--voices", _folder.FullName);
         Assert.Equal((ExitCodes.Done, $"Kennedy\t{In("Kennedy.wav")}\n"), (code, output));
 
-        var (said, _, error) = await Run("say", "Hello.", "--model", "tiny", "--device", "cpu", "--voice", "Kennedy", "--voices", _folder.FullName, "--out", In("hello.wav"), "--seed", "1");
+        var (said, _, error) = await Run(
+            "say",
+            "Hello.",
+            "--model",
+            "tiny",
+            "--device",
+            "cpu",
+            "--voice",
+            "Kennedy",
+            "--voices",
+            _folder.FullName,
+            "--out",
+            In("hello.wav"),
+            "--seed",
+            "1"
+        );
         Assert.True(said == ExitCodes.Done, error);
         Assert.NotEmpty(Wav.Read(await File.ReadAllBytesAsync(In("hello.wav"))));
-        var (unknown, _, message) = await Run("say", "Hello.", "--model", "tiny", "--device", "cpu", "--voice", "Kenedy", "--voices", _folder.FullName);
+        var (unknown, _, message) = await Run(
+            "say",
+            "Hello.",
+            "--model",
+            "tiny",
+            "--device",
+            "cpu",
+            "--voice",
+            "Kenedy",
+            "--voices",
+            _folder.FullName
+        );
         Assert.Equal(ExitCodes.Failed, unknown);
         Assert.Contains("'Kenedy' is neither a file nor a voice", message);
         Assert.Contains("Kennedy", message);
@@ -119,7 +148,9 @@ public sealed class CommandLineTests : IDisposable
     {
         using var output = new StringWriter();
         using var error = new StringWriter();
-        var code = await CommandLine.RunAsync(args, new InvocationConfiguration { Output = output, Error = error }).WaitAsync(TimeSpan.FromMinutes(2));
+        var code = await CommandLine
+            .RunAsync(args, new InvocationConfiguration { Output = output, Error = error })
+            .WaitAsync(TimeSpan.FromMinutes(2));
         return (code, output.ToString(), error.ToString());
     }
 

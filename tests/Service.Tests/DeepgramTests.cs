@@ -47,8 +47,17 @@ public sealed class DeepgramTests
     {
         await using var service = await TestService.Start();
         service.AddVoice("Ann.wav", 500);
-        await using var client = await SocketClient.Connect(service, Route + "?model=Ann&encoding=linear16&sample_rate=24000&mip_opt_out=false");
-        Assert.Equal(("Metadata", "Ann"), (await client.NextJson() is var ready ? ready.GetProperty("type").GetString() : null, ready.GetProperty("model_name").GetString()));
+        await using var client = await SocketClient.Connect(
+            service,
+            Route + "?model=Ann&encoding=linear16&sample_rate=24000&mip_opt_out=false"
+        );
+        Assert.Equal(
+            ("Metadata", "Ann"),
+            (
+                await client.NextJson() is var ready ? ready.GetProperty("type").GetString() : null,
+                ready.GetProperty("model_name").GetString()
+            )
+        );
         foreach (var word in (string[])["Hello ", "there. ", "Bye "])
         {
             await client.Send(new { type = "Speak", text = word });
@@ -61,7 +70,10 @@ public sealed class DeepgramTests
         var calls = service.Model.Calls.ToList();
         Assert.Equal(["Hello there.", "Bye"], calls.Select(call => call.Text));
         Assert.All(calls, call => Assert.Equal(500f, call.Voice.T3.SpeakerEmbedding[0]));
-        Assert.Equal(calls.Sum(call => FakeModel.Tone(call.Text, call.Voice, call.Sampling).Length) + 6000, told.Sum(message => message.Bytes.Length) / 2);
+        Assert.Equal(
+            calls.Sum(call => FakeModel.Tone(call.Text, call.Voice, call.Sampling).Length) + 6000,
+            told.Sum(message => message.Bytes.Length) / 2
+        );
         Assert.Null(await client.Next());
         Assert.Equal(WebSocketCloseStatus.NormalClosure, client.Socket.CloseStatus);
     }
@@ -99,7 +111,13 @@ public sealed class DeepgramTests
         const string key = "a-key-of-some-length";
         await using var service = await TestService.Start(new() { ["Security:ApiKeys:0"] = key });
         Assert.Equal(HttpStatusCode.Unauthorized, await SocketClient.Status(service, Route));
-        await using (var client = await SocketClient.Connect(service, Route + "?model=nobody", options => options.SetRequestHeader("Authorization", $"Token {key}")))
+        await using (
+            var client = await SocketClient.Connect(
+                service,
+                Route + "?model=nobody",
+                options => options.SetRequestHeader("Authorization", $"Token {key}")
+            )
+        )
         {
             Assert.Equal("voice_not_found", (await client.NextJson()).GetProperty("code").GetString());
             Assert.Null(await client.Next());
@@ -107,14 +125,22 @@ public sealed class DeepgramTests
         }
 
         // A browser can send no headers, but protocols.
-        await using var browser = await SocketClient.Connect(service, Route, options =>
-        {
-            options.AddSubProtocol("token");
-            options.AddSubProtocol(key);
-        });
+        await using var browser = await SocketClient.Connect(
+            service,
+            Route,
+            options =>
+            {
+                options.AddSubProtocol("token");
+                options.AddSubProtocol(key);
+            }
+        );
         Assert.Equal("token", browser.Socket.SubProtocol);
         Assert.Equal("Metadata", (await browser.NextJson()).GetProperty("type").GetString());
-        using var request = new HttpRequestMessage(HttpMethod.Post, Route) { Content = JsonContent.Create(new { text = "Hello." }), Headers = { { "Authorization", $"Token {key}" } } };
+        using var request = new HttpRequestMessage(HttpMethod.Post, Route)
+        {
+            Content = JsonContent.Create(new { text = "Hello." }),
+            Headers = { { "Authorization", $"Token {key}" } },
+        };
         Assert.Equal(HttpStatusCode.OK, (await service.Http.SendAsync(request)).StatusCode);
     }
 }

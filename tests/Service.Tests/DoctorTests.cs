@@ -20,8 +20,24 @@ public sealed class DoctorTests
         var findings = report.GetProperty("findings").EnumerateArray().ToList();
         string[] names =
         [
-            "program", "libtorch", "processor", "tiny", "self-check", "T3 prefill", "T3 step", "S3Gen encoder", "S3Gen flow", "HiFT vocoder", "watermark", "speech",
-            "ffmpeg", "MeCab", "VoicesFolder", "AudioFolder", "model cache", "network",
+            "program",
+            "libtorch",
+            "processor",
+            "tiny",
+            "self-check",
+            "T3 prefill",
+            "T3 step",
+            "S3Gen encoder",
+            "S3Gen flow",
+            "HiFT vocoder",
+            "watermark",
+            "speech",
+            "ffmpeg",
+            "MeCab",
+            "VoicesFolder",
+            "AudioFolder",
+            "model cache",
+            "network",
         ];
         Assert.Superset(names.ToHashSet(), findings.Select(finding => finding.GetProperty("name").GetString()!).ToHashSet());
         var bad = findings.Where(finding => finding.GetProperty("verdict").GetString() is "Warning" or "Fault");
@@ -72,7 +88,10 @@ public sealed class DoctorTests
         lock (service.Log)
         {
             Assert.Contains("Model tiny, T3 step: weights in bfloat16, ", service.Log.ToString());
-            Assert.Contains("HiFT vocoder, watermark, voice encoders, random numbers: plain operations, because the model is not on a GPU", service.Log.ToString());
+            Assert.Contains(
+                "HiFT vocoder, watermark, voice encoders, random numbers: plain operations, because the model is not on a GPU",
+                service.Log.ToString()
+            );
         }
     }
 
@@ -81,17 +100,31 @@ public sealed class DoctorTests
     {
         using var checkpoint = PoisonedCheckpoint.AtLetterZ();
         await using var service = await TestService.StartReal(checkpoint.Folder);
-        using var stream = await service.Post("/speak", new { text = "The first one. A lazy one. The last one.", stream = true }, cancellationToken: Cancel);
+        using var stream = await service.Post(
+            "/speak",
+            new { text = "The first one. A lazy one. The last one.", stream = true },
+            cancellationToken: Cancel
+        );
         var events = await stream.Events();
         var statuses = events.Select(e => e.TryGetProperty("status", out var status) ? status.GetString() : "audio");
         Assert.Equal(["success", "audio", "error", "success", "audio", "complete"], statuses);
         using var whole = await service.Post("/speak", new { text = "A lazy one." }, cancellationToken: Cancel);
         Assert.Contains("T3", await whole.AssertSpeakError(HttpStatusCode.InternalServerError));
-        var body = new { model = service.Fleet.Default.Name, input = "A lazy one.", voice = "default", response_format = "wav", stream_format = "audio" };
+        var body = new
+        {
+            model = service.Fleet.Default.Name,
+            input = "A lazy one.",
+            voice = "default",
+            response_format = "wav",
+            stream_format = "audio",
+        };
         using var bytes = await service.Post("/v1/audio/speech", body, cancellationToken: Cancel);
         await bytes.AssertOpenAiError(HttpStatusCode.InternalServerError, code: "speech_failed");
         using var metrics = await service.Http.GetAsync(new Uri("/metrics", UriKind.Relative), Cancel);
-        Assert.Matches("""chatterbox_invalid_outputs_total\{[^}]*outcome="failed"[^}]*stage="T3"[^}]*\} 3""", await metrics.Content.ReadAsStringAsync(Cancel));
+        Assert.Matches(
+            """chatterbox_invalid_outputs_total\{[^}]*outcome="failed"[^}]*stage="T3"[^}]*\} 3""",
+            await metrics.Content.ReadAsStringAsync(Cancel)
+        );
     }
 
     /// <summary>Runs the program as a user does.</summary>

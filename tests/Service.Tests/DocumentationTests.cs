@@ -16,7 +16,10 @@ public sealed partial class DocumentationTests
 
     /// <summary>Every page that people read, by its path from the root.</summary>
     private static IEnumerable<string> Pages { get; } =
-        Directory.EnumerateFiles(Root, "*.md").Concat(Directory.EnumerateFiles(Path.Combine(Root, "docs"), "*.md", SearchOption.AllDirectories)).Select(file => Path.GetRelativePath(Root, file));
+        Directory
+            .EnumerateFiles(Root, "*.md")
+            .Concat(Directory.EnumerateFiles(Path.Combine(Root, "docs"), "*.md", SearchOption.AllDirectories))
+            .Select(file => Path.GetRelativePath(Root, file));
 
     [Fact]
     public void The_readme_fits_a_front_page() => Assert.InRange(File.ReadLines(Path.Combine(Root, "README.md")).Count(), 60, 120);
@@ -31,7 +34,10 @@ public sealed partial class DocumentationTests
         Assert.True(lines.Count >= least, $"{page} has {lines.Count} lines with curl");
         await using var service = await TestService.StartReal("tiny", new() { ["Voices:UploadsEnabled"] = "true" });
         var folder = Directory.CreateTempSubdirectory("chatterbox-docs-");
-        foreach (var (fixture, file) in (ReadOnlySpan<(string, string)>)[("jfk_16k_mono.wav", "in.wav"), ("jfk_16k_mono.wav", "ann.wav"), ("librispeech_6930-75918-0001_14s.wav", "target.wav")])
+        foreach (
+            var (fixture, file) in (ReadOnlySpan<(string, string)>)
+                [("jfk_16k_mono.wav", "in.wav"), ("jfk_16k_mono.wav", "ann.wav"), ("librispeech_6930-75918-0001_14s.wav", "target.wav")]
+        )
         {
             File.Copy(Path.Combine(TestService.Fixtures, "audio", fixture), Path.Combine(folder.FullName, file));
         }
@@ -50,13 +56,22 @@ public sealed partial class DocumentationTests
     public void Each_command_of_the_service_is_understood()
     {
         const string program = "dotnet run -c Release --project src/Service";
-        var lines = Pages.SelectMany(page => File.ReadLines(Path.Combine(Root, page))).Where(line => line.StartsWith(program, StringComparison.Ordinal)).ToList();
+        var lines = Pages
+            .SelectMany(page => File.ReadLines(Path.Combine(Root, page)))
+            .Where(line => line.StartsWith(program, StringComparison.Ordinal))
+            .ToList();
         Assert.True(lines.Count > 8, $"{lines.Count} lines");
-        Assert.All(lines, line =>
-        {
-            var args = CommandLineParser.SplitCommandLine(line[program.Length..].Split('#')[0]).SkipWhile(word => word == "--").ToList();
-            Assert.Empty(CommandLine.Parse(args).Errors);
-        });
+        Assert.All(
+            lines,
+            line =>
+            {
+                var args = CommandLineParser
+                    .SplitCommandLine(line[program.Length..].Split('#')[0])
+                    .SkipWhile(word => word == "--")
+                    .ToList();
+                Assert.Empty(CommandLine.Parse(args).Errors);
+            }
+        );
     }
 
     [Fact]
@@ -66,7 +81,9 @@ public sealed partial class DocumentationTests
         var sections = string.Join('|', SettingsCatalog.Sections.Skip(1).Select(section => section.Name));
         foreach (var page in Pages.Where(page => page != "CHANGELOG.md"))
         {
-            var named = Regex.Matches(File.ReadAllText(Path.Combine(Root, page)), $@"(?<![\w:])(?:{sections})(?::|__)[A-Z]\w*?(?=__|\W|$)").Select(match => match.Value.Replace("__", ":", StringComparison.Ordinal));
+            var named = Regex
+                .Matches(File.ReadAllText(Path.Combine(Root, page)), $@"(?<![\w:])(?:{sections})(?::|__)[A-Z]\w*?(?=__|\W|$)")
+                .Select(match => match.Value.Replace("__", ":", StringComparison.Ordinal));
             Assert.Empty(named.Except(known).Except(["Service:Prot"]));
         }
     }
@@ -75,13 +92,19 @@ public sealed partial class DocumentationTests
     public async Task The_example_in_JavaScript_works()
     {
         var web = Path.Combine(Root, "tests", "Service.Tests", "web");
-        Assert.SkipUnless(Directory.Exists(Path.Combine(web, "node_modules", "openai")), "the npm client is not installed: npm ci --prefix tests/Service.Tests/web");
+        Assert.SkipUnless(
+            Directory.Exists(Path.Combine(web, "node_modules", "openai")),
+            "the npm client is not installed: npm ci --prefix tests/Service.Tests/web"
+        );
         var page = await File.ReadAllTextAsync(Path.Combine(Root, "docs", "clients.md"));
         var code = page.Split("```js\n")[1].Split("```")[0];
         await using var service = await TestService.Start();
         var file = Path.GetTempFileName();
-        code = code.Replace("http://localhost:8002", service.Address.GetLeftPart(UriPartial.Authority), StringComparison.Ordinal).Replace("hello.wav", file, StringComparison.Ordinal);
-        using var node = Process.Start(new ProcessStartInfo("node", ["--input-type=module", "-e", code]) { WorkingDirectory = web, RedirectStandardError = true })!;
+        code = code.Replace("http://localhost:8002", service.Address.GetLeftPart(UriPartial.Authority), StringComparison.Ordinal)
+            .Replace("hello.wav", file, StringComparison.Ordinal);
+        using var node = Process.Start(
+            new ProcessStartInfo("node", ["--input-type=module", "-e", code]) { WorkingDirectory = web, RedirectStandardError = true }
+        )!;
         var errors = node.StandardError.ReadToEndAsync();
         await node.WaitForExitAsync().WaitAsync(Patience);
         Assert.True(node.ExitCode == 0, await errors);
@@ -97,8 +120,12 @@ public sealed partial class DocumentationTests
         {
             foreach (Match link in Link().Matches(File.ReadAllText(Path.Combine(Root, page))))
             {
-                var (path, anchor) = link.Groups[1].Value.Split('#') is [var file, var heading] ? (file, heading) : (link.Groups[1].Value, null);
-                var target = Path.GetFullPath(Path.Combine(Root, Path.GetDirectoryName(page)!, path.Length > 0 ? path : Path.GetFileName(page)));
+                var (path, anchor) = link.Groups[1].Value.Split('#') is [var file, var heading]
+                    ? (file, heading)
+                    : (link.Groups[1].Value, null);
+                var target = Path.GetFullPath(
+                    Path.Combine(Root, Path.GetDirectoryName(page)!, path.Length > 0 ? path : Path.GetFileName(page))
+                );
                 if (!File.Exists(target) || (anchor is not null && !Anchors(target).Contains(anchor)))
                 {
                     broken.Add($"{page}: {link.Groups[1].Value}");
@@ -132,7 +159,14 @@ public sealed partial class DocumentationTests
 
     private static async Task<string> Shell(string command, string folder)
     {
-        using var shell = Process.Start(new ProcessStartInfo("sh", ["-c", command]) { WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using var shell = Process.Start(
+            new ProcessStartInfo("sh", ["-c", command])
+            {
+                WorkingDirectory = folder,
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+            }
+        )!;
         var (output, errors) = (shell.StandardOutput.ReadToEndAsync(), shell.StandardError.ReadToEndAsync());
         await shell.WaitForExitAsync().WaitAsync(Patience);
         Assert.True(shell.ExitCode == 0, $"{command}\n{await output}\n{await errors}");
@@ -141,7 +175,11 @@ public sealed partial class DocumentationTests
 
     /// <summary>The anchors of a page's headings, as GitHub makes them.</summary>
     private static HashSet<string> Anchors(string page) =>
-        [.. File.ReadLines(page).Where(line => line.StartsWith('#')).Select(line => NoAnchor().Replace(line.TrimStart('#').Trim().ToLowerInvariant(), "").Replace(' ', '-'))];
+        [
+            .. File.ReadLines(page)
+                .Where(line => line.StartsWith('#'))
+                .Select(line => NoAnchor().Replace(line.TrimStart('#').Trim().ToLowerInvariant(), "").Replace(' ', '-')),
+        ];
 
     [GeneratedRegex(@"\]\((?!https?:)([^)\s]+)\)")]
     private static partial Regex Link();

@@ -20,20 +20,43 @@ public sealed class ElevenLabsTests
     public async Task A_complete_text_is_answered_with_bytes(string path, string contentType)
     {
         await using var service = await TestService.Start(describe: model => model with { Languages = ["en", "de"] });
-        var voice_settings = new { stability = 0.5, similarity_boost = 0.75, style = 0.4, use_speaker_boost = true };
-        using var answer = await service.Post(path, new { text = "Hallo.", model_id = "eleven_multilingual_v2", voice_settings, language_code = "de", seed = 11, previous_text = "Vorher." });
+        var voice_settings = new
+        {
+            stability = 0.5,
+            similarity_boost = 0.75,
+            style = 0.4,
+            use_speaker_boost = true,
+        };
+        using var answer = await service.Post(
+            path,
+            new
+            {
+                text = "Hallo.",
+                model_id = "eleven_multilingual_v2",
+                voice_settings,
+                language_code = "de",
+                seed = 11,
+                previous_text = "Vorher.",
+            }
+        );
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal(contentType, answer.Content.Headers.ContentType?.ToString());
         Assert.NotEmpty(await answer.Content.ReadAsByteArrayAsync());
         var call = service.Model.Calls.Single();
-        Assert.Equal(("Hallo.", 11, 0.7, 0.8, "de"), (call.Text, call.Sampling.Seed!.Value, call.Sampling.Exaggeration!.Value, call.Sampling.Temperature!.Value, call.Language));
+        Assert.Equal(
+            ("Hallo.", 11, 0.7, 0.8, "de"),
+            (call.Text, call.Sampling.Seed!.Value, call.Sampling.Exaggeration!.Value, call.Sampling.Temperature!.Value, call.Language)
+        );
     }
 
     [Fact]
     public async Task Sentences_have_their_times_and_characters_none()
     {
         await using var service = await TestService.Start();
-        using var answer = await service.Post(Speech + "/with-timestamps?output_format=pcm_24000", new { text = "One is here. Two is there.", voice_settings = new { speed = 2.0 } });
+        using var answer = await service.Post(
+            Speech + "/with-timestamps?output_format=pcm_24000",
+            new { text = "One is here. Two is there.", voice_settings = new { speed = 2.0 } }
+        );
         var json = await answer.Json();
         Assert.Equal(["audio_base64", "sentences", "alignment", "normalized_alignment"], json.Names());
         Assert.Equal(JsonValueKind.Null, json.GetProperty("alignment").ValueKind);
@@ -43,13 +66,31 @@ public sealed class ElevenLabsTests
         Assert.Equal([0, tones[0] / 2], Times(sentences[0]));
         Assert.Equal([(tones[0] + 0.25) / 2, (tones[0] + 0.25 + tones[1]) / 2], Times(sentences[1]));
 
-        using var lines = await service.Post(Speech + "/stream/with-timestamps?output_format=pcm_24000", new { text = "One is here. Two is there." });
-        var parts = (await lines.Content.ReadAsStringAsync()).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonDocument.Parse(line).RootElement).ToList();
+        using var lines = await service.Post(
+            Speech + "/stream/with-timestamps?output_format=pcm_24000",
+            new { text = "One is here. Two is there." }
+        );
+        var parts = (await lines.Content.ReadAsStringAsync())
+            .Split('\n', StringSplitOptions.RemoveEmptyEntries)
+            .Select(line => JsonDocument.Parse(line).RootElement)
+            .ToList();
         Assert.True(parts.Count > 1);
-        Assert.Equal(["One is here.", "Two is there."], parts.SelectMany(part => part.GetProperty("sentences").EnumerateArray()).Select(sentence => sentence.GetProperty("text").GetString()));
-        Assert.Equal(2 * ((int)Math.Round(tones.Sum() * 24_000) + 6000), parts.Sum(part => part.GetProperty("audio_base64").GetBytesFromBase64().Length));
+        Assert.Equal(
+            ["One is here.", "Two is there."],
+            parts
+                .SelectMany(part => part.GetProperty("sentences").EnumerateArray())
+                .Select(sentence => sentence.GetProperty("text").GetString())
+        );
+        Assert.Equal(
+            2 * ((int)Math.Round(tones.Sum() * 24_000) + 6000),
+            parts.Sum(part => part.GetProperty("audio_base64").GetBytesFromBase64().Length)
+        );
 
-        static IEnumerable<double> Times(JsonElement sentence) => [Math.Round(sentence.GetProperty("start_seconds").GetDouble(), 9), Math.Round(sentence.GetProperty("end_seconds").GetDouble(), 9)];
+        static IEnumerable<double> Times(JsonElement sentence) =>
+            [
+                Math.Round(sentence.GetProperty("start_seconds").GetDouble(), 9),
+                Math.Round(sentence.GetProperty("end_seconds").GetDouble(), 9),
+            ];
     }
 
     [Theory]
@@ -73,16 +114,31 @@ public sealed class ElevenLabsTests
     {
         await using var service = await TestService.Start();
         service.AddVoice("Ann.wav");
-        var voices = (await (await service.Http.GetAsync(new Uri("/v1/voices", UriKind.Relative))).Json()).GetProperty("voices").EnumerateArray().ToList();
+        var voices = (await (await service.Http.GetAsync(new Uri("/v1/voices", UriKind.Relative))).Json())
+            .GetProperty("voices")
+            .EnumerateArray()
+            .ToList();
         Assert.Equal(["voice_id", "name", "category", "labels", "preview_url"], voices[0].Names());
-        Assert.Contains(voices, voice => voice.GetProperty("voice_id").GetString() == "Ann" && voice.GetProperty("category").GetString() == "cloned");
-        Assert.Equal("Ann", (await (await service.Http.GetAsync(new Uri("/v1/voices/Ann", UriKind.Relative))).Json()).GetProperty("name").GetString());
+        Assert.Contains(
+            voices,
+            voice => voice.GetProperty("voice_id").GetString() == "Ann" && voice.GetProperty("category").GetString() == "cloned"
+        );
+        Assert.Equal(
+            "Ann",
+            (await (await service.Http.GetAsync(new Uri("/v1/voices/Ann", UriKind.Relative))).Json()).GetProperty("name").GetString()
+        );
         Assert.Equal(HttpStatusCode.NotFound, (await service.Http.GetAsync(new Uri("/v1/voices/nobody", UriKind.Relative))).StatusCode);
 
         using var request = new HttpRequestMessage(HttpMethod.Get, "/v1/models") { Headers = { { "xi-api-key", "any" } } };
         var models = await (await service.Http.SendAsync(request)).Json();
-        Assert.Equal(("fake", true), (models[0].GetProperty("model_id").GetString(), models[0].GetProperty("can_do_text_to_speech").GetBoolean()));
-        Assert.Equal("list", (await service.Http.GetFromJsonAsync<JsonElement>(new Uri("/v1/models", UriKind.Relative))).GetProperty("object").GetString());
+        Assert.Equal(
+            ("fake", true),
+            (models[0].GetProperty("model_id").GetString(), models[0].GetProperty("can_do_text_to_speech").GetBoolean())
+        );
+        Assert.Equal(
+            "list",
+            (await service.Http.GetFromJsonAsync<JsonElement>(new Uri("/v1/models", UriKind.Relative))).GetProperty("object").GetString()
+        );
     }
 
     [Fact]
@@ -98,11 +154,14 @@ public sealed class ElevenLabsTests
 
         await client.Send("""{"text":""}""");
         var told = await client.UpTo(IsFinal);
-        Assert.All(told.SkipLast(1), message =>
-        {
-            Assert.Equal(["audio", "isFinal", "alignment", "normalizedAlignment"], message.Json.Names());
-            Assert.Equal(JsonValueKind.Null, message.Json.GetProperty("isFinal").ValueKind);
-        });
+        Assert.All(
+            told.SkipLast(1),
+            message =>
+            {
+                Assert.Equal(["audio", "isFinal", "alignment", "normalizedAlignment"], message.Json.Names());
+                Assert.Equal(JsonValueKind.Null, message.Json.GetProperty("isFinal").ValueKind);
+            }
+        );
         Assert.Equal("""{"isFinal":true}""", told[^1].Json.GetRawText());
         var calls = service.Model.Calls.ToList();
         Assert.Equal([("Hello there.", 5L), ("Bye", 6L)], calls.Select(call => (call.Text, call.Sampling.Seed!.Value)));
@@ -138,7 +197,7 @@ public sealed class ElevenLabsTests
 
     [Theory]
     [InlineData(false)] // while the text is still being written
-    [InlineData(true)]  // while what was closed is still being spoken
+    [InlineData(true)] // while what was closed is still being spoken
     public async Task A_context_that_is_closed_is_interrupted_and_others_go_on(bool isFlushed)
     {
         await using var service = await TestService.Start();
@@ -199,11 +258,21 @@ public sealed class ElevenLabsTests
         using var without = await service.Post(Speech, new { text = "Hello." });
         Assert.Equal(HttpStatusCode.Unauthorized, without.StatusCode);
         Assert.Equal("invalid_api_key", (await without.Json()).GetProperty("detail").GetProperty("status").GetString());
-        using var request = new HttpRequestMessage(HttpMethod.Post, Speech) { Content = JsonContent.Create(new { text = "Hello." }), Headers = { { "xi-api-key", key } } };
+        using var request = new HttpRequestMessage(HttpMethod.Post, Speech)
+        {
+            Content = JsonContent.Create(new { text = "Hello." }),
+            Headers = { { "xi-api-key", key } },
+        };
         Assert.Equal(HttpStatusCode.OK, (await service.Http.SendAsync(request)).StatusCode);
 
-        Assert.Equal(HttpStatusCode.SwitchingProtocols, await SocketClient.Status(service, Contexts, options => options.SetRequestHeader("xi-api-key", key)));
-        Assert.Equal(HttpStatusCode.Unauthorized, await SocketClient.Status(service, Contexts, options => options.SetRequestHeader("xi-api-key", key + "x")));
+        Assert.Equal(
+            HttpStatusCode.SwitchingProtocols,
+            await SocketClient.Status(service, Contexts, options => options.SetRequestHeader("xi-api-key", key))
+        );
+        Assert.Equal(
+            HttpStatusCode.Unauthorized,
+            await SocketClient.Status(service, Contexts, options => options.SetRequestHeader("xi-api-key", key + "x"))
+        );
         await using (var known = await SocketClient.Connect(service, Speech + "/stream-input"))
         {
             await known.Send(new { text = " ", xi_api_key = key });
@@ -222,7 +291,14 @@ public sealed class ElevenLabsTests
     [Fact]
     public async Task Switched_off_its_routes_are_gone()
     {
-        await using var service = await TestService.Start(new() { ["Dialects:ElevenLabs"] = "false", ["Dialects:Deepgram"] = "false", ["Dialects:ChatterboxServer"] = "false" });
+        await using var service = await TestService.Start(
+            new()
+            {
+                ["Dialects:ElevenLabs"] = "false",
+                ["Dialects:Deepgram"] = "false",
+                ["Dialects:ChatterboxServer"] = "false",
+            }
+        );
         foreach (var path in (string[])[Speech, "/v1/speak", "/tts"])
         {
             using var answer = await service.Post(path, new { text = "Hello." });
@@ -237,5 +313,6 @@ public sealed class ElevenLabsTests
     private static bool IsFinal(JsonElement json) => json.TryGetProperty("isFinal", out var final) && final.ValueKind == JsonValueKind.True;
 
     private static int Samples(IEnumerable<(JsonElement Json, byte[] Bytes)> told) =>
-        told.Where(message => message.Json.TryGetProperty("audio", out _)).Sum(message => message.Json.GetProperty("audio").GetBytesFromBase64().Length / 2);
+        told.Where(message => message.Json.TryGetProperty("audio", out _))
+            .Sum(message => message.Json.GetProperty("audio").GetBytesFromBase64().Length / 2);
 }

@@ -13,31 +13,35 @@ internal static class Epubs
         """;
 
     /// <summary>A book of two chapters, with a table of contents.</summary>
-    public static Dictionary<string, string> Files() => new()
-    {
-        ["mimetype"] = "application/epub+zip",
-        ["META-INF/container.xml"] = Container,
-        ["OPS/book.opf"] = Package("""<itemref idref="toc"/><itemref idref="one"/><itemref idref="rest"/><itemref idref="two"/>"""),
-        ["OPS/nav.xhtml"] = """<html xmlns="http://www.w3.org/1999/xhtml"><body><nav><ol><li><a href="text/one.xhtml">The <b>first</b></a></li><li><a href="text/two%20.xhtml#top">The second</a></li></ol></nav></body></html>""",
-        ["OPS/text/one.xhtml"] = """<!DOCTYPE html><html><head><title>not spoken</title><style>p{}</style></head><body><h1>One</h1><p>Hello&nbsp;there, <i>reader</i>.</p><script>no()</script></body></html>""",
-        ["OPS/text/rest.xhtml"] = "<html><body><p>It goes on &amp; on.</p></body></html>",
-        ["OPS/text/two .xhtml"] = "<html><body><p>The end.</p></body></html>",
-    };
+    public static Dictionary<string, string> Files() =>
+        new()
+        {
+            ["mimetype"] = "application/epub+zip",
+            ["META-INF/container.xml"] = Container,
+            ["OPS/book.opf"] = Package("""<itemref idref="toc"/><itemref idref="one"/><itemref idref="rest"/><itemref idref="two"/>"""),
+            ["OPS/nav.xhtml"] =
+                """<html xmlns="http://www.w3.org/1999/xhtml"><body><nav><ol><li><a href="text/one.xhtml">The <b>first</b></a></li><li><a href="text/two%20.xhtml#top">The second</a></li></ol></nav></body></html>""",
+            ["OPS/text/one.xhtml"] =
+                """<!DOCTYPE html><html><head><title>not spoken</title><style>p{}</style></head><body><h1>One</h1><p>Hello&nbsp;there, <i>reader</i>.</p><script>no()</script></body></html>""",
+            ["OPS/text/rest.xhtml"] = "<html><body><p>It goes on &amp; on.</p></body></html>",
+            ["OPS/text/two .xhtml"] = "<html><body><p>The end.</p></body></html>",
+        };
 
-    public static string Package(string spine) => $"""
-        <?xml version="1.0"?>
-        <package xmlns="http://www.idpf.org/2007/opf" version="3.0">
-          <metadata xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>A small book</dc:title></metadata>
-          <manifest>
-            <item id="toc" href="nav.xhtml" media-type="application/xhtml+xml" properties="nav"/>
-            <item id="one" href="text/one.xhtml" media-type="application/xhtml+xml"/>
-            <item id="rest" href="text/rest.xhtml" media-type="application/xhtml+xml"/>
-            <item id="two" href="text/two%20.xhtml" media-type="application/xhtml+xml"/>
-            <item id="out" href="../../../etc/passwd" media-type="application/xhtml+xml"/>
-          </manifest>
-          <spine>{spine}</spine>
-        </package>
-        """;
+    public static string Package(string spine) =>
+        $"""
+            <?xml version="1.0"?>
+            <package xmlns="http://www.idpf.org/2007/opf" version="3.0">
+              <metadata xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>A small book</dc:title></metadata>
+              <manifest>
+                <item id="toc" href="nav.xhtml" media-type="application/xhtml+xml" properties="nav"/>
+                <item id="one" href="text/one.xhtml" media-type="application/xhtml+xml"/>
+                <item id="rest" href="text/rest.xhtml" media-type="application/xhtml+xml"/>
+                <item id="two" href="text/two%20.xhtml" media-type="application/xhtml+xml"/>
+                <item id="out" href="../../../etc/passwd" media-type="application/xhtml+xml"/>
+              </manifest>
+              <spine>{spine}</spine>
+            </package>
+            """;
 
     public static byte[] Zip(Dictionary<string, string> files)
     {

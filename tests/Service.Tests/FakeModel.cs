@@ -1,5 +1,5 @@
-using System.Numerics.Tensors;
 using System.Collections.Concurrent;
+using System.Numerics.Tensors;
 using Chatterbox.Audio;
 using Chatterbox.Engine;
 
@@ -12,7 +12,8 @@ namespace Chatterbox.Service.Tests;
 internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
 {
     /// <summary>A text that is spoken in two pieces.</summary>
-    public const string TwoPieces = "This sentence is the first of them, and it is long enough to be a piece by itself, or so its author did hope. "
+    public const string TwoPieces =
+        "This sentence is the first of them, and it is long enough to be a piece by itself, or so its author did hope. "
         + "This is the second sentence, which is not spoken together with the first.";
 
     private readonly SemaphoreSlim _turns = new(0);
@@ -59,9 +60,7 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
     /// <summary>Takes back what nobody has used of it.</summary>
     public void HoldAgain()
     {
-        while (_turns.Wait(0))
-        {
-        }
+        while (_turns.Wait(0)) { }
     }
 
     /// <inheritdoc/>
@@ -69,11 +68,17 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
     {
         Calls.Enqueue((text, sampling, voice, language));
         Chunks.Enqueue(chunks);
-        return new Utterance(this, text, () => Say(text, voice, sampling), chunks is null ? int.MaxValue / 2 : ChunkSamples ?? int.MaxValue / 2);
+        return new Utterance(
+            this,
+            text,
+            () => Say(text, voice, sampling),
+            chunks is null ? int.MaxValue / 2 : ChunkSamples ?? int.MaxValue / 2
+        );
     }
 
     /// <inheritdoc/>
-    public void Advance(IReadOnlyList<IUtterance> utterances) => throw new NotSupportedException("All speech tokens are known from the beginning.");
+    public void Advance(IReadOnlyList<IUtterance> utterances) =>
+        throw new NotSupportedException("All speech tokens are known from the beginning.");
 
     /// <inheritdoc/>
     public void VoiceChunks(IReadOnlyList<DueChunk> due)
@@ -148,14 +153,27 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
             _ => samples,
         };
         int[] tokens = fault == "stuck" ? [.. Enumerable.Repeat(7, 100)] : [.. Enumerable.Range(0, text.Length * 2)];
-        return new SpeechResult(spoken, text.Length, tokens, ReachedLimit: fault == "endless") { UnknownCharacters = [.. text.Where(c => c >= '\u16A0').Select(c => $"{c}").Distinct()] };
+        return new SpeechResult(spoken, text.Length, tokens, ReachedLimit: fault == "endless")
+        {
+            UnknownCharacters = [.. text.Where(c => c >= '\u16A0').Select(c => $"{c}").Distinct()],
+        };
     }
 
     /// <summary>The samples of a piece: what every answer must agree with.</summary>
     public static float[] Tone(string text, Voice voice, SamplingOptions sampling)
     {
-        var pitch = 100 + (text.Sum(c => c) % 400) + ((sampling.Seed ?? 0) % 97) + (10 * voice.T3.SpeakerEmbedding[0]) + (100 * (sampling.Exaggeration ?? 0.5));
-        return [.. Enumerable.Range(0, 1200 * (1 + (text.Length / 4))).Select(i => 0.5f * MathF.Sin((float)(2 * Math.PI * pitch * i / SpeechResult.SampleRate)))];
+        var pitch =
+            100
+            + (text.Sum(c => c) % 400)
+            + ((sampling.Seed ?? 0) % 97)
+            + (10 * voice.T3.SpeakerEmbedding[0])
+            + (100 * (sampling.Exaggeration ?? 0.5));
+        return
+        [
+            .. Enumerable
+                .Range(0, 1200 * (1 + (text.Length / 4)))
+                .Select(i => 0.5f * MathF.Sin((float)(2 * Math.PI * pitch * i / SpeechResult.SampleRate))),
+        ];
     }
 
     /// <inheritdoc/>
@@ -168,11 +186,16 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
     }
 
     /// <inheritdoc/>
-    public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null) => new Conversion(this, source, target, seed!.Value);
+    public IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null) =>
+        new Conversion(this, source, target, seed!.Value);
 
     /// <summary>Sure of a loud recording, and of silence not at all.</summary>
     public double? DetectWatermark(AudioClip recording) =>
-        TakeTurn("watermark", () => TensorPrimitives.Max(recording.Samples.Span) is var peak && peak > 0 ? (double?)peak : null, CancellationToken.None);
+        TakeTurn(
+            "watermark",
+            () => TensorPrimitives.Max(recording.Samples.Span) is var peak && peak > 0 ? (double?)peak : null,
+            CancellationToken.None
+        );
 
     /// <inheritdoc/>
     public void Dispose() => unloaded?.Invoke();
@@ -188,12 +211,12 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
 
         public bool IsOver => _next >= source.Duration.TotalSeconds;
 
-        public ReadOnlyMemory<float> ConvertNext(IProgress<SynthesisProgress>? progress = null, CancellationToken cancellationToken = default) =>
-            model.SaySecond($"second {_next++}", target, new SamplingOptions { Seed = seed }, cancellationToken);
+        public ReadOnlyMemory<float> ConvertNext(
+            IProgress<SynthesisProgress>? progress = null,
+            CancellationToken cancellationToken = default
+        ) => model.SaySecond($"second {_next++}", target, new SamplingOptions { Seed = seed }, cancellationToken);
 
-        public void Dispose()
-        {
-        }
+        public void Dispose() { }
     }
 
     /// <summary>A piece, chunk by chunk; one that "breaks off" has a fault behind its first chunk.</summary>
@@ -214,28 +237,26 @@ internal sealed class FakeModel(Action? unloaded = null) : ISpeechModel
 
         public bool IsDue => _speech is null || _given < _speech.Samples.Length;
 
-        public void TakeChunk()
-        {
-        }
+        public void TakeChunk() { }
 
-        public VoicedChunk NextChunk(CancellationToken cancellationToken) => model.TakeTurn(
-            text,
-            () =>
-            {
-                _speech ??= say();
-                if (_given > 0 && text.Contains("breaks off", StringComparison.Ordinal))
+        public VoicedChunk NextChunk(CancellationToken cancellationToken) =>
+            model.TakeTurn(
+                text,
+                () =>
                 {
-                    throw new InvalidOperationException("A fault of the model.");
-                }
+                    _speech ??= say();
+                    if (_given > 0 && text.Contains("breaks off", StringComparison.Ordinal))
+                    {
+                        throw new InvalidOperationException("A fault of the model.");
+                    }
 
-                var from = _given;
-                _given = Math.Min(_speech.Samples.Length, from + chunkSamples);
-                return new VoicedChunk(_speech.Samples[from.._given], IsLast: _given == _speech.Samples.Length);
-            },
-            cancellationToken);
+                    var from = _given;
+                    _given = Math.Min(_speech.Samples.Length, from + chunkSamples);
+                    return new VoicedChunk(_speech.Samples[from.._given], IsLast: _given == _speech.Samples.Length);
+                },
+                cancellationToken
+            );
 
-        public void Dispose()
-        {
-        }
+        public void Dispose() { }
     }
 }

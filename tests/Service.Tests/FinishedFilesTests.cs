@@ -37,7 +37,7 @@ public sealed class FinishedFilesTests
         await using var service = await TestService.Start(new() { ["Service:MaxAudioHours"] = "1" });
         var id = Put(service, hours: 0, bytes: 40 << 20);
         using var answer = await service.Http.GetAsync(Address(id), HttpCompletionOption.ResponseHeadersRead);
-        await Waits.Until(() =>                            // the system notes the service's reading, until its client takes no more
+        await Waits.Until(() => // the system notes the service's reading, until its client takes no more
         {
             File.SetLastAccessTimeUtc(PathOf(service, id), DateTime.UtcNow.AddHours(-2));
             service.Services.GetRequiredService<FinishedFiles>().Sweep();

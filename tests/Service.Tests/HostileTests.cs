@@ -28,7 +28,8 @@ public sealed class HostileTests
     {
         await using var service = await TestService.Start(new() { ["Voices:UploadsEnabled"] = "true" });
         service.AddVoice("../secret.wav");
-        var answer = await Send(service, $"{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); // as it is: HttpClient would tidy it up
+        // as it is: HttpClient would tidy it up
+        var answer = await Send(service, $"{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         Assert.Matches("^HTTP/1.1 40[04] ", answer);
         Assert.True(File.Exists(Path.Combine(service.VoicesFolder, "../secret.wav")));
     }
@@ -40,7 +41,11 @@ public sealed class HostileTests
     public async Task A_name_of_a_voice_adds_no_header(string name, HttpStatusCode status)
     {
         await using var service = await TestService.Start(new() { ["Voices:UploadsEnabled"] = "true" });
-        using var form = new MultipartFormDataContent { { new StringContent(name), "name" }, { new ByteArrayContent(new byte[2000]), "file", "voice.wav" } };
+        using var form = new MultipartFormDataContent
+        {
+            { new StringContent(name), "name" },
+            { new ByteArrayContent(new byte[2000]), "file", "voice.wav" },
+        };
         using var answer = await service.Http.PostAsync(new Uri("/v1/audio/voices", UriKind.Relative), form);
         Assert.Equal(status, answer.StatusCode);
         Assert.DoesNotContain(answer.Headers, h => h.Key == "X-Evil");
@@ -88,7 +93,10 @@ public sealed class HostileTests
     [Theory]
     [InlineData("\u0016\u0003\u0001\u0002 this is not HTTP\r\n\r\n")]
     [InlineData("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")]
-    [InlineData("POST /speak HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n0\r\n\r\n")]
+    [InlineData(
+        "POST /speak HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nContent-Type: "
+            + "application/json\r\n\r\n0\r\n\r\n"
+    )]
     public async Task What_is_no_request_is_hung_up_on(string request)
     {
         await using var service = await TestService.Start();
@@ -101,7 +109,16 @@ public sealed class HostileTests
     public async Task A_pause_in_other_digits_is_text()
     {
         await using var service = await TestService.Start();
-        using var answer = await service.Post("/v1/audio/speech", new { model = "fake", input = "a[pause:٣s]b", voice = "default", response_format = "pcm" });
+        using var answer = await service.Post(
+            "/v1/audio/speech",
+            new
+            {
+                model = "fake",
+                input = "a[pause:٣s]b",
+                voice = "default",
+                response_format = "pcm",
+            }
+        );
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         await using var session = await SessionClient.Open(service);
         await session.Write("a[pause:٣s]b");
@@ -116,8 +133,19 @@ public sealed class HostileTests
     [InlineData(true)]
     public async Task A_text_reaches_the_log_only_where_that_is_set_and_never_a_terminal(bool logTexts)
     {
-        await using var service = await TestService.Start(new() { ["Service:LogTexts"] = logTexts ? "true" : "false", ["Text:Normalize"] = "Off" });
-        using var answer = await service.Post("/v1/audio/speech", new { model = "fake", input = "密码是春眠不觉晓\u001b[2J", voice = "default", response_format = "pcm" });
+        await using var service = await TestService.Start(
+            new() { ["Service:LogTexts"] = logTexts ? "true" : "false", ["Text:Normalize"] = "Off" }
+        );
+        using var answer = await service.Post(
+            "/v1/audio/speech",
+            new
+            {
+                model = "fake",
+                input = "密码是春眠不觉晓\u001b[2J",
+                voice = "default",
+                response_format = "pcm",
+            }
+        );
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         await answer.Content.ReadAsByteArrayAsync();
         await Waits.Until(() => Log().Contains("spoken by fake", StringComparison.Ordinal));
@@ -148,7 +176,10 @@ public sealed class HostileTests
         content.Headers.TryAddWithoutValidation("Content-Type", "multipart/form-data; boundary=b");
         using var answer = await service.Http.PostAsync(new Uri("/v1/audio/watermark", UriKind.Relative), content);
         var error = await answer.AssertOpenAiError(HttpStatusCode.BadRequest, body.Length == 0 ? "file" : null);
-        Assert.True(body.Length == 0 || error.GetProperty("message").GetString()!.Contains("closing boundary", StringComparison.Ordinal), error.GetRawText());
+        Assert.True(
+            body.Length == 0 || error.GetProperty("message").GetString()!.Contains("closing boundary", StringComparison.Ordinal),
+            error.GetRawText()
+        );
     }
 
     [Theory]
@@ -163,11 +194,17 @@ public sealed class HostileTests
         await using var service = await TestService.Start();
         foreach (var route in (string[])["/speak", "/v1/audio/speech"])
         {
-            using var content = new ByteArrayContent("""{"model":"fake","input":"Hello.","text":"Hello.","voice":"default","response_format":"pcm"}"""u8.ToArray());
+            using var content = new ByteArrayContent(
+                """{"model":"fake","input":"Hello.","text":"Hello.","voice":"default","response_format":"pcm"}"""u8.ToArray()
+            );
             content.Headers.TryAddWithoutValidation("Content-Type", type);
             using var answer = await service.Http.PostAsync(new Uri(route, UriKind.Relative), content);
             var text = await answer.Content.ReadAsStringAsync();
-            Assert.True(answer.StatusCode == status || (route == "/v1/audio/speech" && text.Contains("does not know: text", StringComparison.Ordinal)), $"{type}: {answer.StatusCode} {text}");
+            Assert.True(
+                answer.StatusCode == status
+                    || (route == "/v1/audio/speech" && text.Contains("does not know: text", StringComparison.Ordinal)),
+                $"{type}: {answer.StatusCode} {text}"
+            );
         }
     }
 
@@ -198,7 +235,13 @@ public sealed class HostileTests
         var program = Path.Combine(folder.FullName, "encoder");
         File.WriteAllText(program, "#!/bin/sh\n");
         await using var service = await TestService.Start(new() { ["Service:Ffmpeg"] = program });
-        var body = new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "aac" };
+        var body = new
+        {
+            model = "fake",
+            input = FakeModel.TwoPieces,
+            voice = "default",
+            response_format = "aac",
+        };
 
         // There, but not to be run: known only once it is started, when the model has begun.
         service.Model.Holds = true;
@@ -220,12 +263,18 @@ public sealed class HostileTests
     public async Task Of_uploads_of_one_name_at_once_one_is_taken_whatever_they_are_called()
     {
         await using var service = await TestService.Start(new() { ["Voices:UploadsEnabled"] = "true" });
-        var statuses = await Task.WhenAll(((string[])["wav", "mp3", "flac", "ogg", "m4a"]).Select(async extension =>
-        {
-            using var form = new MultipartFormDataContent { { new StringContent("Bob"), "name" }, { new ByteArrayContent(new byte[2000]), "file", $"bob.{extension}" } };
-            using var answer = await service.Http.PostAsync(new Uri("/v1/audio/voices", UriKind.Relative), form);
-            return answer.StatusCode;
-        }));
+        var statuses = await Task.WhenAll(
+            ((string[])["wav", "mp3", "flac", "ogg", "m4a"]).Select(async extension =>
+            {
+                using var form = new MultipartFormDataContent
+                {
+                    { new StringContent("Bob"), "name" },
+                    { new ByteArrayContent(new byte[2000]), "file", $"bob.{extension}" },
+                };
+                using var answer = await service.Http.PostAsync(new Uri("/v1/audio/voices", UriKind.Relative), form);
+                return answer.StatusCode;
+            })
+        );
         Assert.Equal([HttpStatusCode.Created, .. Enumerable.Repeat(HttpStatusCode.Conflict, 4)], statuses.Order());
         Assert.Single(Directory.GetFiles(service.VoicesFolder, "*", new EnumerationOptions { AttributesToSkip = 0 }));
         using var deleted = await service.Http.DeleteAsync(new Uri("/v1/audio/voices/Bob", UriKind.Relative));
@@ -269,9 +318,32 @@ public sealed class HostileTests
         File.CreateSymbolicLink(Path.Combine(service.VoicesFolder, "again.wav"), "pipe.wav");
         service.AddVoice("Ann.wav");
 
-        var answers = await Task.WhenAll(Enumerable.Range(0, 40).Select(i => service.Post("/speak", new { text = "Hello.", voice = i % 2 == 0 ? "pipe" : "again", stream = true })));
+        var answers = await Task.WhenAll(
+            Enumerable
+                .Range(0, 40)
+                .Select(i =>
+                    service.Post(
+                        "/speak",
+                        new
+                        {
+                            text = "Hello.",
+                            voice = i % 2 == 0 ? "pipe" : "again",
+                            stream = true,
+                        }
+                    )
+                )
+        );
         Assert.All(answers, answer => Assert.Contains(answer.StatusCode, new[] { HttpStatusCode.OK, HttpStatusCode.TooManyRequests }));
-        using var openAi = await service.Post("/v1/audio/speech", new { model = "fake", input = "Hello.", voice = "pipe", response_format = "pcm" });
+        using var openAi = await service.Post(
+            "/v1/audio/speech",
+            new
+            {
+                model = "fake",
+                input = "Hello.",
+                voice = "pipe",
+                response_format = "pcm",
+            }
+        );
         await openAi.AssertOpenAiError(HttpStatusCode.NotFound, "voice", "voice_not_found");
         using var voices = await service.Http.GetAsync(new Uri("/voices", UriKind.Relative));
         Assert.Equal(["Ann"], (await voices.Json()).GetProperty("voices").EnumerateArray().Select(v => v.GetString()));
@@ -300,7 +372,12 @@ public sealed class HostileTests
     {
         FfmpegTool.SkipIfMissing();
         var file = Path.Combine(Directory.CreateTempSubdirectory("chatterbox-rate-").FullName, "b.wv");
-        using (var make = System.Diagnostics.Process.Start("ffmpeg", $"-loglevel error -f lavfi -i anullsrc=r=768000:cl=mono -t 119 -c:a wavpack {file}"))
+        using (
+            var make = System.Diagnostics.Process.Start(
+                "ffmpeg",
+                $"-loglevel error -f lavfi -i anullsrc=r=768000:cl=mono -t 119 -c:a wavpack {file}"
+            )
+        )
         {
             await make.WaitForExitAsync();
         }
@@ -318,31 +395,52 @@ public sealed class HostileTests
     public async Task A_full_disk_is_reported_and_leaves_no_partial_file()
     {
         var isFull = true;
-        await using var service = await TestService.Start(new() { ["Voices:UploadsEnabled"] = "true" }, configure: builder =>
-            builder.Services.AddSingleton(new VoiceFormats(
-                (path, _) => isFull ? throw new IOException("No space left on device", 28) : new AudioClip(new float[2000], 1000),
-                _ => throw new VoiceException("Not a voice file."),
-                (_, _, _) => throw new IOException("No space left on device", 28))));
+        await using var service = await TestService.Start(
+            new() { ["Voices:UploadsEnabled"] = "true" },
+            configure: builder =>
+                builder.Services.AddSingleton(
+                    new VoiceFormats(
+                        (path, _) => isFull ? throw new IOException("No space left on device", 28) : new AudioClip(new float[2000], 1000),
+                        _ => throw new VoiceException("Not a voice file."),
+                        (_, _, _) => throw new IOException("No space left on device", 28)
+                    )
+                )
+        );
         using var refused = await Upload();
         await refused.AssertOpenAiError(HttpStatusCode.InsufficientStorage, null, "disk_full");
         Assert.Empty(Directory.GetFiles(service.VoicesFolder, "*", new EnumerationOptions { AttributesToSkip = 0 }));
         isFull = false;
         using var taken = await Upload(); // its finished voice cannot be kept, which is no reason to refuse it
         Assert.Equal(HttpStatusCode.Created, taken.StatusCode);
-        Assert.Empty(Directory.GetFiles(service.AudioFolder, "*", new EnumerationOptions { AttributesToSkip = 0, RecurseSubdirectories = true }));
+        Assert.Empty(
+            Directory.GetFiles(service.AudioFolder, "*", new EnumerationOptions { AttributesToSkip = 0, RecurseSubdirectories = true })
+        );
 
-        Task<HttpResponseMessage> Upload() => service.Http.PostAsync(
-            new Uri("/v1/audio/voices", UriKind.Relative),
-            new MultipartFormDataContent { { new StringContent("Bob"), "name" }, { new ByteArrayContent(new byte[2000]), "file", "bob.wav" } });
+        Task<HttpResponseMessage> Upload() =>
+            service.Http.PostAsync(
+                new Uri("/v1/audio/voices", UriKind.Relative),
+                new MultipartFormDataContent
+                {
+                    { new StringContent("Bob"), "name" },
+                    { new ByteArrayContent(new byte[2000]), "file", "bob.wav" },
+                }
+            );
     }
 
     [Fact]
     public async Task An_error_has_no_file_name_and_no_code_of_this_program()
     {
         await using var service = await TestService.Start(new() { ["Voices:UploadsEnabled"] = "true", ["Voices:MaxUploadSeconds"] = "1" });
-        using var form = new MultipartFormDataContent { { new StringContent("Bob"), "name" }, { new ByteArrayContent(new byte[2000]), "file", "bob.wav" } };
+        using var form = new MultipartFormDataContent
+        {
+            { new StringContent("Bob"), "name" },
+            { new ByteArrayContent(new byte[2000]), "file", "bob.wav" },
+        };
         using var upload = await service.Http.PostAsync(new Uri("/v1/audio/voices", UriKind.Relative), form);
-        Assert.Equal("Bob is too long.", (await upload.AssertOpenAiError(HttpStatusCode.BadRequest, "file")).GetProperty("message").GetString());
+        Assert.Equal(
+            "Bob is too long.",
+            (await upload.AssertOpenAiError(HttpStatusCode.BadRequest, "file")).GetProperty("message").GetString()
+        );
         using var missing = await service.Http.GetAsync(new Uri("/speak", UriKind.Relative));
         Assert.Equal("'text' is missing, or is not a string.", await missing.AssertSpeakError(HttpStatusCode.BadRequest));
         using var wrong = await service.Http.GetAsync(new Uri("/speak?text=Hello.&cfg_weight=much", UriKind.Relative));

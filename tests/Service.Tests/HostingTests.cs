@@ -40,7 +40,10 @@ public sealed class HostingTests
     {
         await using var service = await TestService.Start();
         using var answer = await service.Http.GetAsync(new Uri("/health", UriKind.Relative));
-        Assert.Equal("""{"status":"healthy","model":"fake","device":"cpu","model_loaded":true,"streaming_enabled":true,"runtime":[],"self_check":[]}""", await answer.Content.ReadAsStringAsync());
+        Assert.Equal(
+            """{"status":"healthy","model":"fake","device":"cpu","model_loaded":true,"streaming_enabled":true,"runtime":[],"self_check":[]}""",
+            await answer.Content.ReadAsStringAsync()
+        );
         Assert.Equal("fake", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Model")));
         foreach (var path in (string[])["/health/live", "/health/ready"])
         {
@@ -54,7 +57,10 @@ public sealed class HostingTests
     {
         await using var service = await TestService.Start(describe: model => model with { Name = "tiny", StandIn = true });
         using var answer = await service.Http.GetAsync(new Uri("/health", UriKind.Relative));
-        Assert.Equal("""{"status":"degraded","model":"tiny","device":"cpu","model_loaded":true,"streaming_enabled":true,"runtime":[],"self_check":[]}""", await answer.Content.ReadAsStringAsync());
+        Assert.Equal(
+            """{"status":"degraded","model":"tiny","device":"cpu","model_loaded":true,"streaming_enabled":true,"runtime":[],"self_check":[]}""",
+            await answer.Content.ReadAsStringAsync()
+        );
         using var speech = await service.Post("/speak", new { text = "Hello.", stream = true });
         Assert.Equal("tiny; stand-in", Assert.Single(speech.Headers.GetValues("X-Chatterbox-Model")));
     }
@@ -62,11 +68,23 @@ public sealed class HostingTests
     [Fact]
     public async Task A_model_that_cannot_be_loaded_is_told_by_all()
     {
-        await using var service = await TestService.Start(describe: model => model with { Load = () => throw new CheckpointException("t3.safetensors is missing.") }, waitUntilReady: false);
+        await using var service = await TestService.Start(
+            describe: model => model with { Load = () => throw new CheckpointException("t3.safetensors is missing.") },
+            waitUntilReady: false
+        );
         using var speak = await service.Post("/speak", new { text = "Hello.", stream = true });
         var detail = await speak.AssertSpeakError(HttpStatusCode.ServiceUnavailable);
         Assert.Contains("t3.safetensors", detail);
-        using var openAi = await service.Post("/v1/audio/speech", new { model = "fake", input = "a", voice = "default", response_format = "pcm" });
+        using var openAi = await service.Post(
+            "/v1/audio/speech",
+            new
+            {
+                model = "fake",
+                input = "a",
+                voice = "default",
+                response_format = "pcm",
+            }
+        );
         await openAi.AssertOpenAiError(HttpStatusCode.ServiceUnavailable);
         using var health = await service.Http.GetAsync(new Uri("/health", UriKind.Relative));
         Assert.Equal("degraded", (await health.Json()).GetProperty("status").GetString());
@@ -94,8 +112,24 @@ public sealed class HostingTests
     {
         await using var service = await TestService.Start();
         using var query = await service.Http.GetAsync(new Uri("/speak?text=secretquery.", UriKind.Relative));
-        using var body = await service.Post("/speak", new { text = "secretbody, and unspeakable.", voice = "secretvoice", stream = true });
-        using var openAi = await service.Post("/v1/audio/speech", new { model = "secretmodel", input = "secretinput", voice = "default" });
+        using var body = await service.Post(
+            "/speak",
+            new
+            {
+                text = "secretbody, and unspeakable.",
+                voice = "secretvoice",
+                stream = true,
+            }
+        );
+        using var openAi = await service.Post(
+            "/v1/audio/speech",
+            new
+            {
+                model = "secretmodel",
+                input = "secretinput",
+                voice = "default",
+            }
+        );
         lock (service.Log)
         {
             Assert.DoesNotContain("secret", service.Log.ToString());
@@ -141,7 +175,10 @@ public sealed class HostingTests
         service.AddVoice("Ann.wav");
         await Waits.Until(() => Log().Contains("Now listening on", StringComparison.Ordinal));
         var line = Assert.Single(Log().Split('\n'), line => line.Contains("Now listening on", StringComparison.Ordinal));
-        foreach (var part in (string[])["Information: Chatterbox.Net 0.1.0", "fake on cpu", "wav, pcm", "0 voices in", "/scalar", service.Address.Authority])
+        foreach (
+            var part in (string[])
+                ["Information: Chatterbox.Net 0.1.0", "fake on cpu", "wav, pcm", "0 voices in", "/scalar", service.Address.Authority]
+        )
         {
             Assert.Contains(part, line);
         }
@@ -160,7 +197,10 @@ public sealed class HostingTests
     {
         using var loaded = new ManualResetEventSlim();
         var model = new FakeModel();
-        await using var service = await TestService.Start(describe: served => served with { Load = () => loaded.Wait(TimeSpan.FromMinutes(1)) ? model : throw new TimeoutException() }, waitUntilReady: false);
+        await using var service = await TestService.Start(
+            describe: served => served with { Load = () => loaded.Wait(TimeSpan.FromMinutes(1)) ? model : throw new TimeoutException() },
+            waitUntilReady: false
+        );
         using var probe = await service.Http.GetAsync(new Uri("/health/ready", UriKind.Relative));
         Assert.Equal(HttpStatusCode.ServiceUnavailable, probe.StatusCode);
         loaded.Set();

@@ -13,7 +13,8 @@ namespace Chatterbox.Service.Tests;
 public sealed class JobTests
 {
     private const string Jobs = "/v1/audio/jobs";
-    private const string KeyA = "the-key-of-client-a", KeyB = "the-key-of-client-b";
+    private const string KeyA = "the-key-of-client-a",
+        KeyB = "the-key-of-client-b";
 
     [Fact]
     public async Task A_job_that_is_killed_and_continued_equals_one_that_is_not()
@@ -21,7 +22,12 @@ public sealed class JobTests
         Assert.SkipUnless(OperatingSystem.IsLinux(), "signals and /proc are Linux's");
         var folder = Directory.CreateTempSubdirectory("chatterbox-jobs-");
         var text = string.Join("\n\n", Enumerable.Range(1, 200).Select(i => $"Word {i}."));
-        object body = new { input = text, response_format = "wav", seed = 5 };
+        object body = new
+        {
+            input = text,
+            response_format = "wav",
+            seed = 5,
+        };
         try
         {
             string id;
@@ -57,12 +63,27 @@ public sealed class JobTests
     {
         await using var service = await TestService.Start();
         service.AddVoice("Ann.wav");
-        var answer = await service.Post(Jobs, new { input = "# One\n\nHello there.\n\n# Two\n\nThe end.", text_format = "markdown", title = "Mine", voice = "Ann", response_format = "wav", seed = 7, exaggeration = 0.8 });
+        var answer = await service.Post(
+            Jobs,
+            new
+            {
+                input = "# One\n\nHello there.\n\n# Two\n\nThe end.",
+                text_format = "markdown",
+                title = "Mine",
+                voice = "Ann",
+                response_format = "wav",
+                seed = 7,
+                exaggeration = 0.8,
+            }
+        );
         Assert.Equal(HttpStatusCode.Accepted, answer.StatusCode);
         var job = await answer.Json();
         var id = job.GetProperty("id").GetString()!;
         Assert.Equal($"{Jobs}/{id}", answer.Headers.Location!.ToString());
-        Assert.Equal(("Mine", "fake", "Ann", "wav", 7), (Text(job, "title"), Text(job, "model"), Text(job, "voice"), Text(job, "response_format"), job.GetProperty("seed").GetInt32()));
+        Assert.Equal(
+            ("Mine", "fake", "Ann", "wav", 7),
+            (Text(job, "title"), Text(job, "model"), Text(job, "voice"), Text(job, "response_format"), job.GetProperty("seed").GetInt32())
+        );
         Assert.Equal("7", answer.Headers.GetValues("X-Chatterbox-Seed").Single());
         Assert.Equal(["One", "Two"], job.GetProperty("chapters").EnumerateArray().Select(chapter => Text(chapter, "title")));
 
@@ -125,8 +146,18 @@ public sealed class JobTests
         service.Model.Holds = true;
         await Create(service, new { input = "One.\n\nTwo.\n\nThree.", response_format = "wav" });
         await Waits.Until(() => service.Model.IsWaiting);
-        var live = service.Post("/v1/audio/speech", new { model = "fake", input = "Live.", voice = "default", response_format = "wav" });
-        await Waits.Until(() => service.Fleet.Default.Status is { } status && status.Waiting + status.Active == 3); // two pieces of the job, and the other request
+        var live = service.Post(
+            "/v1/audio/speech",
+            new
+            {
+                model = "fake",
+                input = "Live.",
+                voice = "default",
+                response_format = "wav",
+            }
+        );
+        // two pieces of the job, and the other request
+        await Waits.Until(() => service.Fleet.Default.Status is { } status && status.Waiting + status.Active == 3);
         service.Model.LetGo(2);
         Assert.Equal("0", (await live).Headers.GetValues("X-Chatterbox-Queue-Position").Single());
         Assert.Equal("Live.", service.Model.Turns.ElementAt(1));
@@ -152,7 +183,14 @@ public sealed class JobTests
     public async Task A_book_has_chapters_and_is_a_zip_file_without_ffmpeg()
     {
         await using var service = await TestService.Start(new() { ["Service:Ffmpeg"] = "/nowhere/ffmpeg" });
-        var id = await Upload(service.Http, Epubs.Zip(Epubs.Files()), "small.epub", ("response_format", "m4b"), ("seed", "3"), ("exaggeration", "0.7"));
+        var id = await Upload(
+            service.Http,
+            Epubs.Zip(Epubs.Files()),
+            "small.epub",
+            ("response_format", "m4b"),
+            ("seed", "3"),
+            ("exaggeration", "0.7")
+        );
         await Until(service.Http, id, IsDone);
         var job = await service.Http.GetFromJsonAsync<JsonElement>($"{Jobs}/{id}");
         Assert.Equal(("A small book", "zip", 3), (Text(job, "title"), Text(job, "response_format"), job.GetProperty("seed").GetInt32()));
@@ -171,7 +209,12 @@ public sealed class JobTests
         await Until(service.Http, id, IsDone);
         var file = Path.Combine(service.AudioFolder, "book.m4b");
         await File.WriteAllBytesAsync(file, await service.Http.GetByteArrayAsync($"{Jobs}/{id}/result"));
-        using var ffmpeg = Process.Start(new ProcessStartInfo("ffmpeg", ["-hide_banner", "-loglevel", "error", "-i", file, "-f", "ffmetadata", "-"]) { RedirectStandardOutput = true })!;
+        using var ffmpeg = Process.Start(
+            new ProcessStartInfo("ffmpeg", ["-hide_banner", "-loglevel", "error", "-i", file, "-f", "ffmetadata", "-"])
+            {
+                RedirectStandardOutput = true,
+            }
+        )!;
         var metadata = await ffmpeg.StandardOutput.ReadToEndAsync().WaitAsync(Waits.Limit);
         Assert.Contains(@"title=A \= \;title\#", metadata);
         Assert.Equal(2, metadata.Split("[CHAPTER]").Length - 1);
@@ -184,19 +227,51 @@ public sealed class JobTests
     public async Task What_cannot_be_a_job_is_refused_and_leaves_nothing()
     {
         await using var service = await TestService.Start(new() { ["Jobs:MaxTextBytes"] = "2000", ["Jobs:MaxUploadBytes"] = "5000" });
-        await (await service.Post(Jobs, new { input = new string('a', 2001) })).AssertOpenAiError(HttpStatusCode.BadRequest, "input", "invalid_value");
+        await (await service.Post(Jobs, new { input = new string('a', 2001) })).AssertOpenAiError(
+            HttpStatusCode.BadRequest,
+            "input",
+            "invalid_value"
+        );
         await (await service.Post(Jobs, new { input = "..." })).AssertOpenAiError(HttpStatusCode.BadRequest, "input", "invalid_value");
-        await (await service.Post(Jobs, new { text = "Hello." })).AssertOpenAiError(HttpStatusCode.BadRequest, "input", "missing_required_parameter");
-        await (await service.Post(Jobs, new { input = "Hello.", response_format = "aac" })).AssertOpenAiError(HttpStatusCode.BadRequest, "response_format");
-        await (await service.Post(Jobs, new { input = "Hello.", response_format = "srt" })).AssertOpenAiError(HttpStatusCode.BadRequest, "response_format");
-        await (await service.Post(Jobs, new { input = "Hello.", text_format = "html" })).AssertOpenAiError(HttpStatusCode.BadRequest, "text_format");
+        await (await service.Post(Jobs, new { text = "Hello." })).AssertOpenAiError(
+            HttpStatusCode.BadRequest,
+            "input",
+            "missing_required_parameter"
+        );
+        await (await service.Post(Jobs, new { input = "Hello.", response_format = "aac" })).AssertOpenAiError(
+            HttpStatusCode.BadRequest,
+            "response_format"
+        );
+        await (await service.Post(Jobs, new { input = "Hello.", response_format = "srt" })).AssertOpenAiError(
+            HttpStatusCode.BadRequest,
+            "response_format"
+        );
+        await (await service.Post(Jobs, new { input = "Hello.", text_format = "html" })).AssertOpenAiError(
+            HttpStatusCode.BadRequest,
+            "text_format"
+        );
         await (await service.Post(Jobs, new { input = "Hello.", speed = 9 })).AssertOpenAiError(HttpStatusCode.BadRequest, "speed");
-        await (await service.Post(Jobs, new { input = "Hello.", voice = "nobody" })).AssertOpenAiError(HttpStatusCode.NotFound, "voice", "voice_not_found");
-        await (await service.Post(Jobs, new { input = "Hello.", model = "none" })).AssertOpenAiError(HttpStatusCode.NotFound, "model", "model_not_found");
+        await (await service.Post(Jobs, new { input = "Hello.", voice = "nobody" })).AssertOpenAiError(
+            HttpStatusCode.NotFound,
+            "voice",
+            "voice_not_found"
+        );
+        await (await service.Post(Jobs, new { input = "Hello.", model = "none" })).AssertOpenAiError(
+            HttpStatusCode.NotFound,
+            "model",
+            "model_not_found"
+        );
         await (await service.PostText(Jobs, "Hello.", "text/plain")).AssertOpenAiError(HttpStatusCode.BadRequest, code: "invalid_json");
         await (await service.Http.GetAsync($"{Jobs}/../../x")).AssertOpenAiError(HttpStatusCode.NotFound, code: "not_found");
-        await (await service.Http.GetAsync($"{Jobs}/{Guid.NewGuid():N}/result")).AssertOpenAiError(HttpStatusCode.NotFound, "id", "job_not_found");
-        using var form = new MultipartFormDataContent { { new ByteArrayContent(Epubs.With(("OPS/book.opf", Epubs.Package("")))), "file", "book.epub" } };
+        await (await service.Http.GetAsync($"{Jobs}/{Guid.NewGuid():N}/result")).AssertOpenAiError(
+            HttpStatusCode.NotFound,
+            "id",
+            "job_not_found"
+        );
+        using var form = new MultipartFormDataContent
+        {
+            { new ByteArrayContent(Epubs.With(("OPS/book.opf", Epubs.Package("")))), "file", "book.epub" },
+        };
         var error = await (await service.Http.PostAsync(Jobs, form)).AssertOpenAiError(HttpStatusCode.BadRequest, "file", "invalid_value");
         Assert.Contains("no reading order", error.GetProperty("message").GetString());
         using var seed = new MultipartFormDataContent { { new StringContent("Hello."), "input" }, { new StringContent("many"), "seed" } };
@@ -218,13 +293,29 @@ public sealed class JobTests
         await Until(service.Http, first, IsDone);
 
         // What is done makes room for what comes; a job that needs more than there may be fails, and says what to do.
-        var large = await Create(service, new { input = string.Join("\n\n", Enumerable.Repeat(FakeModel.TwoPieces, 20)), response_format = "wav" });
+        var large = await Create(
+            service,
+            new { input = string.Join("\n\n", Enumerable.Repeat(FakeModel.TwoPieces, 20)), response_format = "wav" }
+        );
         await Until(service.Http, large, job => Text(job, "state") == "failed");
         var error = (await service.Http.GetFromJsonAsync<JsonElement>($"{Jobs}/{large}")).GetProperty("error");
         Assert.Equal("disk_full", Text(error, "code"));
         Assert.Contains("resume", Text(error, "message"));
         await (await service.Http.GetAsync($"{Jobs}/{first}")).AssertOpenAiError(HttpStatusCode.NotFound, "id", "job_not_found");
-        Assert.Equal(HttpStatusCode.OK, (await service.Post("/v1/audio/speech", new { model = "fake", input = "Others speak.", voice = "default" })).StatusCode);
+        Assert.Equal(
+            HttpStatusCode.OK,
+            (
+                await service.Post(
+                    "/v1/audio/speech",
+                    new
+                    {
+                        model = "fake",
+                        input = "Others speak.",
+                        voice = "default",
+                    }
+                )
+            ).StatusCode
+        );
     }
 
     [Fact]
@@ -234,7 +325,9 @@ public sealed class JobTests
         using var a = Client(service, KeyA);
         using var b = Client(service, KeyB);
         await (await service.Post(Jobs, new { input = "Hello." })).AssertOpenAiError(HttpStatusCode.Unauthorized, code: "invalid_api_key");
-        var id = (await (await a.PostAsync(Jobs, JsonContent.Create(new { input = "Hello.", response_format = "wav" }))).Json()).GetProperty("id").GetString()!;
+        var id = (await (await a.PostAsync(Jobs, JsonContent.Create(new { input = "Hello.", response_format = "wav" }))).Json())
+            .GetProperty("id")
+            .GetString()!;
         await Until(a, id, IsDone);
         Assert.Equal(1, (await a.GetFromJsonAsync<JsonElement>(Jobs)).GetProperty("data").GetArrayLength());
         Assert.Equal(0, (await b.GetFromJsonAsync<JsonElement>(Jobs)).GetProperty("data").GetArrayLength());
@@ -263,7 +356,12 @@ public sealed class JobTests
         await (await service.Http.GetAsync($"{Jobs}/{id}")).AssertOpenAiError(HttpStatusCode.NotFound, "id", "job_not_found");
     }
 
-    private static bool IsDone(JsonElement job) => Text(job, "state") is "done" or "failed" ? Text(job, "state") == "done" ? true : throw new InvalidOperationException(job.ToString()) : false;
+    private static bool IsDone(JsonElement job) =>
+        Text(job, "state") is "done" or "failed"
+            ? Text(job, "state") == "done"
+                ? true
+                : throw new InvalidOperationException(job.ToString())
+            : false;
 
     private static string Text(JsonElement element, string name) => element.GetProperty(name).GetString()!;
 
@@ -281,20 +379,29 @@ public sealed class JobTests
     }
 
     private static HttpClient Client(TestService service, string key) =>
-        new() { BaseAddress = service.Address, Timeout = Waits.Limit, DefaultRequestHeaders = { { "Authorization", $"Bearer {key}" } } };
+        new()
+        {
+            BaseAddress = service.Address,
+            Timeout = Waits.Limit,
+            DefaultRequestHeaders = { { "Authorization", $"Bearer {key}" } },
+        };
 
     /// <summary>Waits for the end of a job of many pieces, for each of them no longer than any wait.</summary>
     private static async Task End(HttpClient http, string id)
     {
-        for (var (done, isOver) = (0, false); !isOver;)
+        for (var (done, isOver) = (0, false); !isOver; )
         {
-            await Until(http, id, job =>
-            {
-                var now = job.GetProperty("pieces_done").GetInt32();
-                isOver = IsDone(job);
-                (var before, done) = (done, now);
-                return isOver || now > before;
-            });
+            await Until(
+                http,
+                id,
+                job =>
+                {
+                    var now = job.GetProperty("pieces_done").GetInt32();
+                    isOver = IsDone(job);
+                    (var before, done) = (done, now);
+                    return isOver || now > before;
+                }
+            );
         }
     }
 

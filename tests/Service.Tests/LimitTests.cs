@@ -10,7 +10,8 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace Chatterbox.Service.Tests;
 
-/// <summary>Everything is bounded: connections, sessions, uploads, encoders, messages, and what is made for a reader who does not read.</summary>
+/// <summary>Everything is bounded: connections, sessions, uploads, encoders, messages, and what is made for a reader who does not
+/// read.</summary>
 public sealed class LimitTests
 {
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
@@ -21,7 +22,8 @@ public sealed class LimitTests
     [InlineData("Max open files            unlimited            unlimited            files     ", 10_000)]
     [InlineData("Max open files            20                   20                   files     ", 16)]
     [InlineData("Max cpu time              unlimited            unlimited            seconds   ", 128)]
-    public void Connections_are_half_of_the_open_files_at_most(string limits, int expected) => Assert.Equal(expected, ConnectionLimit.FromOpenFiles([limits]));
+    public void Connections_are_half_of_the_open_files_at_most(string limits, int expected) =>
+        Assert.Equal(expected, ConnectionLimit.FromOpenFiles([limits]));
 
     [Fact]
     public async Task A_client_has_its_share_of_connections_and_others_are_served()
@@ -94,8 +96,12 @@ public sealed class LimitTests
         Assert.All(await Task.WhenAll(held), answer => Assert.Equal(HttpStatusCode.OK, answer.StatusCode));
         await Waits.Until(() => gate.Taken == 0);
 
-        static Task<HttpResponseMessage> Check(HttpClient http) => http.PostAsync(
-            new Uri("/v1/audio/watermark", UriKind.Relative), new MultipartFormDataContent { { new ByteArrayContent(Wav.Recording(1)), "file", "a.wav" } }, Cancel);
+        static Task<HttpResponseMessage> Check(HttpClient http) =>
+            http.PostAsync(
+                new Uri("/v1/audio/watermark", UriKind.Relative),
+                new MultipartFormDataContent { { new ByteArrayContent(Wav.Recording(1)), "file", "a.wav" } },
+                Cancel
+            );
     }
 
     [Fact]
@@ -105,15 +111,21 @@ public sealed class LimitTests
         using var release = new SemaphoreSlim(0);
         var most = 0;
         var now = 0;
-        var decodings = Enumerable.Range(0, 40).Select(_ => gate.DecodeAsync(
-            () =>
-            {
-                most = Math.Max(most, Interlocked.Increment(ref now));
-                release.Wait(Cancel);
-                Interlocked.Decrement(ref now);
-                return Thread.CurrentThread.IsThreadPoolThread;
-            },
-            Cancel)).ToList();
+        var decodings = Enumerable
+            .Range(0, 40)
+            .Select(_ =>
+                gate.DecodeAsync(
+                    () =>
+                    {
+                        most = Math.Max(most, Interlocked.Increment(ref now));
+                        release.Wait(Cancel);
+                        Interlocked.Decrement(ref now);
+                        return Thread.CurrentThread.IsThreadPoolThread;
+                    },
+                    Cancel
+                )
+            )
+            .ToList();
         await Waits.Until(() => Volatile.Read(ref now) == Environment.ProcessorCount);
         release.Release(40);
         Assert.All(await Task.WhenAll(decodings), isPoolThread => Assert.False(isPoolThread));
@@ -137,7 +149,16 @@ public sealed class LimitTests
         Assert.Equal("too_many_encoders", (await refused.Next("error")).GetProperty("error").GetProperty("code").GetString());
         await refused.Send(new { type = "session", response_format = "pcm" }); // which needs none
         await refused.Next("session.ready");
-        using var answer = await service.Post("/v1/audio/speech", new { model = "fake", input = "Hello.", voice = "default", response_format = "aac" });
+        using var answer = await service.Post(
+            "/v1/audio/speech",
+            new
+            {
+                model = "fake",
+                input = "Hello.",
+                voice = "default",
+                response_format = "aac",
+            }
+        );
         await answer.AssertOpenAiError(HttpStatusCode.TooManyRequests, "response_format", "too_many_encoders");
         foreach (var session in sessions)
         {
@@ -180,16 +201,29 @@ public sealed class LimitTests
     [Fact]
     public async Task A_session_whose_client_does_not_read_is_closed_and_frees_the_model()
     {
-        await using var service = await TestService.Start(new() { ["Service:SlowReaderSeconds"] = "2", ["Streaming:MaxWaitingCharacters"] = "1000000" });
+        await using var service = await TestService.Start(
+            new() { ["Service:SlowReaderSeconds"] = "2", ["Streaming:MaxWaitingCharacters"] = "1000000" }
+        );
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
         await socket.ConnectAsync(service.Address.Host, service.Address.Port, Cancel);
         await using var stream = new NetworkStream(socket);
-        await stream.WriteAsync(Encoding.ASCII.GetBytes(
-            $"GET /v1/audio/speech/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"), Cancel);
+        await stream.WriteAsync(
+            Encoding.ASCII.GetBytes(
+                $"GET /v1/audio/speech/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: "
+                    + $"websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            ),
+            Cancel
+        );
         using var client = WebSocket.CreateFromStream(stream, isServer: false, null, Timeout.InfiniteTimeSpan);
-        var text = string.Concat(Enumerable.Repeat("These are many words to be heard by somebody. [pause:30s] Or not. ", 800)); // 40 minutes: more than any buffer holds
+        // 40 minutes: more than any buffer holds
+        var text = string.Concat(Enumerable.Repeat("These are many words to be heard by somebody. [pause:30s] Or not. ", 800));
         await client.SendAsync("""{"type":"session"}"""u8.ToArray(), WebSocketMessageType.Text, endOfMessage: true, Cancel);
-        await client.SendAsync(Encoding.UTF8.GetBytes($$"""{"type":"text","text":"{{text}}"}"""), WebSocketMessageType.Text, endOfMessage: true, Cancel);
+        await client.SendAsync(
+            Encoding.UTF8.GetBytes($$"""{"type":"text","text":"{{text}}"}"""),
+            WebSocketMessageType.Text,
+            endOfMessage: true,
+            Cancel
+        );
         var gate = service.Services.GetRequiredService<SessionGate>();
         await Waits.Until(() => !service.Model.Calls.IsEmpty);
         await Waits.Until(() => gate.Taken == 0 && service.Fleet.Default.Status is { Waiting: 0, Active: 0 });
@@ -206,7 +240,10 @@ public sealed class LimitTests
         var events = await session.UpTo("flushed");
         Assert.Equal(["One.", "Two."], service.Model.Calls.Select(call => call.Text));
         var error = Assert.Single(events, e => SessionClient.TypeOf(e) == "error");
-        Assert.Equal(("rate_limit_exceeded", 2), (error.GetProperty("error").GetProperty("code").GetString(), error.GetProperty("index").GetInt32()));
+        Assert.Equal(
+            ("rate_limit_exceeded", 2),
+            (error.GetProperty("error").GetProperty("code").GetString(), error.GetProperty("index").GetInt32())
+        );
     }
 
     private static async Task<int> Read(Socket socket)

@@ -43,23 +43,27 @@ public sealed class LoadTests
     private static async Task<int> Storm(TestService service, List<byte[]> alone)
     {
         var (refused, answered) = (0, 0);
-        await Task.WhenAll(Enumerable.Range(0, Clients).Select(async client =>
-        {
-            using var http = TestClients.From($"127.0.0.{1 + (client % 16)}", service.Address);
-            if (client % 10 == 3)
-            {
-                await Leave(http, client, () => Volatile.Read(ref answered));
-            }
-            else if (client % 20 == 7)
-            {
-                await SendGarbage(service.Address, client);
-            }
-            else
-            {
-                Interlocked.Add(ref refused, await Stay(http, client % Requests, alone[client % Requests]));
-                Interlocked.Increment(ref answered);
-            }
-        }));
+        await Task.WhenAll(
+            Enumerable
+                .Range(0, Clients)
+                .Select(async client =>
+                {
+                    using var http = TestClients.From($"127.0.0.{1 + (client % 16)}", service.Address);
+                    if (client % 10 == 3)
+                    {
+                        await Leave(http, client, () => Volatile.Read(ref answered));
+                    }
+                    else if (client % 20 == 7)
+                    {
+                        await SendGarbage(service.Address, client);
+                    }
+                    else
+                    {
+                        Interlocked.Add(ref refused, await Stay(http, client % Requests, alone[client % Requests]));
+                        Interlocked.Increment(ref answered);
+                    }
+                })
+        );
         await Waits.Until(() => service.Fleet.Default.Status is { Active: 0, Waiting: 0 });
         return refused;
     }
@@ -68,7 +72,10 @@ public sealed class LoadTests
     {
         for (var refused = 0; ; refused++)
         {
-            using var answer = await http.PostAsync(new Uri(RouteOf(request), UriKind.Relative), new StringContent(BodyOf(request), Encoding.UTF8, "application/json"));
+            using var answer = await http.PostAsync(
+                new Uri(RouteOf(request), UriKind.Relative),
+                new StringContent(BodyOf(request), Encoding.UTF8, "application/json")
+            );
             if (answer.StatusCode == HttpStatusCode.TooManyRequests)
             {
                 Assert.True(answer.Headers.RetryAfter?.Delta >= TimeSpan.FromSeconds(1));
@@ -98,7 +105,13 @@ public sealed class LoadTests
     {
         using var leaves = new CancellationTokenSource();
         var asking = http.SendAsync(
-            new HttpRequestMessage(HttpMethod.Post, RouteOf(client)) { Content = new StringContent(BodyOf(client), Encoding.UTF8, "application/json") }, HttpCompletionOption.ResponseHeadersRead, leaves.Token);
+            new HttpRequestMessage(HttpMethod.Post, RouteOf(client))
+            {
+                Content = new StringContent(BodyOf(client), Encoding.UTF8, "application/json"),
+            },
+            HttpCompletionOption.ResponseHeadersRead,
+            leaves.Token
+        );
         if (client % 20 == 3)
         {
             await Task.WhenAny(asking, Waits.Until(() => answered() >= client / 2));
@@ -117,7 +130,10 @@ public sealed class LoadTests
         {
             0 => "\u0016\u0003\u0001 this is not HTTP\r\n\r\n",
             1 => "POST /speak HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{\"text\": ",
-            _ => "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"model\"", // and no more
+            _ =>
+            // and no more
+            "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+                + "1000\r\n\r\n{\"model\"",
         };
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync(service.Host, service.Port);
@@ -139,7 +155,9 @@ public sealed class LoadTests
 
     private static string RouteOf(int request) => FormatOf(request) == "/speak" ? "/speak" : "/v1/audio/speech";
 
-    private static string TextOf(int request) => $"Request number {request % Requests} has its own words{(request % 3 == 0 ? ", its own length, and so its own speech to be heard" : "")}.";
+    private static string TextOf(int request) =>
+        $"Request number {request % Requests} has its own "
+        + $"words{(request % 3 == 0 ? ", its own length, and so its own speech to be heard" : "")}.";
 
     private static string BodyOf(int request)
     {
@@ -148,8 +166,10 @@ public sealed class LoadTests
         return format switch
         {
             "/speak" => $$"""{"text":"{{TextOf(request)}}","voice":"{{voice}}","stream":true}""",
-            "events" => $$"""{"model":"tiny","input":"{{TextOf(request)}}","voice":"{{voice}}","seed":{{request % Requests}},"response_format":"wav","stream_format":"sse"}""",
-            _ => $$"""{"model":"tiny","input":"{{TextOf(request)}}","voice":"{{voice}}","seed":{{request % Requests}},"response_format":"{{format}}"}""",
+            "events" =>
+                $$"""{"model":"tiny","input":"{{TextOf(request)}}","voice":"{{voice}}","seed":{{request % Requests}},"response_format":"wav","stream_format":"sse"}""",
+            _ =>
+                $$"""{"model":"tiny","input":"{{TextOf(request)}}","voice":"{{voice}}","seed":{{request % Requests}},"response_format":"{{format}}"}""",
         };
     }
 

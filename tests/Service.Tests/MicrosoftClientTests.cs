@@ -25,7 +25,17 @@ public sealed class MicrosoftClientTests
         await using var service = await TestService.Start();
         using var client = Client(service);
         var audio = new List<byte>();
-        await foreach (var update in client.GetStreamingAudioAsync("Hello there. This is Microsoft's client.", new() { VoiceId = "alloy", AudioFormat = "pcm", Speed = 1 }))
+        await foreach (
+            var update in client.GetStreamingAudioAsync(
+                "Hello there. This is Microsoft's client.",
+                new()
+                {
+                    VoiceId = "alloy",
+                    AudioFormat = "pcm",
+                    Speed = 1,
+                }
+            )
+        )
         {
             audio.AddRange(Audio(update.Contents));
         }
@@ -43,8 +53,13 @@ public sealed class MicrosoftClientTests
         Assert.Equal(404, error.Status);
     }
 
-    private static ITextToSpeechClient Client(TestService service) => new AudioClient(
-        "tts-1", new ApiKeyCredential("none"), new OpenAIClientOptions { Endpoint = new Uri(service.Address, "v1"), RetryPolicy = new ClientRetryPolicy(0) }).AsITextToSpeechClient();
+    private static ITextToSpeechClient Client(TestService service) =>
+        new AudioClient(
+            "tts-1",
+            new ApiKeyCredential("none"),
+            new OpenAIClientOptions { Endpoint = new Uri(service.Address, "v1"), RetryPolicy = new ClientRetryPolicy(0) }
+        ).AsITextToSpeechClient();
 
-    private static byte[] Audio(IEnumerable<AIContent> contents) => [.. contents.OfType<DataContent>().SelectMany(content => content.Data.ToArray())];
+    private static byte[] Audio(IEnumerable<AIContent> contents) =>
+        [.. contents.OfType<DataContent>().SelectMany(content => content.Data.ToArray())];
 }

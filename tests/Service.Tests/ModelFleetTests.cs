@@ -44,12 +44,51 @@ public sealed class ModelFleetTests
     public async Task Each_model_has_its_own_parameters_and_languages()
     {
         var (a, b) = (new Fake("a"), new Fake("b"));
-        await using var service = await Start([a.Served with { Lacks = ["top_k"] }, b.Served with { Lacks = ["exaggeration"], Languages = ["de", "fr"] }]);
-        using var refused = await service.Post(Route, new { model = "b", input = "a", voice = "default", exaggeration = 1 });
+        await using var service = await Start([
+            a.Served with
+            {
+                Lacks = ["top_k"],
+            },
+            b.Served with
+            {
+                Lacks = ["exaggeration"],
+                Languages = ["de", "fr"],
+            },
+        ]);
+        using var refused = await service.Post(
+            Route,
+            new
+            {
+                model = "b",
+                input = "a",
+                voice = "default",
+                exaggeration = 1,
+            }
+        );
         await refused.AssertOpenAiError(HttpStatusCode.BadRequest, "exaggeration", "unsupported_parameter");
-        using var spoken = await service.Post(Route, new { model = "b", input = "a", voice = "default", response_format = "pcm", top_k = 5, language = "de" });
+        using var spoken = await service.Post(
+            Route,
+            new
+            {
+                model = "b",
+                input = "a",
+                voice = "default",
+                response_format = "pcm",
+                top_k = 5,
+                language = "de",
+            }
+        );
         Assert.Equal(HttpStatusCode.OK, spoken.StatusCode);
-        using var elsewhere = await service.Post(Route, new { model = "a", input = "a", voice = "default", language = "de" });
+        using var elsewhere = await service.Post(
+            Route,
+            new
+            {
+                model = "a",
+                input = "a",
+                voice = "default",
+                language = "de",
+            }
+        );
         await elsewhere.AssertOpenAiError(HttpStatusCode.BadRequest, "language", "unsupported_parameter");
         var entry = await (await service.Http.GetAsync(new Uri("/v1/models/b", UriKind.Relative))).Json();
         Assert.Equal(["de", "fr"], entry.GetProperty("languages").EnumerateArray().Select(l => l.GetString()));
@@ -78,7 +117,17 @@ public sealed class ModelFleetTests
         await using var service = await Start([new Fake("a"), b]);
         using var leaves = new CancellationTokenSource();
         var asked = Enumerable.Range(0, 3).Select(i => Speak(service, "b", $"Request {i}.")).ToList();
-        var left = service.Post(Route, new { model = "b", input = "I leave.", voice = "default", response_format = "pcm" }, cancellationToken: leaves.Token);
+        var left = service.Post(
+            Route,
+            new
+            {
+                model = "b",
+                input = "I leave.",
+                voice = "default",
+                response_format = "pcm",
+            },
+            cancellationToken: leaves.Token
+        );
         await Waits.Until(() => service.Fleet.Find("b")!.Status.Waiting == 4);
         Assert.Equal(ModelState.Loading, service.Fleet.Find("b")!.State);
         await leaves.CancelAsync();
@@ -170,12 +219,12 @@ public sealed class ModelFleetTests
         var queued = Ask("a", "Queued.");
         await Waits.Until(() => service.Fleet.Default.Status.Waiting == 1);
         var other = Ask("b", "Another model.");
-        await Waits.Until(() => service.Fleet.Default.State == ModelState.Unloaded);    // asked to leave when it is done
+        await Waits.Until(() => service.Fleet.Default.State == ModelState.Unloaded); // asked to leave when it is done
         var later = Ask("a", "Later.");
         await Waits.Until(() => service.Fleet.Default.Status.Waiting == 2);
         Assert.Equal((0, 0), (b.Loads, a.Unloads));
         a.Model.LetGo();
-        await begun;         // answers that end together are heard in any order
+        await begun; // answers that end together are heard in any order
         a.Model.LetGo();
         await Task.WhenAll(queued, other, later);
         Assert.Equal(["Begun.", "Queued.", "Another model.", "Later."], order);
@@ -193,7 +242,7 @@ public sealed class ModelFleetTests
         using var other = await Speak(service, "b");
         clock.Ahead += TimeSpan.FromHours(2);
         await Waits.Until(() => service.Fleet.Find("b")!.State == ModelState.Unloaded && b.Unloads == 1);
-        Assert.Equal(ModelState.Ready, service.Fleet.Default.State);      // longer ago, but it is at work
+        Assert.Equal(ModelState.Ready, service.Fleet.Default.State); // longer ago, but it is at work
         a.Model.LetGo();
         Assert.Equal(HttpStatusCode.OK, (await held).StatusCode);
         clock.Ahead += TimeSpan.FromHours(2);
@@ -267,7 +316,7 @@ public sealed class ModelFleetTests
         fakes[0].Model.Holds = fakes[1].Model.Holds = true;
         var begun = new[] { "a", "b" }.Select(model => Speak(service, model)).ToList();
         await Waits.Until(() => service.Fleet.All.Sum(m => m.Status.Active) == 2);
-        var waiting = new[] { "a", "c" }.Select(model => Speak(service, model)).ToList();     // c for room
+        var waiting = new[] { "a", "c" }.Select(model => Speak(service, model)).ToList(); // c for room
         await Waits.Until(() => service.Fleet.All.Sum(m => m.Status.Waiting) == 2);
         var stopped = service.Stop();
         foreach (var answer in await Task.WhenAll(waiting))
@@ -292,11 +341,18 @@ public sealed class ModelFleetTests
         await using var service = await Start([new Fake("a"), new Fake("b"), new Fake("c")]);
         using var spoken = await Speak(service, "b");
         var metrics = await (await service.Http.GetAsync(new Uri("/metrics", UriKind.Relative))).Content.ReadAsStringAsync();
-        foreach (var line in (string[])[
-            "chatterbox_model_loaded{otel_scope_name=\"Chatterbox.Service\",model=\"b\"} 1", "chatterbox_model_loaded{otel_scope_name=\"Chatterbox.Service\",model=\"c\"} 0",
-            "chatterbox_models_memory_bytes", "chatterbox_queue_waiting{otel_scope_name=\"Chatterbox.Service\",model=\"a\"} 0",
-            "model=\"b\",outcome=\"spoken\",route=\"/v1/audio/speech\"} 1", "chatterbox_model_load_seconds_count{otel_scope_name=\"Chatterbox.Service\",model=\"a\"} 1",
-            "chatterbox_audio_seconds_total{otel_scope_name=\"Chatterbox.Engine\",model=\"b\"}"])
+        foreach (
+            var line in (string[])
+                [
+                    "chatterbox_model_loaded{otel_scope_name=\"Chatterbox.Service\",model=\"b\"} 1",
+                    "chatterbox_model_loaded{otel_scope_name=\"Chatterbox.Service\",model=\"c\"} 0",
+                    "chatterbox_models_memory_bytes",
+                    "chatterbox_queue_waiting{otel_scope_name=\"Chatterbox.Service\",model=\"a\"} 0",
+                    "model=\"b\",outcome=\"spoken\",route=\"/v1/audio/speech\"} 1",
+                    "chatterbox_model_load_seconds_count{otel_scope_name=\"Chatterbox.Service\",model=\"a\"} 1",
+                    "chatterbox_audio_seconds_total{otel_scope_name=\"Chatterbox.Engine\",model=\"b\"}",
+                ]
+        )
         {
             Assert.Contains(line, metrics);
         }
@@ -330,26 +386,56 @@ public sealed class ModelFleetTests
     public async Task Under_load_everybody_is_served_and_memory_is_kept()
     {
         var fakes = new[] { "a", "b", "c", "d" }.Select(name => new Fake(name)).ToList();
-        await using var service = await Start([.. fakes], new() { ["Models:MemoryGiB"] = "2", ["Models:UnloadAfterSeconds"] = "0.1", ["Engine:MaxQueuedRequests"] = "300" });
+        await using var service = await Start(
+            [.. fakes],
+            new()
+            {
+                ["Models:MemoryGiB"] = "2",
+                ["Models:UnloadAfterSeconds"] = "0.1",
+                ["Engine:MaxQueuedRequests"] = "300",
+            }
+        );
         service.AddVoice("Ann.wav", 1500);
         var random = new Random(1);
-        var asked = Enumerable.Range(0, 120).Select(i => (Model: fakes[random.Next(4)], Voice: random.Next(3) == 0 ? "Ann" : "default", Leaves: random.Next(6) == 0, Pause: random.Next(1500))).ToList();
-        await Task.WhenAll(asked.Select(async request =>
-        {
-            await Task.Delay(request.Pause);
-            using var leaves = new CancellationTokenSource();
-            var answer = service.Post(Route, new { model = request.Model.Served.Name, input = "Hello there.", voice = request.Voice, response_format = "pcm" }, cancellationToken: leaves.Token);
-            if (request.Leaves)
+        var asked = Enumerable
+            .Range(0, 120)
+            .Select(i =>
+                (
+                    Model: fakes[random.Next(4)],
+                    Voice: random.Next(3) == 0 ? "Ann" : "default",
+                    Leaves: random.Next(6) == 0,
+                    Pause: random.Next(1500)
+                )
+            )
+            .ToList();
+        await Task.WhenAll(
+            asked.Select(async request =>
             {
-                await leaves.CancelAsync();
-                await answer.ContinueWith(_ => { }, TaskScheduler.Default);
-                return;
-            }
+                await Task.Delay(request.Pause);
+                using var leaves = new CancellationTokenSource();
+                var answer = service.Post(
+                    Route,
+                    new
+                    {
+                        model = request.Model.Served.Name,
+                        input = "Hello there.",
+                        voice = request.Voice,
+                        response_format = "pcm",
+                    },
+                    cancellationToken: leaves.Token
+                );
+                if (request.Leaves)
+                {
+                    await leaves.CancelAsync();
+                    await answer.ContinueWith(_ => { }, TaskScheduler.Default);
+                    return;
+                }
 
-            using var spoken = await answer;
-            Assert.Equal(HttpStatusCode.OK, spoken.StatusCode);
-            Assert.Equal(request.Model.Served.Name, Assert.Single(spoken.Headers.GetValues("X-Chatterbox-Model")));
-        }));
+                using var spoken = await answer;
+                Assert.Equal(HttpStatusCode.OK, spoken.StatusCode);
+                Assert.Equal(request.Model.Served.Name, Assert.Single(spoken.Headers.GetValues("X-Chatterbox-Model")));
+            })
+        );
         Assert.InRange(Fake.MostAtOnce(fakes), 1, 2);
         await Waits.Until(() => service.Fleet.Memory == 0);
         Assert.All(fakes, fake => Assert.Equal(fake.Loads, fake.Unloads));
@@ -365,14 +451,39 @@ public sealed class ModelFleetTests
             SyntheticCheckpoint.Write(name, Path.Combine(folder.FullName, name));
         }
 
-        await using (var service = await TestService.Start(
-            new() { ["Model"] = string.Join(", ", names.Select(name => Path.Combine(folder.FullName, name))), ["Device"] = "cpu", ["Models:UnloadAfterSeconds"] = "1" }, models: []))
+        await using (
+            var service = await TestService.Start(
+                new()
+                {
+                    ["Model"] = string.Join(", ", names.Select(name => Path.Combine(folder.FullName, name))),
+                    ["Device"] = "cpu",
+                    ["Models:UnloadAfterSeconds"] = "1",
+                },
+                models: []
+            )
+        )
         {
             Assert.Equal(names, service.Fleet.All.Select(model => model.Name));
             var answers = await Task.WhenAll(names.Select(name => Speak(service, name)));
             Assert.All(answers, answer => Assert.Equal(HttpStatusCode.OK, answer.StatusCode));
-            Assert.Equal(5, (await Task.WhenAll(answers.Select(answer => answer.Content.ReadAsByteArrayAsync()))).Select(Convert.ToBase64String).Distinct().Count());
-            using var french = await service.Post(Route, new { model = "tiny-multilingual", input = "Bonjour.", voice = "default", response_format = "pcm", language = "fr" });
+            Assert.Equal(
+                5,
+                (await Task.WhenAll(answers.Select(answer => answer.Content.ReadAsByteArrayAsync())))
+                    .Select(Convert.ToBase64String)
+                    .Distinct()
+                    .Count()
+            );
+            using var french = await service.Post(
+                Route,
+                new
+                {
+                    model = "tiny-multilingual",
+                    input = "Bonjour.",
+                    voice = "default",
+                    response_format = "pcm",
+                    language = "fr",
+                }
+            );
             Assert.Equal(HttpStatusCode.OK, french.StatusCode);
             await Waits.Until(() => service.Fleet.Memory == 0);
         }
@@ -380,16 +491,48 @@ public sealed class ModelFleetTests
         folder.Delete(recursive: true);
     }
 
-    private static Task<TestService> Start(IReadOnlyList<ServedModel> models, Dictionary<string, string?>? settings = null, bool waitUntilReady = true, Clock? clock = null) =>
-        TestService.Start(settings, configure: builder => builder.Services.Replace(ServiceDescriptor.Singleton<TimeProvider>(clock ?? new Clock())), waitUntilReady: waitUntilReady, models: models);
+    private static Task<TestService> Start(
+        IReadOnlyList<ServedModel> models,
+        Dictionary<string, string?>? settings = null,
+        bool waitUntilReady = true,
+        Clock? clock = null
+    ) =>
+        TestService.Start(
+            settings,
+            configure: builder => builder.Services.Replace(ServiceDescriptor.Singleton<TimeProvider>(clock ?? new Clock())),
+            waitUntilReady: waitUntilReady,
+            models: models
+        );
 
-    private static Task<HttpResponseMessage> Speak(TestService service, string model, string input = "Hello there.", string voice = "default") =>
-        service.Post(Route, new { model, input, voice, response_format = "pcm" });
+    private static Task<HttpResponseMessage> Speak(
+        TestService service,
+        string model,
+        string input = "Hello there.",
+        string voice = "default"
+    ) =>
+        service.Post(
+            Route,
+            new
+            {
+                model,
+                input,
+                voice,
+                response_format = "pcm",
+            }
+        );
 
     private static async Task<(string? Id, string? State, bool IsDefault)[]> Listed(TestService service)
     {
         var models = await (await service.Http.GetAsync(new Uri("/v1/models", UriKind.Relative))).Json();
-        return [.. models.GetProperty("data").EnumerateArray().Select(m => (m.GetProperty("id").GetString(), m.GetProperty("state").GetString(), m.GetProperty("is_default").GetBoolean()))];
+        return
+        [
+            .. models
+                .GetProperty("data")
+                .EnumerateArray()
+                .Select(m =>
+                    (m.GetProperty("id").GetString(), m.GetProperty("state").GetString(), m.GetProperty("is_default").GetBoolean())
+                ),
+        ];
     }
 
     /// <summary>A model whose loads and unloads are counted; its weights take one GiB, as is claimed.</summary>

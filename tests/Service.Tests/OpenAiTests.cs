@@ -11,7 +11,17 @@ public sealed class OpenAiTests
     public async Task Pcm_is_the_speech_of_the_model_by_seed()
     {
         await using var service = await TestService.Start();
-        using var answer = await service.Post(Route, new { model = "fake", input = "Hello there.", voice = "alloy", response_format = "pcm", seed = 42 });
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "Hello there.",
+                voice = "alloy",
+                response_format = "pcm",
+                seed = 42,
+            }
+        );
         Assert.Equal("audio/pcm", answer.Content.Headers.ContentType?.ToString());
         Assert.Equal("42", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Seed")));
         Assert.Equal("0", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Queue-Position")));
@@ -27,7 +37,16 @@ public sealed class OpenAiTests
     public async Task A_streamed_wav_does_not_know_its_length()
     {
         await using var service = await TestService.Start();
-        using var answer = await service.Post(Route, new { model = "fake", input = "Hello there.", voice = "default", response_format = "wav" });
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "Hello there.",
+                voice = "default",
+                response_format = "wav",
+            }
+        );
         Assert.Equal("audio/wav", answer.Content.Headers.ContentType?.ToString());
         Assert.True(answer.Headers.TransferEncodingChunked);
         var wav = await answer.Content.ReadAsByteArrayAsync();
@@ -43,7 +62,17 @@ public sealed class OpenAiTests
         await using var service = await TestService.Start();
         service.Model.Holds = true;
         service.Model.LetGo();
-        using var answer = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "pcm" }, HttpCompletionOption.ResponseHeadersRead);
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = FakeModel.TwoPieces,
+                voice = "default",
+                response_format = "pcm",
+            },
+            HttpCompletionOption.ResponseHeadersRead
+        );
         await using var body = await answer.Content.ReadAsStreamAsync();
         Assert.True(await body.ReadAtLeastAsync(new byte[4000], 4000) == 4000);
         service.Model.LetGo();
@@ -55,19 +84,47 @@ public sealed class OpenAiTests
     {
         await using var service = await TestService.Start();
         const string input = FakeModel.TwoPieces;
-        using var whole = await service.Post(Route, new { model = "fake", input, voice = "default", response_format = "pcm", seed = 7 });
-        using var answer = await service.Post(Route, new { model = "fake", input, voice = "default", response_format = "pcm", seed = 7, stream_format = "sse" });
+        using var whole = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input,
+                voice = "default",
+                response_format = "pcm",
+                seed = 7,
+            }
+        );
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input,
+                voice = "default",
+                response_format = "pcm",
+                seed = 7,
+                stream_format = "sse",
+            }
+        );
         var events = await answer.Events();
-        Assert.All(events.SkipLast(1), e =>
-        {
-            Assert.Equal(["type", "audio"], e.Names());
-            Assert.Equal("speech.audio.delta", e.GetProperty("type").GetString());
-        });
-        Assert.Equal(await whole.Content.ReadAsByteArrayAsync(), events.SkipLast(1).SelectMany(e => e.GetProperty("audio").GetBytesFromBase64()));
+        Assert.All(
+            events.SkipLast(1),
+            e =>
+            {
+                Assert.Equal(["type", "audio"], e.Names());
+                Assert.Equal("speech.audio.delta", e.GetProperty("type").GetString());
+            }
+        );
+        Assert.Equal(
+            await whole.Content.ReadAsByteArrayAsync(),
+            events.SkipLast(1).SelectMany(e => e.GetProperty("audio").GetBytesFromBase64())
+        );
         var texts = service.Model.Calls.Skip(2).Sum(c => c.Text.Length);
         Assert.Equal(
             $$$"""{"type":"speech.audio.done","usage":{"input_tokens":{{{texts}}},"output_tokens":{{{2 * texts}}},"total_tokens":{{{3 * texts}}}}}""",
-            events[^1].GetRawText());
+            events[^1].GetRawText()
+        );
     }
 
     [Fact]
@@ -75,16 +132,38 @@ public sealed class OpenAiTests
     {
         await using var service = await TestService.Start(describe: model => model with { Languages = ["en", "de"] });
         service.AddVoice("Ann.flac", 1234);
-        using var answer = await service.PostText(Route, """
+        using var answer = await service.PostText(
+            Route,
+            """
             {"model":"fake","input":"Hallo.","voice":{"id":"Ann"},"response_format":"pcm","speed":1,"instructions":"Whisper.","exaggeration":0.7,"cfg_weight":0.2,
              "temperature":0.9,"top_p":0.95,"min_p":0.1,"top_k":50,"repetition_penalty":1.5,"seed":-3,"language":"de",
              "block_size":32,"block_steps":4,"time_shift":0.75,"schedule_shift":1,"position_temperature":0,"fixed_prior":false}
-            """);
+            """
+        );
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal("instructions", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Ignored")));
         var call = service.Model.Calls.Single();
-        var expected = new SamplingOptions { Seed = -3, Exaggeration = 0.7, CfgWeight = 0.2, Temperature = 0.9, TopP = 0.95, MinP = 0.1, TopK = 50, RepetitionPenalty = 1.5, MaxSpeechTokens = 86 };
-        expected = expected with { BlockSize = 32, BlockSteps = 4, TimeShift = 0.75, ScheduleShift = 1, PositionTemperature = 0, FixedPrior = false };
+        var expected = new SamplingOptions
+        {
+            Seed = -3,
+            Exaggeration = 0.7,
+            CfgWeight = 0.2,
+            Temperature = 0.9,
+            TopP = 0.95,
+            MinP = 0.1,
+            TopK = 50,
+            RepetitionPenalty = 1.5,
+            MaxSpeechTokens = 86,
+        };
+        expected = expected with
+        {
+            BlockSize = 32,
+            BlockSteps = 4,
+            TimeShift = 0.75,
+            ScheduleShift = 1,
+            PositionTemperature = 0,
+            FixedPrior = false,
+        };
         Assert.Equal((expected, "de", 234f), (call.Sampling, call.Language, call.Voice.T3.SpeakerEmbedding[0]));
     }
 
@@ -147,7 +226,16 @@ public sealed class OpenAiTests
     public async Task A_parameter_that_the_model_lacks_is_refused()
     {
         await using var service = await TestService.Start(describe: model => model with { Lacks = ["exaggeration"] });
-        using var answer = await service.Post(Route, new { model = "fake", input = "a", voice = "default", exaggeration = 0.5 });
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "a",
+                voice = "default",
+                exaggeration = 0.5,
+            }
+        );
         await answer.AssertOpenAiError(HttpStatusCode.BadRequest, "exaggeration", "unsupported_parameter");
     }
 
@@ -155,11 +243,29 @@ public sealed class OpenAiTests
     public async Task Characters_that_the_model_does_not_know_are_told()
     {
         await using var service = await TestService.Start();
-        using var answer = await service.Post(Route, new { model = "fake", input = "Runes: ᚠ and ᚢ and ᚠ.", voice = "default", response_format = "pcm" });
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "Runes: ᚠ and ᚢ and ᚠ.",
+                voice = "default",
+                response_format = "pcm",
+            }
+        );
         Assert.Equal("U+16A0, U+16A2", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Unknown-Characters")));
         using var file = await service.Post("/speak", new { text = "Runes: ᚠ." });
         Assert.Equal("U+16A0", Assert.Single(file.Headers.GetValues("X-Chatterbox-Unknown-Characters")));
-        using var known = await service.Post(Route, new { model = "fake", input = "None.", voice = "default", response_format = "pcm" });
+        using var known = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "None.",
+                voice = "default",
+                response_format = "pcm",
+            }
+        );
         Assert.False(known.Headers.Contains("X-Chatterbox-Unknown-Characters"));
     }
 
@@ -168,10 +274,27 @@ public sealed class OpenAiTests
     {
         await using var service = await TestService.Start();
         var longest = string.Concat(Enumerable.Repeat("😀 words. ", 456))[..4552]; // 9 characters, 10 UTF-16 units each
-        using var fits = await service.Post(Route, new { model = "fake", input = longest.PadRight(4096 + 455, 'x')[..4551], voice = "default", response_format = "pcm" });
+        using var fits = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = longest.PadRight(4096 + 455, 'x')[..4551],
+                voice = "default",
+                response_format = "pcm",
+            }
+        );
         Assert.Equal(HttpStatusCode.OK, fits.StatusCode);
         Assert.All(service.Model.Calls, call => Assert.True(call.Text.Length <= 280));
-        using var over = await service.Post(Route, new { model = "fake", input = new string('a', 4097), voice = "default" });
+        using var over = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = new string('a', 4097),
+                voice = "default",
+            }
+        );
         await over.AssertOpenAiError(HttpStatusCode.BadRequest, "input", "string_above_max_length");
     }
 
@@ -180,11 +303,27 @@ public sealed class OpenAiTests
     {
         await using var service = await TestService.Start();
         service.AddVoice("../secret.wav");
-        using var model = await service.Post(Route, new { model = "tts-9", input = "a", voice = "default" });
+        using var model = await service.Post(
+            Route,
+            new
+            {
+                model = "tts-9",
+                input = "a",
+                voice = "default",
+            }
+        );
         await model.AssertOpenAiError(HttpStatusCode.NotFound, "model", "model_not_found");
         foreach (var voice in (string[])["nobody", "../secret", "../secret.wav", "/etc/passwd", "", ".", "a\0b", "x\r\nX-Evil: 1"])
         {
-            using var answer = await service.Post(Route, new { model = "fake", input = "a", voice });
+            using var answer = await service.Post(
+                Route,
+                new
+                {
+                    model = "fake",
+                    input = "a",
+                    voice,
+                }
+            );
             await answer.AssertOpenAiError(HttpStatusCode.NotFound, "voice", "voice_not_found");
         }
 
@@ -202,16 +341,57 @@ public sealed class OpenAiTests
         await using var service = await TestService.Start();
         foreach (var model in (string[])["tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"])
         {
-            using var answer = await service.Post(Route, new { model, input = "a", voice = "alloy", response_format = "pcm" });
+            using var answer = await service.Post(
+                Route,
+                new
+                {
+                    model,
+                    input = "a",
+                    voice = "alloy",
+                    response_format = "pcm",
+                }
+            );
             Assert.Equal((HttpStatusCode.OK, "fake"), (answer.StatusCode, Assert.Single(answer.Headers.GetValues("X-Chatterbox-Model"))));
         }
 
         service.AddVoice("nova.wav", 1111);
         service.AddVoice("Zoë.wav", 1111);
-        foreach (var voice in (string[])["alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer", "verse", "marin", "cedar", "Zoë.wav"])
+        foreach (
+            var voice in (string[])
+                [
+                    "alloy",
+                    "ash",
+                    "ballad",
+                    "coral",
+                    "echo",
+                    "fable",
+                    "onyx",
+                    "nova",
+                    "sage",
+                    "shimmer",
+                    "verse",
+                    "marin",
+                    "cedar",
+                    "Zoë.wav",
+                ]
+        )
         {
-            var speaks = voice switch { "nova" => "nova", "Zoë.wav" => "Zo%C3%AB", _ => "default" };
-            using var answer = await service.Post(Route, new { model = "tts-1", input = "a", voice, response_format = "pcm" });
+            var speaks = voice switch
+            {
+                "nova" => "nova",
+                "Zoë.wav" => "Zo%C3%AB",
+                _ => "default",
+            };
+            using var answer = await service.Post(
+                Route,
+                new
+                {
+                    model = "tts-1",
+                    input = "a",
+                    voice,
+                    response_format = "pcm",
+                }
+            );
             Assert.Equal((HttpStatusCode.OK, speaks), (answer.StatusCode, Assert.Single(answer.Headers.GetValues("X-Chatterbox-Voice"))));
         }
 
@@ -223,9 +403,25 @@ public sealed class OpenAiTests
     public async Task OpenAIs_names_can_be_removed()
     {
         await using var service = await TestService.Start(new() { ["OpenAi:VoiceAliases:alloy"] = "", ["OpenAi:ModelAliases:tts-1"] = "" });
-        using var model = await service.Post(Route, new { model = "tts-1", input = "a", voice = "default" });
+        using var model = await service.Post(
+            Route,
+            new
+            {
+                model = "tts-1",
+                input = "a",
+                voice = "default",
+            }
+        );
         await model.AssertOpenAiError(HttpStatusCode.NotFound, "model", "model_not_found");
-        using var voice = await service.Post(Route, new { model = "fake", input = "a", voice = "alloy" });
+        using var voice = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "a",
+                voice = "alloy",
+            }
+        );
         await voice.AssertOpenAiError(HttpStatusCode.NotFound, "voice", "voice_not_found");
         var voices = await (await service.Http.GetAsync(new Uri("/v1/audio/voices", UriKind.Relative))).Json();
         Assert.DoesNotContain(voices.GetProperty("voices").EnumerateArray(), v => v.GetProperty("id").GetString() == "alloy");
@@ -234,8 +430,10 @@ public sealed class OpenAiTests
     [Fact]
     public async Task Fields_of_other_clients_are_accepted_and_unknown_ones_named_in_a_header()
     {
-        const string wellKnown = """{"model":"tts-1","input":"a","voice":"alloy","response_format":"pcm","stream":true,"lang_code":"a","volume_multiplier":1.5,"normalize":true,"return_download_link":false,"user":"me"}""";
-        const string unknown = """{"model":"tts-1","input":"a","voice":"alloy","response_format":"pcm","instructions":"Whisper.","loudness":{"level":1},"x\r\nX-Evil: 1":1,"":2}""";
+        const string wellKnown =
+            """{"model":"tts-1","input":"a","voice":"alloy","response_format":"pcm","stream":true,"lang_code":"a","volume_multiplier":1.5,"normalize":true,"return_download_link":false,"user":"me"}""";
+        const string unknown =
+            """{"model":"tts-1","input":"a","voice":"alloy","response_format":"pcm","instructions":"Whisper.","loudness":{"level":1},"x\r\nX-Evil: 1":1,"":2}""";
         await using var lenient = await TestService.Start();
         using var known = await lenient.PostText(Route, wellKnown);
         Assert.Equal(HttpStatusCode.OK, known.StatusCode);
@@ -262,23 +460,60 @@ public sealed class OpenAiTests
         var file = await whole.Content.ReadAsByteArrayAsync();
         Assert.Equal(file.Length, whole.Content.Headers.ContentLength);
         Assert.NotEqual(true, whole.Headers.TransferEncodingChunked);
-        using var streamed = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces, voice = "default", response_format = "pcm", seed = 5 });
+        using var streamed = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = FakeModel.TwoPieces,
+                voice = "default",
+                response_format = "pcm",
+                seed = 5,
+            }
+        );
         var samples = whole.Content.Headers.ContentType?.MediaType == "audio/wav" ? Wav.Read(file) : Wav.Pcm(file);
         Assert.Equal(Wav.Pcm(await streamed.Content.ReadAsByteArrayAsync()), samples);
-        using var failed = await service.PostText(Route, body.Replace("INPUT", FakeModel.TwoPieces + " This is unspeakable.", StringComparison.Ordinal));
+        using var failed = await service.PostText(
+            Route,
+            body.Replace("INPUT", FakeModel.TwoPieces + " This is unspeakable.", StringComparison.Ordinal)
+        );
         await failed.AssertOpenAiError(HttpStatusCode.InternalServerError, null, "speech_failed");
     }
 
     [Fact]
     public async Task Aliases_are_settable()
     {
-        await using var service = await TestService.Start(new() { ["OpenAi:VoiceAliases:alloy"] = "Ann", ["OpenAi:VoiceAliases:ghost"] = "Nobody", ["OpenAi:ModelAliases:loud"] = "fake" });
+        await using var service = await TestService.Start(
+            new()
+            {
+                ["OpenAi:VoiceAliases:alloy"] = "Ann",
+                ["OpenAi:VoiceAliases:ghost"] = "Nobody",
+                ["OpenAi:ModelAliases:loud"] = "fake",
+            }
+        );
         service.AddVoice("Ann.wav", 1111);
-        using var answer = await service.Post(Route, new { model = "loud", input = "a", voice = "alloy", response_format = "pcm" });
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "loud",
+                input = "a",
+                voice = "alloy",
+                response_format = "pcm",
+            }
+        );
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal("Ann", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Voice")));
         Assert.Equal(111, service.Model.Calls.Single().Voice.T3.SpeakerEmbedding[0]);
-        using var ghost = await service.Post(Route, new { model = "fake", input = "a", voice = "ghost" });
+        using var ghost = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "a",
+                voice = "ghost",
+            }
+        );
         await ghost.AssertOpenAiError(HttpStatusCode.NotFound, "voice", "voice_not_found");
     }
 
@@ -289,19 +524,34 @@ public sealed class OpenAiTests
         service.AddVoice("Ann.wav");
         service.AddVoice("Bob.ogg");
         service.AddVoice("Cy.safetensors");
-        var voices = (await (await service.Http.GetAsync(new Uri("/v1/audio/voices", UriKind.Relative))).Json()).GetProperty("voices").EnumerateArray().ToList();
+        var voices = (await (await service.Http.GetAsync(new Uri("/v1/audio/voices", UriKind.Relative))).Json())
+            .GetProperty("voices")
+            .EnumerateArray()
+            .ToList();
         Assert.Equal(["default", "Ann", "Bob", "Cy"], voices.Take(4).Select(v => v.GetProperty("id").GetString()));
         Assert.All(voices, v => Assert.Equal(["id", "name", "type"], v.Names()[..3]));
         Assert.Contains(voices, v => v.GetProperty("id").GetString() == "alloy" && v.GetProperty("alias_of").GetString() == "default");
         foreach (var voice in (string[])["Ann", "Ann.wav", "Bob.ogg"])
         {
-            using var answer = await service.Post(Route, new { model = "fake", input = "a", voice, response_format = "pcm" });
+            using var answer = await service.Post(
+                Route,
+                new
+                {
+                    model = "fake",
+                    input = "a",
+                    voice,
+                    response_format = "pcm",
+                }
+            );
             Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         }
 
         var models = await (await service.Http.GetAsync(new Uri("/v1/models", UriKind.Relative))).Json();
         Assert.Equal("list", models.GetProperty("object").GetString());
-        Assert.Equal(["id", "object", "created", "owned_by", "state", "is_default", "languages", "unsupported_parameters"], models.GetProperty("data")[0].Names());
+        Assert.Equal(
+            ["id", "object", "created", "owned_by", "state", "is_default", "languages", "unsupported_parameters"],
+            models.GetProperty("data")[0].Names()
+        );
         var one = await (await service.Http.GetAsync(new Uri("/v1/models/fake", UriKind.Relative))).Json();
         Assert.Equal(models.GetProperty("data")[0].GetRawText(), one.GetRawText());
     }
@@ -312,7 +562,17 @@ public sealed class OpenAiTests
         await using var service = await TestService.Start();
         foreach (var stream_format in (string[])["audio", "sse"])
         {
-            using var answer = await service.Post(Route, new { model = "fake", input = "This is unspeakable.", voice = "default", response_format = "wav", stream_format });
+            using var answer = await service.Post(
+                Route,
+                new
+                {
+                    model = "fake",
+                    input = "This is unspeakable.",
+                    voice = "default",
+                    response_format = "wav",
+                    stream_format,
+                }
+            );
             var error = await answer.AssertOpenAiError(HttpStatusCode.InternalServerError, null, "speech_failed");
             Assert.Equal("server_error", error.GetProperty("type").GetString());
         }
@@ -322,7 +582,17 @@ public sealed class OpenAiTests
     public async Task What_fails_later_is_an_event_and_the_stream_ends()
     {
         await using var service = await TestService.Start();
-        using var answer = await service.Post(Route, new { model = "fake", input = FakeModel.TwoPieces + " This is unspeakable.", voice = "default", response_format = "wav", stream_format = "sse" });
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = FakeModel.TwoPieces + " This is unspeakable.",
+                voice = "default",
+                response_format = "wav",
+                stream_format = "sse",
+            }
+        );
         var events = await answer.Events();
         Assert.Equal("speech.audio.delta", events[0].GetProperty("type").GetString());
         Assert.Equal("error", events[^1].GetProperty("type").GetString());
@@ -335,7 +605,16 @@ public sealed class OpenAiTests
     {
         await using var service = await TestService.Start();
         using var answer = await service.Post(
-            Route, new { model = "fake", input = FakeModel.TwoPieces + " This is unspeakable.", voice = "default", response_format = "pcm" }, HttpCompletionOption.ResponseHeadersRead);
+            Route,
+            new
+            {
+                model = "fake",
+                input = FakeModel.TwoPieces + " This is unspeakable.",
+                voice = "default",
+                response_format = "pcm",
+            },
+            HttpCompletionOption.ResponseHeadersRead
+        );
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         await Assert.ThrowsAnyAsync<Exception>(() => answer.Content.ReadAsByteArrayAsync());
     }
@@ -349,7 +628,17 @@ public sealed class OpenAiTests
     {
         await using var service = await TestService.Start();
         service.Model.Faults.Enqueue(fault);
-        using var answer = await service.Post(Route, new { model = "fake", input = "Hello there.", voice = "default", response_format = "pcm", seed = 1 });
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "Hello there.",
+                voice = "default",
+                response_format = "pcm",
+                seed = 1,
+            }
+        );
         Assert.Equal(repair, Assert.Single(answer.Headers.GetValues("X-Chatterbox-Repairs")));
         var samples = Wav.Pcm(await answer.Content.ReadAsByteArrayAsync());
         Assert.Equal(times, service.Model.Calls.Select(c => c.Sampling.Seed).Distinct().Count());
@@ -364,7 +653,16 @@ public sealed class OpenAiTests
     {
         await using var service = await TestService.Start(new() { ["Engine:GuardQuality"] = "false" });
         service.Model.Faults.Enqueue("endless");
-        using var answer = await service.Post(Route, new { model = "fake", input = "Hello there.", voice = "default", response_format = "pcm" });
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "Hello there.",
+                voice = "default",
+                response_format = "pcm",
+            }
+        );
         Assert.DoesNotContain(answer.Headers, h => h.Key == "X-Chatterbox-Repairs");
         Assert.Single(service.Model.Calls);
         Assert.Null(service.Model.Calls.Single().Sampling.MaxSpeechTokens);
@@ -374,7 +672,17 @@ public sealed class OpenAiTests
     public async Task Pauses_are_silence_of_that_length()
     {
         await using var service = await TestService.Start();
-        using var answer = await service.Post(Route, new { model = "fake", input = "[pause:0.5s]One[pause:1.5s] [pause:0.5s] two", voice = "default", response_format = "pcm", seed = 1 });
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "[pause:0.5s]One[pause:1.5s] [pause:0.5s] two",
+                voice = "default",
+                response_format = "pcm",
+                seed = 1,
+            }
+        );
         var samples = Wav.Pcm(await answer.Content.ReadAsByteArrayAsync());
         Assert.Equal(["One", "two"], service.Model.Calls.Select(c => c.Text));
         var piece = FakeModel.Tone("One", service.Model.BuiltInVoice!, new SamplingOptions { Seed = 1 }).Length;
@@ -388,20 +696,34 @@ public sealed class OpenAiTests
     {
         using var loading = new ManualResetEventSlim();
         await using var service = await TestService.Start(
-            describe: model => model with
-            {
-                Load = () =>
+            describe: model =>
+                model with
                 {
-                    Assert.True(loading.Wait(Waits.Limit), "The test has not let the model load.");
-                    return model.Load();
+                    Load = () =>
+                    {
+                        Assert.True(loading.Wait(Waits.Limit), "The test has not let the model load.");
+                        return model.Load();
+                    },
                 },
-            },
-            waitUntilReady: false);
-        using var answer = await service.Post(Route, new { model = "fake", input = "a", voice = "default", response_format = "pcm" });
+            waitUntilReady: false
+        );
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "a",
+                voice = "default",
+                response_format = "pcm",
+            }
+        );
         await answer.AssertOpenAiError(HttpStatusCode.ServiceUnavailable);
         Assert.NotNull(answer.Headers.RetryAfter);
         using var health = await service.Http.GetAsync(new Uri("/health", UriKind.Relative));
-        Assert.Equal("""{"status":"degraded","model":"fake","device":"cpu","model_loaded":false,"streaming_enabled":true,"runtime":[],"self_check":[]}""", await health.Content.ReadAsStringAsync());
+        Assert.Equal(
+            """{"status":"degraded","model":"fake","device":"cpu","model_loaded":false,"streaming_enabled":true,"runtime":[],"self_check":[]}""",
+            await health.Content.ReadAsStringAsync()
+        );
         using var notReady = await service.Http.GetAsync(new Uri("/health/ready", UriKind.Relative));
         Assert.Equal(HttpStatusCode.ServiceUnavailable, notReady.StatusCode);
         var speak = service.Post("/speak", new { text = "It waits.", stream = true }); // older clients know no 503
@@ -432,7 +754,14 @@ public sealed class OpenAiTests
     {
         FfmpegTool.SkipIfMissing();
         await using var service = await TestService.Start();
-        var request = new { model = "fake", input = "Hello there, listener.", voice = "default", response_format = format, seed = 3 };
+        var request = new
+        {
+            model = "fake",
+            input = "Hello there, listener.",
+            voice = "default",
+            response_format = format,
+            seed = 3,
+        };
         using var answer = await service.Post(Route, request);
         Assert.Equal(type, answer.Content.Headers.ContentType?.ToString());
         var encoded = await answer.Content.ReadAsByteArrayAsync();
@@ -458,7 +787,18 @@ public sealed class OpenAiTests
 
         await using var service = await TestService.Start();
         const string input = "A text that is long enough to be spoken faster and slower, and to be measured after that";
-        using var answer = await service.Post(Route, new { model = "fake", input, voice = "default", response_format = format, speed, seed = 3 });
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input,
+                voice = "default",
+                response_format = format,
+                speed,
+                seed = 3,
+            }
+        );
         var bytes = await answer.Content.ReadAsByteArrayAsync();
         var samples = format switch
         {
@@ -477,14 +817,41 @@ public sealed class OpenAiTests
         await using var service = await TestService.Start(new() { ["Service:Ffmpeg"] = "/nowhere/ffmpeg" });
         foreach (var format in new[] { "mp3", "opus", "flac", "wav", "pcm", "ulaw", "alaw" })
         {
-            using var answer = await service.Post(Route, new { model = "fake", input = "Hello.", voice = "default", response_format = format, speed = 1.5 });
+            using var answer = await service.Post(
+                Route,
+                new
+                {
+                    model = "fake",
+                    input = "Hello.",
+                    voice = "default",
+                    response_format = format,
+                    speed = 1.5,
+                }
+            );
             Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
             Assert.NotEmpty(await answer.Content.ReadAsByteArrayAsync());
         }
 
-        using var standard = await service.Post(Route, new { model = "fake", input = "Hello.", voice = "default" });
+        using var standard = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "Hello.",
+                voice = "default",
+            }
+        );
         Assert.Equal("audio/mpeg", standard.Content.Headers.ContentType?.ToString());
-        using var aac = await service.Post(Route, new { model = "fake", input = "a", voice = "default", response_format = "aac" });
+        using var aac = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "a",
+                voice = "default",
+                response_format = "aac",
+            }
+        );
         await aac.AssertOpenAiError(HttpStatusCode.BadRequest, "response_format", "ffmpeg_missing");
     }
 
@@ -503,7 +870,18 @@ public sealed class OpenAiTests
 
         await using var service = await TestService.Start();
         const string input = "A text that is long enough to be measured";
-        using var answer = await service.Post(Route, new { model = "fake", input, voice = "default", response_format = format, sample_rate = rate, seed = 3 });
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input,
+                voice = "default",
+                response_format = format,
+                sample_rate = rate,
+                seed = 3,
+            }
+        );
         var bytes = await answer.Content.ReadAsByteArrayAsync();
         var tone = FakeModel.Tone(input, service.Model.BuiltInVoice!, new SamplingOptions { Seed = 3 });
         if (format is "pcm" or "wav")
@@ -526,7 +904,17 @@ public sealed class OpenAiTests
         await using var service = await TestService.Start();
         foreach (var (format, rate) in new[] { ("pcm", 7_999), ("pcm", 96_000), ("mp3", 23_000) })
         {
-            using var answer = await service.Post(Route, new { model = "fake", input = "a", voice = "default", response_format = format, sample_rate = rate });
+            using var answer = await service.Post(
+                Route,
+                new
+                {
+                    model = "fake",
+                    input = "a",
+                    voice = "default",
+                    response_format = format,
+                    sample_rate = rate,
+                }
+            );
             await answer.AssertOpenAiError(HttpStatusCode.BadRequest, "sample_rate");
         }
     }

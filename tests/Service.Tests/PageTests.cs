@@ -8,7 +8,9 @@ namespace Chatterbox.Service.Tests;
 /// <summary>The page in a real browser.</summary>
 public sealed class PageTests
 {
-    private static readonly string? Chromium = ((string[])["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]).FirstOrDefault(File.Exists);
+    private static readonly string? Chromium = (
+        (string[])["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
+    ).FirstOrDefault(File.Exists);
 
     [Fact]
     public async Task A_text_is_heard_sentence_by_sentence()
@@ -32,7 +34,11 @@ public sealed class PageTests
         await Assertions.Expect(page.Locator("#sentences li.played")).ToHaveCountAsync(3);
 
         // Each begins where, or after, the one before it ended, and all of it went into the AudioContext.
-        Assert.True(await page.EvaluateAsync<bool>("chatterbox.pieces.every((p, i, all) => p.index === i && (i === 0 || p.start >= all[i - 1].end))"));
+        Assert.True(
+            await page.EvaluateAsync<bool>(
+                "chatterbox.pieces.every((p, i, all) => p.index === i && (i === 0 || p.start >= all[i - 1].end))"
+            )
+        );
         var samples = service.Model.Calls.Sum(c => FakeModel.Tone(c.Text, c.Voice, c.Sampling).Length);
         Assert.Equal(samples, await page.EvaluateAsync<int>("chatterbox.pieces.reduce((sum, p) => sum + p.node.buffer.length, 0)"));
         Assert.All(service.Model.Calls, c => Assert.Equal(0.8, c.Sampling.Exaggeration));
@@ -48,12 +54,19 @@ public sealed class PageTests
         await using var browser = await Open(service);
         var page = browser.Page;
         var wav = Convert.ToBase64String(WavFormat.File(new float[3 * SpeechResult.SampleRate]));
-        await page.RouteAsync("**/speak", route => route.FulfillAsync(new()
-        {
-            ContentType = "text/event-stream",
-            Body = "data: {\"chunk_index\":0,\"total_chunks\":2,\"text\":\"One.\",\"audio_size\":1,\"status\":\"success\",\"sentence_index\":0,\"total_sentences\":2}\n\n"
-                + $"data: {{\"audio_data\":\"{wav}\",\"chunk_index\":0,\"sentence_index\":0}}\n\n", // and no more
-        }));
+        await page.RouteAsync(
+            "**/speak",
+            route =>
+                route.FulfillAsync(
+                    new()
+                    {
+                        ContentType = "text/event-stream",
+                        Body =
+                            "data: {\"chunk_index\":0,\"total_chunks\":2,\"text\":\"One.\",\"audio_size\":1,\"status\":\"success\",\"sentence_index\":0,\"total_sentences\":2}\n\n"
+                            + $"data: {{\"audio_data\":\"{wav}\",\"chunk_index\":0,\"sentence_index\":0}}\n\n", // and no more
+                    }
+                )
+        );
         await page.EvaluateAsync("document.getElementById('key').value = 'a key, so that the page fetches'");
         await page.Locator("#text").FillAsync("One. Two.");
         await page.Locator("#speak").ClickAsync();
@@ -74,9 +87,16 @@ public sealed class PageTests
         await page.Locator("#text").FillAsync("This is the first sentence. And this is the second.");
         await page.Locator("#speak").ClickAsync();
         await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("Done.");
-        await Assertions.Expect(page.Locator("#sentences li.played")).ToHaveTextAsync(["This is the first sentence.", "And this is the second."]);
+        await Assertions
+            .Expect(page.Locator("#sentences li.played"))
+            .ToHaveTextAsync(["This is the first sentence.", "And this is the second."]);
         Assert.True(await page.EvaluateAsync<int>("chatterbox.pieces.length") > 4);
-        Assert.True(await page.EvaluateAsync<bool>("chatterbox.pieces.every((p, i, all) => Number.isInteger(p.start) && p.end === p.start + p.node.buffer.length && (i === 0 || p.start === all[i - 1].end))"));
+        Assert.True(
+            await page.EvaluateAsync<bool>(
+                "chatterbox.pieces.every((p, i, all) => Number.isInteger(p.start) && p.end === p.start + p.node.buffer.length && (i === "
+                    + "0 || p.start === all[i - 1].end))"
+            )
+        );
         var download = await page.RunAndWaitForDownloadAsync(() => page.Locator("#download").ClickAsync());
         var heard = Wav.Read(await File.ReadAllBytesAsync(await download.PathAsync()));
         var tones = service.Model.Calls.SelectMany(c => FakeModel.Tone(c.Text, c.Voice, c.Sampling)).ToArray();
@@ -90,7 +110,8 @@ public sealed class PageTests
         var other = new FakeModel();
         var served = new ServedModel("fake", "cpu", StandIn: false, () => new FakeModel());
         await using var service = await TestService.Start(
-            models: [served, served with { Name = "other", Load = () => other, Languages = ["de", "fr"], Lacks = ["cfg_weight"] }]);
+            models: [served, served with { Name = "other", Load = () => other, Languages = ["de", "fr"], Lacks = ["cfg_weight"] }]
+        );
         await using var browser = await Open(service);
         var page = browser.Page;
         await Assertions.Expect(page.Locator("#model-name option")).ToHaveTextAsync(["fake", "other"]);
@@ -103,7 +124,10 @@ public sealed class PageTests
         await page.Locator("#speak").ClickAsync();
         await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("Done.");
         Assert.Equal(2, other.Calls.Count);
-        Assert.All(other.Calls, call => Assert.Equal(("fr", 0.8, null), (call.Language, call.Sampling.Exaggeration, call.Sampling.CfgWeight)));
+        Assert.All(
+            other.Calls,
+            call => Assert.Equal(("fr", 0.8, null), (call.Language, call.Sampling.Exaggeration, call.Sampling.CfgWeight))
+        );
         var download = await page.RunAndWaitForDownloadAsync(() => page.Locator("#download").ClickAsync());
         var heard = Wav.Read(await File.ReadAllBytesAsync(await download.PathAsync())).Length;
         Assert.Equal(heard, await page.EvaluateAsync<int>("chatterbox.pieces.reduce((sum, p) => sum + p.node.buffer.length, 0)"));
@@ -139,7 +163,8 @@ public sealed class PageTests
         var page = browser.Page;
         await page.Locator("#text").FillAsync("The end of this is never made, whoever waits for it.");
         await page.Locator("#speak").ClickAsync();
-        // not WaitForFunction, which evaluates the string in the page again and again: the page's policy lets only the first evaluation through
+        // not WaitForFunction, which evaluates the string in the page again and again: the page's policy lets only the first evaluation
+        // through
         await Waits.Until(() => page.EvaluateAsync<bool>("chatterbox.length === 2"));
         await page.Locator("#stop").ClickAsync();
         await Assertions.Expect(page.Locator("#status")).ToHaveTextAsync("Stopped.");
@@ -194,7 +219,14 @@ public sealed class PageTests
     public async Task It_fits_a_phone(ColorScheme colors)
     {
         await using var service = await TestService.Start();
-        await using var browser = await Open(service, new() { ViewportSize = new() { Width = 360, Height = 740 }, ColorScheme = colors });
+        await using var browser = await Open(
+            service,
+            new()
+            {
+                ViewportSize = new() { Width = 360, Height = 740 },
+                ColorScheme = colors,
+            }
+        );
         Assert.True(await browser.Page.EvaluateAsync<bool>("document.documentElement.scrollWidth <= innerWidth"));
         if (Environment.GetEnvironmentVariable("CHATTERBOX_SCREENSHOTS") is { } folder)
         {
@@ -206,21 +238,31 @@ public sealed class PageTests
     {
         Assert.SkipWhen(Chromium is null, "Chromium is not installed");
         var playwright = await Playwright.CreateAsync();
-        var browser = await playwright.Chromium.LaunchAsync(new()
-        {
-            ExecutablePath = Chromium,
-            Args = ["--no-sandbox", "--autoplay-policy=user-gesture-required", .. args],
-            Env = Environment.GetEnvironmentVariables().Cast<DictionaryEntry>()      // the browser needs libraries that may be hidden from the service
-                .Where(variable => variable.Key is not "LD_LIBRARY_PATH").Select(variable => KeyValuePair.Create((string)variable.Key, (string)variable.Value!)),
-        });
+        var browser = await playwright.Chromium.LaunchAsync(
+            new()
+            {
+                ExecutablePath = Chromium,
+                Args = ["--no-sandbox", "--autoplay-policy=user-gesture-required", .. args],
+                Env = Environment
+                    .GetEnvironmentVariables()
+                    .Cast<DictionaryEntry>() // the browser needs libraries that may be hidden from the service
+                    .Where(variable => variable.Key is not "LD_LIBRARY_PATH")
+                    .Select(variable => KeyValuePair.Create((string)variable.Key, (string)variable.Value!)),
+            }
+        );
         var page = await browser.NewPageAsync(options);
         page.SetDefaultTimeout((float)Waits.Limit.TotalMilliseconds);
-        Assertions.SetDefaultExpectTimeout((float)Waits.Limit.TotalMilliseconds);    // a busy machine may take longer than the five seconds it has by itself
+        // a busy machine may take longer than the five seconds it has by itself
+        Assertions.SetDefaultExpectTimeout((float)Waits.Limit.TotalMilliseconds);
         var faults = new List<string>();
         page.PageError += (_, error) => faults.Add(error);
         page.Request += (_, request) =>
         {
-            if (!request.Url.StartsWith(service.Address.ToString(), StringComparison.Ordinal) && !request.Url.StartsWith("data:", StringComparison.Ordinal) && !request.Url.StartsWith("blob:", StringComparison.Ordinal))
+            if (
+                !request.Url.StartsWith(service.Address.ToString(), StringComparison.Ordinal)
+                && !request.Url.StartsWith("data:", StringComparison.Ordinal)
+                && !request.Url.StartsWith("blob:", StringComparison.Ordinal)
+            )
             {
                 faults.Add($"outside: {request.Url}");
             }

@@ -16,7 +16,11 @@ public sealed class ProcessTests
     public async Task A_process_that_is_killed_leaves_whole_files()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "signals and /proc are Linux's");
-        var report = await KillRun.RunAsync(kills: 3, File.ReadAllBytes(Path.Combine(TestService.Fixtures, "audio", "jfk_16k_mono.wav")), seed: 7);
+        var report = await KillRun.RunAsync(
+            kills: 3,
+            File.ReadAllBytes(Path.Combine(TestService.Fixtures, "audio", "jfk_16k_mono.wav")),
+            seed: 7
+        );
         Assert.Empty(report.Faults);
     }
 
@@ -27,12 +31,25 @@ public sealed class ProcessTests
         var folder = Directory.CreateTempSubdirectory("chatterbox-signal-");
         try
         {
-            using var service = await ServiceProgram.StartAsync(folder.FullName, ("Service__ShutdownSeconds", "600"), ("Service__SlowReaderSeconds", "600"));
+            using var service = await ServiceProgram.StartAsync(
+                folder.FullName,
+                ("Service__ShutdownSeconds", "600"),
+                ("Service__SlowReaderSeconds", "600")
+            );
             using var http = TestClients.From("127.0.0.1", service.Address, receiveBuffer: 4096);
-            var text = string.Concat(Enumerable.Repeat("Many words to hear. [pause:30s] ", 9)); // more than the buffers to a client that does not read hold
+            // more than the buffers to a client that does not read hold
+            var text = string.Concat(Enumerable.Repeat("Many words to hear. [pause:30s] ", 9));
             using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/audio/speech")
             {
-                Content = JsonContent.Create(new { model = "tiny", input = text, voice = "default", response_format = "pcm" }),
+                Content = JsonContent.Create(
+                    new
+                    {
+                        model = "tiny",
+                        input = text,
+                        voice = "default",
+                        response_format = "pcm",
+                    }
+                ),
             };
             using var unread = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, Cancel);
             Assert.Equal(HttpStatusCode.OK, unread.StatusCode);
@@ -80,7 +97,9 @@ public sealed class ProcessTests
     {
         try
         {
-            using var answer = http.PostAsync(new Uri("/speak", UriKind.Relative), JsonContent.Create(new { text = "Still here." }), Cancel).GetAwaiter().GetResult();
+            using var answer = http.PostAsync(new Uri("/speak", UriKind.Relative), JsonContent.Create(new { text = "Still here." }), Cancel)
+                .GetAwaiter()
+                .GetResult();
             return answer.StatusCode == HttpStatusCode.OK;
         }
         catch (HttpRequestException)

@@ -15,7 +15,10 @@ public sealed class RecordingTests
     {
         await using var service = await TestService.Start();
         service.AddVoice("Ann.wav", 1234);
-        using var answer = await service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Wav.Recording(2.5), ("voice", "Ann"), ("response_format", "pcm"), ("seed", "7")));
+        using var answer = await service.Http.PostAsync(
+            new Uri(Convert, UriKind.Relative),
+            Form(Wav.Recording(2.5), ("voice", "Ann"), ("response_format", "pcm"), ("seed", "7"))
+        );
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal("audio/pcm", answer.Content.Headers.ContentType?.ToString());
         Assert.Equal("7", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Seed")));
@@ -46,14 +49,20 @@ public sealed class RecordingTests
         await using var service = await TestService.Start();
         service.Model.Holds = true;
         service.Model.LetGo();
-        using var request = new HttpRequestMessage(HttpMethod.Post, Convert) { Content = Form(Wav.Recording(3), ("voice", "default"), ("response_format", "wav")) };
+        using var request = new HttpRequestMessage(HttpMethod.Post, Convert)
+        {
+            Content = Form(Wav.Recording(3), ("voice", "default"), ("response_format", "wav")),
+        };
         using var answer = await service.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
         await using var body = await answer.Content.ReadAsStreamAsync();
         var beginning = new byte[2000];
         await body.ReadExactlyAsync(beginning);
         Assert.Equal("RIFF"u8, beginning.AsSpan(0, 4));
         using var elsewhere = TestClients.From("127.0.0.2", service.Address);
-        var speech = elsewhere.PostAsync(new Uri("/speak", UriKind.Relative), new StringContent("""{"text":"In between.","stream":true}""", Encoding.UTF8, "application/json"));
+        var speech = elsewhere.PostAsync(
+            new Uri("/speak", UriKind.Relative),
+            new StringContent("""{"text":"In between.","stream":true}""", Encoding.UTF8, "application/json")
+        );
         await Waits.Until(() => service.Fleet.Default.Status is { Waiting: 1, Active: 1 });
         service.Model.LetGo(3);
         Assert.Equal(3, (await (await speech).Events()).Count);
@@ -65,10 +74,16 @@ public sealed class RecordingTests
     public async Task Events_carry_the_audio_and_its_tokens()
     {
         await using var service = await TestService.Start();
-        using var answer = await service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Wav.Recording(2), ("voice", "default"), ("response_format", "pcm"), ("stream_format", "sse")));
+        using var answer = await service.Http.PostAsync(
+            new Uri(Convert, UriKind.Relative),
+            Form(Wav.Recording(2), ("voice", "default"), ("response_format", "pcm"), ("stream_format", "sse"))
+        );
         var events = await answer.Events();
         Assert.All(events.SkipLast(1), e => Assert.Equal("speech.audio.delta", e.GetProperty("type").GetString()));
-        Assert.Equal("""{"type":"speech.audio.done","usage":{"input_tokens":0,"output_tokens":50,"total_tokens":50}}""", events[^1].GetRawText());
+        Assert.Equal(
+            """{"type":"speech.audio.done","usage":{"input_tokens":0,"output_tokens":50,"total_tokens":50}}""",
+            events[^1].GetRawText()
+        );
     }
 
     [Fact]
@@ -77,7 +92,11 @@ public sealed class RecordingTests
         await using var service = await TestService.Start();
         service.Model.Holds = true;
         using var leaves = new CancellationTokenSource();
-        var answer = service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Wav.Recording(3), ("voice", "default"), ("response_format", "pcm")), leaves.Token);
+        var answer = service.Http.PostAsync(
+            new Uri(Convert, UriKind.Relative),
+            Form(Wav.Recording(3), ("voice", "default"), ("response_format", "pcm")),
+            leaves.Token
+        );
         await Waits.Until(() => service.Model.Calls.Count == 1);
         await leaves.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => answer);
@@ -90,12 +109,18 @@ public sealed class RecordingTests
     {
         var other = new FakeModel();
         var served = new ServedModel("fake", "cpu", StandIn: false, () => new FakeModel());
-        await using var service = await TestService.Start(new() { ["Engine:MaxQueuedRequests"] = "8" }, models: [served, served with { Name = "other", Load = () => other }]);
-        Task<HttpResponseMessage> Ask(string model) => service.Http.PostAsync(
-            new Uri(Convert, UriKind.Relative), Form(Wav.Recording(1), ("voice", "default"), ("model", model), ("response_format", "pcm")));
+        await using var service = await TestService.Start(
+            new() { ["Engine:MaxQueuedRequests"] = "8" },
+            models: [served, served with { Name = "other", Load = () => other }]
+        );
+        Task<HttpResponseMessage> Ask(string model) =>
+            service.Http.PostAsync(
+                new Uri(Convert, UriKind.Relative),
+                Form(Wav.Recording(1), ("voice", "default"), ("model", model), ("response_format", "pcm"))
+            );
         using var unknown = await Ask("nobody");
         await unknown.AssertOpenAiError(HttpStatusCode.NotFound, "model", "model_not_found");
-        other.Holds = true;                      // a quarter of the queue may be recordings: two
+        other.Holds = true; // a quarter of the queue may be recordings: two
         var begun = Ask("other");
         await Waits.Until(() => service.Fleet.Find("other")!.Status.Active == 1);
         var waits = Ask("other");
@@ -105,7 +130,10 @@ public sealed class RecordingTests
         using var detect = await service.Http.PostAsync(new Uri(Watermark, UriKind.Relative), Form(Wav.Recording(1)));
         await detect.AssertOpenAiError(HttpStatusCode.TooManyRequests, null, "too_many_recordings");
         other.LetGo(2);
-        Assert.All(await Task.WhenAll(begun, waits), answer => Assert.Equal("other", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Model"))));
+        Assert.All(
+            await Task.WhenAll(begun, waits),
+            answer => Assert.Equal("other", Assert.Single(answer.Headers.GetValues("X-Chatterbox-Model")))
+        );
     }
 
     [Theory]
@@ -124,7 +152,9 @@ public sealed class RecordingTests
     [InlineData("file voice_file=short", "voice_file", "unusable_voice")]
     public async Task A_form_that_is_wrong_is_told_why(string fields, string param, string code)
     {
-        await using var service = await TestService.Start(new() { ["Voices:MaxUploadBytes"] = "150000", ["Voices:MaxUploadSeconds"] = "4" });
+        await using var service = await TestService.Start(
+            new() { ["Voices:MaxUploadBytes"] = "150000", ["Voices:MaxUploadSeconds"] = "4" }
+        );
         var form = new MultipartFormDataContent { { new StringContent("wav"), "response_format" } };
         foreach (var field in fields.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(field => field.Split('=')))
         {
@@ -155,7 +185,12 @@ public sealed class RecordingTests
         }
 
         using var answer = await service.Http.PostAsync(new Uri(Convert, UriKind.Relative), form);
-        var status = code switch { "voice_not_found" => HttpStatusCode.NotFound, "request_too_large" => HttpStatusCode.RequestEntityTooLarge, _ => HttpStatusCode.BadRequest };
+        var status = code switch
+        {
+            "voice_not_found" => HttpStatusCode.NotFound,
+            "request_too_large" => HttpStatusCode.RequestEntityTooLarge,
+            _ => HttpStatusCode.BadRequest,
+        };
         await answer.AssertOpenAiError(status, param, code);
         Assert.Empty(service.Model.Calls);
     }
@@ -202,12 +237,30 @@ public sealed class RecordingTests
 
         await using var open = await TestService.Start();
         var paths = (await (await open.Http.GetAsync(new Uri("/openapi/v1.json", UriKind.Relative))).Json()).GetProperty("paths");
-        var form = paths.GetProperty(Convert).GetProperty("post").GetProperty("requestBody").GetProperty("content").GetProperty("multipart/form-data").GetProperty("schema");
-        Assert.Equal(["file", "voice", "voice_file", "model", "response_format", "sample_rate", "stream_format", "stream", "seed"], form.GetProperty("properties").Names());
+        var form = paths
+            .GetProperty(Convert)
+            .GetProperty("post")
+            .GetProperty("requestBody")
+            .GetProperty("content")
+            .GetProperty("multipart/form-data")
+            .GetProperty("schema");
+        Assert.Equal(
+            ["file", "voice", "voice_file", "model", "response_format", "sample_rate", "stream_format", "stream", "seed"],
+            form.GetProperty("properties").Names()
+        );
         Assert.Equal("file", Assert.Single(form.GetProperty("required").EnumerateArray()).GetString());
         Assert.Equal("binary", form.GetProperty("properties").GetProperty("file").GetProperty("format").GetString());
-        Assert.Equal(9, paths.GetProperty(Convert).GetProperty("post").GetProperty("responses").GetProperty("200").GetProperty("content").Names().Length);
-        var report = paths.GetProperty(Watermark).GetProperty("post").GetProperty("responses").GetProperty("200").GetProperty("content").Names();
+        Assert.Equal(
+            9,
+            paths.GetProperty(Convert).GetProperty("post").GetProperty("responses").GetProperty("200").GetProperty("content").Names().Length
+        );
+        var report = paths
+            .GetProperty(Watermark)
+            .GetProperty("post")
+            .GetProperty("responses")
+            .GetProperty("200")
+            .GetProperty("content")
+            .Names();
         Assert.Equal("application/json", Assert.Single(report));
         Assert.True(paths.GetProperty("/v1/audio/voices").GetProperty("post").TryGetProperty("requestBody", out _));
     }
@@ -216,15 +269,21 @@ public sealed class RecordingTests
     public async Task What_a_real_model_converts_carries_the_mark_of_its_kind()
     {
         await using var service = await TestService.Start(new() { ["Model"] = "tiny", ["Device"] = "cpu" }, models: []);
-        using var answer = await service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Wav.Recording(2), ("voice", "default"), ("response_format", "wav"), ("seed", "1")));
+        using var answer = await service.Http.PostAsync(
+            new Uri(Convert, UriKind.Relative),
+            Form(Wav.Recording(2), ("voice", "default"), ("response_format", "wav"), ("seed", "1"))
+        );
         var wav = await answer.Content.ReadAsByteArrayAsync();
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal(44 + (2 * 2 * 24_000), wav.Length);
-        using var again = await service.Http.PostAsync(new Uri(Convert, UriKind.Relative), Form(Wav.Recording(2), ("voice", "default"), ("response_format", "wav"), ("seed", "1")));
+        using var again = await service.Http.PostAsync(
+            new Uri(Convert, UriKind.Relative),
+            Form(Wav.Recording(2), ("voice", "default"), ("response_format", "wav"), ("seed", "1"))
+        );
         Assert.Equal(wav, await again.Content.ReadAsByteArrayAsync());
         using var report = await service.Http.PostAsync(new Uri(Watermark, UriKind.Relative), Form(wav));
         var found = await report.Json();
-        Assert.InRange(found.GetProperty("confidence").GetDouble(), 0, 1);      // an untrained detector's, but a detector's
+        Assert.InRange(found.GetProperty("confidence").GetDouble(), 0, 1); // an untrained detector's, but a detector's
         Assert.Equal(2, found.GetProperty("seconds").GetDouble(), 3);
     }
 

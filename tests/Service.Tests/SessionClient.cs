@@ -35,7 +35,8 @@ internal sealed class SessionClient(WebSocket socket) : IAsyncDisposable
 
     public Task Send(object message) => SendText(JsonSerializer.Serialize(message));
 
-    public Task SendText(string message) => socket.SendAsync(Encoding.UTF8.GetBytes(message), WebSocketMessageType.Text, endOfMessage: true, CancellationToken.None);
+    public Task SendText(string message) =>
+        socket.SendAsync(Encoding.UTF8.GetBytes(message), WebSocketMessageType.Text, endOfMessage: true, CancellationToken.None);
 
     public Task Write(string text) => Send(new { type = "text", text });
 
@@ -63,7 +64,8 @@ internal sealed class SessionClient(WebSocket socket) : IAsyncDisposable
     }
 
     /// <summary>The next event that is no audio.</summary>
-    public async Task<JsonElement> Next() => await NextOrEnd() ?? throw new InvalidOperationException($"Closed: {socket.CloseStatus} {socket.CloseStatusDescription}");
+    public async Task<JsonElement> Next() =>
+        await NextOrEnd() ?? throw new InvalidOperationException($"Closed: {socket.CloseStatus} {socket.CloseStatusDescription}");
 
     /// <summary>The next event that is no audio, of this type.</summary>
     public async Task<JsonElement> Next(string type)
@@ -80,8 +82,7 @@ internal sealed class SessionClient(WebSocket socket) : IAsyncDisposable
         do
         {
             told.Add(await Next());
-        }
-        while (TypeOf(told[^1]) != type);
+        } while (TypeOf(told[^1]) != type);
         return told;
     }
 

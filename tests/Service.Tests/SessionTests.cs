@@ -27,7 +27,13 @@ public sealed class SessionTests
         Assert.Equal(["type", "index", "audio_seconds", "usage"], done.Names());
         var tone = FakeModel.Tone("Dr. Smith paid 3.14 dollars.", service.Model.BuiltInVoice!, new SamplingOptions { Seed = 5 });
         Assert.Equal(tone.Length / 24_000.0, done.GetProperty("audio_seconds").GetDouble());
-        Assert.Equal((28, 56), (done.GetProperty("usage").GetProperty("input_tokens").GetInt32(), done.GetProperty("usage").GetProperty("output_tokens").GetInt32()));
+        Assert.Equal(
+            (28, 56),
+            (
+                done.GetProperty("usage").GetProperty("input_tokens").GetInt32(),
+                done.GetProperty("usage").GetProperty("output_tokens").GetInt32()
+            )
+        );
         var first = Wav.Pcm(client.TakeAudio());
         Assert.Equal(tone[200..^200], first[200..^200], Wav.Close);
         Assert.Equal(tone.Length, first.Length);
@@ -57,7 +63,16 @@ public sealed class SessionTests
         service.Model.ChunkSamples = ChunkSamples;
         async Task<byte[]> Speak(IEnumerable<string> parts, string audio)
         {
-            await using var client = await SessionClient.Open(service, new { type = "session", seed = 9, audio, response_format = "wav" });
+            await using var client = await SessionClient.Open(
+                service,
+                new
+                {
+                    type = "session",
+                    seed = 9,
+                    audio,
+                    response_format = "wav",
+                }
+            );
             foreach (var part in parts)
             {
                 await client.Write(part);
@@ -100,7 +115,9 @@ public sealed class SessionTests
         var cancelled = await client.Next("cancelled");
         var dropped = cancelled.GetProperty("sentences").EnumerateArray().ToList();
         Assert.Equal(
-            ["This is the one that is being spoken.", "This one waits.", "And this is not comp", "Behind the flush."], dropped.Select(sentence => sentence.GetProperty("text").GetString()));
+            ["This is the one that is being spoken.", "This one waits.", "And this is not comp", "Behind the flush."],
+            dropped.Select(sentence => sentence.GetProperty("text").GetString())
+        );
         Assert.Equal([0, 1, 2, 3], dropped.Select(sentence => sentence.GetProperty("index").GetInt32()));
         Assert.Equal(Math.Max(0, (heard * ChunkSamples) - 120) / 24_000.0, dropped[0].GetProperty("audio_seconds").GetDouble());
         Assert.Equal("So is", cancelled.GetProperty("text").GetString());
@@ -127,7 +144,10 @@ public sealed class SessionTests
         await client.Next("flushed");
         await client.Write(" \n ");
         await client.Send(new { type = "end" });
-        Assert.Equal("""{"type":"done","usage":{"input_tokens":0,"output_tokens":0,"total_tokens":0}}""", (await client.Next()).GetRawText());
+        Assert.Equal(
+            """{"type":"done","usage":{"input_tokens":0,"output_tokens":0,"total_tokens":0}}""",
+            (await client.Next()).GetRawText()
+        );
         Assert.Empty(service.Model.Calls);
     }
 
@@ -139,12 +159,23 @@ public sealed class SessionTests
         FfmpegTool.SkipIfMissing();
         await using var service = await TestService.Start();
         service.Model.ChunkSamples = ChunkSamples;
-        await using var client = await SessionClient.Open(service, new { type = "session", seed = 5, response_format = format });
+        await using var client = await SessionClient.Open(
+            service,
+            new
+            {
+                type = "session",
+                seed = 5,
+                response_format = format,
+            }
+        );
         for (var utterance = 0; utterance < 2; utterance++)
         {
             await client.Write("One sentence of it. And another.");
             await client.Send(new { type = "flush" });
-            Assert.Equal(["sentence", "sentence.done", "sentence", "sentence.done", "flushed"], (await client.UpTo("flushed")).Select(SessionClient.TypeOf));
+            Assert.Equal(
+                ["sentence", "sentence.done", "sentence", "sentence.done", "flushed"],
+                (await client.UpTo("flushed")).Select(SessionClient.TypeOf)
+            );
             var audio = client.TakeAudio();
             Assert.Equal(begins, Encoding.ASCII.GetString(audio, 0, 4));
             var spoken = service.Model.Calls.TakeLast(2).Sum(call => FakeModel.Tone(call.Text, call.Voice, call.Sampling).Length) + 6000;
@@ -186,7 +217,10 @@ public sealed class SessionTests
         await client.SendText(message);
         var error = (await client.Next("error")).GetProperty("error");
         Assert.Equal(["message", "type", "param", "code"], error.Names());
-        Assert.Equal(("invalid_request_error", param, code), (error.GetProperty("type").GetString(), error.GetProperty("param").GetString(), error.GetProperty("code").GetString()));
+        Assert.Equal(
+            ("invalid_request_error", param, code),
+            (error.GetProperty("type").GetString(), error.GetProperty("param").GetString(), error.GetProperty("code").GetString())
+        );
         await client.Send(new { type = "session", model = "fake" });
         Assert.Equal(["type", "request_id", "model", "sample_rate", "seed"], (await client.Next("session.ready")).Names());
         await client.Socket.SendAsync(new byte[] { 1 }, WebSocketMessageType.Binary, endOfMessage: true, CancellationToken.None);
@@ -205,9 +239,15 @@ public sealed class SessionTests
         await client.Write("This is unspeakable. This one breaks off. A pause of [pause:99s] is too long. Fine.");
         await client.Send(new { type = "flush" });
         var told = await client.UpTo("flushed");
-        Assert.Equal(["sentence", "error", "sentence", "error", "sentence", "error", "sentence", "sentence.done", "flushed"], told.Select(SessionClient.TypeOf));
+        Assert.Equal(
+            ["sentence", "error", "sentence", "error", "sentence", "error", "sentence", "sentence.done", "flushed"],
+            told.Select(SessionClient.TypeOf)
+        );
         Assert.Equal([0, 1, 2], told.Where(e => SessionClient.TypeOf(e) == "error").Select(e => e.GetProperty("index").GetInt32()));
-        Assert.Equal(["speech_failed", "speech_failed", "invalid_value"], told.Where(e => SessionClient.TypeOf(e) == "error").Select(e => e.GetProperty("error").GetProperty("code").GetString()));
+        Assert.Equal(
+            ["speech_failed", "speech_failed", "invalid_value"],
+            told.Where(e => SessionClient.TypeOf(e) == "error").Select(e => e.GetProperty("error").GetProperty("code").GetString())
+        );
     }
 
     [Fact]
@@ -225,7 +265,10 @@ public sealed class SessionTests
         await client.Next("sentence");
         var error = await client.Next("error");
         Assert.Equal(["type", "error", "index", "retry_after"], error.Names());
-        Assert.Equal(("rate_limit_error", "queue_full"), (error.GetProperty("error").GetProperty("type").GetString(), error.GetProperty("error").GetProperty("code").GetString()));
+        Assert.Equal(
+            ("rate_limit_error", "queue_full"),
+            (error.GetProperty("error").GetProperty("type").GetString(), error.GetProperty("error").GetProperty("code").GetString())
+        );
         Assert.True(error.GetProperty("retry_after").GetDouble() > 0);
         await client.Next("flushed");
         service.Model.LetGo(3);
@@ -238,7 +281,9 @@ public sealed class SessionTests
     [Fact]
     public async Task Text_that_waits_is_bounded_and_a_message_too()
     {
-        await using var service = await TestService.Start(new() { ["Streaming:MaxWaitingCharacters"] = "200", ["Streaming:MaxMessageBytes"] = "1024" });
+        await using var service = await TestService.Start(
+            new() { ["Streaming:MaxWaitingCharacters"] = "200", ["Streaming:MaxMessageBytes"] = "1024" }
+        );
         service.Model.Holds = true;
         await using var client = await SessionClient.Open(service);
         await client.Write(new string('a', 100) + ". " + new string('B', 50));
@@ -272,7 +317,15 @@ public sealed class SessionTests
         service.Model.LetGo(10);
         await client.Send(new { type = "flush" });
         await client.UpTo("flushed");
-        await client.Send(new { type = "session", voice = "Ann", exaggeration = 0.7, seed = 77 });
+        await client.Send(
+            new
+            {
+                type = "session",
+                voice = "Ann",
+                exaggeration = 0.7,
+                seed = 77,
+            }
+        );
         Assert.Equal(77, (await client.Next("session.ready")).GetProperty("seed").GetInt64());
         service.Model.HoldAgain();
         await client.Write("Bye.");
@@ -281,7 +334,10 @@ public sealed class SessionTests
         var told = await client.UpTo("error");
         service.Model.LetGo();
         told.AddRange(await client.UpTo("done"));
-        Assert.Equal("session_ending", Assert.Single(told, e => SessionClient.TypeOf(e) == "error").GetProperty("error").GetProperty("code").GetString());
+        Assert.Equal(
+            "session_ending",
+            Assert.Single(told, e => SessionClient.TypeOf(e) == "error").GetProperty("error").GetProperty("code").GetString()
+        );
         var (_, sampling, voice, _) = service.Model.Calls.Last();
         Assert.Equal((77, 0.7, 500f), (sampling.Seed, sampling.Exaggeration, voice.T3.SpeakerEmbedding[0]));
     }
@@ -319,7 +375,9 @@ public sealed class SessionTests
     {
         var clock = new Clock();
         await using var service = await TestService.Start(
-            new() { ["Streaming:IdleSeconds"] = "3600" }, configure: builder => builder.Services.AddSingleton<TimeProvider>(clock));
+            new() { ["Streaming:IdleSeconds"] = "3600" },
+            configure: builder => builder.Services.AddSingleton<TimeProvider>(clock)
+        );
         service.Model.Holds = true;
         await using var client = await SessionClient.Open(service);
         await client.Write("It is being spoken for longer than that. ");
@@ -327,7 +385,7 @@ public sealed class SessionTests
         await client.Next("sentence");
         clock.Ahead += TimeSpan.FromHours(2);
         var checks = clock.Ticks + 2;
-        await Waits.Until(() => clock.Ticks >= checks);     // by then it would have been closed
+        await Waits.Until(() => clock.Ticks >= checks); // by then it would have been closed
         service.Model.LetGo();
         await client.UpTo("flushed");
         clock.Ahead += TimeSpan.FromHours(2);
@@ -365,7 +423,9 @@ public sealed class SessionTests
     public async Task Keys_origins_and_other_than_WebSocket_are_looked_at_before_anything_is_opened()
     {
         const string key = "a-key-of-some-length";
-        await using var service = await TestService.Start(new() { ["Security:ApiKeys:0"] = key, ["Security:CorsOrigins:0"] = "https://example.org" });
+        await using var service = await TestService.Start(
+            new() { ["Security:ApiKeys:0"] = key, ["Security:CorsOrigins:0"] = "https://example.org" }
+        );
         async Task<HttpStatusCode> Status(string? sent, string? origin)
         {
             using var socket = new ClientWebSocket();
@@ -398,7 +458,9 @@ public sealed class SessionTests
     private static async Task<int> Sessions(TestService service)
     {
         using var answer = await service.Http.GetAsync(new Uri("/metrics", UriKind.Relative));
-        var line = (await answer.Content.ReadAsStringAsync()).Split('\n').Last(l => l.StartsWith("chatterbox_sessions", StringComparison.Ordinal));
+        var line = (await answer.Content.ReadAsStringAsync())
+            .Split('\n')
+            .Last(l => l.StartsWith("chatterbox_sessions", StringComparison.Ordinal));
         return int.Parse(line.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
     }
 }

@@ -15,7 +15,8 @@ public sealed class SettingsCatalogTests
         var page = Path.Combine(Root, "docs", "configuration.md");
         Assert.True(
             await File.ReadAllTextAsync(page) == SettingsCommand.Page(),
-            "docs/configuration.md is out of date: dotnet run -c Release --project src/Service -- settings > docs/configuration.md");
+            "docs/configuration.md is out of date: dotnet run -c Release --project src/Service -- settings > docs/configuration.md"
+        );
     }
 
     [Fact]
@@ -31,7 +32,9 @@ public sealed class SettingsCatalogTests
         using var file = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(Root, "src", "Service", "appsettings.json")));
         foreach (var setting in SettingsCatalog.Sections.Skip(1).SelectMany(section => section.Settings))
         {
-            var (section, name) = setting.Key.Split(':') is [var before, var after] ? (before, after) : throw new InvalidOperationException(setting.Key);
+            var (section, name) = setting.Key.Split(':') is [var before, var after]
+                ? (before, after)
+                : throw new InvalidOperationException(setting.Key);
             Assert.True(file.RootElement.GetProperty(section).TryGetProperty(name, out var value), setting.Key);
             if (setting.Member is null)
             {

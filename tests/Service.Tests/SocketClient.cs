@@ -20,7 +20,11 @@ internal sealed class SocketClient(ClientWebSocket socket) : IAsyncDisposable
     }
 
     /// <summary>The status with which a connection is refused.</summary>
-    public static async Task<System.Net.HttpStatusCode> Status(TestService service, string path, Action<ClientWebSocketOptions>? configure = null)
+    public static async Task<System.Net.HttpStatusCode> Status(
+        TestService service,
+        string path,
+        Action<ClientWebSocketOptions>? configure = null
+    )
     {
         using var socket = new ClientWebSocket();
         socket.Options.CollectHttpResponseDetails = true;
@@ -37,7 +41,8 @@ internal sealed class SocketClient(ClientWebSocket socket) : IAsyncDisposable
         return socket.HttpStatusCode;
     }
 
-    public Task Send(string json) => socket.SendAsync(Encoding.UTF8.GetBytes(json), WebSocketMessageType.Text, endOfMessage: true, CancellationToken.None);
+    public Task Send(string json) =>
+        socket.SendAsync(Encoding.UTF8.GetBytes(json), WebSocketMessageType.Text, endOfMessage: true, CancellationToken.None);
 
     public Task Send(object message) => Send(JsonSerializer.Serialize(message));
 
@@ -65,7 +70,8 @@ internal sealed class SocketClient(ClientWebSocket socket) : IAsyncDisposable
     }
 
     /// <summary>The next message: JSON, or bytes; null once the service has closed.</summary>
-    public async Task<(JsonElement Json, byte[] Bytes)?> Next() => await Receive(socket) is not var (bytes, isText) ? null
+    public async Task<(JsonElement Json, byte[] Bytes)?> Next() =>
+        await Receive(socket) is not var (bytes, isText) ? null
         : isText ? (JsonDocument.Parse(bytes).RootElement, [])
         : (default, bytes);
 
@@ -90,13 +96,13 @@ internal sealed class SocketClient(ClientWebSocket socket) : IAsyncDisposable
         do
         {
             told.Add(await Next() ?? throw new InvalidOperationException($"Closed: {socket.CloseStatus} {socket.CloseStatusDescription}"));
-        }
-        while (told[^1].Json.ValueKind == JsonValueKind.Undefined || !isLast(told[^1].Json));
+        } while (told[^1].Json.ValueKind == JsonValueKind.Undefined || !isLast(told[^1].Json));
         return told;
     }
 
     /// <summary>Everything up to a message of this type.</summary>
-    public Task<List<(JsonElement Json, byte[] Bytes)>> UpTo(string type) => UpTo(json => json.TryGetProperty("type", out var named) && named.GetString() == type);
+    public Task<List<(JsonElement Json, byte[] Bytes)>> UpTo(string type) =>
+        UpTo(json => json.TryGetProperty("type", out var named) && named.GetString() == type);
 
     public async ValueTask DisposeAsync()
     {

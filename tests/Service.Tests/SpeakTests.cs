@@ -46,7 +46,9 @@ public sealed class SpeakTests
     {
         await using var service = await TestService.Start();
         service.AddVoice("Ann.wav");
-        using var answer = await service.Http.GetAsync(new Uri("/speak?text=One.%20Two.&voice=Ann&exaggeration=0.7&cfg_weight=0.3", UriKind.Relative));
+        using var answer = await service.Http.GetAsync(
+            new Uri("/speak?text=One.%20Two.&voice=Ann&exaggeration=0.7&cfg_weight=0.3", UriKind.Relative)
+        );
         var events = await answer.Events();
         Assert.Equal(5, events.Count);
         var (_, sampling, voice, _) = service.Model.Calls.First();
@@ -127,7 +129,15 @@ public sealed class SpeakTests
     {
         await using var service = await TestService.Start();
         service.AddVoice("Ann.mp3");
-        using var answer = await service.Post("/speak", new { text = "Hello there.", voice = "Ann", exaggeration = 0.25 });
+        using var answer = await service.Post(
+            "/speak",
+            new
+            {
+                text = "Hello there.",
+                voice = "Ann",
+                exaggeration = 0.25,
+            }
+        );
         var saved = await answer.Json();
         Assert.Equal(["status", "audio_url", "cloned", "voice_used", "emotion", "text_length", "truncated"], saved.Names());
         Assert.Equal("success", saved.GetProperty("status").GetString());
@@ -214,7 +224,9 @@ public sealed class SpeakTests
         await using var service = await TestService.Start();
         service.AddVoice("Ann.wav");
         service.AddVoice("Same.wav");
-        await Task.WhenAll(Enumerable.Range(0, 8).Select(i => service.Post("/speak", new { text = "Hello.", voice = i % 2 == 0 ? "Ann" : "Same" })));
+        await Task.WhenAll(
+            Enumerable.Range(0, 8).Select(i => service.Post("/speak", new { text = "Hello.", voice = i % 2 == 0 ? "Ann" : "Same" }))
+        );
         Assert.Equal(1, service.Model.VoicesMade);
     }
 
@@ -223,7 +235,15 @@ public sealed class SpeakTests
     {
         await using var service = await TestService.Start();
         service.AddVoice("Short.wav", 100);
-        using var answer = await service.Post("/speak", new { text = "Hello.", voice = "Short", stream = true });
+        using var answer = await service.Post(
+            "/speak",
+            new
+            {
+                text = "Hello.",
+                voice = "Short",
+                stream = true,
+            }
+        );
         Assert.Contains("0.5 s", await answer.AssertSpeakError(HttpStatusCode.BadRequest));
     }
 
@@ -271,7 +291,10 @@ public sealed class SpeakTests
         await using var service = await TestService.Start(new() { ["Service:MaxRequestBytes"] = "4096" });
         using var answer = await service.PostText("/speak", $$"""{"text":"{{new string('a', 100_000)}}"}""");
         await answer.AssertSpeakError(HttpStatusCode.RequestEntityTooLarge);
-        using var chunked = new HttpRequestMessage(HttpMethod.Post, "/speak") { Content = new StreamContent(new MemoryStream(Encoding.UTF8.GetBytes($$"""{"text":"{{new string('a', 100_000)}}"}"""))) };
+        using var chunked = new HttpRequestMessage(HttpMethod.Post, "/speak")
+        {
+            Content = new StreamContent(new MemoryStream(Encoding.UTF8.GetBytes($$"""{"text":"{{new string('a', 100_000)}}"}"""))),
+        };
         chunked.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
         (chunked.Headers.TransferEncodingChunked, chunked.Headers.ExpectContinue) = (true, true);
         using var second = await service.Http.SendAsync(chunked);

@@ -4,12 +4,21 @@ using Microsoft.Playwright;
 
 namespace Chatterbox.Service.Tests;
 
-/// <summary>The page as a studio: voices, settings, playback, takes, recordings, code, long texts, and whether everyone can use it.</summary>
+/// <summary>The page as a studio: voices, settings, playback, takes, recordings, code, long texts, and whether everyone can use
+/// it.</summary>
 public sealed class StudioTests
 {
     private const string Text = "This is the first. This is the second.";
 
-    private static readonly string Axe = Path.Combine(TestService.Fixtures, "..", "Service.Tests", "web", "node_modules", "axe-core", "axe.min.js");
+    private static readonly string Axe = Path.Combine(
+        TestService.Fixtures,
+        "..",
+        "Service.Tests",
+        "web",
+        "node_modules",
+        "axe-core",
+        "axe.min.js"
+    );
 
     [Fact]
     public async Task A_voice_is_heard_added_and_deleted()
@@ -23,7 +32,15 @@ public sealed class StudioTests
 
         await page.Locator("#new-voice summary").ClickAsync();
         await page.Locator("#voice-name").FillAsync("Ann");
-        await page.Locator("#voice-file").SetInputFilesAsync(new FilePayload { Name = "ann.wav", MimeType = "audio/wav", Buffer = new byte[2000] });
+        await page.Locator("#voice-file")
+            .SetInputFilesAsync(
+                new FilePayload
+                {
+                    Name = "ann.wav",
+                    MimeType = "audio/wav",
+                    Buffer = new byte[2000],
+                }
+            );
         await Assertions.Expect(page.Locator("#add-voice")).ToBeDisabledAsync();
         await page.Locator("#consent").CheckAsync();
         await page.Locator("#add-voice").ClickAsync();
@@ -41,7 +58,12 @@ public sealed class StudioTests
     public async Task A_voice_is_recorded_in_the_browser()
     {
         await using var service = await TestService.Start(new() { ["Voices:UploadsEnabled"] = "true" });
-        await using var browser = await PageTests.Open(service, null, "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream");
+        await using var browser = await PageTests.Open(
+            service,
+            null,
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream"
+        );
         var page = browser.Page;
         await page.Locator("#new-voice summary").ClickAsync();
         await page.Locator("#record").ClickAsync();
@@ -49,11 +71,21 @@ public sealed class StudioTests
         await page.Locator("#record").ClickAsync();
         await Assertions.Expect(page.Locator("#voice-status")).ToContainTextAsync("Recorded.");
         byte[] sent = [];
-        await page.RouteAsync("**/v1/audio/voices", route =>
-        {
-            sent = route.Request.PostDataBuffer!;
-            return route.FulfillAsync(new() { Status = 201, ContentType = "application/json", Body = "{}" });
-        });
+        await page.RouteAsync(
+            "**/v1/audio/voices",
+            route =>
+            {
+                sent = route.Request.PostDataBuffer!;
+                return route.FulfillAsync(
+                    new()
+                    {
+                        Status = 201,
+                        ContentType = "application/json",
+                        Body = "{}",
+                    }
+                );
+            }
+        );
         await page.Locator("#voice-name").FillAsync("Me");
         await page.Locator("#consent").CheckAsync();
         await page.Locator("#add-voice").ClickAsync();
@@ -113,7 +145,9 @@ public sealed class StudioTests
         Assert.True(await page.EvaluateAsync<bool>("chatterbox.isPaused"));
         var heard = await page.EvaluateAsync<double>("chatterbox.position");
         await page.Locator("#pause").ClickAsync();
-        await Waits.Until(() => page.EvaluateAsync<bool>($"chatterbox.position > {heard.ToString(System.Globalization.CultureInfo.InvariantCulture)}"));
+        await Waits.Until(() =>
+            page.EvaluateAsync<bool>($"chatterbox.position > {heard.ToString(System.Globalization.CultureInfo.InvariantCulture)}")
+        );
 
         await page.Locator("#rate").SelectOptionAsync("2");
         await page.Locator("#seek").FillAsync("3");
@@ -140,7 +174,8 @@ public sealed class StudioTests
         var download = await page.RunAndWaitForDownloadAsync(() => page.Locator("#download-as").ClickAsync());
         Assert.Equal("speech.flac", download.SuggestedFilename);
         Assert.Equal("fLaC"u8.ToArray(), (await File.ReadAllBytesAsync(await download.PathAsync()))[..4]);
-        Assert.Equal([5, 5, 6, 6], service.Model.Calls.Select(call => call.Sampling.Seed!.Value).Order()); // the same sentences with the same seeds
+        // the same sentences with the same seeds
+        Assert.Equal([5, 5, 6, 6], service.Model.Calls.Select(call => call.Sampling.Seed!.Value).Order());
     }
 
     [Fact]
@@ -176,14 +211,23 @@ public sealed class StudioTests
         await page.Locator("#seed").FillAsync("9");
         await page.Locator("#exaggeration").FillAsync("0.7");
         await page.Locator("#code summary").ClickAsync();
-        foreach (var (language, part) in ((string, string)[])[("csharp", "PostAsJsonAsync"), ("python", "urllib.request"), ("javascript", "await fetch"), ("curl", "curl ")])
+        foreach (
+            var (language, part) in ((string, string)[])
+                [("csharp", "PostAsJsonAsync"), ("python", "urllib.request"), ("javascript", "await fetch"), ("curl", "curl ")]
+        )
         {
             await page.Locator("#snippet-language").SelectOptionAsync(language);
             Assert.Contains(part, await page.Locator("#snippet").TextContentAsync());
         }
 
         var folder = Directory.CreateTempSubdirectory("chatterbox-code-");
-        using var shell = Process.Start(new ProcessStartInfo("sh", ["-c", (await page.Locator("#snippet").TextContentAsync())!]) { WorkingDirectory = folder.FullName, RedirectStandardError = true })!;
+        using var shell = Process.Start(
+            new ProcessStartInfo("sh", ["-c", (await page.Locator("#snippet").TextContentAsync())!])
+            {
+                WorkingDirectory = folder.FullName,
+                RedirectStandardError = true,
+            }
+        )!;
         await shell.Ends();
         Assert.NotEmpty(Wav.Read(await File.ReadAllBytesAsync(Path.Combine(folder.FullName, "speech.wav"))));
         var call = Assert.Single(service.Model.Calls);
@@ -200,7 +244,15 @@ public sealed class StudioTests
         await using var browser = await PageTests.Open(service);
         var page = browser.Page;
         await Assertions.Expect(page.Locator("#stand-in")).ToBeVisibleAsync();
-        var other = service.Post("/v1/audio/speech", new { model = "fake", input = "First.", voice = "default" });
+        var other = service.Post(
+            "/v1/audio/speech",
+            new
+            {
+                model = "fake",
+                input = "First.",
+                voice = "default",
+            }
+        );
         await Waits.Until(() => service.Model.IsWaiting);
         await page.Locator("#text").FillAsync(Text);
         await page.Locator("#speak").ClickAsync();
@@ -234,7 +286,15 @@ public sealed class StudioTests
     {
         Assert.SkipUnless(File.Exists(Axe), "axe-core is not installed: npm ci --prefix tests/Service.Tests/web");
         await using var service = await TestService.Start(new() { ["Voices:UploadsEnabled"] = "true" });
-        await using var browser = await PageTests.Open(service, new() { ViewportSize = new() { Width = width, Height = 844 }, ColorScheme = colors, BypassCSP = true });
+        await using var browser = await PageTests.Open(
+            service,
+            new()
+            {
+                ViewportSize = new() { Width = width, Height = 844 },
+                ColorScheme = colors,
+                BypassCSP = true,
+            }
+        );
         var page = browser.Page;
         await Speak(page);
         Assert.True(await page.EvaluateAsync<bool>("document.documentElement.scrollWidth <= innerWidth"));
@@ -254,7 +314,9 @@ public sealed class StudioTests
         foreach (var tab in (string[])["#tab-speak", "#tab-convert", "#tab-check"])
         {
             await page.Locator(tab).ClickAsync();
-            var found = await page.EvaluateAsync<JsonElement>("axe.run().then(result => result.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html).join(' ')))");
+            var found = await page.EvaluateAsync<JsonElement>(
+                "axe.run().then(result => result.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html).join(' ')))"
+            );
             Assert.Empty(found.EnumerateArray().Select(violation => violation.GetString()));
         }
     }

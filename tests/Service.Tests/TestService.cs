@@ -51,50 +51,73 @@ internal sealed class TestService : IAsyncDisposable
 
     /// <summary>Starts it with a <see cref="FakeModel"/>, or with other models.</summary>
     public static Task<TestService> Start(
-        Dictionary<string, string?>? settings = null, Func<ServedModel, ServedModel>? describe = null, Action<WebApplicationBuilder>? configure = null, bool waitUntilReady = true,
-        IReadOnlyList<ServedModel>? models = null)
+        Dictionary<string, string?>? settings = null,
+        Func<ServedModel, ServedModel>? describe = null,
+        Action<WebApplicationBuilder>? configure = null,
+        bool waitUntilReady = true,
+        IReadOnlyList<ServedModel>? models = null
+    )
     {
         var model = new FakeModel();
-        return StartWith(model, settings, waitUntilReady, builder =>
-        {
-            var fake = new ServedModel("fake", "cpu", StandIn: false, () => model);
-            foreach (var served in models ?? [describe?.Invoke(fake) ?? fake])
+        return StartWith(
+            model,
+            settings,
+            waitUntilReady,
+            builder =>
             {
-                builder.Services.AddSingleton(served);
-            }
+                var fake = new ServedModel("fake", "cpu", StandIn: false, () => model);
+                foreach (var served in models ?? [describe?.Invoke(fake) ?? fake])
+                {
+                    builder.Services.AddSingleton(served);
+                }
 
-            builder.Services.AddSingleton(new VoiceFormats(
-                (path, longest) => new FileInfo(path).Length <= longest.TotalMilliseconds // a millisecond for each byte
-                    ? new AudioClip(new float[new FileInfo(path).Length], 1000)
-                    : throw new VoiceException($"{path} is too long."),
-                _ => throw new VoiceException("Not a voice file."),
-                (path, _, _) => File.WriteAllText(path, "")));
-            configure?.Invoke(builder);
-        });
+                builder.Services.AddSingleton(
+                    new VoiceFormats(
+                        (path, longest) =>
+                            new FileInfo(path).Length <= longest.TotalMilliseconds // a millisecond for each byte
+                                ? new AudioClip(new float[new FileInfo(path).Length], 1000)
+                                : throw new VoiceException($"{path} is too long."),
+                        _ => throw new VoiceException("Not a voice file."),
+                        (path, _, _) => File.WriteAllText(path, "")
+                    )
+                );
+                configure?.Invoke(builder);
+            }
+        );
     }
 
     /// <summary>Starts it with the model of this name, as <c>--model</c> does.</summary>
     public static Task<TestService> StartReal(string model, Dictionary<string, string?>? settings = null) =>
         StartWith(new FakeModel(), new(settings ?? []) { ["Model"] = model, ["Device"] = "cpu" }, waitUntilReady: true, _ => { });
 
-    private static async Task<TestService> StartWith(FakeModel model, Dictionary<string, string?>? settings, bool waitUntilReady, Action<WebApplicationBuilder> configure)
+    private static async Task<TestService> StartWith(
+        FakeModel model,
+        Dictionary<string, string?>? settings,
+        bool waitUntilReady,
+        Action<WebApplicationBuilder> configure
+    )
     {
         var folder = Directory.CreateTempSubdirectory("chatterbox-service-");
         var log = new StringBuilder();
-        var app = await Program.BuildAsync([], builder =>
-        {
-            builder.Configuration.AddInMemoryCollection(new Dictionary<string, string?>
+        var app = await Program.BuildAsync(
+            [],
+            builder =>
             {
-                ["Service:Address"] = "127.0.0.1",
-                ["Service:Port"] = "0",
-                ["Service:VoicesFolder"] = Path.Combine(folder.FullName, "voices"),
-                ["Service:AudioFolder"] = Path.Combine(folder.FullName, "audio"),
-                ["Service:ShutdownSeconds"] = "5",
-            });
-            builder.Configuration.AddInMemoryCollection(settings ?? []);
-            builder.Logging.ClearProviders().AddProvider(new LogKeeper(log));
-            configure(builder);
-        });
+                builder.Configuration.AddInMemoryCollection(
+                    new Dictionary<string, string?>
+                    {
+                        ["Service:Address"] = "127.0.0.1",
+                        ["Service:Port"] = "0",
+                        ["Service:VoicesFolder"] = Path.Combine(folder.FullName, "voices"),
+                        ["Service:AudioFolder"] = Path.Combine(folder.FullName, "audio"),
+                        ["Service:ShutdownSeconds"] = "5",
+                    }
+                );
+                builder.Configuration.AddInMemoryCollection(settings ?? []);
+                builder.Logging.ClearProviders().AddProvider(new LogKeeper(log));
+                configure(builder);
+            }
+        );
         await app.StartAsync();
         var service = new TestService(app, folder, model) { Log = log };
         if (waitUntilReady)
@@ -106,17 +129,31 @@ internal sealed class TestService : IAsyncDisposable
     }
 
     /// <summary>Puts a recording of the fixtures into the folder of voices.</summary>
-    public void AddRecording(string fixture, string file) => File.Copy(Path.Combine(Fixtures, "audio", fixture), Path.Combine(VoicesFolder, file));
+    public void AddRecording(string fixture, string file) =>
+        File.Copy(Path.Combine(Fixtures, "audio", fixture), Path.Combine(VoicesFolder, file));
 
     /// <summary>Puts a recording of so many milliseconds into the folder of voices.</summary>
-    public void AddVoice(string file, int milliseconds = 2000) => File.WriteAllBytes(Path.Combine(VoicesFolder, file), new byte[milliseconds]);
+    public void AddVoice(string file, int milliseconds = 2000) =>
+        File.WriteAllBytes(Path.Combine(VoicesFolder, file), new byte[milliseconds]);
 
-    public Task<HttpResponseMessage> Post(string path, object body, HttpCompletionOption completion = HttpCompletionOption.ResponseContentRead, CancellationToken cancellationToken = default) =>
+    public Task<HttpResponseMessage> Post(
+        string path,
+        object body,
+        HttpCompletionOption completion = HttpCompletionOption.ResponseContentRead,
+        CancellationToken cancellationToken = default
+    ) =>
         Http.SendAsync(new HttpRequestMessage(HttpMethod.Post, path) { Content = JsonContent.Create(body) }, completion, cancellationToken);
 
-    /// <summary>Posts text. A service that refuses it by its length answers before it is sent, which would fail once the service closes.</summary>
-    public Task<HttpResponseMessage> PostText(string path, string body, string type = "application/json") => Http.SendAsync(
-        new HttpRequestMessage(HttpMethod.Post, path) { Content = new StringContent(body, Encoding.UTF8, type), Headers = { ExpectContinue = true } });
+    /// <summary>Posts text. A service that refuses it by its length answers before it is sent, which would fail once the service
+    /// closes.</summary>
+    public Task<HttpResponseMessage> PostText(string path, string body, string type = "application/json") =>
+        Http.SendAsync(
+            new HttpRequestMessage(HttpMethod.Post, path)
+            {
+                Content = new StringContent(body, Encoding.UTF8, type),
+                Headers = { ExpectContinue = true },
+            }
+        );
 
     public async ValueTask DisposeAsync()
     {
@@ -135,16 +172,20 @@ internal sealed class TestService : IAsyncDisposable
     {
         public ILogger CreateLogger(string categoryName) => this;
 
-        public void Dispose()
-        {
-        }
+        public void Dispose() { }
 
         public IDisposable? BeginScope<TState>(TState state)
             where TState : notnull => null;
 
         public bool IsEnabled(LogLevel logLevel) => true;
 
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        public void Log<TState>(
+            LogLevel logLevel,
+            EventId eventId,
+            TState state,
+            Exception? exception,
+            Func<TState, Exception?, string> formatter
+        )
         {
             lock (log)
             {
@@ -166,11 +207,15 @@ internal static class Answers
         Assert.Equal("text/event-stream", answer.Content.Headers.ContentType?.ToString());
         var body = await answer.Content.ReadAsStringAsync();
         Assert.EndsWith("\n\n", body);
-        return [.. body.Split("\n\n", StringSplitOptions.RemoveEmptyEntries).Select(block =>
-        {
-            Assert.StartsWith("data: ", block);
-            return JsonDocument.Parse(block[6..]).RootElement;
-        })];
+        return
+        [
+            .. body.Split("\n\n", StringSplitOptions.RemoveEmptyEntries)
+                .Select(block =>
+                {
+                    Assert.StartsWith("data: ", block);
+                    return JsonDocument.Parse(block[6..]).RootElement;
+                }),
+        ];
     }
 
     public static string[] Names(this JsonElement element) => [.. element.EnumerateObject().Select(p => p.Name)];
@@ -185,7 +230,12 @@ internal static class Answers
         return error.GetProperty("detail").GetString()!;
     }
 
-    public static async Task<JsonElement> AssertOpenAiError(this HttpResponseMessage answer, HttpStatusCode status, string? param = null, string? code = null)
+    public static async Task<JsonElement> AssertOpenAiError(
+        this HttpResponseMessage answer,
+        HttpStatusCode status,
+        string? param = null,
+        string? code = null
+    )
     {
         var text = await answer.Content.ReadAsStringAsync();
         Assert.True(answer.StatusCode == status, $"{answer.StatusCode}: {text}");

@@ -48,7 +48,8 @@ public sealed class TextCleanerTests
     [Theory]
     [InlineData("One. Two! Three? Four", new[] { "One.", "Two!", "Three?", "Four" })]
     [InlineData("1.5 is more... than 1.", new[] { "1.5 is more...", "than 1." })]
-    public void Sentences_end_at_a_mark_before_white_space(string text, string[] sentences) => Assert.Equal(sentences, TextCleaner.Sentences(text));
+    public void Sentences_end_at_a_mark_before_white_space(string text, string[] sentences) =>
+        Assert.Equal(sentences, TextCleaner.Sentences(text));
 
     [Fact]
     public void Hostile_text_takes_no_time_worth_speaking_of()

@@ -38,7 +38,10 @@ public sealed class TimestampTests
         Assert.Equal(Sentences, told.Select(e => e.GetProperty("text").GetString()));
         Assert.Equal(0, Start(told[0]));
         Assert.InRange(toldAt[0], 1, sent - 1);
-        Assert.All(told.Zip(told.Skip(1)), pair => Assert.True(Start(pair.First) < End(pair.First) && End(pair.First) < Start(pair.Second)));
+        Assert.All(
+            told.Zip(told.Skip(1)),
+            pair => Assert.True(Start(pair.First) < End(pair.First) && End(pair.First) < Start(pair.Second))
+        );
         Assert.Equal(End(told[^1]), (double)sent / BytesASecond, 1e-3);
         Assert.Equal("speech.audio.done", events[^1].GetProperty("type").GetString());
     }
@@ -57,15 +60,28 @@ public sealed class TimestampTests
         Assert.True(speech.GetProperty("usage").GetProperty("output_tokens").GetInt32() > 0);
         Assert.Equal(JsonValueKind.Null, speech.GetProperty("timestamps").GetProperty("words").ValueKind);
         Assert.Equal(
-            (await streamed.Events()).Where(e => e.GetProperty("type").GetString() == "speech.audio.sentence").Select(e => (Start(e), End(e))),
-            speech.GetProperty("timestamps").GetProperty("sentences").EnumerateArray().Select(e => (Start(e), End(e))));
+            (await streamed.Events())
+                .Where(e => e.GetProperty("type").GetString() == "speech.audio.sentence")
+                .Select(e => (Start(e), End(e))),
+            speech.GetProperty("timestamps").GetProperty("sentences").EnumerateArray().Select(e => (Start(e), End(e)))
+        );
     }
 
     [Fact]
     public async Task Times_are_told_on_request_alone()
     {
         await using var service = await TestService.Start();
-        using var answer = await service.Post(Route, new { model = "fake", input = "Hello there! Goodbye.", voice = "default", response_format = "pcm", stream_format = "json" });
+        using var answer = await service.Post(
+            Route,
+            new
+            {
+                model = "fake",
+                input = "Hello there! Goodbye.",
+                voice = "default",
+                response_format = "pcm",
+                stream_format = "json",
+            }
+        );
         Assert.Equal(["audio", "media_type", "usage"], (await answer.Json()).Names());
     }
 
@@ -75,7 +91,19 @@ public sealed class TimestampTests
         await using var service = await TestService.Start();
         async Task<double> EndAt(double speed)
         {
-            using var answer = await service.Post(Route, new { model = "fake", input = Sentences[0], voice = "default", response_format = "pcm", stream_format = "json", speed, timestamp_granularities = new[] { "sentence" } });
+            using var answer = await service.Post(
+                Route,
+                new
+                {
+                    model = "fake",
+                    input = Sentences[0],
+                    voice = "default",
+                    response_format = "pcm",
+                    stream_format = "json",
+                    speed,
+                    timestamp_granularities = new[] { "sentence" },
+                }
+            );
             return End((await answer.Json()).GetProperty("timestamps").GetProperty("sentences")[0]);
         }
 
@@ -89,16 +117,39 @@ public sealed class TimestampTests
     {
         await using var service = await TestService.Start();
         using var timed = await service.Post(Route, Body("pcm", "json"));
-        var times = (await timed.Json()).GetProperty("timestamps").GetProperty("sentences").EnumerateArray().Select(e => (Start: Start(e), End: End(e))).ToList();
+        var times = (await timed.Json())
+            .GetProperty("timestamps")
+            .GetProperty("sentences")
+            .EnumerateArray()
+            .Select(e => (Start: Start(e), End: End(e)))
+            .ToList();
         using var answer = await service.Post(Route, Body(format, "audio"));
         Assert.Equal((HttpStatusCode.OK, type), (answer.StatusCode, answer.Content.Headers.ContentType?.MediaType));
-        string[] lines = format == "srt"
-            ? [.. Sentences.Index().SelectMany(cue => new[] { $"{cue.Index + 1}", Cue(times[cue.Index], ','), cue.Item, "" })]
-            : ["WEBVTT", "", .. Sentences.Index().SelectMany(cue => new[] { Cue(times[cue.Index], '.'), cue.Item.Replace("&", "&amp;", StringComparison.Ordinal).Replace("<", "&lt;", StringComparison.Ordinal), "" })];
+        string[] lines =
+            format == "srt"
+                ? [.. Sentences.Index().SelectMany(cue => new[] { $"{cue.Index + 1}", Cue(times[cue.Index], ','), cue.Item, "" })]
+                :
+                [
+                    "WEBVTT",
+                    "",
+                    .. Sentences
+                        .Index()
+                        .SelectMany(cue =>
+                            new[]
+                            {
+                                Cue(times[cue.Index], '.'),
+                                cue.Item.Replace("&", "&amp;", StringComparison.Ordinal).Replace("<", "&lt;", StringComparison.Ordinal),
+                                "",
+                            }
+                        ),
+                ];
         Assert.Equal(string.Join('\n', lines) + "\n", await answer.Content.ReadAsStringAsync());
 
         static string Cue((double Start, double End) time, char point) => $"{Clock(time.Start, point)} --> {Clock(time.End, point)}";
-        static string Clock(double seconds, char point) => TimeSpan.FromSeconds(seconds).ToString(@"hh\:mm\:ss", CultureInfo.InvariantCulture) + point + TimeSpan.FromSeconds(seconds).ToString("fff", CultureInfo.InvariantCulture);
+        static string Clock(double seconds, char point) =>
+            TimeSpan.FromSeconds(seconds).ToString(@"hh\:mm\:ss", CultureInfo.InvariantCulture)
+            + point
+            + TimeSpan.FromSeconds(seconds).ToString("fff", CultureInfo.InvariantCulture);
     }
 
     [Theory]
@@ -113,16 +164,17 @@ public sealed class TimestampTests
         Assert.Equal(parameter, (await answer.Json()).GetProperty("error").GetProperty("param").GetString());
     }
 
-    private static object Body(string response_format, string stream_format) => new
-    {
-        model = "fake",
-        input = string.Join(' ', Sentences),
-        voice = "default",
-        seed = 7,
-        response_format,
-        stream_format,
-        timestamp_granularities = new[] { "sentence", "word" },
-    };
+    private static object Body(string response_format, string stream_format) =>
+        new
+        {
+            model = "fake",
+            input = string.Join(' ', Sentences),
+            voice = "default",
+            seed = 7,
+            response_format,
+            stream_format,
+            timestamp_granularities = new[] { "sentence", "word" },
+        };
 
     private static double Start(JsonElement sentence) => sentence.GetProperty("start_seconds").GetDouble();
 

@@ -16,7 +16,17 @@ public sealed class VllmOmniTests
         await using var service = await TestService.Start();
         service.Model.ChunkSamples = 1000;
         await using var client = await SocketClient.Connect(service, Route);
-        await client.Send(new { type = "session.config", voice = "default", response_format = "wav", seed = 3, stream_audio, task_type = "CustomVoice" });
+        await client.Send(
+            new
+            {
+                type = "session.config",
+                voice = "default",
+                response_format = "wav",
+                seed = 3,
+                stream_audio,
+                task_type = "CustomVoice",
+            }
+        );
         for (var utterance = 0; utterance < 2; utterance++)
         {
             await client.Send("""{"type":"input.text","text":"Hello there. How are"}""");
@@ -29,7 +39,8 @@ public sealed class VllmOmniTests
             {
                 Assert.Equal(
                     $$"""{"type":"audio.start","utterance_index":{{utterance}},"sentence_index":{{index}},"sentence_text":"{{sentences[index]}}","format":"wav","sample_rate":24000}""",
-                    told[from].Json.GetRawText());
+                    told[from].Json.GetRawText()
+                );
                 var frames = told.Skip(from + 1).TakeWhile(message => message.Bytes.Length > 0).Select(message => message.Bytes).ToList();
                 Assert.Equal(stream_audio, frames.Count > 1);
                 byte[] file = [.. frames.SelectMany(bytes => bytes)];
@@ -41,7 +52,9 @@ public sealed class VllmOmniTests
 
                 from += 1 + frames.Count;
                 Assert.Equal(
-                    $$"""{"type":"audio.done","utterance_index":{{utterance}},"sentence_index":{{index}},"total_bytes":{{file.Length}},"error":false}""", told[from++].Json.GetRawText());
+                    $$"""{"type":"audio.done","utterance_index":{{utterance}},"sentence_index":{{index}},"total_bytes":{{file.Length}},"error":false}""",
+                    told[from++].Json.GetRawText()
+                );
             }
         }
 
@@ -64,7 +77,10 @@ public sealed class VllmOmniTests
         await client.Send("""{"type":"session.config","response_format":"mp3","response_format":"pcm","stream_audio":true}""");
         await client.Send("""{"type":"input.text","text":"This is unspeakable."}""");
         await client.Send("""{"type":"input.done"}""");
-        Assert.Equal(["audio.start", "error", "audio.done", "session.done"], (await client.UpTo("session.done")).Select(message => message.Json.GetProperty("type").GetString()));
+        Assert.Equal(
+            ["audio.start", "error", "audio.done", "session.done"],
+            (await client.UpTo("session.done")).Select(message => message.Json.GetProperty("type").GetString())
+        );
         service.Model.Holds = true;
         await client.Send("""{"type":"input.text","text":"This is interrupted. And this never said."}""");
         service.Model.LetGo();

@@ -24,7 +24,10 @@ public sealed class WyomingTests
         Assert.Equal("info", type);
         Assert.Equal(["tts", "asr", "handle", "intent", "wake", "mic", "snd"], data.Names());
         var program = data.GetProperty("tts")[0];
-        Assert.Equal(["name", "attribution", "installed", "description", "version", "voices", "supports_synthesize_streaming"], program.Names());
+        Assert.Equal(
+            ["name", "attribution", "installed", "description", "version", "voices", "supports_synthesize_streaming"],
+            program.Names()
+        );
         Assert.True(program.GetProperty("supports_synthesize_streaming").GetBoolean());
         var voices = program.GetProperty("voices").EnumerateArray().ToList();
         Assert.Equal(["default", "Ann"], voices.Select(voice => voice.GetProperty("name").GetString()));
@@ -37,7 +40,7 @@ public sealed class WyomingTests
 
     [Theory]
     [InlineData(false)] // what it says in the first line
-    [InlineData(true)]  // and behind it
+    [InlineData(true)] // and behind it
     public async Task A_text_is_one_stream_of_audio(bool behind)
     {
         await using var service = await Start();
@@ -49,7 +52,10 @@ public sealed class WyomingTests
         Assert.Equal(["audio-start", .. Enumerable.Repeat("audio-chunk", told.Count - 2), "audio-stop"], told.Select(frame => frame.Type));
         var calls = service.Model.Calls.ToList();
         Assert.All(calls, call => Assert.Equal(500f, call.Voice.T3.SpeakerEmbedding[0]));
-        Assert.Equal(2 * (calls.Sum(call => FakeModel.Tone(call.Text, call.Voice, call.Sampling).Length) + 6000), told.Sum(frame => frame.Payload.Length));
+        Assert.Equal(
+            2 * (calls.Sum(call => FakeModel.Tone(call.Text, call.Voice, call.Sampling).Length) + 6000),
+            told.Sum(frame => frame.Payload.Length)
+        );
     }
 
     [Fact]
@@ -67,7 +73,9 @@ public sealed class WyomingTests
         await client.Send("synthesize-stop");
         var told = await client.UpTo("synthesize-stopped");
         Assert.Equal(
-            ["audio-start", "audio-stop", "audio-start", "audio-stop", "synthesize-stopped"], told.Select(frame => frame.Type).Where(type => type != "audio-chunk"));
+            ["audio-start", "audio-stop", "audio-start", "audio-stop", "synthesize-stopped"],
+            told.Select(frame => frame.Type).Where(type => type != "audio-chunk")
+        );
         Assert.Equal(["Hello there.", "How are you"], service.Model.Calls.Select(call => call.Text));
 
         await client.Send("synthesize", new { text = "And once more." }); // on the same connection
@@ -92,7 +100,17 @@ public sealed class WyomingTests
             Assert.True(await client.IsClosed());
         }
 
-        foreach (var line in (string[])["nonsense\n", "[]\n", "{\"type\":\"synthesize\",\"data_length\":99999999}\n", "{\"type\":5}\n", "{\"type\":\"synthesize\",\"data\":{\"text\":\"\\ud800\"}}\n", new string('a', 70_000)])
+        foreach (
+            var line in (string[])
+                [
+                    "nonsense\n",
+                    "[]\n",
+                    "{\"type\":\"synthesize\",\"data_length\":99999999}\n",
+                    "{\"type\":5}\n",
+                    "{\"type\":\"synthesize\",\"data\":{\"text\":\"\\ud800\"}}\n",
+                    new string('a', 70_000),
+                ]
+        )
         {
             await using var client = await Client.Connect(service);
             await client.SendText(line);
@@ -138,7 +156,11 @@ public sealed class WyomingTests
         await using var on = await Start();
         var port = on.Services.GetRequiredService<WyomingServer>().EndPoint!;
         Assert.True(IPAddress.IsLoopback(port.Address));
-        Assert.Contains(string.Create(CultureInfo.InvariantCulture, $"Wyoming localhost:{port.Port}"), await on.Http.GetStringAsync(new Uri("/", UriKind.Relative)), StringComparison.Ordinal);
+        Assert.Contains(
+            string.Create(CultureInfo.InvariantCulture, $"Wyoming localhost:{port.Port}"),
+            await on.Http.GetStringAsync(new Uri("/", UriKind.Relative)),
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
@@ -151,9 +173,21 @@ public sealed class WyomingTests
         Assert.False(service.Answers(MdnsMessage.Questions(MdnsMessage.Ask("_ipp._tcp.local"))[0]));
         var answer = MdnsMessage.Tell(service, [IPAddress.Parse("192.168.1.7")]);
         Assert.Equal([0x84, 0x00, 0x00, 0x00, 0x00, 0x05], answer[2..8]);
-        Assert.Contains("\u0012Chatterbox on desk\u0008_wyoming\u0004_tcp\u0005local\0", Encoding.Latin1.GetString(answer), StringComparison.Ordinal);
-        Assert.Contains("\u0004desk\u0005local\0\0\u0001\u0080\u0001\0\0\0\u0078\0\u0004\u00C0\u00A8\u0001\u0007", Encoding.Latin1.GetString(answer), StringComparison.Ordinal);
-        Assert.Contains("\0\u0021\u0080\u0001\0\0\0\u0078\0\u0012\0\0\0\0\u0027\u00D8\u0004desk\u0005local\0", Encoding.Latin1.GetString(answer), StringComparison.Ordinal);
+        Assert.Contains(
+            "\u0012Chatterbox on desk\u0008_wyoming\u0004_tcp\u0005local\0",
+            Encoding.Latin1.GetString(answer),
+            StringComparison.Ordinal
+        );
+        Assert.Contains(
+            "\u0004desk\u0005local\0\0\u0001\u0080\u0001\0\0\0\u0078\0\u0004\u00C0\u00A8\u0001\u0007",
+            Encoding.Latin1.GetString(answer),
+            StringComparison.Ordinal
+        );
+        Assert.Contains(
+            "\0\u0021\u0080\u0001\0\0\0\u0078\0\u0012\0\0\0\0\u0027\u00D8\u0004desk\u0005local\0",
+            Encoding.Latin1.GetString(answer),
+            StringComparison.Ordinal
+        );
         Assert.Empty(MdnsMessage.Questions(answer));
     }
 
@@ -185,7 +219,8 @@ public sealed class WyomingTests
         await using (responder)
         {
             using var asker = new UdpClient(new IPEndPoint(IPAddress.Any, 0));
-            var address = Dns.GetHostAddresses(Dns.GetHostName()).FirstOrDefault(a => a.AddressFamily == AddressFamily.InterNetwork && !IPAddress.IsLoopback(a));
+            var address = Dns.GetHostAddresses(Dns.GetHostName())
+                .FirstOrDefault(a => a.AddressFamily == AddressFamily.InterNetwork && !IPAddress.IsLoopback(a));
             Assert.SkipWhen(address is null, "this machine has no address of its own");
             using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(10));
             await asker.SendAsync(MdnsMessage.Ask("_wyoming._tcp.local"), new IPEndPoint(address, 5353), limit.Token);
@@ -201,7 +236,10 @@ public sealed class WyomingTests
         }
     }
 
-    private static Task<TestService> Start(Dictionary<string, string?>? settings = null, Func<Models.ServedModel, Models.ServedModel>? describe = null)
+    private static Task<TestService> Start(
+        Dictionary<string, string?>? settings = null,
+        Func<Models.ServedModel, Models.ServedModel>? describe = null
+    )
     {
         using var free = new TcpListener(IPAddress.Loopback, 0);
         free.Start();
@@ -218,7 +256,10 @@ public sealed class WyomingTests
         public static async Task<Client> Connect(TestService service)
         {
             var socket = new TcpClient { NoDelay = true };
-            await socket.ConnectAsync(service.Services.GetRequiredService<WyomingServer>().EndPoint!, TestContext.Current.CancellationToken);
+            await socket.ConnectAsync(
+                service.Services.GetRequiredService<WyomingServer>().EndPoint!,
+                TestContext.Current.CancellationToken
+            );
             return new(socket);
         }
 
@@ -232,7 +273,20 @@ public sealed class WyomingTests
             }
 
             var json = JsonSerializer.Serialize(data);
-            return SendText(JsonSerializer.Serialize(new { type, version = "1.8.0", data_length = Encoding.UTF8.GetByteCount(json), payload_length = 3 }) + "\n" + json + "abc");
+            return SendText(
+                JsonSerializer.Serialize(
+                    new
+                    {
+                        type,
+                        version = "1.8.0",
+                        data_length = Encoding.UTF8.GetByteCount(json),
+                        payload_length = 3,
+                    }
+                )
+                    + "\n"
+                    + json
+                    + "abc"
+            );
         }
 
         public async Task<(string Type, JsonElement Data, byte[] Payload)> Next()
@@ -255,8 +309,7 @@ public sealed class WyomingTests
             do
             {
                 told.Add(await Next());
-            }
-            while (told[^1].Type != type);
+            } while (told[^1].Type != type);
             return told;
         }
 

@@ -25,7 +25,8 @@ internal static class ExitCodes
 internal static class CommandLine
 {
     /// <summary>Every command has it: the answer as one JSON document on standard output.</summary>
-    public static Option<bool> Json { get; } = new("--json") { Description = "Print the result as JSON, for programs; errors as {\"error\": \"…\"}.", Recursive = true };
+    public static Option<bool> Json { get; } =
+        new("--json") { Description = "Print the result as JSON, for programs; errors as {\"error\": \"…\"}.", Recursive = true };
 
     /// <summary>Runs one command line.</summary>
     /// <param name="args">As given.</param>
@@ -60,7 +61,8 @@ internal static class CommandLine
             Creates, checks and converts checkpoints and voices of Chatterbox text-to-speech, without Python.
 
             Exit codes: 0 done, or yes (the same, sound); 1 no (different, faulty); 2 it could not be done; 130 cancelled.
-            """)
+            """
+        )
         {
             DownloadCommand.Create(),
             VerifyCommand.Create(),

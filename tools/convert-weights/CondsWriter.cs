@@ -6,7 +6,8 @@ using Chatterbox;
 
 namespace ConvertWeights;
 
-/// <summary>Writes a voice as the Python package saves it, <c>conds.pt</c>, which <c>torch.load(path, weights_only=True)</c> reads.</summary>
+/// <summary>Writes a voice as the Python package saves it, <c>conds.pt</c>, which <c>torch.load(path, weights_only=True)</c>
+/// reads.</summary>
 /// <remarks>Ports the saving half of Conditionals, chatterbox tts.py: a dict <c>t3</c> and a dict <c>gen</c> of tensors and
 /// Nones, in torch's zip archive (torch/serialization.py). Only what such a file needs of pickles is written here.</remarks>
 internal static class CondsWriter
@@ -21,18 +22,29 @@ internal static class CondsWriter
         var pickle = new Pickle();
         var (t3, gen) = (voice.T3, voice.S3Gen);
         pickle.Dict(
-            ("t3", () => pickle.Dict(
-                ("speaker_emb", () => pickle.Floats(t3.SpeakerEmbedding, 1, t3.SpeakerEmbedding.Count)),
-                ("clap_emb", pickle.None),
-                ("cond_prompt_speech_tokens", () => pickle.Integers(t3.SpeechTokens, 1, t3.SpeechTokens.Count)),
-                ("cond_prompt_speech_emb", pickle.None),
-                ("emotion_adv", () => pickle.Floats([exaggeration], 1, 1, 1)))),
-            ("gen", () => pickle.Dict(
-                ("prompt_token", () => pickle.Integers(gen.SpeechTokens, 1, gen.SpeechTokens.Count)),
-                ("prompt_token_len", () => pickle.Integers([gen.SpeechTokens.Count], 1)),
-                ("prompt_feat", () => pickle.Floats(gen.Mel, 1, gen.Mel.Count / melBands, melBands)),
-                ("prompt_feat_len", pickle.None),
-                ("embedding", () => pickle.Floats(gen.XVector, 1, gen.XVector.Count)))));
+            (
+                "t3",
+                () =>
+                    pickle.Dict(
+                        ("speaker_emb", () => pickle.Floats(t3.SpeakerEmbedding, 1, t3.SpeakerEmbedding.Count)),
+                        ("clap_emb", pickle.None),
+                        ("cond_prompt_speech_tokens", () => pickle.Integers(t3.SpeechTokens, 1, t3.SpeechTokens.Count)),
+                        ("cond_prompt_speech_emb", pickle.None),
+                        ("emotion_adv", () => pickle.Floats([exaggeration], 1, 1, 1))
+                    )
+            ),
+            (
+                "gen",
+                () =>
+                    pickle.Dict(
+                        ("prompt_token", () => pickle.Integers(gen.SpeechTokens, 1, gen.SpeechTokens.Count)),
+                        ("prompt_token_len", () => pickle.Integers([gen.SpeechTokens.Count], 1)),
+                        ("prompt_feat", () => pickle.Floats(gen.Mel, 1, gen.Mel.Count / melBands, melBands)),
+                        ("prompt_feat_len", pickle.None),
+                        ("embedding", () => pickle.Floats(gen.XVector, 1, gen.XVector.Count))
+                    )
+            )
+        );
         var unfinished = $"{path}.{Guid.NewGuid():N}.tmp";
         try
         {

@@ -16,9 +16,11 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
 {
     private const string SourceHash = "source_sha256";
 
-    private static readonly string[] ForPython = ["special_tokens_map.json", "tokenizer_config.json"];   // its package asks for them
+    private static readonly string[] ForPython = ["special_tokens_map.json", "tokenizer_config.json"]; // its package asks for them
     private static readonly string HashToCome = new('-', 64);
-    private static readonly string Version = typeof(Conversion).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
+    private static readonly string Version = typeof(Conversion)
+        .Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!
+        .InformationalVersion.Split('+')[0];
 
     private readonly Stopwatch _clock = Stopwatch.StartNew();
     private readonly List<ConvertedFile> _files = [];
@@ -62,10 +64,14 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
     {
         using var source = TensorFile.Open(path);
         var part = Variant.PartOf(source);
-        var variant = part == Part.T3 ? Variant.OfT3(source) : Variant.Published.FirstOrDefault(v => part is { } p && v.FaultsOf(p, source, out _) is null);
-        var job = part is { } known && variant is not null
-            ? PartJob(variant, known, path, source)
-            : new Job(Path.GetFileName(path).Split('.')[0] + ".safetensors", path, source, OnlyType(path), [.. source.Tensors.Keys]);
+        var variant =
+            part == Part.T3
+                ? Variant.OfT3(source)
+                : Variant.Published.FirstOrDefault(v => part is { } p && v.FaultsOf(p, source, out _) is null);
+        var job =
+            part is { } known && variant is not null
+                ? PartJob(variant, known, path, source)
+                : new Job(Path.GetFileName(path).Split('.')[0] + ".safetensors", path, source, OnlyType(path), [.. source.Tensors.Keys]);
         if (Path.Combine(output, job.Name) == path)
         {
             throw new CheckpointException($"{path} would be replaced by what it is converted to. Choose another folder with --out.");
@@ -89,7 +95,10 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
             }
             else if (part == Part.Watermark)
             {
-                _notes.Add("PerTh's weights are neither in the folder nor downloaded, and no model speaks without a watermark. Run convert-weights download perth, then convert their file into this folder.");
+                _notes.Add(
+                    "PerTh's weights are neither in the folder nor downloaded, and no model speaks without a watermark. Run "
+                        + "convert-weights download perth, then convert their file into this folder."
+                );
             }
             else
             {
@@ -98,9 +107,13 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
         }
 
         missing.AddRange(variant.Config.Files.Tokenizer.Where(file => checkpoint.PathOf(file) is null));
-        return missing.Count == 0 ? paths : throw new CheckpointException(
-            $"{string.Join(" and ", checkpoint.Folders)} lack{(checkpoint.Folders.Count == 1 ? "s" : "")} {string.Join(", ", missing)} of the {variant.Config.Name} model. "
-            + "Give the folder of the whole model; of a language pack, name the multilingual model's folder with --base.");
+        return missing.Count == 0
+            ? paths
+            : throw new CheckpointException(
+                $"{string.Join(" and ", checkpoint.Folders)} lack{(checkpoint.Folders.Count == 1 ? "s" : "")} "
+                    + $"{string.Join(", ", missing)} of the {variant.Config.Name} model. "
+                    + "Give the folder of the whole model; of a language pack, name the multilingual model's folder with --base."
+            );
     }
 
     /// <summary>Opens all files and looks what is wrong with them before the first is written.</summary>
@@ -138,7 +151,11 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
     {
         _notes.Add("The tensors are of no known model: all of them are kept, with their names.");
         var asked = types.Values.OfType<ScalarType>().Distinct().ToList();
-        return asked.Count <= 1 ? asked.Cast<ScalarType?>().FirstOrDefault() : throw new CheckpointException($"{path} is of no known model, so one element type is needed for all of it. Give one of --t3, --s3gen, --ve and --perth.");
+        return asked.Count <= 1
+            ? asked.Cast<ScalarType?>().FirstOrDefault()
+            : throw new CheckpointException(
+                $"{path} is of no known model, so one element type is needed for all of it. Give one of --t3, --s3gen, --ve and --perth."
+            );
     }
 
     /// <summary>Writes all files at the same time; the first that fails stops the others.</summary>
@@ -146,40 +163,66 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
     {
         var meter = new Meter(progress, jobs.Sum(job => new FileInfo(job.Path).Length));
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        _files.AddRange(await Task.WhenAll(jobs.Select(job => Task.Run(
-            () =>
-            {
-                try
-                {
-                    return Write(job, meter, stop.Token);
-                }
-                catch
-                {
-                    stop.Cancel();
-                    throw;
-                }
-            },
-            stop.Token))));
+        _files.AddRange(
+            await Task.WhenAll(
+                jobs.Select(job =>
+                    Task.Run(
+                        () =>
+                        {
+                            try
+                            {
+                                return Write(job, meter, stop.Token);
+                            }
+                            catch
+                            {
+                                stop.Cancel();
+                                throw;
+                            }
+                        },
+                        stop.Token
+                    )
+                )
+            )
+        );
     }
 
     /// <summary>Writes a file while another thread hashes what it is made of, which takes as long.</summary>
     private ConvertedFile Write(Job job, Meter meter, CancellationToken cancellationToken)
     {
-        var hash = Task.Factory.StartNew(() => ContentHash.Sha256(job.Path, cancellationToken), cancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-        var tensors = new TensorConversion(job.Source, job.Type, folds: job.Part is not null && !keepAll, meter.Advance, cancellationToken).Of(job.Tensors).ToList();
+        var hash = Task.Factory.StartNew(
+            () => ContentHash.Sha256(job.Path, cancellationToken),
+            cancellationToken,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default
+        );
+        var tensors = new TensorConversion(job.Source, job.Type, folds: job.Part is not null && !keepAll, meter.Advance, cancellationToken)
+            .Of(job.Tensors)
+            .ToList();
         var metadata = Describe(job);
         var target = Path.Combine(output, job.Name);
-        SafetensorsWriter.Write(target, tensors, metadata, () => new Dictionary<string, string>(metadata) { [SourceHash] = hash.GetAwaiter().GetResult() });
+        SafetensorsWriter.Write(
+            target,
+            tensors,
+            metadata,
+            () => new Dictionary<string, string>(metadata) { [SourceHash] = hash.GetAwaiter().GetResult() }
+        );
         var kinds = tensors.Select(tensor => tensor.Info.DType).Where(FloatConversion.Knows).Distinct().Select(DTypeNames.NameOf);
         return new ConvertedFile(
-            job.Name, job.Path, string.Join(", ", kinds), tensors.Count, job.Source.Tensors.Count - job.Tensors.Count, job.Tensors.Count - tensors.Count, new FileInfo(target).Length);
+            job.Name,
+            job.Path,
+            string.Join(", ", kinds),
+            tensors.Count,
+            job.Source.Tensors.Count - job.Tensors.Count,
+            job.Tensors.Count - tensors.Count,
+            new FileInfo(target).Length
+        );
     }
 
     private static Dictionary<string, string> Describe(Job job)
     {
         var metadata = new Dictionary<string, string>
         {
-            ["format"] = "pt",   // asked for by Python's transformers
+            ["format"] = "pt", // asked for by Python's transformers
             ["source"] = Path.GetFileName(job.Path),
             [SourceHash] = HashToCome,
             ["converted_by"] = $"convert-weights {Version}",
@@ -194,13 +237,14 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
     }
 
     /// <summary>T3 keeps its name, which tells V2, V3 and the language packs apart; the others get the model's own.</summary>
-    private static string NameOf(Part part, string path, Variant variant) => part switch
-    {
-        Part.T3 => Path.ChangeExtension(Path.GetFileName(path), ".safetensors"),
-        Part.S3Gen => variant.Config.Files.S3Gen[0],
-        Part.SpeakerEncoder => variant.Config.Files.SpeakerEncoder[0],
-        _ => variant.Config.Files.Watermark[0],
-    };
+    private static string NameOf(Part part, string path, Variant variant) =>
+        part switch
+        {
+            Part.T3 => Path.ChangeExtension(Path.GetFileName(path), ".safetensors"),
+            Part.S3Gen => variant.Config.Files.S3Gen[0],
+            Part.SpeakerEncoder => variant.Config.Files.SpeakerEncoder[0],
+            _ => variant.Config.Files.Watermark[0],
+        };
 
     private void CopyOthers(CheckpointFolder checkpoint)
     {
@@ -226,7 +270,15 @@ internal sealed class Conversion(string output, bool keepAll, IReadOnlyDictionar
             var config = checkpoint.Variant.Config;
             var (voice, info) = VoiceFiles.Read(path, config);
             var target = Path.Combine(output, config.Files.Voice[0]);
-            VoiceFile.Save(target, voice, info with { Model = info.Model ?? config.Name, SourceHash = info.SourceHash ?? ContentHash.Sha256(path) });
+            VoiceFile.Save(
+                target,
+                voice,
+                info with
+                {
+                    Model = info.Model ?? config.Name,
+                    SourceHash = info.SourceHash ?? ContentHash.Sha256(path),
+                }
+            );
             _files.Add(new(config.Files.Voice[0], path, null, 0, 0, 0, new FileInfo(target).Length));
         }
     }

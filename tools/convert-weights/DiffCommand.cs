@@ -14,12 +14,17 @@ internal static class DiffCommand
 
     private static readonly Option<double> Tolerance = new("--tolerance")
     {
-        Description = "Greatest relative error that counts as the same: the largest difference over the largest value of the tensor in A. Above 0, element types may differ.",
+        Description =
+            "Greatest relative error that counts as the same: the largest difference over the largest value of the tensor in A. Above 0, "
+            + "element types may differ.",
     };
 
     public static Command Create()
     {
-        var command = new CommandWithExamples("diff", "Compares two files by names, types, shapes and values. Exit code 0: the same; 1: different.")
+        var command = new CommandWithExamples(
+            "diff",
+            "Compares two files by names, types, shapes and values. Exit code 0: the same; 1: different."
+        )
         {
             Examples =
             [
@@ -43,11 +48,25 @@ internal static class DiffCommand
         var differences = await shell.ProgressAsync("diff", progress => Compare(a, b, tolerance, progress, cancellationToken));
         var tensors = a.Tensors.Keys.Union(b.Tensors.Keys).Count();
         var different = differences.Count(difference => !difference.IsTolerated);
-        shell.Answer(new { Same = different == 0, Tensors = tensors, Differences = differences }, console => Show(console, tensors, different, differences));
+        shell.Answer(
+            new
+            {
+                Same = different == 0,
+                Tensors = tensors,
+                Differences = differences,
+            },
+            console => Show(console, tensors, different, differences)
+        );
         return different == 0 ? ExitCodes.Done : ExitCodes.No;
     }
 
-    private static List<Difference> Compare(ITensorSource a, ITensorSource b, double tolerance, IProgress<double> progress, CancellationToken cancellationToken)
+    private static List<Difference> Compare(
+        ITensorSource a,
+        ITensorSource b,
+        double tolerance,
+        IProgress<double> progress,
+        CancellationToken cancellationToken
+    )
     {
         var names = a.Tensors.Keys.Union(b.Tensors.Keys).Order(StringComparer.Ordinal).ToList();
         var differences = new List<Difference>();
@@ -86,16 +105,19 @@ internal static class DiffCommand
 
         var (error, largest) = LargestDifference(x, y);
         var relative = error == 0 ? 0 : error / largest;
-        return types is null && error == 0 ? null    // −0 and 0
+        return types is null && error == 0
+            ? null // −0 and 0
             : new Difference(name, types ?? "values", error, relative, IsTolerated: tolerance > 0 && relative <= tolerance);
     }
 
-    /// <summary>The largest difference and A's largest value. Where one has no number, and the other has, the difference is infinite.</summary>
+    /// <summary>The largest difference and A's largest value. Where one has no number, and the other has, the difference is
+    /// infinite.</summary>
     private static (double Difference, double Largest) LargestDifference(Tensor a, Tensor b)
     {
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
-        double difference = 0, largest = 0;
+        double difference = 0,
+            largest = 0;
         foreach (var (x, y) in TensorStatistics.Pieces(a).Zip(TensorStatistics.Pieces(b)))
         {
             var same = x.eq(y).logical_or(x.isnan().logical_and(y.isnan()));
@@ -113,7 +135,14 @@ internal static class DiffCommand
         if (differences.Count > 0)
         {
             var table = new Table().Border(TableBorder.Simple).AddColumns("name", "difference", "largest", "relative", "");
-            differences.ForEach(d => table.AddRow(Array.ConvertAll([d.Name, d.What, Number(d.Absolute), Number(d.Relative), d.IsTolerated ? "tolerated" : ""], Markup.Escape)));
+            differences.ForEach(d =>
+                table.AddRow(
+                    Array.ConvertAll(
+                        [d.Name, d.What, Number(d.Absolute), Number(d.Relative), d.IsTolerated ? "tolerated" : ""],
+                        Markup.Escape
+                    )
+                )
+            );
             console.Write(table);
         }
 

@@ -34,7 +34,11 @@ internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part
     /// <summary>The published models; those of one T3 are one.</summary>
     public static IReadOnlyList<Variant> Published { get; } =
     [
-        Of(ChatterboxConfig.English), Of(ChatterboxConfig.Multilingual), Of(ChatterboxConfig.Turbo), Of(ChatterboxConfig.Nano), Of(ChatterboxConfig.Flash),
+        Of(ChatterboxConfig.English),
+        Of(ChatterboxConfig.Multilingual),
+        Of(ChatterboxConfig.Turbo),
+        Of(ChatterboxConfig.Nano),
+        Of(ChatterboxConfig.Flash),
     ];
 
     /// <summary>How to get the model's files.</summary>
@@ -50,16 +54,21 @@ internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part
     /// have one size, by the file's name or else the size of its speech table; null if of none.</summary>
     public static Variant? OfT3(ITensorSource t3)
     {
-        var sized = ChatterboxConfig.Published.Where(config => SizeOf("text_emb.weight") == (config.T3.TextVocabulary, config.T3.Backbone.HiddenSize)).ToList();
+        var sized = ChatterboxConfig
+            .Published.Where(config => SizeOf("text_emb.weight") == (config.T3.TextVocabulary, config.T3.Backbone.HiddenSize))
+            .ToList();
         if (sized.FirstOrDefault(config => config.Files.T3.Contains(t3.Name)) is { } named)
         {
             return Stated(named);
         }
 
-        var alike = sized.FirstOrDefault(config => SizeOf("speech_emb.weight") == (config.T3.SpeechEmbeddings, config.T3.Backbone.HiddenSize)) ?? sized.FirstOrDefault();
+        var alike =
+            sized.FirstOrDefault(config => SizeOf("speech_emb.weight") == (config.T3.SpeechEmbeddings, config.T3.Backbone.HiddenSize))
+            ?? sized.FirstOrDefault();
         return alike is null ? null : Published.First(variant => variant.Config.T3 == alike.T3);
 
-        (long Rows, long Columns)? SizeOf(string table) => t3.Tensors.GetValueOrDefault(table)?.Shape is [var rows, var columns] ? (rows, columns) : null;
+        (long Rows, long Columns)? SizeOf(string table) =>
+            t3.Tensors.GetValueOrDefault(table)?.Shape is [var rows, var columns] ? (rows, columns) : null;
     }
 
     /// <summary>The part that a file's tensors belong to, told by their names; null if to none.</summary>
@@ -113,17 +122,22 @@ internal sealed record Variant(ChatterboxConfig Config, IReadOnlyDictionary<Part
     /// <exception cref="ChatterboxException">Its files are missing or damaged.</exception>
     public void CheckTokenizer(string path, string? cangjie) => TextFrontEnd.Load(Config.Text, Path.GetFullPath(path), cangjie);
 
-    private static Variant Of(ChatterboxConfig config) => Of(config, [.. ChatterboxConfig.Published.Where(published => published.T3 == config.T3)]);
+    private static Variant Of(ChatterboxConfig config) =>
+        Of(config, [.. ChatterboxConfig.Published.Where(published => published.T3 == config.T3)]);
 
     /// <param name="config">The variant.</param>
     /// <param name="published">The models of its sizes, whose files go by names of their own.</param>
-    private static Variant Of(ChatterboxConfig config, IReadOnlyList<ChatterboxConfig> published) => new(config, new Dictionary<Part, string[]>
-    {
-        [Part.T3] = [.. published.SelectMany(model => model.Files.T3).Distinct()],
-        [Part.S3Gen] = [.. published.SelectMany(model => model.Files.S3Gen).Distinct()],
-        [Part.SpeakerEncoder] = [.. config.Files.SpeakerEncoder],
-        [Part.Watermark] = [.. config.Files.Watermark],
-    });
+    private static Variant Of(ChatterboxConfig config, IReadOnlyList<ChatterboxConfig> published) =>
+        new(
+            config,
+            new Dictionary<Part, string[]>
+            {
+                [Part.T3] = [.. published.SelectMany(model => model.Files.T3).Distinct()],
+                [Part.S3Gen] = [.. published.SelectMany(model => model.Files.S3Gen).Distinct()],
+                [Part.SpeakerEncoder] = [.. config.Files.SpeakerEncoder],
+                [Part.Watermark] = [.. config.Files.Watermark],
+            }
+        );
 
     /// <summary>A file's names, types and shapes without the elements: networks are built on it without the time and the
     /// memory that their weights would take.</summary>
@@ -154,7 +168,9 @@ internal sealed record CheckpointFolder(Variant Variant, IReadOnlyList<string> F
     {
         if (folders.FirstOrDefault(folder => !Directory.Exists(folder)) is { } missing)
         {
-            throw new CheckpointException($"{missing} is not a folder. Give the folder with {ChatterboxConfig.English.Files.T3[0]} and the other files of a model.");
+            throw new CheckpointException(
+                $"{missing} is not a folder. Give the folder with {ChatterboxConfig.English.Files.T3[0]} and the other files of a model."
+            );
         }
 
         if (folders.Select(folder => Path.Combine(folder, ChatterboxConfig.FileName)).FirstOrDefault(File.Exists) is { } stated)
@@ -163,12 +179,20 @@ internal sealed record CheckpointFolder(Variant Variant, IReadOnlyList<string> F
         }
 
         var t3Names = Variant.Published.SelectMany(variant => variant.Names[Part.T3]).ToList();
-        var path = folders.SelectMany(folder => t3Names.Select(name => Path.Combine(folder, name))).FirstOrDefault(File.Exists)
-            ?? throw new CheckpointException($"{folders[0]} holds no T3 of the family: there is none of {string.Join(", ", t3Names)}. Give the folder of a whole model, or download one: convert-weights download english.");
+        var path =
+            folders.SelectMany(folder => t3Names.Select(name => Path.Combine(folder, name))).FirstOrDefault(File.Exists)
+            ?? throw new CheckpointException(
+                $"{folders[0]} holds no T3 of the family: there is none of {string.Join(", ", t3Names)}. Give the folder of a whole "
+                    + $"model, or download one: convert-weights download english."
+            );
         using var t3 = TensorFile.Open(path);
-        var variant = Variant.OfT3(t3) ?? throw new CheckpointException(
-            $"{path} is not a known T3: its text table 'text_emb.weight' has {(t3.Tensors.GetValueOrDefault("text_emb.weight") is { } table ? $"shape [{string.Join(", ", table.Shape)}]" : "no such tensor")}, expected one of "
-            + $"{string.Join(", ", Variant.Published.Select(v => $"[{v.Config.T3.TextVocabulary}, {v.Config.T3.Backbone.HiddenSize}] ({v.Config.Name})"))}. Download the model again, in its present version.");
+        var variant =
+            Variant.OfT3(t3)
+            ?? throw new CheckpointException(
+                $"{path} is not a known T3: its text table 'text_emb.weight' has "
+                    + $"{(t3.Tensors.GetValueOrDefault("text_emb.weight") is { } table ? $"shape [{string.Join(", ", table.Shape)}]" : "no such tensor")}, expected one of "
+                    + $"{string.Join(", ", Variant.Published.Select(v => $"[{v.Config.T3.TextVocabulary}, {v.Config.T3.Backbone.HiddenSize}] ({v.Config.Name})"))}. Download the model again, in its present version."
+            );
         return new CheckpointFolder(variant, folders);
     }
 
@@ -182,9 +206,10 @@ internal sealed record CheckpointFolder(Variant Variant, IReadOnlyList<string> F
     public string? CangjiePath => Find(Variant.Config.Files.Cangjie);
 
     /// <summary>What the model can do less for want of a file that it can do without; null if nothing.</summary>
-    public string? Lacks => Variant.Config.Files.Cangjie.Count > 0 && CangjiePath is null
-        ? $"There is no {string.Join(" or ", Variant.Config.Files.Cangjie)}: Chinese is refused."
-        : null;
+    public string? Lacks =>
+        Variant.Config.Files.Cangjie.Count > 0 && CangjiePath is null
+            ? $"There is no {string.Join(" or ", Variant.Config.Files.Cangjie)}: Chinese is refused."
+            : null;
 
     /// <summary>The voice that comes with the model; null if there is none.</summary>
     public string? VoicePath => Find(Variant.Config.Files.Voice);
@@ -196,5 +221,6 @@ internal sealed record CheckpointFolder(Variant Variant, IReadOnlyList<string> F
         return hub.TryFindPerth(out var file) ? file : null;
     }
 
-    private string? Find(IReadOnlyList<string> names) => Folders.SelectMany(folder => names.Select(name => Path.Combine(folder, name))).FirstOrDefault(File.Exists);
+    private string? Find(IReadOnlyList<string> names) =>
+        Folders.SelectMany(folder => names.Select(name => Path.Combine(folder, name))).FirstOrDefault(File.Exists);
 }

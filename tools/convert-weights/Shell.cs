@@ -10,7 +10,7 @@ namespace ConvertWeights;
 /// error, and only where that is a terminal.</summary>
 internal sealed class Shell(ParseResult parsed, InvocationConfiguration configuration)
 {
-    private const int WidthOfFiles = 10_000;   // so that no line is wrapped
+    private const int WidthOfFiles = 10_000; // so that no line is wrapped
 
     private static readonly JsonSerializerOptions JsonOptions = new()
     {
@@ -18,13 +18,11 @@ internal sealed class Shell(ParseResult parsed, InvocationConfiguration configur
         PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
         DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
         NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
-        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,   // read by programs, not put into web pages
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, // read by programs, not put into web pages
     };
 
     public Shell(ParseResult parsed)
-        : this(parsed, parsed.InvocationConfiguration)
-    {
-    }
+        : this(parsed, parsed.InvocationConfiguration) { }
 
     private bool IsJson => parsed.GetValue(CommandLine.Json);
 
@@ -64,7 +62,8 @@ internal sealed class Shell(ParseResult parsed, InvocationConfiguration configur
             return await work(new ImmediateProgress(_ => { }));
         }
 
-        return await ConsoleOn(configuration.Error, isTerminal: true).Progress()
+        return await ConsoleOn(configuration.Error, isTerminal: true)
+            .Progress()
             .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
             .StartAsync(async context =>
             {
@@ -76,16 +75,19 @@ internal sealed class Shell(ParseResult parsed, InvocationConfiguration configur
     }
 
     /// <inheritdoc cref="ProgressAsync{T}(string, Func{IProgress{double}, Task{T}})"/>
-    public Task<T> ProgressAsync<T>(string what, Func<IProgress<double>, T> work) => ProgressAsync(what, progress => Task.Run(() => work(progress)));
+    public Task<T> ProgressAsync<T>(string what, Func<IProgress<double>, T> work) =>
+        ProgressAsync(what, progress => Task.Run(() => work(progress)));
 
     private static IAnsiConsole ConsoleOn(TextWriter writer, bool isTerminal)
     {
-        var console = AnsiConsole.Create(new AnsiConsoleSettings
-        {
-            Out = new AnsiConsoleOutput(writer),
-            Ansi = isTerminal ? AnsiSupport.Detect : AnsiSupport.No,
-            Interactive = isTerminal ? InteractionSupport.Detect : InteractionSupport.No,
-        });
+        var console = AnsiConsole.Create(
+            new AnsiConsoleSettings
+            {
+                Out = new AnsiConsoleOutput(writer),
+                Ansi = isTerminal ? AnsiSupport.Detect : AnsiSupport.No,
+                Interactive = isTerminal ? InteractionSupport.Detect : InteractionSupport.No,
+            }
+        );
         if (!isTerminal)
         {
             console.Profile.Width = WidthOfFiles;

@@ -12,31 +12,51 @@ internal static class SynthesizeCommand
     {
         var model = new Option<string>("--model")
         {
-            Description = "english, multilingual, turbo, nano, flash: full size, up to 3.2 GB, bit by bit the weights with which the parity fixtures were recorded. tiny (English), tiny-multilingual, tiny-turbo, tiny-nano, tiny-flash: the same architectures a hundred times smaller.",
+            Description =
+                "english, multilingual, turbo, nano, flash: full size, up to 3.2 GB, bit by bit the weights with which the parity "
+                + "fixtures were recorded. tiny (English), tiny-multilingual, tiny-turbo, tiny-nano, tiny-flash: the same architectures "
+                + "a hundred times smaller.",
             Required = true,
         };
         model.AcceptOnlyFromAmong([.. SyntheticCheckpoint.Models]);
         var folder = new Option<DirectoryInfo>("--out") { Description = "Folder to write; created if missing.", Required = true };
-        var command = new CommandWithExamples("synthesize", "Writes a synthetic checkpoint: it generates noise, but every part of it works.")
+        var command = new CommandWithExamples(
+            "synthesize",
+            "Writes a synthetic checkpoint: it generates noise, but every part of it works."
+        )
         {
             Examples = [("A model to try the service with", "synthesize --model tiny --out /tmp/tiny")],
         };
         command.Add(model);
         command.Add(folder);
-        command.SetAction((parsed, cancellationToken) => RunAsync(new Shell(parsed), parsed.GetRequiredValue(model), parsed.GetRequiredValue(folder).FullName, cancellationToken));
+        command.SetAction(
+            (parsed, cancellationToken) =>
+                RunAsync(new Shell(parsed), parsed.GetRequiredValue(model), parsed.GetRequiredValue(folder).FullName, cancellationToken)
+        );
         return command;
     }
 
     private static async Task<int> RunAsync(Shell shell, string model, string folder, CancellationToken cancellationToken)
     {
         var watch = Stopwatch.StartNew();
-        await shell.ProgressAsync($"synthesize {model}", progress =>
-        {
-            SyntheticCheckpoint.Write(model, folder, progress, cancellationToken);
-            return true;
-        });
+        await shell.ProgressAsync(
+            $"synthesize {model}",
+            progress =>
+            {
+                SyntheticCheckpoint.Write(model, folder, progress, cancellationToken);
+                return true;
+            }
+        );
         var seconds = watch.Elapsed.TotalSeconds;
-        shell.Answer(new { Model = model, Folder = folder, Seconds = seconds }, console => console.WriteLine($"{folder} written in {seconds:0.0} s"));
+        shell.Answer(
+            new
+            {
+                Model = model,
+                Folder = folder,
+                Seconds = seconds,
+            },
+            console => console.WriteLine($"{folder} written in {seconds:0.0} s")
+        );
         return ExitCodes.Done;
     }
 }

@@ -12,20 +12,34 @@ namespace ConvertWeights;
 /// <param name="folds">Writes weights in place of weight norms.</param>
 /// <param name="progress">Receives the bytes of each piece.</param>
 /// <param name="cancellationToken">Looked at before each piece.</param>
-internal sealed class TensorConversion(ITensorSource source, ScalarType? type, bool folds, Action<long> progress, CancellationToken cancellationToken)
+internal sealed class TensorConversion(
+    ITensorSource source,
+    ScalarType? type,
+    bool folds,
+    Action<long> progress,
+    CancellationToken cancellationToken
+)
 {
     /// <summary>What becomes of tensors.</summary>
     /// <param name="names">Their names; of a weight norm both.</param>
-    public IEnumerable<TensorToWrite> Of(IEnumerable<string> names) => names
-        .Where(name => !folds || !name.EndsWith(WeightNorm.Magnitude, StringComparison.Ordinal))
-        .Order(StringComparer.Ordinal)
-        .Select(name => folds && name.EndsWith(WeightNorm.Direction, StringComparison.Ordinal) ? Folded(name) : Plain(name));
+    public IEnumerable<TensorToWrite> Of(IEnumerable<string> names) =>
+        names
+            .Where(name => !folds || !name.EndsWith(WeightNorm.Magnitude, StringComparison.Ordinal))
+            .Order(StringComparer.Ordinal)
+            .Select(name => folds && name.EndsWith(WeightNorm.Direction, StringComparison.Ordinal) ? Folded(name) : Plain(name));
 
     private TensorToWrite Plain(string name)
     {
         var info = source.Tensors[name];
         var wanted = WantedOf(info);
-        return new TensorToWrite(name, info with { DType = wanted }, stream => source.ReadPieces(name, piece => Write(stream, name, piece, info.DType, wanted)));
+        return new TensorToWrite(
+            name,
+            info with
+            {
+                DType = wanted,
+            },
+            stream => source.ReadPieces(name, piece => Write(stream, name, piece, info.DType, wanted))
+        );
     }
 
     private TensorToWrite Folded(string direction)
@@ -33,14 +47,21 @@ internal sealed class TensorConversion(ITensorSource source, ScalarType? type, b
         var prefix = direction[..^WeightNorm.Direction.Length];
         var info = source.Tensors[direction];
         var wanted = WantedOf(info);
-        return new TensorToWrite(prefix + "weight", info with { DType = wanted }, stream =>
-        {
-            using var g = source.Read(prefix + WeightNorm.Magnitude);
-            using var v = source.Read(direction);
-            using var scope = NewDisposeScope();
-            var weight = WeightNorm.Fold(g.to(ScalarType.Float32), v.to(ScalarType.Float32));
-            Write(stream, direction, weight.bytes, ScalarType.Float32, wanted);
-        });
+        return new TensorToWrite(
+            prefix + "weight",
+            info with
+            {
+                DType = wanted,
+            },
+            stream =>
+            {
+                using var g = source.Read(prefix + WeightNorm.Magnitude);
+                using var v = source.Read(direction);
+                using var scope = NewDisposeScope();
+                var weight = WeightNorm.Fold(g.to(ScalarType.Float32), v.to(ScalarType.Float32));
+                Write(stream, direction, weight.bytes, ScalarType.Float32, wanted);
+            }
+        );
     }
 
     private ScalarType WantedOf(TensorInfo info) => type is { } wanted && FloatConversion.Knows(info.DType) ? wanted : info.DType;
@@ -73,6 +94,8 @@ internal sealed class TensorConversion(ITensorSource source, ScalarType? type, b
         using var tensor = source.Read(name);
         var values = TensorStatistics.Of(tensor);
         return new CheckpointException(
-            $"{source.Name}: '{name}' has values from {values.Min:G4} to {values.Max:G4}, which {DTypeNames.NameOf(type)} cannot hold. Keep this part in f32, or choose bf16.");
+            $"{source.Name}: '{name}' has values from {values.Min:G4} to {values.Max:G4}, which {DTypeNames.NameOf(type)} cannot hold. "
+                + $"Keep this part in f32, or choose bf16."
+        );
     }
 }

@@ -14,12 +14,13 @@ internal static class TensorFile
     public static ITensorSource Open(string path) => IsTorch(path) ? TorchFile.Open(path) : SafetensorsFile.Open(path);
 
     /// <summary>The free-form strings of a file's header, and settings saved beside its tensors, by name.</summary>
-    public static IReadOnlyDictionary<string, string> Notes(ITensorSource source) => source switch
-    {
-        SafetensorsFile file => file.Metadata,
-        TorchFile file => Settings(file.Root, "").ToDictionary(setting => setting.Name, setting => setting.Value),
-        _ => new Dictionary<string, string>(),
-    };
+    public static IReadOnlyDictionary<string, string> Notes(ITensorSource source) =>
+        source switch
+        {
+            SafetensorsFile file => file.Metadata,
+            TorchFile file => Settings(file.Root, "").ToDictionary(setting => setting.Name, setting => setting.Value),
+            _ => new Dictionary<string, string>(),
+        };
 
     private static bool IsTorch(string path)
     {

@@ -18,8 +18,12 @@ internal sealed record TensorStatistics(double? Min, double? Max, double? Mean, 
     {
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
-        double min = double.PositiveInfinity, max = double.NegativeInfinity, total = 0;
-        long count = 0, nan = 0, inf = 0;
+        double min = double.PositiveInfinity,
+            max = double.NegativeInfinity,
+            total = 0;
+        long count = 0,
+            nan = 0,
+            inf = 0;
         foreach (var values in Pieces(tensor))
         {
             var sum = values.sum().item<double>();
@@ -64,12 +68,13 @@ internal static class DTypeNames
     private static readonly Dictionary<ScalarType, string> Names = SafetensorsFile.DTypes.ToDictionary(d => d.Value.Type, d => d.Key);
 
     /// <summary>Such as F32 and BF16.</summary>
-    public static string NameOf(ScalarType type) => type switch
-    {
-        ScalarType.ComplexFloat32 => "C64",
-        ScalarType.ComplexFloat64 => "C128",
-        _ => Names.GetValueOrDefault(type, $"{type}"),
-    };
+    public static string NameOf(ScalarType type) =>
+        type switch
+        {
+            ScalarType.ComplexFloat32 => "C64",
+            ScalarType.ComplexFloat64 => "C128",
+            _ => Names.GetValueOrDefault(type, $"{type}"),
+        };
 
     /// <summary>Bytes that a tensor takes in a file.</summary>
     public static long BytesOf(TensorInfo info) => info.Count * TorchStorage.SizeOf(info.DType);

@@ -11,13 +11,28 @@ internal static class VerifyCommand
     private const int NamesShown = 5;
 
     private static readonly Argument<DirectoryInfo> Folder = new("folder") { Description = "Folder with the files of one model." };
-    private static readonly Option<string?> Model = new("--model") { Description = "The model that it should be: english, multilingual, multilingual-v3, turbo, nano, flash, a language pack such as pt-br, or the name in its config.json, such as tiny. Any other model is a fault." };
-    private static readonly Option<FileInfo?> Watermark = new("--watermark") { Description = "PerTh's weights, where they are not in the folder. Default: the folder of downloads." };
-    private static readonly Option<bool> NoValues = new("--no-values") { Description = "Skips the search for NaN and infinite weights: checks headers alone, in a second." };
+    private static readonly Option<string?> Model = new("--model")
+    {
+        Description =
+            "The model that it should be: english, multilingual, multilingual-v3, turbo, nano, flash, a language pack such as pt-br, or "
+            + "the name in its config.json, such as tiny. Any other model is a fault.",
+    };
+    private static readonly Option<FileInfo?> Watermark = new("--watermark")
+    {
+        Description = "PerTh's weights, where they are not in the folder. Default: the folder of downloads.",
+    };
+    private static readonly Option<bool> NoValues = new("--no-values")
+    {
+        Description = "Skips the search for NaN and infinite weights: checks headers alone, in a second.",
+    };
 
     public static Command Create()
     {
-        var command = new CommandWithExamples("verify", "Checks whether a folder is a complete and sound checkpoint, and of which model; reports all faults at once, each with its remedy. Exit code 0: sound; 1: faulty.")
+        var command = new CommandWithExamples(
+            "verify",
+            "Checks whether a folder is a complete and sound checkpoint, and of which model; reports all faults at once, each with its "
+                + "remedy. Exit code 0: sound; 1: faulty."
+        )
         {
             Examples =
             [
@@ -37,32 +52,56 @@ internal static class VerifyCommand
     {
         var shell = new Shell(parsed);
         var folder = parsed.GetRequiredValue(Folder).FullName;
-        var verdict = await shell.ProgressAsync("verify", progress =>
-            Check(folder, parsed.GetValue(Model), parsed.GetValue(Watermark)?.FullName, !parsed.GetValue(NoValues), progress, cancellationToken));
-        shell.Answer(verdict, console =>
-        {
-            foreach (var fault in verdict.Faults)
+        var verdict = await shell.ProgressAsync(
+            "verify",
+            progress =>
+                Check(
+                    folder,
+                    parsed.GetValue(Model),
+                    parsed.GetValue(Watermark)?.FullName,
+                    !parsed.GetValue(NoValues),
+                    progress,
+                    cancellationToken
+                )
+        );
+        shell.Answer(
+            verdict,
+            console =>
             {
-                console.WriteLine($"FAULT  {fault.Problem}");
-                if (fault.Remedy is { } remedy)
+                foreach (var fault in verdict.Faults)
                 {
-                    console.WriteLine($"       {remedy}");
+                    console.WriteLine($"FAULT  {fault.Problem}");
+                    if (fault.Remedy is { } remedy)
+                    {
+                        console.WriteLine($"       {remedy}");
+                    }
                 }
-            }
 
-            foreach (var note in verdict.Notes)
-            {
-                console.WriteLine($"note   {note}");
-            }
+                foreach (var note in verdict.Notes)
+                {
+                    console.WriteLine($"note   {note}");
+                }
 
-            console.WriteLine(verdict.Sound
-                ? $"{folder} is a sound checkpoint of the {verdict.Model} model: {verdict.Tensors} tensors, {verdict.Bytes / 1e6:0} MB."
-                : $"{folder} has {verdict.Faults.Count} fault{(verdict.Faults.Count == 1 ? "" : "s")}{(verdict.Model is null ? "" : $" as a checkpoint of the {verdict.Model} model")}.");
-        });
+                console.WriteLine(
+                    verdict.Sound
+                        ? $"{folder} is a sound checkpoint of the {verdict.Model} model: {verdict.Tensors} tensors, "
+                            + $"{verdict.Bytes / 1e6:0} MB."
+                        : $"{folder} has {verdict.Faults.Count} "
+                            + $"fault{(verdict.Faults.Count == 1 ? "" : "s")}{(verdict.Model is null ? "" : $" as a checkpoint of the {verdict.Model} model")}."
+                );
+            }
+        );
         return verdict.Sound ? ExitCodes.Done : ExitCodes.No;
     }
 
-    private static Verdict Check(string folder, string? expected, string? watermark, bool values, IProgress<double> progress, CancellationToken cancellationToken)
+    private static Verdict Check(
+        string folder,
+        string? expected,
+        string? watermark,
+        bool values,
+        IProgress<double> progress,
+        CancellationToken cancellationToken
+    )
     {
         var verdict = new Verdict(folder);
         CheckpointFolder checkpoint;
@@ -80,14 +119,26 @@ internal static class VerifyCommand
         verdict.Model = variant.Config.Name;
         if (expected is not null && expected != variant.Config.Name)
         {
-            verdict.Add(folder, $"The folder holds the {variant.Config.Name} model, expected {expected}.", "Give the folder of that model.");
+            verdict.Add(
+                folder,
+                $"The folder holds the {variant.Config.Name} model, expected {expected}.",
+                "Give the folder of that model."
+            );
         }
 
         var parts = Enum.GetValues<Part>();
         foreach (var (i, part) in parts.Index())
         {
             var path = checkpoint.PathOf(part) ?? (part == Part.Watermark ? watermark ?? CheckpointFolder.DownloadedWatermark() : null);
-            CheckPart(verdict, variant, part, path, values, new Share(progress, (double)i / parts.Length, 1.0 / parts.Length), cancellationToken);
+            CheckPart(
+                verdict,
+                variant,
+                part,
+                path,
+                values,
+                new Share(progress, (double)i / parts.Length, 1.0 / parts.Length),
+                cancellationToken
+            );
         }
 
         CheckTokenizer(verdict, checkpoint);
@@ -95,14 +146,26 @@ internal static class VerifyCommand
         return verdict;
     }
 
-    private static void CheckPart(Verdict verdict, Variant variant, Part part, string? path, bool values, IProgress<double> progress, CancellationToken cancellationToken)
+    private static void CheckPart(
+        Verdict verdict,
+        Variant variant,
+        Part part,
+        string? path,
+        bool values,
+        IProgress<double> progress,
+        CancellationToken cancellationToken
+    )
     {
         var names = string.Join(" or ", variant.Names[part]);
         if (path is null)
         {
-            verdict.Add(variant.Names[part][0], $"{part} is missing: there is no {names}.", part == Part.Watermark
-                ? "Get PerTh's weights: convert-weights download perth. Or name them with --watermark."
-                : variant.Remedy);
+            verdict.Add(
+                variant.Names[part][0],
+                $"{part} is missing: there is no {names}.",
+                part == Part.Watermark
+                    ? "Get PerTh's weights: convert-weights download perth. Or name them with --watermark."
+                    : variant.Remedy
+            );
             return;
         }
 
@@ -127,11 +190,18 @@ internal static class VerifyCommand
         }
     }
 
-    private static string PartRemedy(Part part, ITensorSource source, Variant variant) => Variant.PartOf(source) is { } other && other != part
-        ? $"It holds {other}: rename it to {string.Join(" or ", variant.Names[other])}."
-        : $"Take the file from the {variant.Config.Name} model, in one version with the others.";
+    private static string PartRemedy(Part part, ITensorSource source, Variant variant) =>
+        Variant.PartOf(source) is { } other && other != part
+            ? $"It holds {other}: rename it to {string.Join(" or ", variant.Names[other])}."
+            : $"Take the file from the {variant.Config.Name} model, in one version with the others.";
 
-    private static void CheckValues(Verdict verdict, string path, ITensorSource source, IProgress<double> progress, CancellationToken cancellationToken)
+    private static void CheckValues(
+        Verdict verdict,
+        string path,
+        ITensorSource source,
+        IProgress<double> progress,
+        CancellationToken cancellationToken
+    )
     {
         var broken = new List<string>();
         foreach (var (i, name) in source.Tensors.Keys.Index())
@@ -149,7 +219,11 @@ internal static class VerifyCommand
         if (broken.Count > 0)
         {
             var more = broken.Count > NamesShown ? $" and {broken.Count - NamesShown} more" : "";
-            verdict.Add(path, $"{path} has weights that are not finite: {string.Join(", ", broken.Take(NamesShown))}{more}.", "Download or convert the file again; a conversion to f16 overflows where one to bf16 does not.");
+            verdict.Add(
+                path,
+                $"{path} has weights that are not finite: {string.Join(", ", broken.Take(NamesShown))}{more}.",
+                "Download or convert the file again; a conversion to f16 overflows where one to bf16 does not."
+            );
         }
     }
 
@@ -184,7 +258,9 @@ internal static class VerifyCommand
         var config = checkpoint.Variant.Config;
         if (checkpoint.VoicePath is not { } path)
         {
-            verdict.Notes.Add($"The model has no voice of its own ({string.Join(" or ", config.Files.Voice)}): each request must name one.");
+            verdict.Notes.Add(
+                $"The model has no voice of its own ({string.Join(" or ", config.Files.Voice)}): each request must name one."
+            );
             return;
         }
 

@@ -49,16 +49,21 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     public static bool NeedsProcess(AudioFormat format) => format.Codec == AudioCodec.Aac;
 
     /// <summary>Why a format cannot be encoded here, and how that is changed; null where it can.</summary>
-    public string? UnsupportedReason(AudioFormat format) => NeedsProcess(format) && !_ffmpeg.IsInstalled
-        ? $"{format.Name} needs ffmpeg, which is not installed here. {FfmpegProgram.HowToInstall}, or choose mp3, opus, flac, wav or pcm."
-        : null;
+    public string? UnsupportedReason(AudioFormat format) =>
+        NeedsProcess(format) && !_ffmpeg.IsInstalled
+            ? $"{format.Name} needs ffmpeg, which is not installed here. {FfmpegProgram.HowToInstall}, or choose mp3, opus, flac, "
+                + $"wav or pcm."
+            : null;
 
     /// <summary>What each named format runs on here.</summary>
     public IReadOnlyList<FormatSupport> Support() =>
-    [
-        .. AudioFormat.Named.Values.Select(format => new FormatSupport(
-            format.Name, UnsupportedReason(format) is null ? EncoderOf(format) : null, UnsupportedReason(format))),
-    ];
+        [
+            .. AudioFormat.Named.Values.Select(format => new FormatSupport(
+                format.Name,
+                UnsupportedReason(format) is null ? EncoderOf(format) : null,
+                UnsupportedReason(format)
+            )),
+        ];
 
     /// <summary>Encodes 24 kHz speech while it is made.</summary>
     /// <param name="speech">Blocks of samples at 24 kHz, full scale at ±1.</param>
@@ -71,7 +76,13 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     /// <returns>Blocks of bytes; each is good until the next is asked for. None where there are no samples.</returns>
     /// <exception cref="EncoderException">The encoder failed.</exception>
     public IAsyncEnumerable<ReadOnlyMemory<byte>> Encode(
-        IAsyncEnumerable<ReadOnlyMemory<float>> speech, AudioFormat format, double speed = 1, Task? begun = null, bool isWhole = false, CancellationToken cancellationToken = default)
+        IAsyncEnumerable<ReadOnlyMemory<float>> speech,
+        AudioFormat format,
+        double speed = 1,
+        Task? begun = null,
+        bool isWhole = false,
+        CancellationToken cancellationToken = default
+    )
     {
         var isHere = !NeedsProcess(format);
         var bytes = EncodeHere(speech, () => Create(format, speed, isWhole), isHere && isWhole, cancellationToken);
@@ -91,7 +102,13 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     /// <param name="format">The format.</param>
     /// <param name="speed">Tempo; the pitch stays.</param>
     /// <param name="cancellationToken">Ends it.</param>
-    public async Task WriteAsync(Stream output, ReadOnlyMemory<float> samples, AudioFormat format, double speed = 1, CancellationToken cancellationToken = default)
+    public async Task WriteAsync(
+        Stream output,
+        ReadOnlyMemory<float> samples,
+        AudioFormat format,
+        double speed = 1,
+        CancellationToken cancellationToken = default
+    )
     {
         ThrowIfUnsupported(format);
         var encoded = Encode(new[] { samples }.ToAsyncEnumerable(), format, speed, isWhole: true, cancellationToken: cancellationToken);
@@ -110,7 +127,12 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     /// <exception cref="RequestException">The format cannot be encoded here.</exception>
     /// <exception cref="EncoderException">The encoder failed.</exception>
     public async Task WriteFileAsync(
-        string path, IAsyncEnumerable<ReadOnlyMemory<float>> speech, AudioFormat format, double speed = 1, CancellationToken cancellationToken = default)
+        string path,
+        IAsyncEnumerable<ReadOnlyMemory<float>> speech,
+        AudioFormat format,
+        double speed = 1,
+        CancellationToken cancellationToken = default
+    )
     {
         ThrowIfUnsupported(format);
         var file = new FileStream(path, FileMode.Create, FileAccess.ReadWrite, FileShare.None, BlockBytes);
@@ -145,7 +167,8 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     }
 
     /// <summary>Why no audiobook with chapters (m4b) can be written here, and how that is changed; null where it can.</summary>
-    public string? UnsupportedBookReason => _ffmpeg.IsInstalled ? null : $"m4b needs ffmpeg, which is not installed here. {FfmpegProgram.HowToInstall}.";
+    public string? UnsupportedBookReason =>
+        _ffmpeg.IsInstalled ? null : $"m4b needs ffmpeg, which is not installed here. {FfmpegProgram.HowToInstall}.";
 
     /// <summary>Encodes speech of any length into an audiobook with chapters: AAC in MP4 (m4b).</summary>
     /// <inheritdoc cref="WriteFileAsync"/>
@@ -157,8 +180,13 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     /// <param name="cancellationToken">Ends it.</param>
     /// <exception cref="RequestException">ffmpeg is not installed.</exception>
     public Task WriteBookAsync(
-        string path, IAsyncEnumerable<ReadOnlyMemory<float>> speech, string title, IReadOnlyList<AudioChapter> chapters, double speed = 1,
-        CancellationToken cancellationToken = default)
+        string path,
+        IAsyncEnumerable<ReadOnlyMemory<float>> speech,
+        string title,
+        IReadOnlyList<AudioChapter> chapters,
+        double speed = 1,
+        CancellationToken cancellationToken = default
+    )
     {
         if (UnsupportedBookReason is { } reason)
         {
@@ -182,12 +210,13 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     /// <summary>Ends the processes that wait for a recording.</summary>
     public void Dispose() => _ffmpegEncoder.Dispose();
 
-    private static string EncoderOf(AudioFormat format) => format.Codec switch
-    {
-        AudioCodec.Aac => FfmpegProgram.DefaultName,
-        AudioCodec.Mp3 when LameEncoder.IsInstalled => "libmp3lame",
-        _ => InThisProcess,
-    };
+    private static string EncoderOf(AudioFormat format) =>
+        format.Codec switch
+        {
+            AudioCodec.Aac => FfmpegProgram.DefaultName,
+            AudioCodec.Mp3 when LameEncoder.IsInstalled => "libmp3lame",
+            _ => InThisProcess,
+        };
 
     private static IAudioEncoder Create(AudioFormat format, double speed, bool isWhole)
     {
@@ -200,13 +229,20 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
             AudioCodec.Aac => new FloatEncoder(),
             _ => new PcmEncoder(format),
         };
-        encoder = format.SampleRate == SpeechResult.SampleRate ? encoder : new ResamplingEncoder(SpeechResult.SampleRate, format.SampleRate, encoder);
+        encoder =
+            format.SampleRate == SpeechResult.SampleRate
+                ? encoder
+                : new ResamplingEncoder(SpeechResult.SampleRate, format.SampleRate, encoder);
         return speed == 1 ? encoder : new TempoEncoder(speed, SpeechResult.SampleRate, encoder);
     }
 
     // A header waits for the first samples: until then an error can still be an error.
     private static async IAsyncEnumerable<ReadOnlyMemory<byte>> EncodeHere(
-        IAsyncEnumerable<ReadOnlyMemory<float>> speech, Func<IAudioEncoder> create, bool isWhole, [EnumeratorCancellation] CancellationToken cancellationToken)
+        IAsyncEnumerable<ReadOnlyMemory<float>> speech,
+        Func<IAudioEncoder> create,
+        bool isWhole,
+        [EnumeratorCancellation] CancellationToken cancellationToken
+    )
     {
         using var encoder = create();
         var output = new ArrayBufferWriter<byte>();
@@ -243,7 +279,9 @@ public sealed class AudioCodecs(string ffmpeg = "ffmpeg") : IDisposable
     }
 
     private static async IAsyncEnumerable<ReadOnlyMemory<byte>> Join(
-        IAsyncEnumerable<ReadOnlyMemory<byte>> blocks, [EnumeratorCancellation] CancellationToken cancellationToken)
+        IAsyncEnumerable<ReadOnlyMemory<byte>> blocks,
+        [EnumeratorCancellation] CancellationToken cancellationToken
+    )
     {
         var whole = new ArrayBufferWriter<byte>();
         await foreach (var block in blocks.WithCancellation(cancellationToken).ConfigureAwait(false))

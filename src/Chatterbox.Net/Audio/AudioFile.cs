@@ -15,7 +15,8 @@ public static class AudioFile
 
     /// <summary>Reads a recording of at most <see cref="DefaultLongest"/>.</summary>
     /// <inheritdoc cref="Load(string, TimeSpan, CancellationToken)"/>
-    public static AudioClip Load(string path, CancellationToken cancellationToken = default) => Load(path, DefaultLongest, cancellationToken);
+    public static AudioClip Load(string path, CancellationToken cancellationToken = default) =>
+        Load(path, DefaultLongest, cancellationToken);
 
     /// <summary>Reads a recording.</summary>
     /// <param name="path">The file.</param>
@@ -29,7 +30,8 @@ public static class AudioFile
 
     /// <summary>Reads a recording of at most <see cref="DefaultLongest"/> from a stream.</summary>
     /// <inheritdoc cref="Load(Stream, TimeSpan, CancellationToken)"/>
-    public static AudioClip Load(Stream stream, CancellationToken cancellationToken = default) => Load(stream, DefaultLongest, cancellationToken);
+    public static AudioClip Load(Stream stream, CancellationToken cancellationToken = default) =>
+        Load(stream, DefaultLongest, cancellationToken);
 
     /// <summary>Reads a recording from a stream.</summary>
     /// <param name="stream">The file's bytes from here on; left open. What cannot seek is copied to a temporary file.</param>
@@ -62,13 +64,17 @@ public static class AudioFile
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new VoiceException($"{path}: the recording cannot be opened. {e.Message} Give the path of a file that exists and may be read.", e);
+            throw new VoiceException(
+                $"{path}: the recording cannot be opened. {e.Message} Give the path of a file that exists and may be read.",
+                e
+            );
         }
     }
 
     /// <summary>Says that a recording is longer than allowed.</summary>
     internal static string TooLong(string lasts, double seconds, double longestSeconds) =>
-        $"{lasts} {TimeSpan.FromSeconds(Math.Ceiling(seconds)):c}, expected at most {TimeSpan.FromSeconds(longestSeconds):c}. Cut out a part with the voice.";
+        $"{lasts} {TimeSpan.FromSeconds(Math.Ceiling(seconds)):c}, expected at most {TimeSpan.FromSeconds(longestSeconds):c}. Cut out a "
+        + $"part with the voice.";
 
     private static AudioClip Load(Stream stream, RecordingSource source, RecordingDecoder decoder)
     {
@@ -77,7 +83,12 @@ public static class AudioFile
             return decoder.Decode(stream, source);
         }
 
-        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.ReadWrite, Options = FileOptions.DeleteOnClose };
+        var options = new FileStreamOptions
+        {
+            Mode = FileMode.CreateNew,
+            Access = FileAccess.ReadWrite,
+            Options = FileOptions.DeleteOnClose,
+        };
         if (!OperatingSystem.IsWindows())
         {
             options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
@@ -91,7 +102,7 @@ public static class AudioFile
     private static void Copy(Stream stream, FileStream copy, RecordingSource source)
     {
         var block = new byte[65536];
-        for (int read; (read = stream.Read(block)) > 0;)
+        for (int read; (read = stream.Read(block)) > 0; )
         {
             source.Cancel.ThrowIfCancellationRequested();
             if (copy.Position + read > MostStreamBytes)

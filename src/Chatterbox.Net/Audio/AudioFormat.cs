@@ -63,7 +63,7 @@ public sealed record AudioFormat(AudioCodec Codec, AudioContainer Container, int
         ["flac"] = new(AudioCodec.Flac, AudioContainer.None, SpeechRate),
         ["wav"] = new(AudioCodec.Pcm16, AudioContainer.Wav, SpeechRate),
         ["pcm"] = new(AudioCodec.Pcm16, AudioContainer.None, SpeechRate),
-        ["ulaw"] = new(AudioCodec.MuLaw, AudioContainer.None, 8_000),       // telephony's rate
+        ["ulaw"] = new(AudioCodec.MuLaw, AudioContainer.None, 8_000), // telephony's rate
         ["alaw"] = new(AudioCodec.ALaw, AudioContainer.None, 8_000),
     };
 
@@ -71,33 +71,35 @@ public sealed record AudioFormat(AudioCodec Codec, AudioContainer Container, int
     public static IReadOnlyDictionary<string, AudioFormat> Named => Defaults;
 
     /// <summary>Its name: mp3, opus, aac, flac, wav, pcm, ulaw or alaw.</summary>
-    public string Name => (Container, Codec) switch
-    {
-        (AudioContainer.Wav, _) => "wav",
-        (_, AudioCodec.Pcm16) => "pcm",
-        (_, AudioCodec.MuLaw) => "ulaw",
-        (_, AudioCodec.ALaw) => "alaw",
-        (_, AudioCodec.Mp3) => "mp3",
-        (_, AudioCodec.Opus) => "opus",
-        (_, AudioCodec.Aac) => "aac",
-        _ => "flac",
-    };
+    public string Name =>
+        (Container, Codec) switch
+        {
+            (AudioContainer.Wav, _) => "wav",
+            (_, AudioCodec.Pcm16) => "pcm",
+            (_, AudioCodec.MuLaw) => "ulaw",
+            (_, AudioCodec.ALaw) => "alaw",
+            (_, AudioCodec.Mp3) => "mp3",
+            (_, AudioCodec.Opus) => "opus",
+            (_, AudioCodec.Aac) => "aac",
+            _ => "flac",
+        };
 
     /// <summary>Whether a file of this format begins with its length.</summary>
     public bool HasLength => Container == AudioContainer.Wav;
 
     /// <summary>Its media type.</summary>
-    public string ContentType => (Container, Codec) switch
-    {
-        (AudioContainer.Wav, _) => "audio/wav",
-        (_, AudioCodec.Pcm16) => "audio/pcm",
-        (_, AudioCodec.MuLaw) => SampleRate == 8_000 ? "audio/basic" : "audio/PCMU",
-        (_, AudioCodec.ALaw) => "audio/PCMA",
-        (_, AudioCodec.Mp3) => "audio/mpeg",
-        (_, AudioCodec.Opus) => "audio/opus",
-        (_, AudioCodec.Aac) => "audio/aac",
-        _ => "audio/flac",
-    };
+    public string ContentType =>
+        (Container, Codec) switch
+        {
+            (AudioContainer.Wav, _) => "audio/wav",
+            (_, AudioCodec.Pcm16) => "audio/pcm",
+            (_, AudioCodec.MuLaw) => SampleRate == 8_000 ? "audio/basic" : "audio/PCMU",
+            (_, AudioCodec.ALaw) => "audio/PCMA",
+            (_, AudioCodec.Mp3) => "audio/mpeg",
+            (_, AudioCodec.Opus) => "audio/opus",
+            (_, AudioCodec.Aac) => "audio/aac",
+            _ => "audio/flac",
+        };
 
     /// <summary>The format of a name.</summary>
     /// <param name="name">One of <see cref="Named"/>, optionally followed by a sample rate (Hz) and a bit rate (kbit/s), as in
@@ -111,7 +113,8 @@ public sealed record AudioFormat(AudioCodec Codec, AudioContainer Container, int
         {
             throw new RequestException(
                 $"There is no audio format '{name}'. Choose one of {string.Join(", ", Defaults.Keys)}, or one with its rates, such as "
-                + "mp3_44100_128 or pcm_16000.");
+                    + "mp3_44100_128 or pcm_16000."
+            );
         }
 
         format = numbers.Count > 0 ? format.At(numbers[0]) : format;
@@ -120,19 +123,22 @@ public sealed record AudioFormat(AudioCodec Codec, AudioContainer Container, int
 
     /// <summary>The format of a file name's ending.</summary>
     /// <exception cref="RequestException">There is none.</exception>
-    public static AudioFormat OfFile(string fileName) => Path.GetExtension(fileName).ToLowerInvariant() switch
-    {
-        ".wav" or ".wave" => Defaults["wav"],
-        ".mp3" => Defaults["mp3"],
-        ".opus" or ".ogg" => Defaults["opus"],
-        ".aac" => Defaults["aac"],
-        ".flac" => Defaults["flac"],
-        ".pcm" or ".raw" => Defaults["pcm"],
-        ".ulaw" or ".ul" => Defaults["ulaw"],
-        ".alaw" or ".al" => Defaults["alaw"],
-        var ending => throw new RequestException(
-            $"The ending '{ending}' of the output file names no audio format. Let it end in .wav, .mp3, .opus, .flac or .aac, or give --format."),
-    };
+    public static AudioFormat OfFile(string fileName) =>
+        Path.GetExtension(fileName).ToLowerInvariant() switch
+        {
+            ".wav" or ".wave" => Defaults["wav"],
+            ".mp3" => Defaults["mp3"],
+            ".opus" or ".ogg" => Defaults["opus"],
+            ".aac" => Defaults["aac"],
+            ".flac" => Defaults["flac"],
+            ".pcm" or ".raw" => Defaults["pcm"],
+            ".ulaw" or ".ul" => Defaults["ulaw"],
+            ".alaw" or ".al" => Defaults["alaw"],
+            var ending => throw new RequestException(
+                $"The ending '{ending}' of the output file names no audio format. Let it end in .wav, .mp3, .opus, .flac or .aac, or "
+                    + $"give --format."
+            ),
+        };
 
     /// <summary>The same format at another sample rate.</summary>
     /// <param name="sampleRate">Samples a second (Hz).</param>
@@ -150,8 +156,10 @@ public sealed record AudioFormat(AudioCodec Codec, AudioContainer Container, int
         {
             AudioCodec.Mp3 when !Mp3.Mp3Header.SampleRates.Contains(sampleRate) => throw WrongRate(sampleRate, Mp3.Mp3Header.SampleRates),
             AudioCodec.Mp3 => changed with { BitRate = Mp3.Mp3Header.BitRates(sampleRate).MinBy(rate => Math.Abs(rate - BitRate!.Value)) },
-            AudioCodec.Opus when !Ogg.OpusEncoder.SampleRates.Contains(sampleRate) =>
-                changed with { SampleRate = Ogg.OpusEncoder.SampleRates.FirstOrDefault(rate => rate >= sampleRate) },
+            AudioCodec.Opus when !Ogg.OpusEncoder.SampleRates.Contains(sampleRate) => changed with
+            {
+                SampleRate = Ogg.OpusEncoder.SampleRates.FirstOrDefault(rate => rate >= sampleRate),
+            },
             _ => changed,
         };
     }
@@ -159,16 +167,19 @@ public sealed record AudioFormat(AudioCodec Codec, AudioContainer Container, int
     /// <summary>The same format at another bit rate.</summary>
     /// <param name="bitRate">Bits a second.</param>
     /// <exception cref="RequestException">It does not exist at that rate.</exception>
-    public AudioFormat WithBitRate(int bitRate) => Codec switch
-    {
-        AudioCodec.Mp3 when !Mp3.Mp3Header.BitRates(SampleRate).Contains(bitRate) => throw new RequestException(
-            $"MP3 at {SampleRate} Hz has no bit rate of {bitRate / 1000} kbit/s; expected "
-            + $"{string.Join(", ", Mp3.Mp3Header.BitRates(SampleRate).Select(rate => rate / 1000))}."),
-        AudioCodec.Opus or AudioCodec.Aac when bitRate is < 6_000 or > 256_000 => throw new RequestException(
-            $"{Name} has no bit rate of {bitRate / 1000} kbit/s; expected 6 to 256."),
-        AudioCodec.Mp3 or AudioCodec.Opus or AudioCodec.Aac => this with { BitRate = bitRate },
-        _ => throw new RequestException($"{Name} has no bit rate to choose. Leave it out."),
-    };
+    public AudioFormat WithBitRate(int bitRate) =>
+        Codec switch
+        {
+            AudioCodec.Mp3 when !Mp3.Mp3Header.BitRates(SampleRate).Contains(bitRate) => throw new RequestException(
+                $"MP3 at {SampleRate} Hz has no bit rate of {bitRate / 1000} kbit/s; expected "
+                    + $"{string.Join(", ", Mp3.Mp3Header.BitRates(SampleRate).Select(rate => rate / 1000))}."
+            ),
+            AudioCodec.Opus or AudioCodec.Aac when bitRate is < 6_000 or > 256_000 => throw new RequestException(
+                $"{Name} has no bit rate of {bitRate / 1000} kbit/s; expected 6 to 256."
+            ),
+            AudioCodec.Mp3 or AudioCodec.Opus or AudioCodec.Aac => this with { BitRate = bitRate },
+            _ => throw new RequestException($"{Name} has no bit rate to choose. Leave it out."),
+        };
 
     private static int Number(string text) =>
         int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : -1;

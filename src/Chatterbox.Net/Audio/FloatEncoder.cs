@@ -10,12 +10,8 @@ internal sealed class FloatEncoder : IAudioEncoder
     public void Encode(ReadOnlySpan<float> samples, IBufferWriter<byte> output) => output.Write(MemoryMarshal.AsBytes(samples));
 
     /// <inheritdoc/>
-    public void Finish(IBufferWriter<byte> output)
-    {
-    }
+    public void Finish(IBufferWriter<byte> output) { }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-    }
+    public void Dispose() { }
 }

@@ -5,7 +5,7 @@ namespace Chatterbox.Audio;
 /// <summary>The two logarithmic codes of telephony: eight bits a sample. Source: ITU-T G.711.</summary>
 internal static class G711
 {
-    private const int MuLawBias = 33 << 2;          // in steps of 16-bit PCM, of which G.711 has 14 bits
+    private const int MuLawBias = 33 << 2; // in steps of 16-bit PCM, of which G.711 has 14 bits
     private const int MuLawClip = 32_635;
 
     /// <summary>A sample of 16-bit PCM in μ-law.</summary>

@@ -20,7 +20,5 @@ internal interface IAudioEncoder : IDisposable
     /// <summary>Writes into the beginning of a finished file what was not known when it began, such as its length.</summary>
     /// <param name="head">The file's first bytes, <see cref="HeadBytes"/> of them or all that it has.</param>
     /// <param name="fileBytes">Length of the file.</param>
-    void Complete(Span<byte> head, long fileBytes)
-    {
-    }
+    void Complete(Span<byte> head, long fileBytes) { }
 }

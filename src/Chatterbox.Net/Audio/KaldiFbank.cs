@@ -12,7 +12,7 @@ internal sealed class KaldiFbank(int bands, WeightScope owner)
     private const int SampleRate = 16000;
     private const int FrameSize = 400;
     private const int Hop = 160;
-    private const int FftSize = 512;           // the next power of two
+    private const int FftSize = 512; // the next power of two
     private const double LowestHertz = 20;
     private const double Preemphasis = 0.97;
     private const double Floor = 1.1920928955078125e-7;
@@ -25,11 +25,11 @@ internal sealed class KaldiFbank(int bands, WeightScope owner)
     public Tensor Forward(Tensor samples)
     {
         using var scope = NewDisposeScope();
-        var frames = samples.unfold(0, FrameSize, Hop);                                  // [frames, 400]
+        var frames = samples.unfold(0, FrameSize, Hop); // [frames, 400]
         frames = frames - frames.mean([1], keepdim: true);
         frames = frames - cat([frames[.., ..1], frames[.., ..^1]], 1).Mul(Preemphasis);
-        var power = fft.rfft(pad(frames * _window, (0, FftSize - FrameSize))).abs().Square();   // [frames, 257]
-        var log = matmul(power, _filters).ClampMin(Floor).log();                         // [frames, bands]
+        var power = fft.rfft(pad(frames * _window, (0, FftSize - FrameSize))).abs().Square(); // [frames, 257]
+        var log = matmul(power, _filters).ClampMin(Floor).log(); // [frames, bands]
         return (log - log.mean([0], keepdim: true)).MoveToOuterDisposeScope();
     }
 
@@ -49,10 +49,10 @@ internal sealed class KaldiFbank(int bands, WeightScope owner)
         var band = Arithmetic.Range(0, bands).unsqueeze(1);
         var left = band.Mul(width).Add(lowest);
         var centre = band.Add(1).Mul(width).Add(lowest);
-        var right = band.Add(2).Mul(width).Add(lowest);                                 // [bands, 1]
+        var right = band.Add(2).Mul(width).Add(lowest); // [bands, 1]
         var bins = Arithmetic.Range(0, FftSize / 2).Mul((double)SampleRate / FftSize);
-        var mel = bins.Div(700).Add(1).log().Mul(1127).unsqueeze(0);                      // [1, 256]
+        var mel = bins.Div(700).Add(1).log().Mul(1127).unsqueeze(0); // [1, 256]
         var triangles = minimum((mel - left) / (centre - left), (right - mel) / (right - centre)).ClampMin(0);
-        return pad(triangles, (0, 1)).transpose(0, 1).contiguous().to(device).MoveToOuterDisposeScope();   // [257, bands]
+        return pad(triangles, (0, 1)).transpose(0, 1).contiguous().to(device).MoveToOuterDisposeScope(); // [257, bands]
     }
 }

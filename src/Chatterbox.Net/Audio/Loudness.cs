@@ -84,8 +84,13 @@ internal static class Loudness
             var (sin, cos) = Math.SinCos(2 * Math.PI * hertz / sampleRate);
             var slope = Math.Sqrt(a) * sin / q;
             return new Biquad(
-                a * (a + 1 + (a - 1) * cos + slope), -2 * a * (a - 1 + (a + 1) * cos), a * (a + 1 + (a - 1) * cos - slope),
-                a + 1 - (a - 1) * cos + slope, 2 * (a - 1 - (a + 1) * cos), a + 1 - (a - 1) * cos - slope);
+                a * (a + 1 + (a - 1) * cos + slope),
+                -2 * a * (a - 1 + (a + 1) * cos),
+                a * (a + 1 + (a - 1) * cos - slope),
+                a + 1 - (a - 1) * cos + slope,
+                2 * (a - 1 - (a + 1) * cos),
+                a + 1 - (a - 1) * cos - slope
+            );
         }
 
         public static Biquad HighPass(double q, double hertz, int sampleRate)

@@ -41,7 +41,7 @@ internal sealed class PowerMel(MelConfig config, WeightScope owner)
 internal sealed class WhisperMel(MelConfig config, WeightScope owner)
 {
     private const double Floor = 1e-10;
-    private const double Range = 8;   // powers of ten
+    private const double Range = 8; // powers of ten
 
     private readonly Stft _stft = new(config.FftSize, config.Hop, config.FftSize / 2, owner);
     private readonly Tensor _filters = owner.Own(MelFilters.Slaney(config, owner.Device));
@@ -54,8 +54,8 @@ internal sealed class WhisperMel(MelConfig config, WeightScope owner)
     public Tensor Forward(Tensor samples)
     {
         using var scope = NewDisposeScope();
-        var power = _stft.Forward(samples)[.., ..^1].abs().Square();   // [bins, frames]
-        var log = matmul(_filters, power).ClampMin(Floor).log10();     // [bands, frames]
+        var power = _stft.Forward(samples)[.., ..^1].abs().Square(); // [bins, frames]
+        var log = matmul(_filters, power).ClampMin(Floor).log10(); // [bands, frames]
         return maximum(log, log.max().Sub(Range)).Add(4).Div(4).MoveToOuterDisposeScope();
     }
 }
@@ -75,7 +75,7 @@ internal sealed class MagnitudeMel(MelConfig config, WeightScope owner)
     public Tensor Forward(Tensor samples)
     {
         using var scope = NewDisposeScope();
-        var power = view_as_real(_stft.Forward(samples)).Square().sum(-1);  // [bins, frames]
+        var power = view_as_real(_stft.Forward(samples)).Square().sum(-1); // [bins, frames]
         return matmul(_filters, power.Add(PowerFloor).sqrt()).ClampMin(MelFloor).log().MoveToOuterDisposeScope();
     }
 }

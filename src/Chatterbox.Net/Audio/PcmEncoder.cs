@@ -41,14 +41,10 @@ internal sealed class PcmEncoder(AudioFormat format) : IAudioEncoder
     }
 
     /// <inheritdoc/>
-    public void Finish(IBufferWriter<byte> output)
-    {
-    }
+    public void Finish(IBufferWriter<byte> output) { }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-    }
+    public void Dispose() { }
 
     /// <inheritdoc/>
     public void Complete(Span<byte> head, long fileBytes)
@@ -67,12 +63,15 @@ internal sealed class PcmEncoder(AudioFormat format) : IAudioEncoder
         BinaryPrimitives.WriteUInt32LittleEndian(header[4..], uint.MaxValue);
         "WAVEfmt "u8.CopyTo(header[8..]);
         BinaryPrimitives.WriteInt32LittleEndian(header[16..], 16);
-        BinaryPrimitives.WriteUInt16LittleEndian(header[20..], format.Codec switch
-        {
-            AudioCodec.MuLaw => WavReader.MuLaw,
-            AudioCodec.ALaw => WavReader.ALaw,
-            _ => WavReader.Pcm,
-        });
+        BinaryPrimitives.WriteUInt16LittleEndian(
+            header[20..],
+            format.Codec switch
+            {
+                AudioCodec.MuLaw => WavReader.MuLaw,
+                AudioCodec.ALaw => WavReader.ALaw,
+                _ => WavReader.Pcm,
+            }
+        );
         BinaryPrimitives.WriteUInt16LittleEndian(header[22..], 1);
         BinaryPrimitives.WriteInt32LittleEndian(header[24..], format.SampleRate);
         BinaryPrimitives.WriteInt32LittleEndian(header[28..], format.SampleRate * SampleBytes);

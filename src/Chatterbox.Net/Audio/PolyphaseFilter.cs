@@ -27,7 +27,7 @@ internal sealed class PolyphaseFilter
     private readonly int _phases;
     private readonly bool _exact;
     private readonly float[] _rows;
-    private readonly ConcurrentDictionary<int, Tensor> _onDevices = new();  // rows, by the GPU's index
+    private readonly ConcurrentDictionary<int, Tensor> _onDevices = new(); // rows, by the GPU's index
 
     /// <param name="up">Output rate over the greatest common divisor of both rates.</param>
     /// <param name="down">Input rate over the same divisor.</param>
@@ -93,18 +93,24 @@ internal sealed class PolyphaseFilter
         var input = samples.contiguous();
         var resampled = empty([length], ScalarType.Float32, device);
         var shape = new LaunchShape((length + OutputsOfBlock - 1) / OutputsOfBlock, OutputsOfBlock, InputsOfBlock * sizeof(float));
-        CudaModule.Get(Source, device)["resample"].Launch(shape, CudaStream.OfTorch, new ResampleArguments
-        {
-            X = input.Address(),
-            Rows = rows.Address(),
-            Y = resampled.Address(),
-            Count = (int)input.size(0),
-            Length = length,
-            Made = count,
-            Up = _up,
-            Down = _down,
-            Taps = Taps,
-        });
+        CudaModule
+            .Get(Source, device)["resample"]
+            .Launch(
+                shape,
+                CudaStream.OfTorch,
+                new ResampleArguments
+                {
+                    X = input.Address(),
+                    Rows = rows.Address(),
+                    Y = resampled.Address(),
+                    Count = (int)input.size(0),
+                    Length = length,
+                    Made = count,
+                    Up = _up,
+                    Down = _down,
+                    Taps = Taps,
+                }
+            );
         return resampled.MoveToOuterDisposeScope();
     }
 
@@ -139,7 +145,8 @@ internal sealed class PolyphaseFilter
     {
         var x = MemoryMarshal.Cast<float, Vector<float>>(a);
         var y = MemoryMarshal.Cast<float, Vector<float>>(b);
-        Vector<float> even = Vector<float>.Zero, odd = Vector<float>.Zero;
+        Vector<float> even = Vector<float>.Zero,
+            odd = Vector<float>.Zero;
         var i = 0;
         for (; i + 1 < x.Length && i + 1 < y.Length; i += 2)
         {
@@ -165,8 +172,15 @@ internal sealed class PolyphaseFilter
     [KernelStruct("resample.cu")]
     private struct ResampleArguments
     {
-        public nint X, Rows, Y;
-        public int Count, Length, Made, Up, Down, Taps;
+        public nint X,
+            Rows,
+            Y;
+        public int Count,
+            Length,
+            Made,
+            Up,
+            Down,
+            Taps;
     }
 }
 

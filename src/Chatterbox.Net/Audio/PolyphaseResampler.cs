@@ -42,10 +42,15 @@ internal static class PolyphaseResampler
             sum += Tap(i);
         }
 
-        return new PolyphaseFilter(up, down, (double)half / up, distance =>
-        {
-            var tap = (int)Math.Round(distance * up);
-            return Math.Abs(tap) > half ? 0 : (float)(Tap(tap) / sum) * up;
-        });
+        return new PolyphaseFilter(
+            up,
+            down,
+            (double)half / up,
+            distance =>
+            {
+                var tap = (int)Math.Round(distance * up);
+                return Math.Abs(tap) > half ? 0 : (float)(Tap(tap) / sum) * up;
+            }
+        );
     }
 }

@@ -18,11 +18,11 @@ internal sealed class RecordingDecoder(FfmpegProgram ffmpeg)
 
     private static readonly (Func<byte[], bool> Matches, RecordingReader Read)[] Readers =
     [
-        (head => WavReader.Matches(head) || head.Length == 0, WavReader.Read),      // which says what is wrong with an empty file
+        (head => WavReader.Matches(head) || head.Length == 0, WavReader.Read), // which says what is wrong with an empty file
         (head => FlacReader.Matches(head), FlacReader.Read),
         (head => OpusReader.Matches(head), OpusReader.Read),
         (head => AiffReader.Matches(head), AiffReader.Read),
-        (head => FfmpegDemuxer.Of(head) is null or FfmpegDemuxer.Mp3, Mp3Reader.Read),     // some bytes may come before its first frame
+        (head => FfmpegDemuxer.Of(head) is null or FfmpegDemuxer.Mp3, Mp3Reader.Read), // some bytes may come before its first frame
     ];
 
     /// <summary>Decodes a recording.</summary>
@@ -50,8 +50,11 @@ internal sealed class RecordingDecoder(FfmpegProgram ffmpeg)
             }
         }
 
-        var demuxer = FfmpegDemuxer.Of(head) ?? throw new VoiceException(
-            $"{source.Name}: there is no sound in it; expected a recording such as WAV, FLAC, MP3, Ogg or M4A. Choose another file.");
+        var demuxer =
+            FfmpegDemuxer.Of(head)
+            ?? throw new VoiceException(
+                $"{source.Name}: there is no sound in it; expected a recording such as WAV, FLAC, MP3, Ogg or M4A. Choose another file."
+            );
         try
         {
             return new FfmpegDecoder(ffmpeg).Decode(stream, demuxer, source);
@@ -59,8 +62,11 @@ internal sealed class RecordingDecoder(FfmpegProgram ffmpeg)
         catch (FfmpegMissingException e)
         {
             throw new VoiceException(
-                $"{source.Name}: {reason}, so that it needs ffmpeg, and {e.Message} {FfmpegProgram.HowToInstall}, or convert the recording to "
-                + $"16-bit WAV: {InProcess} need nothing.", e);
+                $"{source.Name}: {reason}, so that it needs ffmpeg, and {e.Message} {FfmpegProgram.HowToInstall}, or convert the "
+                    + $"recording to "
+                    + $"16-bit WAV: {InProcess} need nothing.",
+                e
+            );
         }
     }
 }

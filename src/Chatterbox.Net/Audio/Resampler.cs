@@ -81,18 +81,23 @@ internal static class Resampler
 
     /// <summary>How many of them are filtered: soxr makes the nearest number, and librosa fills up with zeros to the next whole
     /// one.</summary>
-    public static int FilteredLength(int count, int from, int to) => (int)Math.Min((long)(count / ((double)from / to) + 0.5), OutputLength(count, from, to));
+    public static int FilteredLength(int count, int from, int to) =>
+        (int)Math.Min((long)(count / ((double)from / to) + 0.5), OutputLength(count, from, to));
 
     private static PolyphaseFilter Design(int up, int down)
     {
         // soxr budgets 6 dB more rejection for each of its filters where there are two. It halves from 4:1 on.
         var oneStage = Math.Max(up, down) <= 4 && down < 4 * up;
         var window = new KaiserWindow(oneStage ? 13.04004 : 13.711254);
-        var halfWidth = oneStage ? OneStageHalfWidth(up, down) : 101.6;     // in samples of the lower rate
+        var halfWidth = oneStage ? OneStageHalfWidth(up, down) : 101.6; // in samples of the lower rate
 
-        var bandwidth = Math.Min(1.0, (double)up / down);                   // lower rate over input rate
-        return new PolyphaseFilter(up, down, halfWidth / bandwidth, distance =>
-            Cutoff * bandwidth * KaiserWindow.Sinc(Cutoff * bandwidth * distance) * window.At(distance * bandwidth / halfWidth));
+        var bandwidth = Math.Min(1.0, (double)up / down); // lower rate over input rate
+        return new PolyphaseFilter(
+            up,
+            down,
+            halfWidth / bandwidth,
+            distance => Cutoff * bandwidth * KaiserWindow.Sinc(Cutoff * bandwidth * distance) * window.At(distance * bandwidth / halfWidth)
+        );
     }
 
     // The filter's taps lie on a grid of max(up, down) a sample of the lower rate; soxr rounds their number up to fit its

@@ -13,7 +13,7 @@ internal sealed class ResamplingEncoder : IAudioEncoder
     private readonly PolyphaseFilter _filter;
     private readonly float[] _block = new float[BlockSamples];
     private readonly List<float> _input = [];
-    private long _inputStart;       // place of the first sample that is kept
+    private long _inputStart; // place of the first sample that is kept
     private long _written;
 
     /// <param name="from">Rate of what comes (Hz).</param>

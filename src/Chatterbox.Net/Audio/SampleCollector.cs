@@ -32,8 +32,10 @@ internal sealed class SampleCollector
         if (channels is < 1 or > MostChannels || sampleRate is < Resampler.LowestRate or > HighestRate)
         {
             throw new VoiceException(
-                $"{name}: it has {channels} channels at {sampleRate} Hz, expected 1 to {MostChannels} at {Resampler.LowestRate} to {HighestRate} Hz. "
-                + "Convert the recording to 48 kHz or less.");
+                $"{name}: it has {channels} channels at {sampleRate} Hz, expected 1 to {MostChannels} at {Resampler.LowestRate} to "
+                    + $"{HighestRate} Hz. "
+                    + "Convert the recording to 48 kHz or less."
+            );
         }
 
         (_name, _sampleRate, _channels) = (name, sampleRate, channels);
@@ -65,7 +67,9 @@ internal sealed class SampleCollector
             if (!float.IsFinite(mixed))
             {
                 throw new VoiceException(
-                    $"{_name}: sample {Count} is {mixed}, expected numbers between -1 and 1. The file is damaged: export the recording again.");
+                    $"{_name}: sample {Count} is {mixed}, expected numbers between -1 and 1. The file is damaged: export the "
+                        + $"recording again."
+                );
             }
 
             Add(mixed);

@@ -38,7 +38,7 @@ internal static class SilenceTrimmer
     private static float[] FrameRms(ReadOnlySpan<float> samples)
     {
         const int HopsOfFrame = FrameLength / HopLength;
-        var energies = new double[HopsOfFrame + (samples.Length / HopLength)];     // of hop i − 2
+        var energies = new double[HopsOfFrame + (samples.Length / HopLength)]; // of hop i − 2
         for (var start = 0; start < samples.Length; start += HopLength)
         {
             var energy = 0.0;

@@ -15,7 +15,7 @@ internal sealed class SincResampler
     private readonly int _to;
     private readonly int _width;
     private readonly TorchOps _ops;
-    private readonly Tensor _kernels;   // [to, 1, 2·width + from]
+    private readonly Tensor _kernels; // [to, 1, 2·width + from]
 
     /// <param name="from">Rate of the signal, in Hz.</param>
     /// <param name="to">Rate wanted, in Hz.</param>
@@ -37,7 +37,7 @@ internal sealed class SincResampler
         using var scope = NewDisposeScope();
         var length = ((samples.shape[0] * _to) + _from - 1) / _from;
         var padded = pad(samples, (_width, _width + _from)).reshape(1, 1, -1);
-        var phases = _ops.Convolve(padded, _kernels, bias: null, stride: _from);     // [1, to, steps]
+        var phases = _ops.Convolve(padded, _kernels, bias: null, stride: _from); // [1, to, steps]
         return phases.transpose(1, 2).reshape(-1)[..(int)length].MoveToOuterDisposeScope();
     }
 

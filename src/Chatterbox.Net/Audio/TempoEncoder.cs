@@ -5,22 +5,23 @@ namespace Chatterbox.Audio;
 
 /// <summary>Changes the tempo of what is encoded, and not its pitch: pieces of 30 ms are taken at another pace than they are put together,
 /// each from the place near its own where it continues the piece before it best.</summary>
-/// <remarks>WSOLA: W. Verhelst, M. Roelands, "An overlap-add technique based on waveform similarity" (1993). The output is delayed by 37 ms, and its
+/// <remarks>WSOLA: W. Verhelst, M. Roelands, "An overlap-add technique based on waveform similarity" (1993). The output is delayed by 37
+/// ms, and its
 /// length is that of the input over the tempo, to the sample.</remarks>
 internal sealed class TempoEncoder : IAudioEncoder
 {
     private readonly double _tempo;
     private readonly IAudioEncoder _next;
-    private readonly int _hop;                      // half a piece: pieces overlap by half
-    private readonly int _reach;                    // how far from its own place a piece is searched for
+    private readonly int _hop; // half a piece: pieces overlap by half
+    private readonly int _reach; // how far from its own place a piece is searched for
     private readonly float[] _fadeIn;
-    private readonly float[] _tail;                 // of the piece before, faded out
+    private readonly float[] _tail; // of the piece before, faded out
     private readonly float[] _made;
     private readonly List<float> _input = [];
-    private long _inputStart;                       // place of the first sample that is kept
+    private long _inputStart; // place of the first sample that is kept
     private long _taken;
     private long _piece;
-    private long _place;                            // of the piece before
+    private long _place; // of the piece before
     private long _written;
 
     /// <param name="tempo">Above 1 is faster.</param>
@@ -30,7 +31,7 @@ internal sealed class TempoEncoder : IAudioEncoder
     {
         (_tempo, _next) = (tempo, next);
         _hop = sampleRate * 15 / 1000;
-        _reach = sampleRate * 20 / 3000;            // half a period of the lowest voices, 75 Hz
+        _reach = sampleRate * 20 / 3000; // half a period of the lowest voices, 75 Hz
         _fadeIn = [.. Enumerable.Range(0, _hop).Select(i => (float)Math.Pow(Math.Sin(Math.PI / 2 * (i + 0.5) / _hop), 2))];
         (_tail, _made) = (new float[_hop], new float[_hop]);
     }
@@ -54,7 +55,7 @@ internal sealed class TempoEncoder : IAudioEncoder
         var length = OutputLength(_taken, _tempo);
         while (_written < length)
         {
-            _input.AddRange(new float[_hop]);       // silence
+            _input.AddRange(new float[_hop]); // silence
             Process(length, 1, output);
         }
 

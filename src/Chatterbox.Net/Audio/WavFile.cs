@@ -60,7 +60,7 @@ public static class WavFile
 
         stream.Write(Header(sampleRate, encoding, sampleBytes, (uint)samples.Length * (uint)sampleBytes));
         var block = new byte[16384];
-        for (var rest = samples; rest.Length > 0;)
+        for (var rest = samples; rest.Length > 0; )
         {
             var count = Math.Min(rest.Length, block.Length / sampleBytes);
             var bytes = block.AsSpan(0, count * sampleBytes);

@@ -41,12 +41,20 @@ internal sealed class WavReader
     /// <param name="DataBytes">Declared size of all samples; null where they run to the end.</param>
     /// <param name="Sample">Reads one sample from its bytes; null for a codec that is not read here.</param>
     private sealed record Layout(
-        ushort Codec, int Bits, int Channels, int SampleRate, int FrameBytes, long? DataBytes, Func<ReadOnlySpan<byte>, float>? Sample);
+        ushort Codec,
+        int Bits,
+        int Channels,
+        int SampleRate,
+        int FrameBytes,
+        long? DataBytes,
+        Func<ReadOnlySpan<byte>, float>? Sample
+    );
 
     /// <summary>Whether a file that begins so is a WAV file, of whatever codec.</summary>
     /// <param name="head">The file's first bytes.</param>
     public static bool Matches(ReadOnlySpan<byte> head) =>
-        head.Length >= 12 && head[8..12].SequenceEqual("WAVE"u8)
+        head.Length >= 12
+        && head[8..12].SequenceEqual("WAVE"u8)
         && (head[..4].SequenceEqual("RIFF"u8) || head[..4].SequenceEqual("RF64"u8) || head[..4].SequenceEqual("BW64"u8));
 
     /// <summary>Reads the whole file and mixes its channels to one.</summary>
@@ -65,7 +73,11 @@ internal sealed class WavReader
         var riff = Take(12);
         if (!Matches(riff))
         {
-            throw Error(riff.Length == 0 ? "it is empty. Choose another recording." : "it does not begin as a WAV file does (RIFF, size, WAVE). Choose a WAV file.");
+            throw Error(
+                riff.Length == 0
+                    ? "it is empty. Choose another recording."
+                    : "it does not begin as a WAV file does (RIFF, size, WAVE). Choose a WAV file."
+            );
         }
 
         var riffBytes = BinaryPrimitives.ReadUInt32LittleEndian(riff.AsSpan(4));
@@ -91,7 +103,7 @@ internal sealed class WavReader
                 largeDataBytes = BinaryPrimitives.ReadInt64LittleEndian(body.AsSpan(8));
             }
 
-            Skip(size + (size & 1L) - body.Length);     // chunks are padded to an even size
+            Skip(size + (size & 1L) - body.Length); // chunks are padded to an even size
         }
 
         throw Error($"it ends after {_position} bytes without samples (no 'data' chunk). {Damaged}");
@@ -114,7 +126,7 @@ internal sealed class WavReader
 
         var block = new byte[Math.Max(1, 65536 / layout.FrameBytes) * layout.FrameBytes];
         var samples = new float[block.Length / layout.FrameBytes * layout.Channels];
-        for (var filled = block.Length; filled == block.Length;)
+        for (var filled = block.Length; filled == block.Length; )
         {
             _source.Cancel.ThrowIfCancellationRequested();
             filled = Fill(block.AsSpan(0, (int)Math.Min(block.Length, bytesLeft)));
@@ -158,35 +170,40 @@ internal sealed class WavReader
         {
             throw Error(
                 $"its header names {channels} channels at {rate} Hz, expected one or more at {Resampler.LowestRate} to "
-                + $"{SampleCollector.HighestRate} Hz. {Damaged}");
+                    + $"{SampleCollector.HighestRate} Hz. {Damaged}"
+            );
         }
 
         var sample = SampleOf(codec, bits);
         return sample is null || frameBytes == channels * (bits / 8)
             ? new Layout(codec, bits, channels, (int)rate, frameBytes, null, sample)
-            : throw Error($"its header names {frameBytes} bytes for {channels} channels of {bits} bits, expected {channels * (bits / 8)}. {Damaged}");
+            : throw Error(
+                $"its header names {frameBytes} bytes for {channels} channels of {bits} bits, expected {channels * (bits / 8)}. {Damaged}"
+            );
     }
 
-    private static Func<ReadOnlySpan<byte>, float>? SampleOf(ushort codec, int bits) => (codec, bits) switch
-    {
-        (Pcm, 8) => bytes => (bytes[0] - 128) / 128f,
-        (Pcm, 16) => bytes => BinaryPrimitives.ReadInt16LittleEndian(bytes) / 32768f,
-        (Pcm, 24) => bytes => ((bytes[0] << 8) | (bytes[1] << 16) | (bytes[2] << 24)) / 2147483648f,
-        (Pcm, 32) => bytes => BinaryPrimitives.ReadInt32LittleEndian(bytes) / 2147483648f,
-        (Float, 32) => bytes => BinaryPrimitives.ReadSingleLittleEndian(bytes),
-        (Float, 64) => bytes => (float)BinaryPrimitives.ReadDoubleLittleEndian(bytes),
-        (ALaw, 8) => bytes => G711.FromALaw(bytes[0]) / 32768f,
-        (MuLaw, 8) => bytes => G711.FromMuLaw(bytes[0]) / 32768f,
-        _ => null,
-    };
+    private static Func<ReadOnlySpan<byte>, float>? SampleOf(ushort codec, int bits) =>
+        (codec, bits) switch
+        {
+            (Pcm, 8) => bytes => (bytes[0] - 128) / 128f,
+            (Pcm, 16) => bytes => BinaryPrimitives.ReadInt16LittleEndian(bytes) / 32768f,
+            (Pcm, 24) => bytes => ((bytes[0] << 8) | (bytes[1] << 16) | (bytes[2] << 24)) / 2147483648f,
+            (Pcm, 32) => bytes => BinaryPrimitives.ReadInt32LittleEndian(bytes) / 2147483648f,
+            (Float, 32) => bytes => BinaryPrimitives.ReadSingleLittleEndian(bytes),
+            (Float, 64) => bytes => (float)BinaryPrimitives.ReadDoubleLittleEndian(bytes),
+            (ALaw, 8) => bytes => G711.FromALaw(bytes[0]) / 32768f,
+            (MuLaw, 8) => bytes => G711.FromMuLaw(bytes[0]) / 32768f,
+            _ => null,
+        };
 
     // Programs that write to a pipe leave zero or the largest number, in the size of the whole file too.
-    private long? DataBytes(uint size, uint riffBytes, long? largeDataBytes) => size switch
-    {
-        UnknownSize => largeDataBytes > 0 ? largeDataBytes : null,
-        0 when riffBytes == UnknownSize || riffBytes + 8L <= _position => null,
-        _ => size,
-    };
+    private long? DataBytes(uint size, uint riffBytes, long? largeDataBytes) =>
+        size switch
+        {
+            UnknownSize => largeDataBytes > 0 ? largeDataBytes : null,
+            0 when riffBytes == UnknownSize || riffBytes + 8L <= _position => null,
+            _ => size,
+        };
 
     private byte[] Take(int count)
     {

@@ -41,35 +41,59 @@ public sealed class EngineMetrics
             "chatterbox.queue.wait",
             "s",
             "Time from a request to the beginning of its first piece.",
-            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300] });
+            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300] }
+        );
         _realTimeFactor = meter.CreateHistogram(
             "chatterbox.real_time_factor",
             "1",
             "Time to make a piece, over the length of its audio: under 1 is faster than speech.",
-            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5, 10, 50] });
+            advice: new InstrumentAdvice<double>
+            {
+                HistogramBucketBoundaries = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5, 10, 50],
+            }
+        );
         _tokenRate = meter.CreateHistogram(
             "chatterbox.speech_token_rate",
             "{token}/s",
             "Speech tokens made a second, all stages together.",
-            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [1, 2.5, 5, 10, 25, 50, 75, 100, 150, 200, 300, 500, 1000] });
+            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [1, 2.5, 5, 10, 25, 50, 75, 100, 150, 200, 300, 500, 1000] }
+        );
         _lateness = meter.CreateHistogram(
             "chatterbox.chunk.lateness",
             "s",
             "Time for which playback of a stream stalled before a chunk after the first; 0 where the chunk came in time.",
-            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10] });
+            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10] }
+        );
         var sizes = new InstrumentAdvice<int> { HistogramBucketBoundaries = [1, 2, 4, 8, 16, 32, 64, 128, 256] };
         _stepRows = meter.CreateHistogram("chatterbox.step.rows", "{utterance}", "Utterances that a step of T3 advanced.", advice: sizes);
         _stepTime = meter.CreateHistogram(
             "chatterbox.step.duration",
             "s",
             "Time of a step of T3, as the host waits for it.",
-            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1] });
-        _prefills = meter.CreateHistogram("chatterbox.prefill.batch", "{utterance}", "Utterances that were opened between two steps.", advice: sizes);
+            advice: new InstrumentAdvice<double>
+            {
+                HistogramBucketBoundaries = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1],
+            }
+        );
+        _prefills = meter.CreateHistogram(
+            "chatterbox.prefill.batch",
+            "{utterance}",
+            "Utterances that were opened between two steps.",
+            advice: sizes
+        );
         _voiceBatch = meter.CreateHistogram("chatterbox.voice.batch", "{chunk}", "Chunks that were voiced together.", advice: sizes);
         _open = meter.CreateUpDownCounter<int>("chatterbox.utterances", "{utterance}", "Utterances that models have open.");
         _cacheUsed = meter.CreateGauge<int>("chatterbox.kv.used", "{block}", "Blocks of T3's keys and values in use, on a GPU.");
-        _cacheTotal = meter.CreateGauge<int>("chatterbox.kv.total", "{block}", "Blocks of T3's keys and values that fit into its memory, on a GPU.");
-        _stalls = meter.CreateCounter<long>("chatterbox.stream.stalls", "{chunk}", "Chunks of streams that came after playback had run dry.");
+        _cacheTotal = meter.CreateGauge<int>(
+            "chatterbox.kv.total",
+            "{block}",
+            "Blocks of T3's keys and values that fit into its memory, on a GPU."
+        );
+        _stalls = meter.CreateCounter<long>(
+            "chatterbox.stream.stalls",
+            "{chunk}",
+            "Chunks of streams that came after playback had run dry."
+        );
         _chunks = meter.CreateCounter<long>("chatterbox.chunks", "{chunk}", "Chunks of streams made.");
         _audio = meter.CreateCounter<double>("chatterbox.audio", "s", "Audio made.");
         _speechTokens = meter.CreateCounter<long>("chatterbox.speech_tokens", "{token}", "Speech tokens made.");
@@ -77,7 +101,8 @@ public sealed class EngineMetrics
         _invalidOutputs = meter.CreateCounter<long>(
             "chatterbox.invalid_outputs",
             "{output}",
-            "Outputs of a stage that were not finite numbers, by stage and by outcome: recovered with plain operations, or failed.");
+            "Outputs of a stage that were not finite numbers, by stage and by outcome: recovered with plain operations, or failed."
+        );
     }
 
     /// <summary>A stage of a request has ended; the trace of its caller shows how long it took.</summary>
@@ -89,7 +114,10 @@ public sealed class EngineMetrics
         if (Traces.HasListeners())
         {
             KeyValuePair<string, object?>[] tags =
-                [new("chatterbox.piece", sequence.Piece), new("chatterbox.characters", sequence.Request.CharactersOf(sequence.Piece))];
+            [
+                new("chatterbox.piece", sequence.Piece),
+                new("chatterbox.characters", sequence.Request.CharactersOf(sequence.Piece)),
+            ];
             Traces.StartActivity(stage, ActivityKind.Internal, sequence.Trace, tags, links: null, DateTimeOffset.UtcNow - taken)?.Dispose();
         }
     }

@@ -8,7 +8,8 @@ public sealed class EngineOptions
 {
     private const int LeastQueue = 64;
 
-    /// <summary>Most requests that may wait; one more is refused. One client may take as many of these places as stay free for others. 0 takes 64
+    /// <summary>Most requests that may wait; one more is refused. One client may take as many of these places as stay free for others. 0
+    /// takes 64
     /// and, where the loaded models generate more than 32 pieces at once, twice as many as these (see MaxStreams).</summary>
     [Range(0, 100_000)]
     public int MaxQueuedRequests { get; set; }
@@ -18,7 +19,8 @@ public sealed class EngineOptions
     public double RequestTimeoutSeconds { get; set; } = 600;
 
     /// <summary>Most pieces that a model generates at once; others wait until one of them is complete. 0 takes as many as the model can: on
-    /// a CPU 8, or 16 of Turbo and Nano where T3 takes its fast steps; on a GPU, whose steps advance many pieces together, 128 of the models with guidance and 256 of Turbo and Nano, as far as their
+    /// a CPU 8, or 16 of Turbo and Nano where T3 takes its fast steps; on a GPU, whose steps advance many pieces together, 128 of the
+    /// models with guidance and 256 of Turbo and Nano, as far as their
     /// keys and values fit into half of the memory that is free after the weights were loaded.</summary>
     [Range(0, 1000)]
     public int MaxStreams { get; set; }
@@ -27,7 +29,8 @@ public sealed class EngineOptions
     [Range(1, 86_400)]
     public double MaxUnreadSeconds { get; set; } = 120;
 
-    /// <summary>Whether a piece that went wrong (far too long, stuck in a few sounds, or silent for long) is generated once more, and silence at its end trimmed.</summary>
+    /// <summary>Whether a piece that went wrong (far too long, stuck in a few sounds, or silent for long) is generated once more, and
+    /// silence at its end trimmed.</summary>
     public bool GuardQuality { get; set; } = true;
 
     /// <summary>Refuses what no engine can work with.</summary>

@@ -24,9 +24,10 @@ public static class FairShare
     {
         if (!Allows(capacity, waiting, own))
         {
-            var reason = waiting >= capacity
-                ? $"{capacity} requests are waiting already."
-                : $"{own} of your requests are waiting already; the other {capacity - waiting} places are kept for other clients.";
+            var reason =
+                waiting >= capacity
+                    ? $"{capacity} requests are waiting already."
+                    : $"{own} of your requests are waiting already; the other {capacity - waiting} places are kept for other clients.";
             throw new EngineBusyException($"{reason} Try again later.", wait ?? UnknownWait);
         }
     }

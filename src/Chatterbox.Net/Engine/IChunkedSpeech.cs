@@ -1,6 +1,7 @@
 namespace Chatterbox.Engine;
 
-/// <summary>A piece of text being spoken chunk by chunk. It is used by the thread of its model; disposing it gives up what is left.</summary>
+/// <summary>A piece of text being spoken chunk by chunk. It is used by the thread of its model; disposing it gives up what is
+/// left.</summary>
 public interface IChunkedSpeech : IDisposable
 {
     /// <summary>True once the last chunk has been made.</summary>
@@ -22,7 +23,8 @@ public interface IChunkedSpeech : IDisposable
     IReadOnlyList<SynthesisStage> Recovered => [];
 
     /// <summary>Makes the next chunk.</summary>
-    /// <param name="cancellationToken">Gives the chunk up before the next speech token or flow step. After that the stream can only be disposed.</param>
+    /// <param name="cancellationToken">Gives the chunk up before the next speech token or flow step. After that the stream can only be
+    /// disposed.</param>
     /// <returns>Watermarked mono samples in [−1, 1], <see cref="SpeechResult.SampleRate"/> a second, following those of the
     /// chunk before without a gap.</returns>
     /// <exception cref="InvalidOperationException">The last chunk has been made.</exception>

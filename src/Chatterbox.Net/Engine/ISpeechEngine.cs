@@ -29,7 +29,8 @@ public interface ISpeechEngine : IAsyncDisposable
     /// <exception cref="EngineBusyException">The queue is full, or the client has its share of it.</exception>
     Task<Voice> CreateVoiceAsync(AudioClip recording, string client = "", CancellationToken cancellationToken = default);
 
-    /// <summary>How sure the watermark detector is, 0 to 1; null where there is nothing to judge. It waits and takes its turn as speech does.</summary>
+    /// <summary>How sure the watermark detector is, 0 to 1; null where there is nothing to judge. It waits and takes its turn as speech
+    /// does.</summary>
     /// <param name="recording">The recording.</param>
     /// <param name="client">As <see cref="EngineRequest.Client"/>.</param>
     /// <param name="cancellationToken">Gives it up, unless a model has begun.</param>

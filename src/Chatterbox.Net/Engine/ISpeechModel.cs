@@ -31,16 +31,13 @@ public interface ISpeechModel : IDisposable
     /// <summary>T3's memory for keys and values; of no blocks where each utterance has memory of its own.</summary>
     CacheUse Cache => default;
 
-    /// <summary>Called once on the worker's thread before the first request: measures and allocates what would disturb requests later.</summary>
-    void Prepare()
-    {
-    }
+    /// <summary>Called once on the worker's thread before the first request: measures and allocates what would disturb requests
+    /// later.</summary>
+    void Prepare() { }
 
     /// <summary>Called after work has failed for an unknown reason: throws if the device cannot compute any more.</summary>
     /// <exception cref="UnavailableException">It cannot, as a GPU after a kernel has failed.</exception>
-    void CheckDevice()
-    {
-    }
+    void CheckDevice() { }
 
     /// <summary>Opens an utterance: one piece of text, checked and ready for its first step.</summary>
     /// <param name="text">The text.</param>
@@ -53,7 +50,8 @@ public interface ISpeechModel : IDisposable
     /// <exception cref="UnavailableException">There is no room for it while others are open.</exception>
     IUtterance Begin(string text, Voice voice, SamplingOptions sampling, ChunkOptions? chunks = null, string? language = null);
 
-    /// <summary>Advances utterances by a step, at most a speech token each; those whose speech has ended stay as they are. An utterance that
+    /// <summary>Advances utterances by a step, at most a speech token each; those whose speech has ended stay as they are. An utterance
+    /// that
     /// fails alone fails as its next chunk is voiced.</summary>
     void Advance(IReadOnlyList<IUtterance> utterances);
 
@@ -71,7 +69,8 @@ public interface ISpeechModel : IDisposable
     /// <exception cref="VoiceException">The recording is too short, or holds numbers that are no samples.</exception>
     IVoiceConversion BeginConversion(AudioClip source, Voice target, long? seed = null);
 
-    /// <summary>How sure the detector is that samples carry the watermark, 0 to 1; null where there is nothing to judge, as in silence.</summary>
+    /// <summary>How sure the detector is that samples carry the watermark, 0 to 1; null where there is nothing to judge, as in
+    /// silence.</summary>
     double? DetectWatermark(AudioClip recording);
 }
 
@@ -102,7 +101,8 @@ public interface IUtterance : IDisposable
     /// <summary>How long the next chunk takes, unless the speech ends before; null where that is not known.</summary>
     TimeSpan? NextTakes => null;
 
-    /// <summary>Sets the speech tokens of the next chunk aside for <see cref="ISpeechModel.VoiceChunks"/>. Steps do not change them.</summary>
+    /// <summary>Sets the speech tokens of the next chunk aside for <see cref="ISpeechModel.VoiceChunks"/>. Steps do not change
+    /// them.</summary>
     void TakeChunk();
 }
 
@@ -159,7 +159,8 @@ public sealed class DueChunk(IUtterance utterance, Action<VoicedChunk> done, Act
 /// <param name="IsLast">Whether the piece ends with it.</param>
 public sealed record VoicedChunk(ReadOnlyMemory<float> Samples, bool IsLast);
 
-/// <summary>A recording that is being converted to another voice. It belongs to the model that began it, and is used by one thread at a time.</summary>
+/// <summary>A recording that is being converted to another voice. It belongs to the model that began it, and is used by one thread at a
+/// time.</summary>
 public interface IVoiceConversion : IDisposable
 {
     /// <summary>Speech tokens of the recording, 25 a second.</summary>

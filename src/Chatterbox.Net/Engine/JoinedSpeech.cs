@@ -21,7 +21,7 @@ public sealed class JoinedSpeech(TextPlan plan)
     private float[] _pause = Silence(plan.PausesSeconds[0]); // before the first samples
     private float[] _held = []; // the last samples of a piece are faded once it is known that they are
     private bool _begins = true;
-    private int _heard;         // samples so far
+    private int _heard; // samples so far
     private int _pieceStart;
 
     /// <summary>The times of the pieces that are complete.</summary>
@@ -34,7 +34,7 @@ public sealed class JoinedSpeech(TextPlan plan)
     public int SpeechTokens { get; private set; }
 
     /// <summary>What was done to pieces that went wrong, so far.</summary>
-    public IReadOnlyList<string> Repairs { get; private set; } = [];     // exchanged, not changed: an encoder reads ahead of the caller
+    public IReadOnlyList<string> Repairs { get; private set; } = []; // exchanged, not changed: an encoder reads ahead of the caller
 
     /// <summary>Characters that the model does not know, so far.</summary>
     public IReadOnlyList<string> UnknownCharacters { get; private set; } = [];
@@ -43,7 +43,10 @@ public sealed class JoinedSpeech(TextPlan plan)
     /// <param name="events">The events of the request.</param>
     /// <param name="cancellationToken">Ends the reading.</param>
     /// <exception cref="ChatterboxException">A piece could not be spoken, so that the rest is of no use.</exception>
-    public async IAsyncEnumerable<ReadOnlyMemory<float>> Blocks(IAsyncEnumerable<SpeechEvent> events, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public async IAsyncEnumerable<ReadOnlyMemory<float>> Blocks(
+        IAsyncEnumerable<SpeechEvent> events,
+        [EnumeratorCancellation] CancellationToken cancellationToken = default
+    )
     {
         await foreach (var happened in events.WithCancellation(cancellationToken).ConfigureAwait(false))
         {
@@ -61,7 +64,8 @@ public sealed class JoinedSpeech(TextPlan plan)
 
     /// <summary>Joins the next chunk.</summary>
     /// <param name="chunk">The chunk; its piece is one of the plan's.</param>
-    /// <returns>The samples that follow those returned before: the chunk without its last samples, which wait for the next; all of them and the
+    /// <returns>The samples that follow those returned before: the chunk without its last samples, which wait for the next; all of them and
+    /// the
     /// pause after the piece where it ends one.</returns>
     public float[] Join(AudioChunk chunk)
     {

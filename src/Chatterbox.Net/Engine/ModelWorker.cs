@@ -11,14 +11,20 @@ namespace Chatterbox.Engine;
 /// <param name="time">The clock.</param>
 /// <param name="metrics">Measures the work; null measures nothing.</param>
 internal sealed class ModelWorker(
-    SpeechEngine engine, ISpeechModel model, EngineOptions options, ILogger logger, TimeProvider time, EngineMetrics? metrics)
+    SpeechEngine engine,
+    ISpeechModel model,
+    EngineOptions options,
+    ILogger logger,
+    TimeProvider time,
+    EngineMetrics? metrics
+)
 {
     private const int MostStepsAPlan = 16;
 
     private readonly int _mostOpen = options.PlacesOf(model);
     private readonly VoiceWorker _voices = new(engine, model, options, logger, metrics);
 
-    private int? _fullAt;       // utterances that were open when the model had no room for another
+    private int? _fullAt; // utterances that were open when the model had no room for another
 
     /// <summary>What the model can do now.</summary>
     public WorkerLimits Limits => new(model.StepWidth, model.VoiceWidth, _fullAt ?? _mostOpen, model.VoicesDuringSteps);
@@ -75,11 +81,11 @@ internal sealed class ModelWorker(
         }
         catch (OperationCanceledException) when (sequence.Ended.IsCancellationRequested)
         {
-            engine.LetGo(sequence);      // the next plan ends it
+            engine.LetGo(sequence); // the next plan ends it
         }
         catch (UnavailableException) when (engine.OpenOf(this) is > 0 and var open)
         {
-            _fullAt = open;              // it waits for one of these to end
+            _fullAt = open; // it waits for one of these to end
             engine.LetGo(sequence);
         }
         catch (Exception e)
@@ -107,14 +113,14 @@ internal sealed class ModelWorker(
             }
             catch (Exception e)
             {
-                rows.ForEach(row => FailStep(row, e));    // which of them failed is not known
+                rows.ForEach(row => FailStep(row, e)); // which of them failed is not known
                 return;
             }
 
             metrics?.Stepped(rows.Count, time.GetElapsedTime(began));
             if (Array.Exists(utterances, utterance => !utterance.NeedsSteps))
             {
-                _fullAt = null;      // its place is free
+                _fullAt = null; // its place is free
                 return;
             }
 

@@ -52,12 +52,23 @@ internal static class QualityGuard
     public static (SpeechResult Chunk, string? Repair) TrimLast(SpeechResult chunk)
     {
         var kept = TrimEnd(chunk.Samples);
-        return (chunk with { Samples = kept }, chunk.ReachedLimit ? "more speech than the text needs; cut short" : kept.Length < chunk.Samples.Length ? "silent end trimmed" : null);
+        return (
+            chunk with
+            {
+                Samples = kept,
+            },
+            chunk.ReachedLimit ? "more speech than the text needs; cut short"
+            : kept.Length < chunk.Samples.Length ? "silent end trimmed"
+            : null
+        );
     }
 
     /// <summary>Limits speech to what a text can need.</summary>
     public static SamplingOptions Limit(string text, SamplingOptions sampling) =>
-        sampling with { MaxSpeechTokens = Math.Min(sampling.MaxSpeechTokens ?? DefaultMostTokens, Budget(text)) };
+        sampling with
+        {
+            MaxSpeechTokens = Math.Min(sampling.MaxSpeechTokens ?? DefaultMostTokens, Budget(text)),
+        };
 
     /// <summary>Samples without most of a long silence at their end.</summary>
     private static ReadOnlyMemory<float> TrimEnd(ReadOnlyMemory<float> samples)
@@ -67,7 +78,8 @@ internal static class QualityGuard
     }
 
     /// <summary>Most speech tokens that a text can need. Ideographs, kana and Hangul are whole syllables, so they count for more.</summary>
-    private static int Budget(string text) => LeastTokens + (TokensPerCharacter * text.EnumerateRunes().Sum(r => r.Value >= 0x3040 ? 3 : 1));
+    private static int Budget(string text) =>
+        LeastTokens + (TokensPerCharacter * text.EnumerateRunes().Sum(r => r.Value >= 0x3040 ? 3 : 1));
 
     /// <summary>What is wrong up to the last sound; null if nothing. The silence after it is only trimmed.</summary>
     public static string? FaultOf(SpeechResult speech)

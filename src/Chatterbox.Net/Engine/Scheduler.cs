@@ -30,8 +30,7 @@ internal enum Stage
 /// <param name="PlaybackLeft">Time until its listener has played all there is; negative where playback has stalled, null where
 /// nothing is being played, the longest time where no one listens yet.</param>
 /// <param name="NextTurn">How long its next turn takes.</param>
-internal readonly record struct Standing(
-    Stage Stage, object? Worker, bool IsOpen, bool CanStep, TimeSpan? PlaybackLeft, TimeSpan NextTurn);
+internal readonly record struct Standing(Stage Stage, object? Worker, bool IsOpen, bool CanStep, TimeSpan? PlaybackLeft, TimeSpan NextTurn);
 
 /// <summary>What a worker can do.</summary>
 /// <param name="StepWidth">Utterances that it steps together.</param>
@@ -47,7 +46,12 @@ internal readonly record struct WorkerLimits(int StepWidth, int VoiceWidth, int 
 /// <param name="Due">Chunks, stretches and jobs to be done.</param>
 /// <param name="Turns">Requests whose turn begins.</param>
 internal sealed record Plan<TRequest>(
-    List<TRequest> Ended, List<TRequest> Admitted, List<TRequest> Rows, List<TRequest> Due, List<TRequest> Turns)
+    List<TRequest> Ended,
+    List<TRequest> Admitted,
+    List<TRequest> Rows,
+    List<TRequest> Due,
+    List<TRequest> Turns
+)
 {
     /// <summary>Whether there is nothing to do.</summary>
     public bool IsEmpty => Ended.Count == 0 && Rows.Count == 0 && Due.Count == 0;
@@ -57,8 +61,10 @@ internal sealed record Plan<TRequest>(
 /// out.</summary>
 /// <remarks>
 /// Streams whose playback would stall come first (<see cref="StreamPriority"/>), then first chunks and whole pieces, then streams with
-/// enough audio left, and last what no one listens to yet. Among equals clients alternate: a turn is one chunk, piece, stretch or job, and a client's requests follow each other.
-/// A turn that has begun ends before that of an equal begins, so that a model that steps one utterance at a time completes chunk after chunk.
+/// enough audio left, and last what no one listens to yet. Among equals clients alternate: a turn is one chunk, piece, stretch or job, and
+/// a client's requests follow each other.
+/// A turn that has begun ends before that of an equal begins, so that a model that steps one utterance at a time completes chunk after
+/// chunk.
 /// </remarks>
 /// <typeparam name="TRequest">A request.</typeparam>
 internal sealed class Scheduler<TRequest>
@@ -67,10 +73,11 @@ internal sealed class Scheduler<TRequest>
     /// <summary>Requests begun between two steps, so that those under way are not held up for long.</summary>
     public const int MostAdmitted = 8;
 
-    /// <summary>Open utterances up to which steps for later chunks pause while a first chunk is voiced; among more there is always one.</summary>
+    /// <summary>Open utterances up to which steps for later chunks pause while a first chunk is voiced; among more there is always
+    /// one.</summary>
     public const int MostPausing = 2;
 
-    private readonly List<Entry> _entries = [];      // in the order of their arrival
+    private readonly List<Entry> _entries = []; // in the order of their arrival
     private readonly Dictionary<string, Client> _clients = [];
     private long _turns;
     private long _arrived;
@@ -128,7 +135,7 @@ internal sealed class Scheduler<TRequest>
             entry.HasTurn = false;
             if (entry.Client.Requests == 1)
             {
-                entry.Client.LastTurn = ++_turns;     // after those that arrived meanwhile
+                entry.Client.LastTurn = ++_turns; // after those that arrived meanwhile
             }
         }
     }
@@ -170,7 +177,13 @@ internal sealed class Scheduler<TRequest>
     }
 
     private void Choose(
-        Plan<TRequest> plan, WorkerLimits limits, List<(Entry Entry, Standing At, double Rank)> line, int open, int voiceRoom, bool firstInHand)
+        Plan<TRequest> plan,
+        WorkerLimits limits,
+        List<(Entry Entry, Standing At, double Rank)> line,
+        int open,
+        int voiceRoom,
+        bool firstInHand
+    )
     {
         var mayPause = limits.Overlaps && open <= MostPausing;
         var pauses = mayPause && firstInHand;
@@ -178,7 +191,7 @@ internal sealed class Scheduler<TRequest>
         // Without overlap the first in line that can be served decides: either chunks are voiced, or utterances are stepped.
         var voices = limits.Overlaps || line.Find(one => one.At.Stage != Stage.Begin || open < limits.MaxOpen).At.Stage == Stage.Due;
         var due = line.Where(one => voices && one.At.Stage == Stage.Due).Take(voiceRoom).ToList();
-        foreach (var (entry, at, _) in due.Where(one => one.Rank <= 0 || due[0].Rank > 0))     // who has time enough holds up no first chunk
+        foreach (var (entry, at, _) in due.Where(one => one.Rank <= 0 || due[0].Rank > 0)) // who has time enough holds up no first chunk
         {
             plan.Due.Add(entry.Request);
             BeginTurn(plan, entry);

@@ -104,13 +104,16 @@ internal sealed class Sequence : IDisposable
     private Stage NextStage =>
         Request is not SpeechRequest || StepError is not null ? Stage.Due
         : Work?.Utterance is not { } utterance ? Stage.Begin
-        : utterance.IsDue ? Stage.Due : Stage.Steps;
+        : utterance.IsDue ? Stage.Due
+        : Stage.Steps;
 
     /// <summary>Where it stands for the scheduler.</summary>
-    /// <param name="waitsForReader">Whether it pauses while more than <see cref="EngineOptions.MaxUnreadSeconds"/> of its audio is unread.</param>
+    /// <param name="waitsForReader">Whether it pauses while more than <see cref="EngineOptions.MaxUnreadSeconds"/> of its audio is
+    /// unread.</param>
     public Standing StandingFor(bool waitsForReader)
     {
-        var stage = IsInHand ? Stage.InHand
+        var stage =
+            IsInHand ? Stage.InHand
             : Ended.IsCancellationRequested ? Stage.Ended
             : waitsForReader && IsAhead ? Stage.Paused
             : NextStage;
@@ -160,10 +163,15 @@ internal sealed class Sequence : IDisposable
     }
 
     /// <summary>Ends the request because <see cref="Ended"/> was set, with the reason for it.</summary>
-    public void FailAsEnded() => Fail(
-        _caller.IsCancellationRequested ? new OperationCanceledException(_caller)
-        : _isAbandoned ? new UnavailableException("The engine is stopping, and the time for what had begun is over. Try again when it is back.")
-        : new UnavailableException($"The request was given up after {_timeoutSeconds:0} s. Shorten the text, or try again when fewer requests are waiting."));
+    public void FailAsEnded() =>
+        Fail(
+            _caller.IsCancellationRequested ? new OperationCanceledException(_caller)
+            : _isAbandoned
+                ? new UnavailableException("The engine is stopping, and the time for what had begun is over. Try again when it is back.")
+            : new UnavailableException(
+                $"The request was given up after {_timeoutSeconds:0} s. Shorten the text, or try again when fewer requests are waiting."
+            )
+        );
 
     /// <summary>Gives the request up; it leaves its model before the next speech token.</summary>
     public void Abandon()

@@ -4,10 +4,10 @@ namespace Chatterbox.Engine;
 /// time in which there was something to do. No clock.</summary>
 internal sealed class ServiceRate
 {
-    private const double Newest = 0.2;      // weight of the last piece
+    private const double Newest = 0.2; // weight of the last piece
 
     private double? _secondsPerCharacter;
-    private TimeSpan? _since;               // the last piece's end, or the first's beginning where there was nothing to do before
+    private TimeSpan? _since; // the last piece's end, or the first's beginning where there was nothing to do before
 
     /// <summary>Time for some characters of text; null before anything was measured.</summary>
     public TimeSpan? TimeFor(int characters) => _secondsPerCharacter is { } each ? TimeSpan.FromSeconds(each * characters) : null;

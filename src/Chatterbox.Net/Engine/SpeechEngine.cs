@@ -10,7 +10,7 @@ namespace Chatterbox.Engine;
 /// <see cref="ModelWorker"/>'s thread, which loads it; all take their work from one fair, bounded queue.</summary>
 public sealed class SpeechEngine : ISpeechEngine
 {
-    private readonly object _gate = new();       // a monitor: workers wait on it for something to do
+    private readonly object _gate = new(); // a monitor: workers wait on it for something to do
     private readonly EngineOptions _options;
     private readonly ILogger<SpeechEngine> _logger;
     private readonly TimeProvider _time;
@@ -22,8 +22,8 @@ public sealed class SpeechEngine : ISpeechEngine
     private readonly long _started;
     private EngineState _state = EngineState.Loading;
     private int _loaded;
-    private int _places;      // pieces that the loaded models generate at once
-    private int _together;    // of these, those that a step advances
+    private int _places; // pieces that the loaded models generate at once
+    private int _together; // of these, those that a step advances
     private int _changes;
     private UnavailableException? _deviceError;
 
@@ -33,9 +33,7 @@ public sealed class SpeechEngine : ISpeechEngine
     /// <param name="logger">Receives what the engine does, never the texts; null logs nothing.</param>
     /// <exception cref="ArgumentOutOfRangeException">An option is out of its range.</exception>
     public SpeechEngine(ISpeechModel model, EngineOptions? options = null, ILogger<SpeechEngine>? logger = null)
-        : this(model is null ? throw new ArgumentNullException(nameof(model)) : [() => model], options, logger)
-    {
-    }
+        : this(model is null ? throw new ArgumentNullException(nameof(model)) : [() => model], options, logger) { }
 
     /// <summary>Starts one thread for each model and begins to load them.</summary>
     /// <param name="models">Loads a model; called once on each thread.</param>
@@ -45,7 +43,12 @@ public sealed class SpeechEngine : ISpeechEngine
     /// <param name="metrics">Measures the engine's work; null measures nothing.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is no model, or an option is out of its range.</exception>
     public SpeechEngine(
-        IReadOnlyList<Func<ISpeechModel>> models, EngineOptions? options = null, ILogger<SpeechEngine>? logger = null, TimeProvider? time = null, EngineMetrics? metrics = null)
+        IReadOnlyList<Func<ISpeechModel>> models,
+        EngineOptions? options = null,
+        ILogger<SpeechEngine>? logger = null,
+        TimeProvider? time = null,
+        EngineMetrics? metrics = null
+    )
     {
         ArgumentOutOfRangeException.ThrowIfZero(models.Count);
         _options = options ?? new();
@@ -91,7 +94,10 @@ public sealed class SpeechEngine : ISpeechEngine
     {
         if (request.PieceCount == 0)
         {
-            throw new RequestException("There is nothing to say: the request has no pieces of text. Send at least one.", nameof(SpeechRequest.Pieces));
+            throw new RequestException(
+                "There is nothing to say: the request has no pieces of text. Send at least one.",
+                nameof(SpeechRequest.Pieces)
+            );
         }
 
         cancellationToken.ThrowIfCancellationRequested();
@@ -156,7 +162,11 @@ public sealed class SpeechEngine : ISpeechEngine
         {
             while (true)
             {
-                var plan = _scheduler.Next(worker, worker.Limits, sequence => sequence.StandingFor(waitsForReader: _state != EngineState.Stopping));
+                var plan = _scheduler.Next(
+                    worker,
+                    worker.Limits,
+                    sequence => sequence.StandingFor(waitsForReader: _state != EngineState.Stopping)
+                );
                 if (!plan.IsEmpty || worker.HasToClose)
                 {
                     Claim(worker, plan);
@@ -181,7 +191,16 @@ public sealed class SpeechEngine : ISpeechEngine
         var inHand = sequence.IsInHand ? _time.GetElapsedTime(sequence.InHandSince) : TimeSpan.Zero;
         if (sequence.IsInHand)
         {
-            EngineMetrics.Trace(sequence, sequence.Request switch { SpeechRequest => "voice", ConversionRequest => "convert", _ => "job" }, inHand);
+            EngineMetrics.Trace(
+                sequence,
+                sequence.Request switch
+                {
+                    SpeechRequest => "voice",
+                    ConversionRequest => "convert",
+                    _ => "job",
+                },
+                inHand
+            );
         }
 
         bool goesOn;
@@ -374,7 +393,8 @@ public sealed class SpeechEngine : ISpeechEngine
         plan.Ended.ForEach(sequence => sequence.Worker = worker);
     }
 
-    /// <summary>Ends a request whose caller has left, or whose time is up. What a model has open of it stays for the model's worker to close, but
+    /// <summary>Ends a request whose caller has left, or whose time is up. What a model has open of it stays for the model's worker to
+    /// close, but
     /// the caller need not wait for that; what is being voiced is given up first.</summary>
     private void Leave(Sequence sequence)
     {

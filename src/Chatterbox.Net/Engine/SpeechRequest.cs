@@ -5,9 +5,7 @@ namespace Chatterbox.Engine;
 /// <summary>One request to the engine.</summary>
 public abstract record EngineRequest
 {
-    private protected EngineRequest()
-    {
-    }
+    private protected EngineRequest() { }
 
     /// <summary>The voice; null for the model's own.</summary>
     public Voice? Voice { get; init; }
@@ -34,7 +32,8 @@ public abstract record EngineRequest
 /// <summary>A text to be spoken.</summary>
 public sealed record SpeechRequest : EngineRequest
 {
-    /// <summary>The text, in pieces that are generated one by one (sentences, usually). Each is a unit of progress and of failure and, without chunks, of fairness.</summary>
+    /// <summary>The text, in pieces that are generated one by one (sentences, usually). Each is a unit of progress and of failure and,
+    /// without chunks, of fairness.</summary>
     public required IReadOnlyList<string> Pieces { get; init; }
 
     /// <summary>How speech tokens are chosen. Piece i uses seed + i, so that a piece does not depend on the others.</summary>
@@ -51,7 +50,11 @@ public sealed record SpeechRequest : EngineRequest
 
     internal override int CharactersOf(int piece) => Pieces[piece].Length;
 
-    internal override EngineRequest WithSeed() => this with { Sampling = Sampling with { Seed = Sampling.Seed ?? Random.Shared.NextInt64() } };
+    internal override EngineRequest WithSeed() =>
+        this with
+        {
+            Sampling = Sampling with { Seed = Sampling.Seed ?? Random.Shared.NextInt64() },
+        };
 
     /// <summary>A piece's sampling, with its own seed.</summary>
     internal SamplingOptions SamplingOf(int piece) => Sampling with { Seed = unchecked(Sampling.Seed!.Value + piece) };

@@ -35,12 +35,15 @@ public static class SpeechStreaming
         string client = "",
         IProgress<double>? progress = null,
         TextOptions? textOptions = null,
-        CancellationToken cancellationToken = default)
+        CancellationToken cancellationToken = default
+    )
     {
         var plan = TextPlan.Of(text, form: new SpokenForm(textOptions ?? new(), language));
         var speech = new JoinedSpeech(plan);
         var samples = new List<float>();
-        await foreach (var chunk in Chunks(engine, RequestFor(plan, voice, sampling, language, client), cancellationToken).ConfigureAwait(false))
+        await foreach (
+            var chunk in Chunks(engine, RequestFor(plan, voice, sampling, language, client), cancellationToken).ConfigureAwait(false)
+        )
         {
             samples.AddRange(speech.Join(chunk));
             if (chunk.EndsPiece)
@@ -58,7 +61,8 @@ public static class SpeechStreaming
         };
     }
 
-    /// <summary>Generates the speech of a text of any length chunk by chunk: it is split into sentences, which are joined with pauses.</summary>
+    /// <summary>Generates the speech of a text of any length chunk by chunk: it is split into sentences, which are joined with
+    /// pauses.</summary>
     /// <param name="engine">The engine.</param>
     /// <param name="text">The text; <c>[pause:1.5s]</c> is a pause.</param>
     /// <param name="voice">The voice; null for the model's own.</param>
@@ -77,33 +81,55 @@ public static class SpeechStreaming
         string? language = null,
         string client = "",
         TextOptions? textOptions = null,
-        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+        [EnumeratorCancellation] CancellationToken cancellationToken = default
+    )
     {
         var plan = TextPlan.Of(text, form: new SpokenForm(textOptions ?? new(), language));
         var speech = new JoinedSpeech(plan);
-        await foreach (var chunk in engine.StreamAsync(RequestFor(plan, voice, sampling, language, client), cancellationToken).ConfigureAwait(false))
+        await foreach (
+            var chunk in engine.StreamAsync(RequestFor(plan, voice, sampling, language, client), cancellationToken).ConfigureAwait(false)
+        )
         {
-            yield return chunk with { Samples = speech.Join(chunk) };
+            yield return chunk with
+            {
+                Samples = speech.Join(chunk),
+            };
         }
     }
 
     /// <summary>Generates a request's speech chunk by chunk, its pieces as they are: neither split nor joined with pauses.</summary>
     /// <param name="engine">The engine.</param>
-    /// <param name="request">The pieces of text; where it says nothing of chunks, they are cut as <see cref="ChunkOptions"/> does by default.</param>
+    /// <param name="request">The pieces of text; where it says nothing of chunks, they are cut as <see cref="ChunkOptions"/> does by
+    /// default.</param>
     /// <param name="cancellationToken">Gives the rest up, as leaving the enumeration does.</param>
     /// <exception cref="EngineBusyException">The queue is full.</exception>
-    /// <exception cref="UnavailableException">The engine is stopping, its model could not be loaded, or the request took too long.</exception>
+    /// <exception cref="UnavailableException">The engine is stopping, its model could not be loaded, or the request took too
+    /// long.</exception>
     /// <exception cref="RequestException">The text or a setting cannot be used.</exception>
     /// <exception cref="VoiceException">The voice does not fit the model.</exception>
     /// <exception cref="InvalidOutputException">A stage's output is not finite.</exception>
     /// <exception cref="ModelFailedException">The model failed, such as after a GPU fault.</exception>
-    public static IAsyncEnumerable<AudioChunk> StreamAsync(this ISpeechEngine engine, SpeechRequest request, CancellationToken cancellationToken = default) =>
-        Chunks(engine, request with { Chunks = request.Chunks ?? new() }, cancellationToken);
+    public static IAsyncEnumerable<AudioChunk> StreamAsync(
+        this ISpeechEngine engine,
+        SpeechRequest request,
+        CancellationToken cancellationToken = default
+    ) => Chunks(engine, request with { Chunks = request.Chunks ?? new() }, cancellationToken);
 
     private static SpeechRequest RequestFor(TextPlan plan, Voice? voice, SamplingOptions? sampling, string? language, string client) =>
-        new() { Pieces = plan.Pieces, Voice = voice, Sampling = sampling ?? new(), Language = language, Client = client };
+        new()
+        {
+            Pieces = plan.Pieces,
+            Voice = voice,
+            Sampling = sampling ?? new(),
+            Language = language,
+            Client = client,
+        };
 
-    private static async IAsyncEnumerable<AudioChunk> Chunks(ISpeechEngine engine, SpeechRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
+    private static async IAsyncEnumerable<AudioChunk> Chunks(
+        ISpeechEngine engine,
+        SpeechRequest request,
+        [EnumeratorCancellation] CancellationToken cancellationToken
+    )
     {
         using var left = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         try

@@ -6,7 +6,7 @@ namespace Chatterbox.Engine;
 /// is no way to the front.</summary>
 internal static class StreamPriority
 {
-    private const int Others = 3;      // turns that one who is not urgent may have to wait for
+    private const int Others = 3; // turns that one who is not urgent may have to wait for
 
     /// <summary>Where a request stands in line.</summary>
     /// <param name="left">Time until its listener has heard all there is; negative where they are waiting, null where nothing is

@@ -3,7 +3,8 @@ using Microsoft.Extensions.Logging;
 
 namespace Chatterbox.Engine;
 
-/// <summary>Voices chunks, converts stretches of recordings and runs jobs: on the worker's thread, or on a thread of its own where the model
+/// <summary>Voices chunks, converts stretches of recordings and runs jobs: on the worker's thread, or on a thread of its own where the
+/// model
 /// voices while it steps. Publishes the results, after <see cref="QualityGuard"/> has checked them.</summary>
 /// <param name="engine">Publishes what happens.</param>
 /// <param name="model">The model.</param>
@@ -20,7 +21,9 @@ internal sealed class VoiceWorker(SpeechEngine engine, ISpeechModel model, Engin
 
     /// <summary>A request's speaker.</summary>
     /// <exception cref="VoiceException">There is none.</exception>
-    public static Voice VoiceOf(Sequence sequence, ISpeechModel model) => sequence.Request.Voice ?? model.BuiltInVoice
+    public static Voice VoiceOf(Sequence sequence, ISpeechModel model) =>
+        sequence.Request.Voice
+        ?? model.BuiltInVoice
         ?? throw new VoiceException("The model has no voice of its own. Send a request with a voice made from a recording.");
 
     /// <summary>Does what is due, or hands it over.</summary>
@@ -61,11 +64,11 @@ internal sealed class VoiceWorker(SpeechEngine engine, ISpeechModel model, Engin
         Close(sequence);
         if (error is OperationCanceledException && sequence.Ended.IsCancellationRequested)
         {
-            engine.LetGo(sequence);      // the next plan ends it
+            engine.LetGo(sequence); // the next plan ends it
             return;
         }
 
-        if (sequence.Request is not ModelJob || error is not ChatterboxException)      // the caller of a job gets the exception itself
+        if (sequence.Request is not ModelJob || error is not ChatterboxException) // the caller of a job gets the exception itself
         {
             logger.LogWarning(error, "Piece {Piece} of request {Request} could not be spoken", sequence.Piece + 1, sequence.Request.Name);
         }
@@ -151,7 +154,11 @@ internal sealed class VoiceWorker(SpeechEngine engine, ISpeechModel model, Engin
 
         var chunks = due.Where(sequence => sequence.Work?.Utterance is not null)
             .Select(sequence => new DueChunk(
-                sequence.Work!.Utterance!, chunk => Pass(sequence, chunk), error => Fail(sequence, error), sequence.Ended))
+                sequence.Work!.Utterance!,
+                chunk => Pass(sequence, chunk),
+                error => Fail(sequence, error),
+                sequence.Ended
+            ))
             .ToList();
         if (chunks.Count > 0)
         {
@@ -162,7 +169,7 @@ internal sealed class VoiceWorker(SpeechEngine engine, ISpeechModel model, Engin
             }
             catch (Exception e)
             {
-                chunks.ForEach(chunk => chunk.Fail(e));     // those not ready by then
+                chunks.ForEach(chunk => chunk.Fail(e)); // those not ready by then
             }
         }
 
@@ -190,10 +197,13 @@ internal sealed class VoiceWorker(SpeechEngine engine, ISpeechModel model, Engin
         if (!chunk.IsLast)
         {
             work.Chunks++;
-            engine.Publish(sequence, new AudioChunk(piece, chunk.Samples, EndsPiece: false, TextTokens: 0, SpeechTokens: 0)
-            {
-                UnknownCharacters = utterance.UnknownCharacters,
-            });
+            engine.Publish(
+                sequence,
+                new AudioChunk(piece, chunk.Samples, EndsPiece: false, TextTokens: 0, SpeechTokens: 0)
+                {
+                    UnknownCharacters = utterance.UnknownCharacters,
+                }
+            );
             return;
         }
 
@@ -237,16 +247,22 @@ internal sealed class VoiceWorker(SpeechEngine engine, ISpeechModel model, Engin
             // Only how many: the characters are the user's text, and of a script that the model lacks all of it.
             logger.LogWarning(
                 "Piece {Piece} of request {Request} has {Count} characters that the model does not know",
-                piece + 1, sequence.Request.Name, speech.UnknownCharacters.Count);
+                piece + 1,
+                sequence.Request.Name,
+                speech.UnknownCharacters.Count
+            );
         }
 
         metrics?.Spoke(samples, speech.TextTokens, speech.SpeechTokens.Count, sequence.Work!.Taken + engine.TurnOf(sequence));
         Close(sequence);
-        engine.Publish(sequence, new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens.Count)
-        {
-            Repair = Join(repair, speech.Recovered),
-            UnknownCharacters = speech.UnknownCharacters,
-        });
+        engine.Publish(
+            sequence,
+            new AudioChunk(piece, speech.Samples, EndsPiece: true, speech.TextTokens, speech.SpeechTokens.Count)
+            {
+                Repair = Join(repair, speech.Recovered),
+                UnknownCharacters = speech.UnknownCharacters,
+            }
+        );
     }
 
     /// <summary>The next stretch of a recording.</summary>
@@ -277,7 +293,10 @@ internal sealed class VoiceWorker(SpeechEngine engine, ISpeechModel model, Engin
         {
             logger.LogWarning(
                 "Piece {Piece} of request {Request}: the output of {Stage} was not finite, so it was computed again with plain operations",
-                piece + 1, request.Name, stage);
+                piece + 1,
+                request.Name,
+                stage
+            );
             metrics?.Invalid(stage, recovered: true);
         }
     }

@@ -8,9 +8,19 @@ internal sealed class F0Predictor(HiFTConfig config, WeightScope weights)
     private const int Kernel = 3;
 
     // An ELU follows each convolution in the list, so that convolutions have the even numbers.
-    private readonly Conv1d[] _convs = [.. Enumerable.Range(0, config.F0Layers).Select(layer => new Conv1d(
-        weights.InFloat32["condnet"][2 * layer], layer == 0 ? config.MelBands : config.F0Channels, config.F0Channels,
-        Kernel, padding: Kernel / 2, weightNorm: true))];
+    private readonly Conv1d[] _convs =
+    [
+        .. Enumerable
+            .Range(0, config.F0Layers)
+            .Select(layer => new Conv1d(
+                weights.InFloat32["condnet"][2 * layer],
+                layer == 0 ? config.MelBands : config.F0Channels,
+                config.F0Channels,
+                Kernel,
+                padding: Kernel / 2,
+                weightNorm: true
+            )),
+    ];
 
     private readonly Linear _classifier = new(weights.InFloat32["classifier"], config.F0Channels, 1);
 
@@ -28,7 +38,7 @@ internal sealed class F0Predictor(HiFTConfig config, WeightScope weights)
         var x = mel.to(ScalarType.Float32).transpose(1, 2);
         foreach (var conv in _convs)
         {
-            x = conv.Multiply(x).Elu();   // [rows, frames, channels]
+            x = conv.Multiply(x).Elu(); // [rows, frames, channels]
         }
 
         return _classifier.Forward(x).squeeze(-1).abs().MoveToOuterDisposeScope();

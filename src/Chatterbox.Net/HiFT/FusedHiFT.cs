@@ -12,7 +12,8 @@ internal sealed record SnakePart(Tensor Alpha1, Conv1d Dilated, Tensor Alpha2, C
 /// <param name="Blocks">The residual blocks whose mean ends the stage.</param>
 internal sealed record UpsamplingWeights(ConvTranspose1d Up, Conv1d SourceDown, SnakePart[] SourceBlock, SnakePart[][] Blocks);
 
-/// <summary>The vocoder's convolutions as kernels of products.cu and hift.cu, with a copy of their weights in fp16: operands in fp16, sums and
+/// <summary>The vocoder's convolutions as kernels of products.cu and hift.cu, with a copy of their weights in fp16: operands in fp16, sums
+/// and
 /// what is added up along the residual blocks in float32. A twin of <see cref="HiFTGenerator.Decode"/>.</summary>
 /// <remarks>What torch does here are products alone: its convolutions and Fourier transforms make a plan for each length that
 /// they have not seen, which takes some milliseconds.</remarks>
@@ -21,7 +22,10 @@ internal sealed class FusedHiFT : IDisposable
     /// <summary>Most blocks that share their input.</summary>
     public const int Snakes = 3;
 
-    private const int FftSize = 16, HopSize = 4, SnakeThreads = 256, StftFrames = 128;
+    private const int FftSize = 16,
+        HopSize = 4,
+        SnakeThreads = 256,
+        StftFrames = 128;
 
     // Of fewer, the host takes longer to launch two streams than the GPU takes for all.
     private const int ManyFrames = 256;
@@ -32,7 +36,8 @@ internal sealed class FusedHiFT : IDisposable
         ("SNAKE_THREADS", SnakeThreads),
         ("FFT", FftSize),
         ("HOP", HopSize),
-        ("STFT_FRAMES", StftFrames));
+        ("STFT_FRAMES", StftFrames)
+    );
 
     private readonly HiFTConfig _config;
     private readonly Device _device;
@@ -43,7 +48,7 @@ internal sealed class FusedHiFT : IDisposable
     private readonly PackedWeight _pre;
     private readonly Stage[] _stages;
     private readonly PackedWeight _post;
-    private readonly Tensor _fourier;     // from the samples of a frame to its spectrum under the window, [fft, fft + 2]
+    private readonly Tensor _fourier; // from the samples of a frame to its spectrum under the window, [fft, fft + 2]
 
     /// <param name="config">Sizes for which <see cref="UnsupportedReason"/> is null.</param>
     /// <param name="pre">The first convolution.</param>
@@ -63,15 +68,29 @@ internal sealed class FusedHiFT : IDisposable
         _pre = Pack(pre);
         _post = PackPost(post);
         _fourier = Own(Fourier(window).to(device));
-        _stages = [.. stages.Select((stage, i) => new Stage(
-            PackUp(stage.Up, config.UpsampleRates[i]), (config.UpsampleKernels[i] - config.UpsampleRates[i]) / 2, config.UpsampleRates[i], stage.SourceDown,
-            [.. stage.SourceBlock.Select(Pack)], [.. stage.Blocks.Select(block => block.Select(Pack).ToArray())]))];
+        _stages =
+        [
+            .. stages.Select(
+                (stage, i) =>
+                    new Stage(
+                        PackUp(stage.Up, config.UpsampleRates[i]),
+                        (config.UpsampleKernels[i] - config.UpsampleRates[i]) / 2,
+                        config.UpsampleRates[i],
+                        stage.SourceDown,
+                        [.. stage.SourceBlock.Select(Pack)],
+                        [.. stage.Blocks.Select(block => block.Select(Pack).ToArray())]
+                    )
+            ),
+        ];
     }
 
     /// <summary>Why a vocoder cannot run on these kernels, or null.</summary>
     public static string? UnsupportedReason(HiFTConfig config, Device device, Precision precision) =>
         precision == Precision.Full ? "full precision is wanted"
-        : (config.Channels >> config.UpsampleRates.Count) % MatrixProducts.Chunk != 0 || config.FftSize != FftSize || config.HopSize != HopSize || config.BlockKernels.Count != Snakes
+        : (config.Channels >> config.UpsampleRates.Count) % MatrixProducts.Chunk != 0
+        || config.FftSize != FftSize
+        || config.HopSize != HopSize
+        || config.BlockKernels.Count != Snakes
             ? "the kernels are not made for the model's sizes"
         : MatrixProducts.UnsupportedReason(device);
 
@@ -87,7 +106,19 @@ internal sealed class FusedHiFT : IDisposable
         var (rows, frames) = ((int)mel.size(0), (int)mel.size(2));
         var x = nn.functional.pad(mel.transpose(1, 2), (0, _pre.Inputs - mel.size(1))).to(ScalarType.Float16).contiguous();
         var y = Narrow(rows, frames, _pre.Outputs);
-        Convolve(torch, Tile.Small, _pre, 1, x, new() { Narrow = y.Address(), Activation = Activation.LeakyRelu, Slope = (float)_config.LeakySlope });
+        Convolve(
+            torch,
+            Tile.Small,
+            _pre,
+            1,
+            x,
+            new()
+            {
+                Narrow = y.Address(),
+                Activation = Activation.LeakyRelu,
+                Slope = (float)_config.LeakySlope,
+            }
+        );
 
         // Each stage takes twice the memory of the one before, which is therefore given back at once.
         var spectrum = Spectrum(source);
@@ -102,15 +133,20 @@ internal sealed class FusedHiFT : IDisposable
         Convolve(torch, Tile.Long, _post, 1, y, new() { Wide = post.Address() });
         var samples = empty([rows, (steps - 1) * HopSize], ScalarType.Float32, _device);
         const int FramesOfBlock = StftFrames - (FftSize / HopSize) + 1;
-        _kernels["waveform"].Launch(new(((uint)((steps + FramesOfBlock - 1) / FramesOfBlock), (uint)rows, 1), StftFrames), torch, new WaveformArguments
-        {
-            X = post.Address(),
-            LdX = _post.Outputs,
-            Samples = samples.Address(),
-            MaxMagnitude = (float)_config.MaxMagnitude,
-            Limit = (float)_config.AudioLimit,
-            Frames = steps,
-        });
+        _kernels["waveform"]
+            .Launch(
+                new(((uint)((steps + FramesOfBlock - 1) / FramesOfBlock), (uint)rows, 1), StftFrames),
+                torch,
+                new WaveformArguments
+                {
+                    X = post.Address(),
+                    LdX = _post.Outputs,
+                    Samples = samples.Address(),
+                    MaxMagnitude = (float)_config.MaxMagnitude,
+                    Limit = (float)_config.AudioLimit,
+                    Frames = steps,
+                }
+            );
         return samples.MoveToOuterDisposeScope();
     }
 
@@ -137,26 +173,32 @@ internal sealed class FusedHiFT : IDisposable
         var up = Wide(rows, length, channels);
 
         // A row for each group of samples that the same inputs reach; the first groups begin before the signal.
-        _products.Launch(stream, Tile.Wide, stage.Up, rows, new()
-        {
-            X = x.Address(),
-            Wide = up.Address(),
-            FramesX = time,
-            Frames = time + 1,
-            Before = stage.Up.Taps - 1,
-            LdX = stage.Up.Inputs,
-            RowX = (long)time * stage.Up.Inputs,
-            LdWide = stage.Up.Outputs,
-            RowWide = (long)length * channels,
-            Offset = ((last ? 1 : 0) - stage.Padding) * channels,
-            Limit = length * channels,
-        });
+        _products.Launch(
+            stream,
+            Tile.Wide,
+            stage.Up,
+            rows,
+            new()
+            {
+                X = x.Address(),
+                Wide = up.Address(),
+                FramesX = time,
+                Frames = time + 1,
+                Before = stage.Up.Taps - 1,
+                LdX = stage.Up.Inputs,
+                RowX = (long)time * stage.Up.Inputs,
+                LdWide = stage.Up.Outputs,
+                RowWide = (long)length * channels,
+                Offset = ((last ? 1 : 0) - stage.Padding) * channels,
+                Limit = length * channels,
+            }
+        );
         if (last)
         {
-            up.narrow(1, 0, 1).copy_(up.narrow(1, 2, 1));   // mirrored: the spectrum has one step more than its hops
+            up.narrow(1, 0, 1).copy_(up.narrow(1, 2, 1)); // mirrored: the spectrum has one step more than its hops
         }
 
-        var source = stage.SourceDown.Multiply(spectrum);                                             // [rows, length, channels]
+        var source = stage.SourceDown.Multiply(spectrum); // [rows, length, channels]
         var hidden = Narrow(rows, length, channels);
         var activated = Enumerable.Range(0, Snakes).Select(_ => Narrow(rows, length, channels)).ToArray();
         Activate(stream, source, stage.SourceBlock[..1], activated);
@@ -167,7 +209,9 @@ internal sealed class FusedHiFT : IDisposable
         Activate(stream, sum, [.. stage.Blocks.Select(block => block[0])], activated);
 
         // The last block, as long as the others together, runs beside them until it adds to what they have made.
-        var (others, hiddenOfOthers, roomOfOthers) = beside ? (_beside, Narrow(rows, length, channels), Wide(rows, length, channels)) : (stream, hidden, source);
+        var (others, hiddenOfOthers, roomOfOthers) = beside
+            ? (_beside, Narrow(rows, length, channels), Wide(rows, length, channels))
+            : (stream, hidden, source);
         if (beside)
         {
             _beside.WaitFor(stream);
@@ -182,8 +226,19 @@ internal sealed class FusedHiFT : IDisposable
             }
 
             Run(
-                stream, block, sum, activated[i], hidden, up, more: up, working: source, 1f / stage.Blocks.Length, activated[i],
-                last ? HiFTGenerator.EndSlope : _config.LeakySlope, beforeLast: beside ? () => stream.WaitFor(_beside) : null);
+                stream,
+                block,
+                sum,
+                activated[i],
+                hidden,
+                up,
+                more: up,
+                working: source,
+                1f / stage.Blocks.Length,
+                activated[i],
+                last ? HiFTGenerator.EndSlope : _config.LeakySlope,
+                beforeLast: beside ? () => stream.WaitFor(_beside) : null
+            );
         }
 
         return activated[^1].MoveToOuterDisposeScope();
@@ -211,30 +266,63 @@ internal sealed class FusedHiFT : IDisposable
     /// <param name="slope">The leaky ReLU's.</param>
     /// <param name="beforeLast">Called before the launch that writes the output.</param>
     private void Run(
-        CudaStream stream, Part[] parts, Tensor x, Tensor activated, Tensor hidden, Tensor y, Tensor? more, Tensor? working = null, float scale = 1, Tensor? narrow = null,
-        double slope = 0, Action? beforeLast = null)
+        CudaStream stream,
+        Part[] parts,
+        Tensor x,
+        Tensor activated,
+        Tensor hidden,
+        Tensor y,
+        Tensor? more,
+        Tensor? working = null,
+        float scale = 1,
+        Tensor? narrow = null,
+        double slope = 0,
+        Action? beforeLast = null
+    )
     {
-        var tile = x.size(2) > MatrixProducts.Chunk * 2 ? Tile.Small : x.size(2) > MatrixProducts.Chunk ? Tile.Wide : Tile.Long;
+        var tile =
+            x.size(2) > MatrixProducts.Chunk * 2 ? Tile.Small
+            : x.size(2) > MatrixProducts.Chunk ? Tile.Wide
+            : Tile.Long;
         foreach (var (i, part) in parts.Index())
         {
             var (first, last) = (i == 0, i == parts.Length - 1);
-            Convolve(stream, tile, part.Dilated, part.Dilation, activated, new() { Narrow = hidden.Address(), Activation = Activation.Snake, Alpha = part.Alpha2.Address() });
+            Convolve(
+                stream,
+                tile,
+                part.Dilated,
+                part.Dilation,
+                activated,
+                new()
+                {
+                    Narrow = hidden.Address(),
+                    Activation = Activation.Snake,
+                    Alpha = part.Alpha2.Address(),
+                }
+            );
             if (last)
             {
                 beforeLast?.Invoke();
             }
 
-            Convolve(stream, tile, part.Plain, 1, hidden, new()
-            {
-                Residual = (first ? x : working ?? x).Address(),
-                More = last && more is not null ? more.Address() : 0,
-                Scale = last ? scale : 1,
-                Wide = last && narrow is not null ? 0 : (last ? y : working ?? x).Address(),
-                Narrow = !last ? activated.Address() : narrow?.Address() ?? 0,
-                Activation = last ? Activation.LeakyRelu : Activation.Snake,
-                Slope = (float)slope,
-                Alpha = last ? 0 : parts[i + 1].Alpha1.Address(),
-            });
+            Convolve(
+                stream,
+                tile,
+                part.Plain,
+                1,
+                hidden,
+                new()
+                {
+                    Residual = (first ? x : working ?? x).Address(),
+                    More = last && more is not null ? more.Address() : 0,
+                    Scale = last ? scale : 1,
+                    Wide = last && narrow is not null ? 0 : (last ? y : working ?? x).Address(),
+                    Narrow = !last ? activated.Address() : narrow?.Address() ?? 0,
+                    Activation = last ? Activation.LeakyRelu : Activation.Snake,
+                    Slope = (float)slope,
+                    Alpha = last ? 0 : parts[i + 1].Alpha1.Address(),
+                }
+            );
         }
     }
 
@@ -242,7 +330,12 @@ internal sealed class FusedHiFT : IDisposable
     private void Activate(CudaStream stream, Tensor x, Part[] parts, Tensor[] y)
     {
         var numbers = x.numel();
-        var arguments = new SnakeArguments { X = x.Address(), Numbers = numbers, Channels = (int)x.size(2) };
+        var arguments = new SnakeArguments
+        {
+            X = x.Address(),
+            Numbers = numbers,
+            Channels = (int)x.size(2),
+        };
         for (var i = 0; i < parts.Length; i++)
         {
             arguments.Set(i, parts[i].Alpha1.Address(), y[i].Address());
@@ -268,8 +361,14 @@ internal sealed class FusedHiFT : IDisposable
 
     private Tensor Narrow(long rows, long time, long channels) => empty([rows, time, channels], ScalarType.Float16, _device);
 
-    private Part Pack(SnakePart part, int index) => new(
-        Own(part.Alpha1.flatten().to(_device, copy: true)), Pack(part.Dilated), _config.BlockDilations[index], Own(part.Alpha2.flatten().to(_device, copy: true)), Pack(part.Plain));
+    private Part Pack(SnakePart part, int index) =>
+        new(
+            Own(part.Alpha1.flatten().to(_device, copy: true)),
+            Pack(part.Dilated),
+            _config.BlockDilations[index],
+            Own(part.Alpha2.flatten().to(_device, copy: true)),
+            Pack(part.Plain)
+        );
 
     private PackedWeight Pack(Conv1d conv) => Keep(PackedWeight.Of(conv.Weight, conv.Bias, _device));
 
@@ -279,7 +378,7 @@ internal sealed class FusedHiFT : IDisposable
         var (inputs, outputs, kernel) = (conv.Weight.size(0), conv.Weight.size(1), conv.Weight.size(2));
         var taps = (kernel + rate - 1) / rate;
         var whole = nn.functional.pad(conv.Weight, (0, (taps * rate) - kernel)).reshape(inputs, outputs, taps, rate);
-        var weight = whole.flip(2).permute(3, 1, 0, 2).reshape(rate * outputs, inputs, taps);      // the latest input's tap comes last
+        var weight = whole.flip(2).permute(3, 1, 0, 2).reshape(rate * outputs, inputs, taps); // the latest input's tap comes last
         return Keep(PackedWeight.Of(weight, conv.Bias.repeat(rate), _device));
     }
 
@@ -287,13 +386,15 @@ internal sealed class FusedHiFT : IDisposable
     private PackedWeight PackPost(Conv1d conv)
     {
         var more = (8 - (conv.Weight.size(0) % 8)) % 8;
-        return Keep(PackedWeight.Of(nn.functional.pad(conv.Weight, [0, 0, 0, 0, 0, more]), nn.functional.pad(conv.Bias!, (0, more)), _device));
+        return Keep(
+            PackedWeight.Of(nn.functional.pad(conv.Weight, [0, 0, 0, 0, 0, more]), nn.functional.pad(conv.Bias!, (0, more)), _device)
+        );
     }
 
     private static Tensor Fourier(Tensor window)
     {
         using var scope = NewDisposeScope();
-        var under = fft.rfft(diag(window.cpu().to(ScalarType.Float64)));       // [fft, fft / 2 + 1]
+        var under = fft.rfft(diag(window.cpu().to(ScalarType.Float64))); // [fft, fft / 2 + 1]
         return cat([under.real, under.imag], 1).to(ScalarType.Float32).MoveToOuterDisposeScope();
     }
 
@@ -320,7 +421,8 @@ internal sealed class FusedHiFT : IDisposable
 internal unsafe struct SnakeArguments
 {
     public nint X;
-    public fixed long Alphas[FusedHiFT.Snakes], Y[FusedHiFT.Snakes];    // addresses; 0 from the first that is not wanted
+    public fixed long Alphas[FusedHiFT.Snakes],
+        Y[FusedHiFT.Snakes]; // addresses; 0 from the first that is not wanted
     public long Numbers;
     public int Channels;
 
@@ -330,7 +432,10 @@ internal unsafe struct SnakeArguments
 [KernelStruct("hift.cu")]
 internal struct WaveformArguments
 {
-    public nint X, Samples;
-    public float MaxMagnitude, Limit;
-    public int Frames, LdX;
+    public nint X,
+        Samples;
+    public float MaxMagnitude,
+        Limit;
+    public int Frames,
+        LdX;
 }

@@ -12,7 +12,11 @@ internal sealed record PitchWeights(Conv1d[] Convolutions, Linear Classifier);
 /// <see cref="HarmonicSource.Forward"/>.</summary>
 internal sealed class FusedSource : IDisposable
 {
-    private const int Sines = 9, Frames = 32, Outputs = 64, Channels = 16, Threads = 256;
+    private const int Sines = 9,
+        Frames = 32,
+        Outputs = 64,
+        Channels = 16,
+        Threads = 256;
 
     private static readonly KernelSource Source = new(
         "source.cu",
@@ -20,13 +24,14 @@ internal sealed class FusedSource : IDisposable
         ("FRAMES", Frames),
         ("OUTPUTS", Outputs),
         ("CHANNELS", Channels),
-        ("THREADS", Threads));
+        ("THREADS", Threads)
+    );
 
     private readonly HiFTConfig _config;
     private readonly Device _device;
     private readonly CudaModule _kernels;
     private readonly CudaStream _beside;
-    private readonly (Tensor Weight, Tensor Bias)[] _layers;     // [inputs, taps, outputs], [outputs]
+    private readonly (Tensor Weight, Tensor Bias)[] _layers; // [inputs, taps, outputs], [outputs]
     private readonly (Tensor Weight, Tensor Bias) _classifier;
     private readonly (Tensor Weight, Tensor Bias) _merge;
 
@@ -55,7 +60,7 @@ internal sealed class FusedSource : IDisposable
     public static string? UnsupportedReason(HiFTConfig config, Device device) =>
         config.Overtones + 1 != Sines || config.MelBands % Channels != 0 || config.F0Channels % Outputs != 0
             ? "the kernels are not made for the model's sizes"
-        : CudaModule.UnsupportedReason(Source, device);
+            : CudaModule.UnsupportedReason(Source, device);
 
     /// <inheritdoc cref="F0Predictor.Forward"/>
     public Tensor PredictF0(Tensor mel)
@@ -83,7 +88,7 @@ internal sealed class FusedSource : IDisposable
         }
         finally
         {
-            CudaStream.OfTorch.WaitFor(_beside);       // before any of these tensors' memory is used again
+            CudaStream.OfTorch.WaitFor(_beside); // before any of these tensors' memory is used again
         }
     }
 
@@ -94,22 +99,27 @@ internal sealed class FusedSource : IDisposable
         using var context = CudaContext.Use(_device.index);
         var (rows, frames, samples) = (f0.size(0), f0.size(1), _config.SamplesPerFrame);
         var source = empty([rows, 1, frames * samples], ScalarType.Float32, _device);
-        _kernels["source"].Launch(new(((uint)frames, (uint)rows, 1), Threads), CudaStream.OfTorch, new SourceArguments
-        {
-            F0 = f0.contiguous().Address(),
-            Phases = noise.Phases.contiguous().Address(),
-            Noise = noise.Noise.contiguous().Address(),
-            Cycles = cycles?.contiguous().Address() ?? 0,
-            Weight = _merge.Weight.Address(),
-            Bias = _merge.Bias.Address(),
-            Source = source.Address(),
-            Rate = _config.SampleRate,
-            Threshold = (float)_config.VoicedThreshold,
-            Amplitude = (float)_config.SineAmplitude,
-            VoicedNoise = (float)_config.VoicedNoise,
-            Frames = (int)frames,
-            Samples = samples,
-        });
+        _kernels["source"]
+            .Launch(
+                new(((uint)frames, (uint)rows, 1), Threads),
+                CudaStream.OfTorch,
+                new SourceArguments
+                {
+                    F0 = f0.contiguous().Address(),
+                    Phases = noise.Phases.contiguous().Address(),
+                    Noise = noise.Noise.contiguous().Address(),
+                    Cycles = cycles?.contiguous().Address() ?? 0,
+                    Weight = _merge.Weight.Address(),
+                    Bias = _merge.Bias.Address(),
+                    Source = source.Address(),
+                    Rate = _config.SampleRate,
+                    Threshold = (float)_config.VoicedThreshold,
+                    Amplitude = (float)_config.SineAmplitude,
+                    VoicedNoise = (float)_config.VoicedNoise,
+                    Frames = (int)frames,
+                    Samples = samples,
+                }
+            );
         return source.MoveToOuterDisposeScope();
     }
 
@@ -131,7 +141,7 @@ internal sealed class FusedSource : IDisposable
     private Tensor PredictF0(Tensor mel, CudaStream stream)
     {
         var (rows, frames) = ((int)mel.size(0), (int)mel.size(2));
-        var (x, channels) = (mel, _config.MelBands);                                     // [rows, channels, frames]
+        var (x, channels) = (mel, _config.MelBands); // [rows, channels, frames]
         foreach (var layer in _layers)
         {
             var y = empty([rows, _config.F0Channels, frames], ScalarType.Float32, _device);
@@ -143,16 +153,22 @@ internal sealed class FusedSource : IDisposable
         Launch("pitch", ((uint)((frames + KernelSource.Lanes - 1) / KernelSource.Lanes), 1, (uint)rows), _classifier, f0);
         return f0;
 
-        void Launch(string kernel, (uint, uint, uint) grid, (Tensor Weight, Tensor Bias) layer, Tensor y) => _kernels[kernel].Launch(new(grid, Threads), stream, new PitchArguments
-        {
-            X = x.Address(),
-            Weight = layer.Weight.Address(),
-            Bias = layer.Bias.Address(),
-            Y = y.Address(),
-            Inputs = channels,
-            Outputs = _config.F0Channels,
-            Frames = frames,
-        });
+        void Launch(string kernel, (uint, uint, uint) grid, (Tensor Weight, Tensor Bias) layer, Tensor y) =>
+            _kernels[kernel]
+                .Launch(
+                    new(grid, Threads),
+                    stream,
+                    new PitchArguments
+                    {
+                        X = x.Address(),
+                        Weight = layer.Weight.Address(),
+                        Bias = layer.Bias.Address(),
+                        Y = y.Address(),
+                        Inputs = channels,
+                        Outputs = _config.F0Channels,
+                        Frames = frames,
+                    }
+                );
     }
 }
 
@@ -161,14 +177,29 @@ internal sealed class FusedSource : IDisposable
 [KernelStruct("source.cu")]
 internal struct PitchArguments
 {
-    public nint X, Weight, Bias, Y;
-    public int Inputs, Outputs, Frames;
+    public nint X,
+        Weight,
+        Bias,
+        Y;
+    public int Inputs,
+        Outputs,
+        Frames;
 }
 
 [KernelStruct("source.cu")]
 internal struct SourceArguments
 {
-    public nint F0, Phases, Noise, Cycles, Weight, Bias, Source;
-    public float Rate, Threshold, Amplitude, VoicedNoise;
-    public int Frames, Samples;
+    public nint F0,
+        Phases,
+        Noise,
+        Cycles,
+        Weight,
+        Bias,
+        Source;
+    public float Rate,
+        Threshold,
+        Amplitude,
+        VoicedNoise;
+    public int Frames,
+        Samples;
 }

@@ -11,8 +11,10 @@ internal readonly record struct SourceNoise(Tensor Phases, Tensor Noise);
 /// <remarks>Ports SineGen and SourceModuleHnNSF of chatterbox models/s3gen/hifigan.py. Weights: mel2wav.m_source.</remarks>
 internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
 {
-    private readonly Tensor _multiples = weights.Own(Multiples(config, weights.Device));   // [1, sines, 1]
-    private readonly Tensor _places = weights.Own(Places(config, weights.Device));         // of samples, from their frame's last, [samples of a frame], float64
+    private readonly Tensor _multiples = weights.Own(Multiples(config, weights.Device)); // [1, sines, 1]
+
+    // of samples, from their frame's last, [samples of a frame], float64
+    private readonly Tensor _places = weights.Own(Places(config, weights.Device));
 
     // A tensor, since torch on CUDA multiplies by the reciprocal of a number.
     private readonly Tensor _sampleRate = weights.Own(tensor((float)config.SampleRate, device: weights.Device));
@@ -57,10 +59,10 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
     public Tensor Forward(Tensor f0, SourceNoise noise, Tensor? cycles = null)
     {
         using var scope = NewDisposeScope();
-        var voiced = f0.Gt(config.VoicedThreshold).to(ScalarType.Float32).reshape(f0.size(0), 1, -1, 1);         // [rows, 1, frames, 1]
+        var voiced = f0.Gt(config.VoicedThreshold).to(ScalarType.Float32).reshape(f0.size(0), 1, -1, 1); // [rows, 1, frames, 1]
         var noiseLevel = voiced.Mul(config.VoicedNoise).Add((-voiced).Add(1).Mul(config.SineAmplitude).Div(3));
-        var drawn = noise.Noise.unflatten(2, [f0.size(1), config.SamplesPerFrame]);                             // [rows, sines, frames, samples of a frame]
-        var waves = (Waves(f0, noise.Phases, cycles) * voiced).Add(noiseLevel * drawn).flatten(2);                // [rows, sines, samples]
+        var drawn = noise.Noise.unflatten(2, [f0.size(1), config.SamplesPerFrame]); // [rows, sines, frames, samples of a frame]
+        var waves = (Waves(f0, noise.Phases, cycles) * voiced).Add(noiseLevel * drawn).flatten(2); // [rows, sines, samples]
         return matmul(Merge.Weight, waves).Add(Merge.Bias!).tanh().MoveToOuterDisposeScope();
     }
 
@@ -78,7 +80,7 @@ internal sealed class HarmonicSource(HiFTConfig config, WeightScope weights)
     {
         // Pitch is the same all through a frame. torch adds float32 up in float64 on the CPU and in float32 on CUDA; said
         // aloud, it is the same everywhere. The sum is rounded before the whole cycles go, as in the reference.
-        var step = Step(f0.unsqueeze(1)).to(ScalarType.Float64).unsqueeze(-1);                                    // [rows, sines, frames, 1]
+        var step = Step(f0.unsqueeze(1)).to(ScalarType.Float64).unsqueeze(-1); // [rows, sines, frames, 1]
         var behind = step.cumsum(2).Mul(config.SamplesPerFrame);
         behind = cyclesBefore is null ? behind : behind.Add(cyclesBefore.unsqueeze(-1));
         var cycles = behind.Add(step * _places).to(ScalarType.Float32).Remainder(1);

@@ -23,7 +23,7 @@ internal sealed class HiFTGenerator
     private readonly HarmonicSource _source;
     private readonly Tensor _window;
     private readonly Tensor _fade;
-    private readonly F0Predictor? _f0Predictor;   // null, as the convolutions, where fused kernels have their own copy
+    private readonly F0Predictor? _f0Predictor; // null, as the convolutions, where fused kernels have their own copy
     private readonly Convolutions? _plain;
     private readonly FusedHiFT? _fused;
     private readonly FusedSource? _fusedSource;
@@ -35,8 +35,8 @@ internal sealed class HiFTGenerator
     public HiFTGenerator(HiFTConfig config, WeightScope weights, TorchOps ops, Precision precision = Precision.Full)
     {
         (_config, _device, _dtype) = (config, weights.Device, weights.DType);
-        NotFusedReason = FusedHiFT.UnsupportedReason(config, weights.Device, precision)
-            ?? FusedSource.UnsupportedReason(config, weights.Device);
+        NotFusedReason =
+            FusedHiFT.UnsupportedReason(config, weights.Device, precision) ?? FusedSource.UnsupportedReason(config, weights.Device);
         _source = new(config, weights["m_source"]);
         _window = weights.Own(Window(config, weights.Device));
         _fade = weights.Own(Fade(config, weights.Device));
@@ -51,14 +51,27 @@ internal sealed class HiFTGenerator
         var pitch = new F0Predictor(config, weights["f0_predictor"].InHost(passing));
         _fusedSource = weights.Own(new FusedSource(config, pitch.Weights, _source.Merge, weights.Device));
         var network = Network(weights.InHost(passing));
-        _fused = weights.Own(new FusedHiFT(config, network.Pre, network.Stages.Select(stage => stage.Weights), network.Post, _window, weights.Device));
+        _fused = weights.Own(
+            new FusedHiFT(config, network.Pre, network.Stages.Select(stage => stage.Weights), network.Post, _window, weights.Device)
+        );
 
-        Convolutions Network(WeightScope convolutions) => new(
-            new(convolutions["conv_pre"], config.MelBands, config.Channels, EndKernel, padding: EndKernel / 2, weightNorm: true),
-            [.. Enumerable.Range(0, config.UpsampleRates.Count).Select(stage => new UpsamplingStage(config, weights, convolutions, ops, stage))],
+        Convolutions Network(WeightScope convolutions) =>
             new(
-                convolutions["conv_post"], config.Channels >> config.UpsampleRates.Count, config.FftSize + 2, EndKernel,
-                padding: EndKernel / 2, weightNorm: true));
+                new(convolutions["conv_pre"], config.MelBands, config.Channels, EndKernel, padding: EndKernel / 2, weightNorm: true),
+                [
+                    .. Enumerable
+                        .Range(0, config.UpsampleRates.Count)
+                        .Select(stage => new UpsamplingStage(config, weights, convolutions, ops, stage)),
+                ],
+                new(
+                    convolutions["conv_post"],
+                    config.Channels >> config.UpsampleRates.Count,
+                    config.FftSize + 2,
+                    EndKernel,
+                    padding: EndKernel / 2,
+                    weightNorm: true
+                )
+            );
     }
 
     /// <summary>Why the vocoder runs on the plain operations; null where it runs on fused kernels.</summary>
@@ -82,7 +95,10 @@ internal sealed class HiFTGenerator
     {
         if (mel.dim() != 3 || mel.size(1) != _config.MelBands)
         {
-            throw new ArgumentException($"The mel has shape [{string.Join(", ", mel.shape)}], expected [rows, {_config.MelBands}, frames].", nameof(mel));
+            throw new ArgumentException(
+                $"The mel has shape [{string.Join(", ", mel.shape)}], expected [rows, {_config.MelBands}, frames].",
+                nameof(mel)
+            );
         }
 
         using var scope = NewDisposeScope();
@@ -130,13 +146,13 @@ internal sealed class HiFTGenerator
         }
 
         var spectrum = Spectrum(source);
-        var x = _plain!.Pre.Forward(mel.to(_dtype));   // [rows, channels, frames]
+        var x = _plain!.Pre.Forward(mel.to(_dtype)); // [rows, channels, frames]
         foreach (var stage in _plain.Stages)
         {
             x = stage.Forward(x, spectrum);
         }
 
-        x = _plain.Post.Forward(x.LeakyRelu(EndSlope));   // [rows, fft + 2, steps]
+        x = _plain.Post.Forward(x.LeakyRelu(EndSlope)); // [rows, fft + 2, steps]
         return Waveform(x).MoveToOuterDisposeScope();
     }
 
@@ -158,9 +174,9 @@ internal sealed class HiFTGenerator
     /// half of each kernel, in samples.</summary>
     private static int ContextOf(HiFTConfig config)
     {
-        var step = config.HopSize;                                                                  // samples from one time step to the next
+        var step = config.HopSize; // samples from one time step to the next
         var waveform = (config.FftSize / 2) + ((EndKernel / 2) * step);
-        var (mel, source) = (waveform + step, 0);                                                   // the last stage shifts by a step
+        var (mel, source) = (waveform + step, 0); // the last stage shifts by a step
         for (var stage = config.UpsampleRates.Count - 1; stage >= 0; stage--)
         {
             mel += config.BlockKernels.Max(kernel => SnakeBlock.Reach(config, kernel)) * step;
@@ -219,10 +235,26 @@ internal sealed class UpsamplingStage(HiFTConfig config, WeightScope weights, We
     private readonly ConvTranspose1d _up = Up(config, convolutions["ups"][stage], stage);
     private readonly Conv1d _sourceDown = SourceDown(config, weights["source_downs"][stage], stage);
     private readonly SnakeBlock _sourceBlock = new(
-        config, convolutions["source_resblocks"][stage], ops, Channels(config, stage), config.SourceBlockKernels[stage]);
+        config,
+        convolutions["source_resblocks"][stage],
+        ops,
+        Channels(config, stage),
+        config.SourceBlockKernels[stage]
+    );
 
-    private readonly SnakeBlock[] _blocks = [.. config.BlockKernels.Select((kernel, i) => new SnakeBlock(
-        config, convolutions["resblocks"][(stage * config.BlockKernels.Count) + i], ops, Channels(config, stage), kernel))];
+    private readonly SnakeBlock[] _blocks =
+    [
+        .. config.BlockKernels.Select(
+            (kernel, i) =>
+                new SnakeBlock(
+                    config,
+                    convolutions["resblocks"][(stage * config.BlockKernels.Count) + i],
+                    ops,
+                    Channels(config, stage),
+                    kernel
+                )
+        ),
+    ];
 
     /// <summary>What the stage is made of.</summary>
     public UpsamplingWeights Weights => new(_up, _sourceDown, _sourceBlock.Parts, [.. _blocks.Select(block => block.Parts)]);
@@ -236,7 +268,7 @@ internal sealed class UpsamplingStage(HiFTConfig config, WeightScope weights, We
         x = _up.Forward(x.LeakyRelu(config.LeakySlope));
         if (_last)
         {
-            x = pad(x, (1, 0), PaddingModes.Reflect);   // the spectrum has one step more than its hops
+            x = pad(x, (1, 0), PaddingModes.Reflect); // the spectrum has one step more than its hops
         }
 
         x = x.Add(_sourceBlock.Forward(_sourceDown.Forward(spectrum)));
@@ -270,11 +302,26 @@ internal sealed class UpsamplingStage(HiFTConfig config, WeightScope weights, We
 internal sealed class SnakeBlock(HiFTConfig config, WeightScope weights, TorchOps ops, int channels, int kernel)
 {
     /// <summary>One for each dilation.</summary>
-    public SnakePart[] Parts { get; } = [.. config.BlockDilations.Select((dilation, i) => new SnakePart(
-        Alpha(weights["activations1"][i], channels),
-        new(weights["convs1"][i], channels, channels, kernel, padding: (kernel - 1) * dilation / 2, dilation: dilation, weightNorm: true),
-        Alpha(weights["activations2"][i], channels),
-        new(weights["convs2"][i], channels, channels, kernel, padding: (kernel - 1) / 2, weightNorm: true)))];
+    public SnakePart[] Parts { get; } =
+    [
+        .. config.BlockDilations.Select(
+            (dilation, i) =>
+                new SnakePart(
+                    Alpha(weights["activations1"][i], channels),
+                    new(
+                        weights["convs1"][i],
+                        channels,
+                        channels,
+                        kernel,
+                        padding: (kernel - 1) * dilation / 2,
+                        dilation: dilation,
+                        weightNorm: true
+                    ),
+                    Alpha(weights["activations2"][i], channels),
+                    new(weights["convs2"][i], channels, channels, kernel, padding: (kernel - 1) / 2, weightNorm: true)
+                )
+        ),
+    ];
 
     /// <summary>Time steps on either side that a time step depends on.</summary>
     public static int Reach(HiFTConfig config, int kernel) => (kernel - 1) / 2 * config.BlockDilations.Sum(dilation => dilation + 1);

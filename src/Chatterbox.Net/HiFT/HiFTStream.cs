@@ -13,10 +13,10 @@ internal sealed class HiFTStream : IDisposable
     private readonly HiFTGenerator _hift;
     private readonly int _sines;
     private readonly FrameNoise _noise;
-    private readonly Tensor _phases;                  // [1, sines, 1]
-    private Tensor _mel;                              // of the last frames that are sound, [1, bands, frames]
-    private Tensor _source;                           // of the same frames, [1, 1, samples]
-    private Tensor _cycles;                           // before the first frame that is not sound yet, [1, sines, 1]
+    private readonly Tensor _phases; // [1, sines, 1]
+    private Tensor _mel; // of the last frames that are sound, [1, bands, frames]
+    private Tensor _source; // of the same frames, [1, 1, samples]
+    private Tensor _cycles; // before the first frame that is not sound yet, [1, sines, 1]
 
     public HiFTStream(HiFTConfig config, HiFTGenerator hift, NoiseSource noise, Device device)
     {
@@ -72,7 +72,7 @@ internal sealed class HiFTStream : IDisposable
 
     private SourceNoise Noise(long frames)
     {
-        var drawn = _noise.From(Frames, frames).unflatten(1, [_sines, _hift.SamplesPerFrame]);      // [frames, sines, samples]
+        var drawn = _noise.From(Frames, frames).unflatten(1, [_sines, _hift.SamplesPerFrame]); // [frames, sines, samples]
         return new(_phases, drawn.transpose(0, 1).flatten(1).unsqueeze(0));
     }
 

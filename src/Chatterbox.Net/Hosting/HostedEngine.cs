@@ -30,7 +30,8 @@ internal sealed class HostedEngine(IServiceProvider provider, object? serviceKey
             options.Engine,
             logging.CreateLogger<SpeechEngine>(),
             provider.GetService<TimeProvider>(),
-            provider.GetService<IMeterFactory>() is { } meters ? new EngineMetrics(meters, options.Model) : null);
+            provider.GetService<IMeterFactory>() is { } meters ? new EngineMetrics(meters, options.Model) : null
+        );
     }
 
     /// <summary>Name of the options of an engine.</summary>
@@ -54,7 +55,10 @@ internal sealed class HostedEngine(IServiceProvider provider, object? serviceKey
     private static ChatterboxModel Load(ChatterboxOptions options, ILogger<ModelLocator> logger, CancellationToken stopping)
     {
         var progress = new DownloadLog(options.Model, logger);
-        var model = ChatterboxModel.LoadAsync(options.Model, new() { Device = options.Device, Precision = options.Precision }, progress, stopping).GetAwaiter().GetResult();
+        var model = ChatterboxModel
+            .LoadAsync(options.Model, new() { Device = options.Device, Precision = options.Precision }, progress, stopping)
+            .GetAwaiter()
+            .GetResult();
         try
         {
             if (options.WarmUp)
@@ -96,9 +100,13 @@ internal sealed class EngineHealthCheck(ISpeechEngine engine) : IHealthCheck
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
     {
         var status = engine.Status;
-        return Task.FromResult(new HealthCheckResult(
-            status.State == EngineState.Ready ? HealthStatus.Healthy : context.Registration.FailureStatus,
-            $"The engine is {status.State.ToString().ToLowerInvariant()}; {status.Active} requests have begun, {status.Waiting} of at most {status.Capacity} wait.",
-            engine.Ready.Exception?.InnerException));
+        return Task.FromResult(
+            new HealthCheckResult(
+                status.State == EngineState.Ready ? HealthStatus.Healthy : context.Registration.FailureStatus,
+                $"The engine is {status.State.ToString().ToLowerInvariant()}; {status.Active} requests have begun, {status.Waiting} of "
+                    + $"at most {status.Capacity} wait.",
+                engine.Ready.Exception?.InnerException
+            )
+        );
     }
 }

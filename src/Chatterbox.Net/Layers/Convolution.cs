@@ -33,9 +33,10 @@ internal static class Convolution
     /// <param name="stride">From one window to the next.</param>
     /// <param name="padding">Zeros on each of the four sides.</param>
     /// <returns>[rows, outputs, height', width'].</returns>
-    public static Tensor Forward(Tensor x, Tensor weight, Tensor? bias, (long Height, long Width) stride, long padding) => FillsBlocks(weight)
-        ? conv2d(x, weight, bias, [stride.Height, stride.Width], [padding, padding])
-        : Product(x, weight, bias, stride, padding);
+    public static Tensor Forward(Tensor x, Tensor weight, Tensor? bias, (long Height, long Width) stride, long padding) =>
+        FillsBlocks(weight)
+            ? conv2d(x, weight, bias, [stride.Height, stride.Width], [padding, padding])
+            : Product(x, weight, bias, stride, padding);
 
     /// <summary>Transposed convolution over time.</summary>
     /// <param name="x">[rows, inputs, time].</param>
@@ -64,14 +65,15 @@ internal static class Convolution
         return Multiply(padded, weight, bias, stride, dilation: 1, groups: 1);
     }
 
-    /// <summary><see cref="Transposed"/> as a matrix product: each input gives a window of outputs, and windows are added where they overlap.</summary>
+    /// <summary><see cref="Transposed"/> as a matrix product: each input gives a window of outputs, and windows are added where they
+    /// overlap.</summary>
     public static Tensor TransposedProduct(Tensor x, Tensor weight, Tensor bias, long stride, long padding)
     {
         using var scope = NewDisposeScope();
         var kernel = weight.size(2);
         var length = ((x.size(2) - 1) * stride) - (2 * padding) + kernel;
-        var windows = matmul(weight.flatten(1).t(), x).to(ScalarType.Float32);                                     // [rows, outputs·kernel, time]
-        var sum = fold(windows, (1, length), (1, kernel), (1, 1), (0, padding), (1, stride)).squeeze(2);           // [rows, outputs, length]
+        var windows = matmul(weight.flatten(1).t(), x).to(ScalarType.Float32); // [rows, outputs·kernel, time]
+        var sum = fold(windows, (1, length), (1, kernel), (1, 1), (0, padding), (1, stride)).squeeze(2); // [rows, outputs, length]
         return sum.Add(bias.unsqueeze(1)).to(x.dtype).MoveToOuterDisposeScope();
     }
 
@@ -93,14 +95,18 @@ internal static class Convolution
         var along = ((columns - ((width - 1) * dilation) - 1) / stride.Width) + 1;
         var windows = x.as_strided(
             [rows, inputs, height, width, down, along],
-            [inputs * lines * columns, lines * columns, columns, dilation, stride.Height * columns, stride.Width]);
-        var y = matmul(                                                                                            // [rows, groups, outputs / groups, places]
-            weight.reshape(groups, outputs / groups, -1),
-            windows.reshape(rows, groups, inputs / groups * height * width, down * along)).reshape(rows, outputs, down, along);
+            [inputs * lines * columns, lines * columns, columns, dilation, stride.Height * columns, stride.Width]
+        );
+        var y = matmul( // [rows, groups, outputs / groups, places]
+                weight.reshape(groups, outputs / groups, -1),
+                windows.reshape(rows, groups, inputs / groups * height * width, down * along)
+            )
+            .reshape(rows, outputs, down, along);
         return (bias is null ? y : y.AddInPlace(bias.reshape(-1, 1, 1))).MoveToOuterDisposeScope();
     }
 
     private static bool FillsBlocks(Tensor weight) =>
-        weight.device_type != DeviceType.CPU || weight.dtype == ScalarType.Float64
+        weight.device_type != DeviceType.CPU
+        || weight.dtype == ScalarType.Float64
         || (weight.size(1) % Block == 0 && (weight.dtype == ScalarType.Float32 || weight.size(0) % Block == 0));
 }

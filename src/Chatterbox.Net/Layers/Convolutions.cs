@@ -4,15 +4,23 @@ namespace Chatterbox.Layers;
 
 /// <summary>Convolution over time. Weights: weight [outputs, inputs / groups, kernel] (or its weight norm), bias [outputs].</summary>
 internal sealed class Conv1d(
-    WeightScope weights, long inputs, long outputs, long kernel,
-    long stride = 1, long padding = 0, long dilation = 1, long groups = 1, bool bias = true, bool weightNorm = false)
+    WeightScope weights,
+    long inputs,
+    long outputs,
+    long kernel,
+    long stride = 1,
+    long padding = 0,
+    long dilation = 1,
+    long groups = 1,
+    bool bias = true,
+    bool weightNorm = false
+)
 {
     private readonly TorchOps _ops = weights.Ops;
 
     /// <summary>[outputs, inputs / groups, kernel].</summary>
-    public Tensor Weight { get; } = weightNorm
-        ? WeightNorm.Get(weights, outputs, inputs / groups, kernel)
-        : weights.Get("weight", outputs, inputs / groups, kernel);
+    public Tensor Weight { get; } =
+        weightNorm ? WeightNorm.Get(weights, outputs, inputs / groups, kernel) : weights.Get("weight", outputs, inputs / groups, kernel);
 
     /// <summary>[outputs], or null.</summary>
     public Tensor? Bias { get; } = bias ? weights.Get("bias", outputs) : null;
@@ -34,8 +42,8 @@ internal sealed class Conv1d(
         }
 
         using var scope = NewDisposeScope();
-        var windows = pad(x, (0, 0, padding, padding)).unfold(1, kernel, stride);                 // [rows, time', inputs, kernel]
-        var y = matmul(windows.flatten(2), Weight.flatten(1).t());                                 // torch's linear layer would plan, too
+        var windows = pad(x, (0, 0, padding, padding)).unfold(1, kernel, stride); // [rows, time', inputs, kernel]
+        var y = matmul(windows.flatten(2), Weight.flatten(1).t()); // torch's linear layer would plan, too
         return (Bias is null ? y : y.AddInPlace(Bias)).MoveToOuterDisposeScope();
     }
 }
@@ -69,14 +77,20 @@ internal sealed class CausalConv1d(WeightScope weights, long inputs, long output
 
 /// <summary>Transposed convolution over time. Weights: weight [inputs, outputs, kernel] (or its weight norm), bias [outputs].</summary>
 internal sealed class ConvTranspose1d(
-    WeightScope weights, long inputs, long outputs, long kernel, long stride, long padding = 0, bool weightNorm = false)
+    WeightScope weights,
+    long inputs,
+    long outputs,
+    long kernel,
+    long stride,
+    long padding = 0,
+    bool weightNorm = false
+)
 {
     private readonly TorchOps _ops = weights.Ops;
 
     /// <summary>[inputs, outputs, kernel].</summary>
-    public Tensor Weight { get; } = weightNorm
-        ? WeightNorm.Get(weights, inputs, outputs, kernel)
-        : weights.Get("weight", inputs, outputs, kernel);
+    public Tensor Weight { get; } =
+        weightNorm ? WeightNorm.Get(weights, inputs, outputs, kernel) : weights.Get("weight", inputs, outputs, kernel);
 
     /// <summary>[outputs].</summary>
     public Tensor Bias { get; } = weights.Get("bias", outputs);
@@ -88,7 +102,14 @@ internal sealed class ConvTranspose1d(
 
 /// <summary>Convolution over images. Weights: weight [outputs, inputs, kernel, kernel], bias [outputs] where there is one.</summary>
 internal sealed class Conv2d(
-    WeightScope weights, long inputs, long outputs, long kernel, (long Height, long Width) stride, long padding = 0, bool bias = true)
+    WeightScope weights,
+    long inputs,
+    long outputs,
+    long kernel,
+    (long Height, long Width) stride,
+    long padding = 0,
+    bool bias = true
+)
 {
     private readonly TorchOps _ops = weights.Ops;
     private readonly Tensor _weight = weights.Get("weight", outputs, inputs, kernel, kernel);
@@ -117,7 +138,7 @@ internal static class WeightNorm
         }
 
         using var scope = NewDisposeScope();
-        var wide = weights.InFloat32;   // so that the quotient is rounded once
+        var wide = weights.InFloat32; // so that the quotient is rounded once
         var g = wide.Get(Magnitude, first, 1, 1);
         var v = wide.Get(Direction, first, second, kernel);
         var weight = weights.Own(Fold(g, v).to(weights.DType));

@@ -3,7 +3,8 @@ using TorchSharp.Modules;
 namespace Chatterbox.Layers;
 
 /// <summary>Stacked one-directional LSTM, gates in the order input, forget, cell, output.
-/// Weights for each layer l: weight_ih_l{l} [4·hidden, inputs], weight_hh_l{l} [4·hidden, hidden], bias_ih_l{l}, bias_hh_l{l} [4·hidden].</summary>
+/// Weights for each layer l: weight_ih_l{l} [4·hidden, inputs], weight_hh_l{l} [4·hidden, hidden], bias_ih_l{l}, bias_hh_l{l}
+/// [4·hidden].</summary>
 /// <remarks>TorchSharp has the LSTM only as a module that owns random weights; these are replaced here.</remarks>
 internal sealed class Lstm
 {
@@ -16,13 +17,15 @@ internal sealed class Lstm
         using var mode = no_grad();
         for (var layer = 0; layer < layers; layer++)
         {
-            foreach (var (name, shape) in new (string, long[])[]
-            {
-                ($"weight_ih_l{layer}", [4 * hidden, layer == 0 ? inputs : hidden]),
-                ($"weight_hh_l{layer}", [4 * hidden, hidden]),
-                ($"bias_ih_l{layer}", [4 * hidden]),
-                ($"bias_hh_l{layer}", [4 * hidden]),
-            })
+            foreach (
+                var (name, shape) in new (string, long[])[]
+                {
+                    ($"weight_ih_l{layer}", [4 * hidden, layer == 0 ? inputs : hidden]),
+                    ($"weight_hh_l{layer}", [4 * hidden, hidden]),
+                    ($"bias_ih_l{layer}", [4 * hidden]),
+                    ($"bias_hh_l{layer}", [4 * hidden]),
+                }
+            )
             {
                 var stored = weights.Get(name, shape);
                 parameters[name].copy_(stored);

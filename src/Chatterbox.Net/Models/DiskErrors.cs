@@ -7,7 +7,10 @@ public static class DiskErrors
     /// <param name="e">The error of a write.</param>
     public static bool IsFull(IOException e)
     {
-        const int UnixNoSpace = 28, LinuxQuota = 122, WindowsDiskFull = unchecked((int)0x80070070), WindowsHandleDiskFull = unchecked((int)0x80070027);
+        const int UnixNoSpace = 28,
+            LinuxQuota = 122,
+            WindowsDiskFull = unchecked((int)0x80070070),
+            WindowsHandleDiskFull = unchecked((int)0x80070027);
         return e.HResult is UnixNoSpace or LinuxQuota or WindowsDiskFull or WindowsHandleDiskFull;
     }
 
@@ -23,11 +26,18 @@ public static class DiskErrors
         }
         catch (IOException e) when (IsFull(e))
         {
-            throw new UnavailableException($"The disk of {folder} is full. Free some room, or set {variable} to a folder on another disk; what has been downloaded is kept.", e);
+            throw new UnavailableException(
+                $"The disk of {folder} is full. Free some room, or set {variable} to a folder on another disk; what has been "
+                    + $"downloaded is kept.",
+                e
+            );
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UnavailableException($"{folder} cannot be written to: {e.Message} Give this user the right to, or set {variable} to another folder.", e);
+            throw new UnavailableException(
+                $"{folder} cannot be written to: {e.Message} Give this user the right to, or set {variable} to another folder.",
+                e
+            );
         }
     }
 
@@ -38,7 +48,10 @@ public static class DiskErrors
         var free = options.FreeBytes(folder);
         if (free < bytes)
         {
-            throw new UnavailableException($"The download needs {bytes / 1e6:0} MB in {folder}, and {free / 1e6:0} MB are free there. Free some room, or set {variable} to a folder on another disk.");
+            throw new UnavailableException(
+                $"The download needs {bytes / 1e6:0} MB in {folder}, and {free / 1e6:0} MB are free there. Free some room, or set "
+                    + $"{variable} to a folder on another disk."
+            );
         }
     }
 }

@@ -42,7 +42,9 @@ internal sealed partial class HubCache(ModelHubOptions options, string repositor
     public string? CommitOf(string revision)
     {
         var file = Path.Combine(Root, "refs", revision);
-        return IsCommit(revision) ? revision : File.Exists(file) && File.ReadAllText(file).Trim() is var commit && IsCommit(commit) ? commit : null;
+        return IsCommit(revision) ? revision
+            : File.Exists(file) && File.ReadAllText(file).Trim() is var commit && IsCommit(commit) ? commit
+            : null;
     }
 
     /// <summary>Notes the commit that a branch or tag stands for.</summary>
@@ -129,7 +131,9 @@ internal sealed partial class HubCache(ModelHubOptions options, string repositor
 
     private static bool IsLocked(IOException e)
     {
-        const int WindowsSharingViolation = unchecked((int)0x80070020), LinuxWouldBlock = 11, MacWouldBlock = 35;
+        const int WindowsSharingViolation = unchecked((int)0x80070020),
+            LinuxWouldBlock = 11,
+            MacWouldBlock = 35;
         return e.HResult is WindowsSharingViolation or LinuxWouldBlock or MacWouldBlock;
     }
 

@@ -34,15 +34,27 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
                 reached = progress();
                 if (failures > options.Retries)
                 {
-                    throw new UnavailableException($"{e.Message}, {failures} times. Check the network and try again, or set HF_ENDPOINT to a mirror that can be reached.", e);
+                    throw new UnavailableException(
+                        $"{e.Message}, {failures} times. Check the network and try again, or set HF_ENDPOINT to a mirror that can "
+                            + $"be reached.",
+                        e
+                    );
                 }
 
                 if (e.RetryAfter > options.LongestWait)
                 {
-                    throw new UnavailableException($"{e.Message} and asks to wait {e.RetryAfter.Value.TotalSeconds:0} s. Try again then; with HF_TOKEN set, limits are higher.", e);
+                    throw new UnavailableException(
+                        $"{e.Message} and asks to wait {e.RetryAfter.Value.TotalSeconds:0} s. Try again then; with HF_TOKEN set, limits "
+                            + $"are higher.",
+                        e
+                    );
                 }
 
-                await Task.Delay(e.RetryAfter ?? options.RetryDelay * (1 << Math.Min(failures - 1, MaxDoublings)), options.Time, cancellationToken);
+                await Task.Delay(
+                    e.RetryAfter ?? options.RetryDelay * (1 << Math.Min(failures - 1, MaxDoublings)),
+                    options.Time,
+                    cancellationToken
+                );
             }
         }
     }
@@ -50,7 +62,13 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
     /// <summary>Sends a request and follows redirects; those to another host only if asked to.</summary>
     /// <returns>The answer, with its body still to come; its request has the address that it came from.</returns>
     /// <exception cref="PassingException">The request may be tried again.</exception>
-    public async Task<HttpResponseMessage> SendAsync(HttpMethod method, Uri url, RangeHeaderValue? range, bool toOtherHosts, CancellationToken cancellationToken)
+    public async Task<HttpResponseMessage> SendAsync(
+        HttpMethod method,
+        Uri url,
+        RangeHeaderValue? range,
+        bool toOtherHosts,
+        CancellationToken cancellationToken
+    )
     {
         for (var hop = 0; hop <= MaxRedirects; hop++)
         {
@@ -61,12 +79,18 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
             }
 
             response.Dispose();
-            url = next.Scheme == Uri.UriSchemeHttps || (next.Scheme == Uri.UriSchemeHttp && url.Scheme == Uri.UriSchemeHttp)
-                ? next
-                : throw new UnavailableException($"{url.Host} redirects to {next.Scheme}://{next.Host}, which is not secure. Check the network for a login page or a wrong proxy.");
+            url =
+                next.Scheme == Uri.UriSchemeHttps || (next.Scheme == Uri.UriSchemeHttp && url.Scheme == Uri.UriSchemeHttp)
+                    ? next
+                    : throw new UnavailableException(
+                        $"{url.Host} redirects to {next.Scheme}://{next.Host}, which is not secure. Check the network for a login page "
+                            + $"or a wrong proxy."
+                    );
         }
 
-        throw new UnavailableException($"{url.Host} redirects more than {MaxRedirects} times. Check the network for a login page or a wrong proxy.");
+        throw new UnavailableException(
+            $"{url.Host} redirects more than {MaxRedirects} times. Check the network for a login page or a wrong proxy."
+        );
     }
 
     /// <summary>Reads what has arrived of an answer's body; 0 at its end.</summary>
@@ -89,7 +113,12 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
     public static bool SameHost(Uri one, Uri other) =>
         Uri.Compare(one, other, UriComponents.SchemeAndServer, UriFormat.UriEscaped, StringComparison.OrdinalIgnoreCase) == 0;
 
-    private async Task<HttpResponseMessage> SendOnceAsync(HttpMethod method, Uri url, RangeHeaderValue? range, CancellationToken cancellationToken)
+    private async Task<HttpResponseMessage> SendOnceAsync(
+        HttpMethod method,
+        Uri url,
+        RangeHeaderValue? range,
+        CancellationToken cancellationToken
+    )
     {
         using var request = new HttpRequestMessage(method, url);
         request.Headers.Range = range;
@@ -107,7 +136,9 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
             var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, timeout.Token);
             if (response.RequestMessage?.RequestUri != url)
             {
-                throw new InvalidOperationException("The HttpClient follows redirects by itself: set AllowAutoRedirect of its handler to false.");
+                throw new InvalidOperationException(
+                    "The HttpClient follows redirects by itself: set AllowAutoRedirect of its handler to false."
+                );
             }
 
             ThrowIfPassing(response, url);
@@ -121,8 +152,15 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
 
     private static void ThrowIfPassing(HttpResponseMessage response, Uri url)
     {
-        if (response.StatusCode is HttpStatusCode.RequestTimeout or HttpStatusCode.TooManyRequests
-            or HttpStatusCode.InternalServerError or HttpStatusCode.BadGateway or HttpStatusCode.ServiceUnavailable or HttpStatusCode.GatewayTimeout)
+        if (
+            response.StatusCode
+            is HttpStatusCode.RequestTimeout
+                or HttpStatusCode.TooManyRequests
+                or HttpStatusCode.InternalServerError
+                or HttpStatusCode.BadGateway
+                or HttpStatusCode.ServiceUnavailable
+                or HttpStatusCode.GatewayTimeout
+        )
         {
             using (response)
             {
@@ -135,7 +173,11 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
     private static TimeSpan? RetryAfter(HttpResponseMessage response)
     {
         var wait = response.Headers.RetryAfter is { } header ? header.Delta ?? header.Date - DateTimeOffset.UtcNow : null;
-        if (wait is null && response.StatusCode == HttpStatusCode.TooManyRequests && response.Headers.TryGetValues("RateLimit", out var limits))
+        if (
+            wait is null
+            && response.StatusCode == HttpStatusCode.TooManyRequests
+            && response.Headers.TryGetValues("RateLimit", out var limits)
+        )
         {
             var match = RateLimit().Match(string.Join(",", limits));
             wait = match.Success ? TimeSpan.FromSeconds(int.Parse(match.Groups[1].ValueSpan, null)) : null;
@@ -148,7 +190,12 @@ internal sealed partial class HubHttp(HttpClient http, ModelHubOptions options)
     private static partial Regex RateLimit();
 
     private static Uri? Redirect(HttpResponseMessage response, Uri url) =>
-        response.StatusCode is HttpStatusCode.MovedPermanently or HttpStatusCode.Found or HttpStatusCode.SeeOther or HttpStatusCode.TemporaryRedirect or HttpStatusCode.PermanentRedirect
+        response.StatusCode
+            is HttpStatusCode.MovedPermanently
+                or HttpStatusCode.Found
+                or HttpStatusCode.SeeOther
+                or HttpStatusCode.TemporaryRedirect
+                or HttpStatusCode.PermanentRedirect
         && response.Headers.Location is { } location
             ? new Uri(url, location)
             : null;

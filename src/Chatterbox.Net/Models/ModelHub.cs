@@ -28,10 +28,19 @@ public sealed partial class ModelHub : IDisposable
     {
         _options = options;
         _ownsClient = http is null;
-        _client = http ?? new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = TimeSpan.FromSeconds(15) })
-        {
-            Timeout = Timeout.InfiniteTimeSpan,
-        };
+        _client =
+            http
+            ?? new HttpClient(
+                new SocketsHttpHandler
+                {
+                    AllowAutoRedirect = false,
+                    UseCookies = false,
+                    ConnectTimeout = TimeSpan.FromSeconds(15),
+                }
+            )
+            {
+                Timeout = Timeout.InfiniteTimeSpan,
+            };
         _http = new HubHttp(_client, options);
     }
 
@@ -46,9 +55,12 @@ public sealed partial class ModelHub : IDisposable
         var cache = new HubCache(_options, model.Repository);
         var known = model.Files.All(file => file.Sha256 is not null);
         var asked = cache.CommitOf(model.Revision) is { } commit ? cache.Snapshot(commit) : null;
-        folder = asked is not null && model.Files.All(file => HubCache.Holds(asked, file, byHash: false))
-            ? asked
-            : known && cache.Snapshots().FirstOrDefault(other => model.Files.All(file => HubCache.Holds(other, file, byHash: true))) is { } same ? same : "";
+        folder =
+            asked is not null && model.Files.All(file => HubCache.Holds(asked, file, byHash: false)) ? asked
+            : known
+            && cache.Snapshots().FirstOrDefault(other => model.Files.All(file => HubCache.Holds(other, file, byHash: true))) is { } same
+                ? same
+            : "";
         return folder.Length > 0;
     }
 
@@ -59,7 +71,11 @@ public sealed partial class ModelHub : IDisposable
     /// <returns>The snapshot's folder, which has the model's files by their names.</returns>
     /// <exception cref="UnavailableException">No network, no access, no room, or a server that does not answer.</exception>
     /// <exception cref="CheckpointException">The hub has no such model, or not the files that are known.</exception>
-    public async Task<string> DownloadAsync(HubModel model, IProgress<DownloadProgress>? progress = null, CancellationToken cancellationToken = default)
+    public async Task<string> DownloadAsync(
+        HubModel model,
+        IProgress<DownloadProgress>? progress = null,
+        CancellationToken cancellationToken = default
+    )
     {
         var isCached = TryFindCached(model, out var cached);
         if (isCached && (_options.Offline || HubCache.IsCommit(model.Revision)))
@@ -69,7 +85,10 @@ public sealed partial class ModelHub : IDisposable
 
         if (_options.Offline)
         {
-            throw new UnavailableException($"{model.Repository} is not whole in {_options.CacheFolder}, and HF_HUB_OFFLINE forbids to download it. Unset HF_HUB_OFFLINE, or copy the model there: {string.Join(", ", model.Files.Select(f => f.Path))}.");
+            throw new UnavailableException(
+                $"{model.Repository} is not whole in {_options.CacheFolder}, and HF_HUB_OFFLINE forbids to download it. Unset "
+                    + $"HF_HUB_OFFLINE, or copy the model there: {string.Join(", ", model.Files.Select(f => f.Path))}."
+            );
         }
 
         try
@@ -78,7 +97,7 @@ public sealed partial class ModelHub : IDisposable
         }
         catch (UnavailableException) when (isCached)
         {
-            return cached;   // what a branch stood for when it was last asked for
+            return cached; // what a branch stood for when it was last asked for
         }
     }
 
@@ -100,7 +119,8 @@ public sealed partial class ModelHub : IDisposable
 
             return !_options.Offline;
         }
-        catch (Exception e) when (e is HttpRequestException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        catch (Exception e)
+            when (e is HttpRequestException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
         {
             return false;
         }
@@ -145,7 +165,12 @@ public sealed partial class ModelHub : IDisposable
         }
 
         var wanted = remotes.Where(r => !IsThere(cache, r)).ToList();
-        DiskErrors.ThrowIfFull(_options, _options.CacheFolder, wanted.Sum(r => r.Size - ResumableDownload.BytesIn(cache.Partial(r.ETag), r.Size, _options)) + SpareBytes, "HF_HOME");
+        DiskErrors.ThrowIfFull(
+            _options,
+            _options.CacheFolder,
+            wanted.Sum(r => r.Size - ResumableDownload.BytesIn(cache.Partial(r.ETag), r.Size, _options)) + SpareBytes,
+            "HF_HOME"
+        );
         var meter = new ProgressMeter(progress, wanted.Sum(r => r.Size));
         foreach (var remote in remotes)
         {
@@ -158,7 +183,7 @@ public sealed partial class ModelHub : IDisposable
             }
             else if (wanted.Contains(remote))
             {
-                meter.Advance(remote.File.Path, remote.Size);   // another process has brought it meanwhile
+                meter.Advance(remote.File.Path, remote.Size); // another process has brought it meanwhile
             }
 
             if (!isIn)
@@ -172,14 +197,28 @@ public sealed partial class ModelHub : IDisposable
     }
 
     /// <summary>Downloads one content; a second time from its beginning where what an earlier download had left was wrong.</summary>
-    private async Task FetchAsync(HubCache cache, HubModel model, RemoteFile remote, string commit, ProgressMeter meter, CancellationToken cancellationToken)
+    private async Task FetchAsync(
+        HubCache cache,
+        HubModel model,
+        RemoteFile remote,
+        string commit,
+        ProgressMeter meter,
+        CancellationToken cancellationToken
+    )
     {
         var (blob, partial) = (cache.Blob(remote.ETag), cache.Partial(remote.ETag));
         Directory.CreateDirectory(Path.GetDirectoryName(blob)!);
         for (var again = false; ; again = true)
         {
-            var download = new ResumableDownload(_http, _options, Address(model, remote.File, commit), partial, remote.Size,
-                response => Refused(model, remote.File, commit, response), bytes => meter.Advance(remote.File.Path, bytes));
+            var download = new ResumableDownload(
+                _http,
+                _options,
+                Address(model, remote.File, commit),
+                partial,
+                remote.Size,
+                response => Refused(model, remote.File, commit, response),
+                bytes => meter.Advance(remote.File.Path, bytes)
+            );
             meter.Advance(remote.File.Path, download.AlreadyThere);
             await download.RunAsync(cancellationToken);
             var (actual, expected) = (await HashAsync(partial, remote, cancellationToken), remote.Hash);
@@ -193,7 +232,10 @@ public sealed partial class ModelHub : IDisposable
             ResumableDownload.Delete(partial);
             if (download.AlreadyThere == 0 || again)
             {
-                throw new CheckpointException($"{model.Repository}/{remote.File.Path} has hash {actual}, expected {expected}: the file changed upstream or on its way. Try again; if it stays so, update this program or name another revision.");
+                throw new CheckpointException(
+                    $"{model.Repository}/{remote.File.Path} has hash {actual}, expected {expected}: the file changed upstream or on its "
+                        + $"way. Try again; if it stays so, update this program or name another revision."
+                );
             }
 
             meter.Advance(remote.File.Path, -remote.Size);
@@ -207,7 +249,11 @@ public sealed partial class ModelHub : IDisposable
     private async Task<RemoteFile> AskAsync(HubModel model, HubFile file, string revision, CancellationToken cancellationToken)
     {
         var url = Address(model, file, revision);
-        using var response = await _http.RetryAsync(() => _http.SendAsync(HttpMethod.Head, url, null, toOtherHosts: false, cancellationToken), () => 0, cancellationToken);
+        using var response = await _http.RetryAsync(
+            () => _http.SendAsync(HttpMethod.Head, url, null, toOtherHosts: false, cancellationToken),
+            () => 0,
+            cancellationToken
+        );
         if ((int)response.StatusCode >= 400)
         {
             throw Refused(model, file, revision, response);
@@ -216,15 +262,24 @@ public sealed partial class ModelHub : IDisposable
         string? Header(string name) => response.Headers.TryGetValues(name, out var values) ? values.First() : null;
         var etag = (Header("X-Linked-ETag") ?? response.Headers.ETag?.Tag ?? "").Replace("W/", "", StringComparison.Ordinal).Trim('"');
         var commit = Header("X-Repo-Commit") ?? revision;
-        var size = long.TryParse(Header("X-Linked-Size"), out var linked) ? linked : response.StatusCode == HttpStatusCode.OK ? response.Content.Headers.ContentLength : null;
+        var size =
+            long.TryParse(Header("X-Linked-Size"), out var linked) ? linked
+            : response.StatusCode == HttpStatusCode.OK ? response.Content.Headers.ContentLength
+            : null;
         if (!ContentName().IsMatch(etag) || !HubCache.IsCommit(commit) || size is not >= 0)
         {
-            throw new UnavailableException($"{url} answers {(int)response.StatusCode} with ETag '{etag}', commit '{commit}' and size {size}, which is not as the hub answers. Check HF_ENDPOINT and the network for a login page or a wrong proxy.");
+            throw new UnavailableException(
+                $"{url} answers {(int)response.StatusCode} with ETag '{etag}', commit '{commit}' and size {size}, which is not as the "
+                    + $"hub answers. Check HF_ENDPOINT and the network for a login page or a wrong proxy."
+            );
         }
 
         if ((file.Size ?? size) != size || (file.Sha256 is not null && etag.Length == 64 && file.Sha256 != etag))
         {
-            throw new CheckpointException($"{model.Repository}/{file.Path} at {revision} has {size} bytes and hash {etag}, expected {file.Size} and {file.Sha256}: the file changed upstream. Update this program or name another revision.");
+            throw new CheckpointException(
+                $"{model.Repository}/{file.Path} at {revision} has {size} bytes and hash {etag}, expected {file.Size} and {file.Sha256}: "
+                    + $"the file changed upstream. Update this program or name another revision."
+            );
         }
 
         return new RemoteFile(file, etag, size.Value, commit);
@@ -236,24 +291,44 @@ public sealed partial class ModelHub : IDisposable
         var reason = response.Headers.TryGetValues("X-Error-Code", out var codes) ? codes.First() : null;
         return (response.StatusCode, reason) switch
         {
-            (_, "GatedRepo") => new UnavailableException($"{model.Repository} is open only to those who accept its conditions. Accept them at {page} and set HF_TOKEN to an access token of that account."),
-            (HttpStatusCode.Unauthorized, _) or (_, "RepoNotFound") => new UnavailableException($"{model.Repository} does not exist, or is private, or HF_TOKEN is missing or not valid. Check the name at {page}, or set HF_TOKEN to an access token that may read it."),
-            (HttpStatusCode.Forbidden, _) => new UnavailableException($"HF_TOKEN may not read {model.Repository} (403). Ask for access at {page}, or set HF_TOKEN to an access token that may read it."),
-            (_, "RevisionNotFound") => new CheckpointException($"{model.Repository} has no revision '{revision}'. Name one that is listed at {page}/commits/main."),
-            (HttpStatusCode.NotFound, _) => new CheckpointException($"{model.Repository} at {revision} has no file '{file.Path}' (404). Check the name at {page}, or name another revision."),
-            var (status, _) => new UnavailableException($"{response.RequestMessage!.RequestUri!.Host} answers {(int)status} {response.ReasonPhrase} for {model.Repository}/{file.Path}. Check HF_ENDPOINT and try again later."),
+            (_, "GatedRepo") => new UnavailableException(
+                $"{model.Repository} is open only to those who accept its conditions. Accept them at {page} and set HF_TOKEN to an "
+                    + $"access token of that account."
+            ),
+            (HttpStatusCode.Unauthorized, _) or (_, "RepoNotFound") => new UnavailableException(
+                $"{model.Repository} does not exist, or is private, or HF_TOKEN is missing or not valid. Check the name at {page}, or "
+                    + $"set HF_TOKEN to an access token that may read it."
+            ),
+            (HttpStatusCode.Forbidden, _) => new UnavailableException(
+                $"HF_TOKEN may not read {model.Repository} (403). Ask for access at {page}, or set HF_TOKEN to an access token that "
+                    + $"may read it."
+            ),
+            (_, "RevisionNotFound") => new CheckpointException(
+                $"{model.Repository} has no revision '{revision}'. Name one that is listed at {page}/commits/main."
+            ),
+            (HttpStatusCode.NotFound, _) => new CheckpointException(
+                $"{model.Repository} at {revision} has no file '{file.Path}' (404). Check the name at {page}, or name another revision."
+            ),
+            var (status, _) => new UnavailableException(
+                $"{response.RequestMessage!.RequestUri!.Host} answers {(int)status} {response.ReasonPhrase} for "
+                    + $"{model.Repository}/{file.Path}. Check HF_ENDPOINT and try again later."
+            ),
         };
     }
 
-    private Uri Address(HubModel model, HubFile file, string revision) => new(
-        $"{_options.Endpoint.AbsoluteUri.TrimEnd('/')}/{model.Repository}/resolve/{Uri.EscapeDataString(revision)}/{string.Join('/', file.Path.Split('/').Select(Uri.EscapeDataString))}");
+    private Uri Address(HubModel model, HubFile file, string revision) =>
+        new(
+            $"{_options.Endpoint.AbsoluteUri.TrimEnd('/')}/{model.Repository}/resolve/{Uri.EscapeDataString(revision)}/{string.Join('/', file.Path.Split('/').Select(Uri.EscapeDataString))}"
+        );
 
-    private static bool IsThere(HubCache cache, RemoteFile remote) => new FileInfo(cache.Blob(remote.ETag)) is { Exists: true } blob && blob.Length == remote.Size;
+    private static bool IsThere(HubCache cache, RemoteFile remote) =>
+        new FileInfo(cache.Blob(remote.ETag)) is { Exists: true } blob && blob.Length == remote.Size;
 
     private static void ThrowIfUnfit(HubModel model)
     {
         static bool IsPath(string path) => path.Split('/').All(part => PathPart().IsMatch(part));
-        var wrong = model.Repository.Split('/').Length != 2 || !IsPath(model.Repository) ? model.Repository
+        var wrong =
+            model.Repository.Split('/').Length != 2 || !IsPath(model.Repository) ? model.Repository
             : !IsPath(model.Revision) ? model.Revision
             : model.Files.Select(f => f.Path).FirstOrDefault(path => !IsPath(path));
         if (wrong is not null)

@@ -9,7 +9,8 @@ public sealed record ModelHubOptions
     /// <summary>The hub's cache, shared with Python programs. HF_HUB_CACHE, else HF_HOME/hub.</summary>
     public required string CacheFolder { get; init; }
 
-    /// <summary>Where the hub's cache has room for other programs' downloads: PerTh's weights are kept below. HF_ASSETS_CACHE, else HF_HOME/assets.</summary>
+    /// <summary>Where the hub's cache has room for other programs' downloads: PerTh's weights are kept below. HF_ASSETS_CACHE, else
+    /// HF_HOME/assets.</summary>
     public required string AssetsFolder { get; init; }
 
     /// <summary>Access token for gated and private models; sent to <see cref="Endpoint"/> alone. HF_TOKEN.</summary>
@@ -18,7 +19,8 @@ public sealed record ModelHubOptions
     /// <summary>Uses what is in the cache and asks no server. HF_HUB_OFFLINE.</summary>
     public bool Offline { get; init; }
 
-    /// <summary>Links snapshots to the files of the cache, as far as the system allows, instead of keeping the files there. Not HF_HUB_DISABLE_SYMLINKS.</summary>
+    /// <summary>Links snapshots to the files of the cache, as far as the system allows, instead of keeping the files there. Not
+    /// HF_HUB_DISABLE_SYMLINKS.</summary>
     public bool UseSymlinks { get; init; } = true;
 
     /// <summary>Base address of the Python package index or of a mirror, which holds PerTh's weights. CHATTERBOX_PYPI.</summary>
@@ -56,10 +58,16 @@ public sealed record ModelHubOptions
     {
         string? Text(string name) => variable(name) is { Length: > 0 } value ? value.Trim() : null;
         bool Flag(string name) => Text(name)?.ToUpperInvariant() is "1" or "ON" or "YES" or "TRUE";
-        string? Folder(string name) => Text(name) is { } path ? Path.GetFullPath(path is "~" || path.StartsWith("~/", StringComparison.Ordinal) ? Home + path[1..] : path) : null;
-        Uri Address(string name, string otherwise) => Uri.TryCreate((Text(name) ?? otherwise).TrimEnd('/'), UriKind.Absolute, out var address) && address.Scheme is "http" or "https"
-            ? address
-            : throw new UnavailableException($"{name} is '{Text(name)}', expected an address such as {otherwise}. Correct or unset it.");
+        string? Folder(string name) =>
+            Text(name) is { } path
+                ? Path.GetFullPath(path is "~" || path.StartsWith("~/", StringComparison.Ordinal) ? Home + path[1..] : path)
+                : null;
+        Uri Address(string name, string otherwise) =>
+            Uri.TryCreate((Text(name) ?? otherwise).TrimEnd('/'), UriKind.Absolute, out var address) && address.Scheme is "http" or "https"
+                ? address
+                : throw new UnavailableException(
+                    $"{name} is '{Text(name)}', expected an address such as {otherwise}. Correct or unset it."
+                );
 
         var home = Folder("HF_HOME") ?? Path.Combine(Folder("XDG_CACHE_HOME") ?? Path.Combine(Home, ".cache"), "huggingface");
         return new ModelHubOptions
@@ -82,7 +90,7 @@ public sealed record ModelHubOptions
         }
         catch (ArgumentException)
         {
-            return long.MaxValue;   // a Windows network share has no drive to ask
+            return long.MaxValue; // a Windows network share has no drive to ask
         }
     }
 

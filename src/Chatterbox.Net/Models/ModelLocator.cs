@@ -47,18 +47,23 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
     };
 
     /// <summary>Synthetic models by the name that they have here.</summary>
-    private static readonly IReadOnlyDictionary<string, string> Written = SyntheticCheckpoint.Models.ToDictionary(
-        model => model == English ? Synthetic : model.StartsWith(Tiny, StringComparison.Ordinal) ? model : $"{Synthetic}-{model}");
+    private static readonly IReadOnlyDictionary<string, string> Written = SyntheticCheckpoint.Models.ToDictionary(model =>
+        model == English ? Synthetic
+        : model.StartsWith(Tiny, StringComparison.Ordinal) ? model
+        : $"{Synthetic}-{model}"
+    );
 
     /// <summary>The names that are not folders.</summary>
     public static IReadOnlyList<string> Names { get; } = [Auto, .. Published.Keys, .. Written.Keys];
 
     /// <summary>Folder <c>chatterbox-net</c> in the user's cache: XDG_CACHE_HOME, or .cache in the home folder.</summary>
-    public static string DefaultCacheFolder => Path.Combine(
-        Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } cache
-            ? cache
-            : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache"),
-        "chatterbox-net");
+    public static string DefaultCacheFolder =>
+        Path.Combine(
+            Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } cache
+                ? cache
+                : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache"),
+            "chatterbox-net"
+        );
 
     /// <summary>The published model that <see cref="Auto"/> stands for.</summary>
     public string Preferred { get; init; } = English;
@@ -73,20 +78,31 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
     /// <param name="cancellationToken">Cancels; the completed part of a download is kept for the next time.</param>
     /// <exception cref="UnavailableException">The published model is not in the cache and cannot be downloaded now.</exception>
     /// <exception cref="CheckpointException">There is no such folder, or a download does not have the known hash.</exception>
-    public async Task<LocatedModel> LocateAsync(string model, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
+    public async Task<LocatedModel> LocateAsync(
+        string model,
+        IProgress<double>? progress = null,
+        CancellationToken cancellationToken = default
+    )
     {
         if (model == Auto)
         {
-            var canHave = FindPublished(Preferred) is not null || await hub.CanReachAsync(NetworkPatience, cancellationToken).ConfigureAwait(false);
+            var canHave =
+                FindPublished(Preferred) is not null || await hub.CanReachAsync(NetworkPatience, cancellationToken).ConfigureAwait(false);
             if (canHave || FindPublished(English) is not null)
             {
                 var name = canHave ? Preferred : English;
-                logger.LogInformation("No model is named: {Model} is used, {Reason}", name, name == Preferred ? "which suits the device" : "which is in the cache");
+                logger.LogInformation(
+                    "No model is named: {Model} is used, {Reason}",
+                    name,
+                    name == Preferred ? "which suits the device" : "which is in the cache"
+                );
                 return await DownloadAsync(name, progress, cancellationToken).ConfigureAwait(false);
             }
 
             logger.LogWarning(
-                "THIS IS NOT THE REAL MODEL. The published model is not in the cache and cannot be downloaded without a network. The tiny synthetic model is used, which generates noise.");
+                "THIS IS NOT THE REAL MODEL. The published model is not in the cache and cannot be downloaded without a network. The "
+                    + "tiny synthetic model is used, which generates noise."
+            );
             return await WriteAsync(Tiny, progress, cancellationToken).ConfigureAwait(false) with { IsStandIn = true };
         }
 
@@ -132,8 +148,14 @@ public sealed class ModelLocator(ModelHub hub, string cacheFolder, ILogger<Model
 
     private async Task<LocatedModel> DownloadAsync(string name, IProgress<double>? progress, CancellationToken cancellationToken)
     {
-        var watermark = await hub.DownloadPerthAsync(null, cancellationToken).ConfigureAwait(false);    // small, so that a missing network is found early
-        var folder = await hub.DownloadAsync(Published[name], progress is null ? null : new ImmediateProgress<DownloadProgress>(value => progress.Report(value.Fraction)), cancellationToken).ConfigureAwait(false);
+        // small, so that a missing network is found early
+        var watermark = await hub.DownloadPerthAsync(null, cancellationToken).ConfigureAwait(false);
+        var folder = await hub.DownloadAsync(
+                Published[name],
+                progress is null ? null : new ImmediateProgress<DownloadProgress>(value => progress.Report(value.Fraction)),
+                cancellationToken
+            )
+            .ConfigureAwait(false);
         return new LocatedModel(name, folder, watermark) { Variant = name };
     }
 

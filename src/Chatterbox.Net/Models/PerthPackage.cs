@@ -20,7 +20,8 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
     private const long MaxWheelBytes = 1L << 30;
 
     /// <summary>The member: its name inside some folder of the wheel, size and SHA-256.</summary>
-    public HubFile Weights { get; init; } = new("perth_net_250000.pth.tar", 37_429_684, "a15bce457ebc53ce5e6c9c3f11df78cf7ee2bf9cdab0a798902135b4c4027670");
+    public HubFile Weights { get; init; } =
+        new("perth_net_250000.pth.tar", 37_429_684, "a15bce457ebc53ce5e6c9c3f11df78cf7ee2bf9cdab0a798902135b4c4027670");
 
     private string Folder => Path.Combine(options.AssetsFolder, "chatterbox-net", Package, Version);
 
@@ -42,7 +43,10 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
         }
 
         return options.Offline
-            ? throw new UnavailableException($"PerTh's weights are not at {Target}, and HF_HUB_OFFLINE forbids to download them. Unset HF_HUB_OFFLINE, or copy {Weights.Path} of the Python package {Package} {Version} there.")
+            ? throw new UnavailableException(
+                $"PerTh's weights are not at {Target}, and HF_HUB_OFFLINE forbids to download them. Unset HF_HUB_OFFLINE, or copy "
+                    + $"{Weights.Path} of the Python package {Package} {Version} there."
+            )
             : await DiskErrors.ExplainAsync(options.AssetsFolder, "HF_HOME", () => FetchAsync(progress, cancellationToken));
     }
 
@@ -56,9 +60,22 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
             return file;
         }
 
-        DiskErrors.ThrowIfFull(options, Folder, wheel.Size + Weights.Size!.Value - ResumableDownload.BytesIn(partial, wheel.Size, options), "HF_HOME");
+        DiskErrors.ThrowIfFull(
+            options,
+            Folder,
+            wheel.Size + Weights.Size!.Value - ResumableDownload.BytesIn(partial, wheel.Size, options),
+            "HF_HOME"
+        );
         var meter = new ProgressMeter(progress, wheel.Size);
-        var download = new ResumableDownload(http, options, wheel.Address, partial, wheel.Size, response => Refused(wheel.Address, response), bytes => meter.Advance(Weights.Path, bytes));
+        var download = new ResumableDownload(
+            http,
+            options,
+            wheel.Address,
+            partial,
+            wheel.Size,
+            response => Refused(wheel.Address, response),
+            bytes => meter.Advance(Weights.Path, bytes)
+        );
         meter.Advance(Weights.Path, download.AlreadyThere);
         await download.RunAsync(cancellationToken);
         try
@@ -66,7 +83,9 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
             var hash = await ContentHash.Sha256Async(partial, cancellationToken);
             if (hash != wheel.Sha256)
             {
-                throw new CheckpointException($"{wheel.Address} has SHA-256 {hash}, expected {wheel.Sha256}, which the package index states. Try again.");
+                throw new CheckpointException(
+                    $"{wheel.Address} has SHA-256 {hash}, expected {wheel.Sha256}, which the package index states. Try again."
+                );
             }
 
             await ExtractAsync(partial, cancellationToken);
@@ -84,14 +103,26 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
     {
         var url = new Uri($"{options.PackageIndex.AbsoluteUri.TrimEnd('/')}/pypi/{Package}/{Version}/json");
         var answer = await http.RetryAsync(() => GetAsync(url, cancellationToken), () => 0, cancellationToken);
-        static string Text(JsonElement item, string name) => item.GetProperty(name).GetString() ?? throw new FormatException($"a file has no {name}.");
+        static string Text(JsonElement item, string name) =>
+            item.GetProperty(name).GetString() ?? throw new FormatException($"a file has no {name}.");
         try
         {
             using var json = JsonDocument.Parse(answer);
-            foreach (var item in json.RootElement.GetProperty("urls").EnumerateArray().Where(item => Text(item, "packagetype") == "bdist_wheel"))
+            foreach (
+                var item in json.RootElement.GetProperty("urls").EnumerateArray().Where(item => Text(item, "packagetype") == "bdist_wheel")
+            )
             {
-                var wheel = new Wheel(new Uri(url, Text(item, "url")), item.GetProperty("size").GetInt64(), Text(item.GetProperty("digests"), "sha256"));
-                if (wheel.Size is > 0 and < MaxWheelBytes && wheel.Sha256.Length == 64 && wheel.Sha256.All(char.IsAsciiHexDigitLower) && IsAsSafeAs(wheel.Address, url))
+                var wheel = new Wheel(
+                    new Uri(url, Text(item, "url")),
+                    item.GetProperty("size").GetInt64(),
+                    Text(item.GetProperty("digests"), "sha256")
+                );
+                if (
+                    wheel.Size is > 0 and < MaxWheelBytes
+                    && wheel.Sha256.Length == 64
+                    && wheel.Sha256.All(char.IsAsciiHexDigitLower)
+                    && IsAsSafeAs(wheel.Address, url)
+                )
                 {
                     return wheel;
                 }
@@ -99,7 +130,11 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
         {
-            throw new UnavailableException($"{url} does not answer as a package index does: {e.Message} Check CHATTERBOX_PYPI and the network for a login page or a wrong proxy.", e);
+            throw new UnavailableException(
+                $"{url} does not answer as a package index does: {e.Message} Check CHATTERBOX_PYPI and the network for a login page or a "
+                    + $"wrong proxy.",
+                e
+            );
         }
 
         throw new CheckpointException($"{url} lists no wheel of {Package} {Version} that can be used. {ByHand}");
@@ -116,12 +151,14 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
         var body = await response.Content.ReadAsStreamAsync(cancellationToken);
         using var answer = new MemoryStream();
         var buffer = new byte[1 << 16];
-        for (int read; (read = await http.ReadAsync(url, body, buffer, cancellationToken)) > 0;)
+        for (int read; (read = await http.ReadAsync(url, body, buffer, cancellationToken)) > 0; )
         {
             answer.Write(buffer, 0, read);
             if (answer.Length > MaxAnswerBytes)
             {
-                throw new UnavailableException($"{url} answers with over {MaxAnswerBytes} bytes, expected the description of one package. Check CHATTERBOX_PYPI.");
+                throw new UnavailableException(
+                    $"{url} answers with over {MaxAnswerBytes} bytes, expected the description of one package. Check CHATTERBOX_PYPI."
+                );
             }
         }
 
@@ -135,8 +172,11 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
         try
         {
             await using var archive = await ZipFile.OpenReadAsync(wheel, cancellationToken);
-            var member = archive.Entries.FirstOrDefault(entry => entry.Name == Weights.Path && entry.Length == Weights.Size)
-                ?? throw new CheckpointException($"The wheel of {Package} {Version} has no {Weights.Path} of {Weights.Size} bytes. {ByHand}");
+            var member =
+                archive.Entries.FirstOrDefault(entry => entry.Name == Weights.Path && entry.Length == Weights.Size)
+                ?? throw new CheckpointException(
+                    $"The wheel of {Package} {Version} has no {Weights.Path} of {Weights.Size} bytes. {ByHand}"
+                );
             await using (var from = await member.OpenAsync(cancellationToken))
             await using (var to = File.Create(fresh))
             {
@@ -153,7 +193,9 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
         if (hash != Weights.Sha256)
         {
             File.Delete(fresh);
-            throw new CheckpointException($"{Weights.Path} in the wheel of {Package} {Version} has SHA-256 {hash}, expected {Weights.Sha256}. {ByHand}");
+            throw new CheckpointException(
+                $"{Weights.Path} in the wheel of {Package} {Version} has SHA-256 {hash}, expected {Weights.Sha256}. {ByHand}"
+            );
         }
 
         File.Move(fresh, Target, overwrite: true);
@@ -163,15 +205,23 @@ internal sealed class PerthPackage(HubHttp http, ModelHubOptions options)
     private static async Task CopyAsync(Stream from, Stream to, long limit, CancellationToken cancellationToken)
     {
         var buffer = new byte[1 << 17];
-        for (int read; limit > 0 && (read = await from.ReadAsync(buffer.AsMemory(0, (int)Math.Min(buffer.Length, limit)), cancellationToken)) > 0; limit -= read)
+        for (
+            int read;
+            limit > 0 && (read = await from.ReadAsync(buffer.AsMemory(0, (int)Math.Min(buffer.Length, limit)), cancellationToken)) > 0;
+            limit -= read
+        )
         {
             await to.WriteAsync(buffer.AsMemory(0, read), cancellationToken);
         }
     }
 
-    private Exception Refused(Uri url, HttpResponseMessage response) => response.StatusCode == HttpStatusCode.NotFound
-        ? new CheckpointException($"{url} is not there (404). {ByHand}")
-        : new UnavailableException($"{url.Host} answers {(int)response.StatusCode} {response.ReasonPhrase} for {url}. Try again later, or set CHATTERBOX_PYPI to a mirror.");
+    private Exception Refused(Uri url, HttpResponseMessage response) =>
+        response.StatusCode == HttpStatusCode.NotFound
+            ? new CheckpointException($"{url} is not there (404). {ByHand}")
+            : new UnavailableException(
+                $"{url.Host} answers {(int)response.StatusCode} {response.ReasonPhrase} for {url}. Try again later, or set "
+                    + $"CHATTERBOX_PYPI to a mirror."
+            );
 
     private string ByHand => $"Get {Weights.Path} (SHA-256 {Weights.Sha256}) from github.com/resemble-ai/Perth and put it at {Target}.";
 

@@ -33,7 +33,15 @@ internal sealed class ResumableDownload
     /// <param name="size">Size of the file in bytes.</param>
     /// <param name="refused">The error that an answer other than the file means.</param>
     /// <param name="advanced">Receives each number of bytes that came in, below zero where some have to come again.</param>
-    public ResumableDownload(HubHttp http, ModelHubOptions options, Uri url, string path, long size, Func<HttpResponseMessage, Exception> refused, Action<long> advanced)
+    public ResumableDownload(
+        HubHttp http,
+        ModelHubOptions options,
+        Uri url,
+        string path,
+        long size,
+        Func<HttpResponseMessage, Exception> refused,
+        Action<long> advanced
+    )
     {
         (_http, _options, _url, _path, _size, _refused, _advanced) = (http, options, url, path, size, refused, advanced);
         _done = LoadState(path, size, options.PartBytes);
@@ -65,8 +73,12 @@ internal sealed class ResumableDownload
             try
             {
                 var parallel = new ParallelOptions { MaxDegreeOfParallelism = _options.Connections, CancellationToken = cancellationToken };
-                await Parallel.ForAsync(0, _done.Length, parallel, async (part, stop) =>
-                    await _http.RetryAsync(() => PartAsync(file, part, stop), () => _done[part], stop));
+                await Parallel.ForAsync(
+                    0,
+                    _done.Length,
+                    parallel,
+                    async (part, stop) => await _http.RetryAsync(() => PartAsync(file, part, stop), () => _done[part], stop)
+                );
             }
             catch (RangesUnknownException)
             {
@@ -92,7 +104,13 @@ internal sealed class ResumableDownload
 
         var wholeFile = length == _size && _done[part] == 0;
         var from = start + _done[part];
-        using var response = await _http.SendAsync(HttpMethod.Get, _url, wholeFile ? null : new RangeHeaderValue(from, start + length - 1), toOtherHosts: true, cancellationToken);
+        using var response = await _http.SendAsync(
+            HttpMethod.Get,
+            _url,
+            wholeFile ? null : new RangeHeaderValue(from, start + length - 1),
+            toOtherHosts: true,
+            cancellationToken
+        );
         ThrowIfRefused(response, wholeFile, from);
         await CopyAsync(response, file, part, start, length, cancellationToken);
         SaveState();
@@ -114,13 +132,25 @@ internal sealed class ResumableDownload
         return true;
     }
 
-    private async Task CopyAsync(HttpResponseMessage response, SafeFileHandle file, int part, long start, long length, CancellationToken cancellationToken)
+    private async Task CopyAsync(
+        HttpResponseMessage response,
+        SafeFileHandle file,
+        int part,
+        long start,
+        long length,
+        CancellationToken cancellationToken
+    )
     {
         var body = await response.Content.ReadAsStreamAsync(cancellationToken);
         var buffer = new byte[BufferBytes];
         while (_done[part] < length)
         {
-            var read = await _http.ReadAsync(_url, body, buffer.AsMemory(0, (int)Math.Min(BufferBytes, length - _done[part])), cancellationToken);
+            var read = await _http.ReadAsync(
+                _url,
+                body,
+                buffer.AsMemory(0, (int)Math.Min(BufferBytes, length - _done[part])),
+                cancellationToken
+            );
             if (read == 0)
             {
                 throw new PassingException($"{_url.Host} stopped sending at byte {start + _done[part]} of {_size}");
@@ -145,8 +175,14 @@ internal sealed class ResumableDownload
             case HttpStatusCode.OK when !wholeFile:
                 throw new RangesUnknownException();
             case HttpStatusCode.OK or HttpStatusCode.PartialContent or HttpStatusCode.RequestedRangeNotSatisfiable:
-                throw new CheckpointException($"{_url} has {range?.Length ?? response.Content.Headers.ContentLength} bytes now, expected {_size}: it changed upstream. Try again; if it stays so, update this program or name another revision.");
-            case HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden or HttpStatusCode.NotFound or HttpStatusCode.Gone when !HubHttp.SameHost(host, _url):
+                throw new CheckpointException(
+                    $"{_url} has {range?.Length ?? response.Content.Headers.ContentLength} bytes now, expected {_size}: it changed "
+                        + $"upstream. Try again; if it stays so, update this program or name another revision."
+                );
+            case HttpStatusCode.Unauthorized
+            or HttpStatusCode.Forbidden
+            or HttpStatusCode.NotFound
+            or HttpStatusCode.Gone when !HubHttp.SameHost(host, _url):
                 // A signed address of the storage behind has run out: the next try asks for a new one.
                 throw new PassingException($"{host.Host} answers {(int)response.StatusCode} {response.ReasonPhrase}");
             default:
@@ -160,7 +196,13 @@ internal sealed class ResumableDownload
         try
         {
             var state = MemoryMarshal.Cast<byte, long>(File.ReadAllBytes(StateOf(path)));
-            if (state.Length != nothing.Length + 2 || state[0] != size || state[1] != partBytes || new FileInfo(path) is not { Exists: true } file || file.Length != size)
+            if (
+                state.Length != nothing.Length + 2
+                || state[0] != size
+                || state[1] != partBytes
+                || new FileInfo(path) is not { Exists: true } file
+                || file.Length != size
+            )
             {
                 return nothing;
             }

@@ -13,15 +13,25 @@ public static class SyntheticCheckpoint
     internal const int Version = 3;
 
     private const string Resources = "Chatterbox.Models.Assets.";
-    private const int VoiceTokens = 50;      // a prompt of 2 s
+    private const int VoiceTokens = 50; // a prompt of 2 s
 
-    private static readonly IReadOnlyList<ChatterboxConfig> FullSize = [ChatterboxConfig.English, ChatterboxConfig.Multilingual, ChatterboxConfig.Turbo, ChatterboxConfig.Nano, ChatterboxConfig.Flash];
+    private static readonly IReadOnlyList<ChatterboxConfig> FullSize =
+    [
+        ChatterboxConfig.English,
+        ChatterboxConfig.Multilingual,
+        ChatterboxConfig.Turbo,
+        ChatterboxConfig.Nano,
+        ChatterboxConfig.Flash,
+    ];
 
     private static readonly IReadOnlyList<ChatterboxConfig> Tiny =
-        [.. FullSize.Select(config => config.Shrink(config == ChatterboxConfig.English ? "tiny" : $"tiny-{config.Name}"))];
+    [
+        .. FullSize.Select(config => config.Shrink(config == ChatterboxConfig.English ? "tiny" : $"tiny-{config.Name}")),
+    ];
 
     /// <summary>What can be written. In full size, which is up to 3.2 GB: <c>english</c>, <c>multilingual</c>, <c>turbo</c>, <c>nano</c>
-    /// and <c>flash</c>. In a hundredth of it: <c>tiny</c>, which is English, <c>tiny-multilingual</c>, <c>tiny-turbo</c>, <c>tiny-nano</c> and
+    /// and <c>flash</c>. In a hundredth of it: <c>tiny</c>, which is English, <c>tiny-multilingual</c>, <c>tiny-turbo</c>, <c>tiny-nano</c>
+    /// and
     /// <c>tiny-flash</c>.</summary>
     public static IReadOnlyList<string> Models { get; } = [.. FullSize.Concat(Tiny).Select(config => config.Name)];
 
@@ -35,7 +45,11 @@ public static class SyntheticCheckpoint
     {
         if (!Models.Contains(model))
         {
-            throw new ArgumentOutOfRangeException(nameof(model), model, $"There is no synthetic model of this name; there are {string.Join(" and ", Models)}.");
+            throw new ArgumentOutOfRangeException(
+                nameof(model),
+                model,
+                $"There is no synthetic model of this name; there are {string.Join(" and ", Models)}."
+            );
         }
 
         var isFullSize = FullSize.Any(config => config.Name == model);
@@ -64,13 +78,20 @@ public static class SyntheticCheckpoint
         var written = 0.0;
         foreach (var (file, source) in sources)
         {
-            SafetensorsWriter.Write(Path.Combine(folder, file), source.Tensors.Select(t => new TensorToWrite(t.Key, t.Value, stream =>
-            {
-                cancellationToken.ThrowIfCancellationRequested();
-                using var tensor = source.Read(t.Key);
-                stream.Write(tensor.bytes);
-                progress?.Report((written += t.Value.Count) / total);
-            })));
+            SafetensorsWriter.Write(
+                Path.Combine(folder, file),
+                source.Tensors.Select(t => new TensorToWrite(
+                    t.Key,
+                    t.Value,
+                    stream =>
+                    {
+                        cancellationToken.ThrowIfCancellationRequested();
+                        using var tensor = source.Read(t.Key);
+                        stream.Write(tensor.bytes);
+                        progress?.Report((written += t.Value.Count) / total);
+                    }
+                ))
+            );
             source.Dispose();
         }
     }
@@ -86,7 +107,9 @@ public static class SyntheticCheckpoint
             new S3GenPrompt(
                 Tokens("voice.s3gen_tokens", config),
                 Numbers("voice.mel", frames * config.S3Gen.MelBands, -6, 3),
-                Numbers("voice.x_vector", config.S3Gen.XVectorSize, 0, 1)));
+                Numbers("voice.x_vector", config.S3Gen.XVectorSize, 0, 1)
+            )
+        );
     }
 
     /// <summary>Writes a file that this library carries; of alternatives it carries one.</summary>
@@ -112,11 +135,14 @@ public static class SyntheticCheckpoint
             (config.Files.Watermark[0], "perth_net", root => _ = new PerthWatermarker(config.Watermark, root)),
             (config.Files.T3[0], Path.GetFileNameWithoutExtension(config.Files.T3[0]), root => _ = new T3Model(config.T3, root, ops)),
         ];
-        return files.ToDictionary(f => f.File, f =>
-        {
-            var full = SyntheticTensors.FullSize(f.Manifest);
-            return isFullSize ? full : (ITensorSource)new TinyTensors(full, AskedBy(f.Build), SyntheticStopToken.Of(config.T3));
-        });
+        return files.ToDictionary(
+            f => f.File,
+            f =>
+            {
+                var full = SyntheticTensors.FullSize(f.Manifest);
+                return isFullSize ? full : (ITensorSource)new TinyTensors(full, AskedBy(f.Build), SyntheticStopToken.Of(config.T3));
+            }
+        );
     }
 
     /// <summary>Which synthetic S3Gen a variant has; its file may go by another's name.</summary>
@@ -138,10 +164,10 @@ public static class SyntheticCheckpoint
 
     private static float[] Numbers(string name, int count, float offset, float scale)
     {
-        using var source = new SyntheticTensors(name, new Dictionary<string, SyntheticTensor>
-        {
-            [name] = new(new(ScalarType.Float32, [count]), offset, scale),
-        });
+        using var source = new SyntheticTensors(
+            name,
+            new Dictionary<string, SyntheticTensor> { [name] = new(new(ScalarType.Float32, [count]), offset, scale) }
+        );
         using var values = source.Read(name);
         return values.data<float>().ToArray();
     }

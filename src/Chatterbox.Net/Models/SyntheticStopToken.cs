@@ -15,7 +15,8 @@ internal abstract class SyntheticStopToken(T3Config config)
     protected T3Config Config { get; } = config;
 
     /// <summary>The clock that fits a variant's positions.</summary>
-    public static SyntheticStopToken Of(T3Config config) => config.InBlocks ? new SpeechShareClock(config)
+    public static SyntheticStopToken Of(T3Config config) =>
+        config.InBlocks ? new SpeechShareClock(config)
         : config.LearnedPositions ? new SpeechPositionClock(config)
         : new StartTokenClock(config);
 
@@ -39,7 +40,7 @@ internal abstract class SyntheticStopToken(T3Config config)
 /// <summary>The clock of models with a learned table of speech positions, which is all that writes to it.</summary>
 internal sealed class SpeechPositionClock(T3Config config) : SyntheticStopToken(config)
 {
-    private const float Step = 0.2f;      // a position, in units of the residual stream
+    private const float Step = 0.2f; // a position, in units of the residual stream
     private const float StopGain = 6f;
 
     /// <inheritdoc/>
@@ -69,9 +70,11 @@ internal sealed class SpeechPositionClock(T3Config config) : SyntheticStopToken(
     }
 }
 
-/// <summary>The clock of models whose speech comes in blocks, in each of which positions begin again: it is the share of speech tokens in all
+/// <summary>The clock of models whose speech comes in blocks, in each of which positions begin again: it is the share of speech tokens in
+/// all
 /// that is seen, so that longer texts have longer speech.</summary>
-/// <remarks>Two dimensions are kept: the clock, and a mark, which speech tokens alone have. The first channel of the first layer's first head
+/// <remarks>Two dimensions are kept: the clock, and a mark, which speech tokens alone have. The first channel of the first layer's first
+/// head
 /// sees all places alike, and writes the mean of their marks to the clock.</remarks>
 internal sealed class SpeechShareClock(T3Config config) : SyntheticStopToken(config)
 {
@@ -107,8 +110,12 @@ internal sealed class SpeechShareClock(T3Config config) : SyntheticStopToken(con
                 Clear(tensor.t());
                 tensor[-1, 0] = ones([]);
                 break;
-            case "text_emb.weight" or "text_pos_emb.emb.weight" or "speech_pos_emb.emb.weight" or "cond_enc.perceiver.pre_attention_query"
-                or "cond_enc.spkr_enc.bias" or "cond_enc.perceiver.attn.proj_out.bias":
+            case "text_emb.weight"
+            or "text_pos_emb.emb.weight"
+            or "speech_pos_emb.emb.weight"
+            or "cond_enc.perceiver.pre_attention_query"
+            or "cond_enc.spkr_enc.bias"
+            or "cond_enc.perceiver.attn.proj_out.bias":
                 Clear(tensor);
                 break;
             case "cond_enc.spkr_enc.weight" or "cond_enc.emotion_adv_fc.weight" or "cond_enc.perceiver.attn.proj_out.weight":
@@ -140,7 +147,7 @@ internal sealed class SpeechShareClock(T3Config config) : SyntheticStopToken(con
 /// </remarks>
 internal sealed class StartTokenClock(T3Config config) : SyntheticStopToken(config)
 {
-    private const float Step = 0.005f;    // a position: little, so that the norms of long sequences do not feel it
+    private const float Step = 0.005f; // a position: little, so that the norms of long sequences do not feel it
     private const float Mark = 30f;
     private const float StopGain = 120f;
     private const float Attention = 100f;
@@ -176,13 +183,13 @@ internal sealed class StartTokenClock(T3Config config) : SyntheticStopToken(conf
                 break;
             case "tfmr.h.0.attn.c_attn.weight":
                 Channel(tensor).zero_();
-                At(tensor.narrow(1, Hidden, 1).t(), _mark).Fill(Attention);            // key
-                At(tensor.narrow(1, 2 * Hidden, 1).t(), _clock).Fill(1);               // value
+                At(tensor.narrow(1, Hidden, 1).t(), _mark).Fill(Attention); // key
+                At(tensor.narrow(1, 2 * Hidden, 1).t(), _clock).Fill(1); // value
                 At(tensor.narrow(1, 2 * Hidden, 1).t(), _zero).Fill(-1);
                 break;
             case "tfmr.h.0.attn.c_attn.bias":
                 Channel(tensor).zero_();
-                tensor[0] = ones([]);                                                   // query
+                tensor[0] = ones([]); // query
                 break;
             case "tfmr.h.0.attn.c_proj.weight":
                 Clear(tensor);

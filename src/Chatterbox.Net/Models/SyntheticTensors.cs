@@ -5,7 +5,8 @@ using System.Text.Json;
 
 namespace Chatterbox.Models;
 
-/// <summary>How one synthetic tensor is filled: <c>offset + scale · r</c>, with r in [−1, 1) by <see cref="SyntheticTensors"/>'s rule.</summary>
+/// <summary>How one synthetic tensor is filled: <c>offset + scale · r</c>, with r in [−1, 1) by <see cref="SyntheticTensors"/>'s
+/// rule.</summary>
 internal sealed record SyntheticTensor(TensorInfo Info, float Offset, float Scale);
 
 /// <summary>
@@ -44,7 +45,8 @@ internal sealed class SyntheticTensors : ITensorSource
     public SyntheticTensor this[string name] => _tensors[name];
 
     /// <summary>A file of the family at its full size, in the file's own order of tensors.</summary>
-    /// <param name="file">Name without extension: ve, t3_cfg, t3_mtl23ls_v2, t3_turbo_v1, t3_nano_v1, t3_flash, s3gen, s3gen_meanflow or perth_net.</param>
+    /// <param name="file">Name without extension: ve, t3_cfg, t3_mtl23ls_v2, t3_turbo_v1, t3_nano_v1, t3_flash, s3gen, s3gen_meanflow or
+    /// perth_net.</param>
     public static SyntheticTensors FullSize(string file)
     {
         using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream("Chatterbox.Models.synthetic-manifest.json")!;
@@ -89,9 +91,7 @@ internal sealed class SyntheticTensors : ITensorSource
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-    }
+    public void Dispose() { }
 
     private static ulong Seed(string name) =>
         Encoding.UTF8.GetBytes(name).Aggregate(0xCBF29CE484222325, (hash, b) => unchecked((hash ^ b) * 0x100000001B3));
@@ -102,11 +102,21 @@ internal sealed class SyntheticTensors : ITensorSource
         fixed (byte* bytes = tensor.bytes)
         {
             var target = (float*)bytes;
-            Parallel.For(0, (count + Piece - 1) / Piece, piece =>
-            {
-                var start = piece * Piece;
-                FillPiece(target + start, (int)Math.Min(Piece, count - start), unchecked(seed + ((ulong)start * Increment)), offset, scale);
-            });
+            Parallel.For(
+                0,
+                (count + Piece - 1) / Piece,
+                piece =>
+                {
+                    var start = piece * Piece;
+                    FillPiece(
+                        target + start,
+                        (int)Math.Min(Piece, count - start),
+                        unchecked(seed + ((ulong)start * Increment)),
+                        offset,
+                        scale
+                    );
+                }
+            );
         }
     }
 

@@ -39,9 +39,14 @@ internal sealed class TinyTensors : ITensorSource
     private static SyntheticTensor Shrink(SyntheticTensor full, string name, long[] shape)
     {
         // Tables are looked up, norms and biases are not summed: only weights that sum over inputs are scaled.
-        var sums = shape.Length >= 2 && !name.Contains("emb", StringComparison.Ordinal) && !name.EndsWith("wpe.weight", StringComparison.Ordinal);
+        var sums =
+            shape.Length >= 2 && !name.Contains("emb", StringComparison.Ordinal) && !name.EndsWith("wpe.weight", StringComparison.Ordinal);
         var inputs = (double)full.Info.Shape.Skip(1).Aggregate(1L, (n, d) => n * d);
         var fewer = (double)shape.Skip(1).Aggregate(1L, (n, d) => n * d);
-        return new SyntheticTensor(new TensorInfo(full.Info.DType, shape), full.Offset, sums ? (float)(full.Scale * Math.Sqrt(inputs / fewer)) : full.Scale);
+        return new SyntheticTensor(
+            new TensorInfo(full.Info.DType, shape),
+            full.Offset,
+            sums ? (float)(full.Scale * Math.Sqrt(inputs / fewer)) : full.Scale
+        );
     }
 }

@@ -78,7 +78,8 @@ internal static class Arithmetic
         /// <summary>x between two bounds.</summary>
         public Tensor Clamp(double least, double most)
         {
-            using Scalar min = least, max = most;
+            using Scalar min = least,
+                max = most;
             return x.clamp(min, max);
         }
 
@@ -148,7 +149,9 @@ internal static class Arithmetic
     /// <summary>The float32 numbers from start up to, and without, end.</summary>
     public static Tensor Range(double start, double end, double step = 1, Device? device = null)
     {
-        using Scalar first = start, stop = end, stride = step;
+        using Scalar first = start,
+            stop = end,
+            stride = step;
         return arange(first, stop, stride, ScalarType.Float32, device);
     }
 }

@@ -15,10 +15,13 @@ internal sealed record CheckedDevice(SelfCheck Result, TorchOps Ops, Precision P
 /// <remarks>The answers are computed in float64, on the CPU, from products and elementwise operations alone.</remarks>
 internal static class DeviceCheck
 {
-    private const double WideBound = 1e-4, NarrowBound = 3e-2;    // of float32, and of bfloat16 and fp16
+    private const double WideBound = 1e-4,
+        NarrowBound = 3e-2; // of float32, and of bfloat16 and fp16
 
-    private static readonly SaferOps Truth =
-        new(TorchOps.Plain, OperationKinds.Convolution | OperationKinds.Attention | OperationKinds.LayerNorm | OperationKinds.Elementwise);
+    private static readonly SaferOps Truth = new(
+        TorchOps.Plain,
+        OperationKinds.Convolution | OperationKinds.Attention | OperationKinds.LayerNorm | OperationKinds.Elementwise
+    );
 
     /// <summary>Computations of every network, in float32. Convolutions have the channels, kernels and strides of the networks and are
     /// as long as it takes for known faults to show.</summary>
@@ -44,8 +47,14 @@ internal static class DeviceCheck
         new(OperationKinds.Product, (ops, draw) => ops.Linear(draw([2, 33, 256]), draw([384, 256]), draw([384]))),
         new(OperationKinds.Product, (_, draw) => matmul(draw([1, 1, 512]), draw([256, 512]).t())),
         new(OperationKinds.Attention, (ops, draw) => ops.Attention(draw([2, 4, 1, 64]), draw([2, 4, 70, 64]), draw([2, 4, 70, 64]))),
-        new(OperationKinds.Attention, (ops, draw) => ops.Attention(draw([1, 4, 40, 64]), draw([1, 4, 40, 64]), draw([1, 4, 40, 64]), causal: true)),
-        new(OperationKinds.Attention, (ops, draw) => ops.Attention(draw([1, 4, 33, 64]), draw([1, 4, 40, 64]), draw([1, 4, 40, 64]), draw([1, 4, 33, 40]))),
+        new(
+            OperationKinds.Attention,
+            (ops, draw) => ops.Attention(draw([1, 4, 40, 64]), draw([1, 4, 40, 64]), draw([1, 4, 40, 64]), causal: true)
+        ),
+        new(
+            OperationKinds.Attention,
+            (ops, draw) => ops.Attention(draw([1, 4, 33, 64]), draw([1, 4, 40, 64]), draw([1, 4, 40, 64]), draw([1, 4, 33, 40]))
+        ),
         new(OperationKinds.LayerNorm, (ops, draw) => ops.LayerNorm(draw([2, 9, 256]), draw([256]), draw([256]), 1e-5)),
         new(OperationKinds.Elementwise, (ops, draw) => ops.RmsNorm(draw([2, 9, 256]), draw([256]), 1e-5)),
         new(OperationKinds.Elementwise, (ops, draw) => ops.Rotate(draw([2, 9, 4, 64]), draw([9, 1, 64]), draw([9, 1, 64]))),
@@ -68,14 +77,26 @@ internal static class DeviceCheck
         var usual = ops;
         foreach (var kind in Everywhere.Concat(OfTransformers).GroupBy(probe => probe.Kind))
         {
-            Check(kind.Key, ScalarType.Float32, checkedOps => Worst(kind, checkedOps, device, ScalarType.Float32), WideBound, canWiden: false);
+            Check(
+                kind.Key,
+                ScalarType.Float32,
+                checkedOps => Worst(kind, checkedOps, device, ScalarType.Float32),
+                WideBound,
+                canWiden: false
+            );
         }
 
         if (precision == Precision.Fast)
         {
             foreach (var kind in OfTransformers.GroupBy(probe => probe.Kind))
             {
-                Check(kind.Key, ScalarType.BFloat16, checkedOps => Worst(kind, checkedOps, device, ScalarType.BFloat16), NarrowBound, canWiden: true);
+                Check(
+                    kind.Key,
+                    ScalarType.BFloat16,
+                    checkedOps => Worst(kind, checkedOps, device, ScalarType.BFloat16),
+                    NarrowBound,
+                    canWiden: true
+                );
             }
 
             if (MatrixProducts.UnsupportedReason(device) is null)
@@ -86,7 +107,13 @@ internal static class DeviceCheck
             if (device.type == DeviceType.CPU)
             {
                 Check(OperationKinds.FusedProduct, ScalarType.Int8, _ => RowProductError(WeightFormat.Int8), NarrowBound, canWiden: true);
-                Check(OperationKinds.FusedProduct, ScalarType.BFloat16, _ => RowProductError(WeightFormat.BFloat16), NarrowBound, canWiden: true);
+                Check(
+                    OperationKinds.FusedProduct,
+                    ScalarType.BFloat16,
+                    _ => RowProductError(WeightFormat.BFloat16),
+                    NarrowBound,
+                    canWiden: true
+                );
                 Check(OperationKinds.FusedAttention, ScalarType.BFloat16, _ => CachedAttentionError(), NarrowBound, canWiden: true);
             }
         }
@@ -113,9 +140,12 @@ internal static class DeviceCheck
             if (!canWiden)
             {
                 throw new SelfCheckException(
-                    $"{name} in {NameOf(type)} gives wrong numbers on {device}: error {error:g2}, at most {bound:g2} expected, and no other way to compute it is right. " +
-                    "Speech would be noise. Use another device, update libtorch or the GPU's driver, or try the environment variable ONEDNN_MAX_CPU_ISA=SSE41; " +
-                    "ModelOptions.SelfCheck = false loads the model nevertheless.");
+                    $"{name} in {NameOf(type)} gives wrong numbers on {device}: error {error:g2}, at most {bound:g2} expected, and no "
+                        + $"other way to compute it is right. "
+                        + "Speech would be noise. Use another device, update libtorch or the GPU's driver, or try the environment "
+                        + "variable ONEDNN_MAX_CPU_ISA=SSE41; "
+                        + "ModelOptions.SelfCheck = false loads the model nevertheless."
+                );
             }
 
             precision = Precision.Full;
@@ -123,13 +153,14 @@ internal static class DeviceCheck
         }
     }
 
-    private static double Worst(IEnumerable<Probe> probes, TorchOps ops, Device device, ScalarType type) => probes.Max(probe =>
-    {
-        using var scope = NewDisposeScope();
-        var expected = probe.Compute(Truth, Draw(shape => shape.to(type).to(ScalarType.Float64)));
-        var actual = probe.Compute(ops, Draw(shape => shape.to(type).to(device)));
-        return ErrorOf(expected, actual);
-    });
+    private static double Worst(IEnumerable<Probe> probes, TorchOps ops, Device device, ScalarType type) =>
+        probes.Max(probe =>
+        {
+            using var scope = NewDisposeScope();
+            var expected = probe.Compute(Truth, Draw(shape => shape.to(type).to(ScalarType.Float64)));
+            var actual = probe.Compute(ops, Draw(shape => shape.to(type).to(device)));
+            return ErrorOf(expected, actual);
+        });
 
     /// <summary>Draws numbers of unit variance, the same for each call.</summary>
     private static Func<long[], Tensor> Draw(Func<Tensor, Tensor> place)
@@ -145,9 +176,29 @@ internal static class DeviceCheck
         return double.IsNaN(error) ? double.PositiveInfinity : error;
     }
 
-    private static Probe Convolve(long inputs, long outputs, long kernel, long time, long padding, long stride = 1, long dilation = 1, long groups = 1) =>
-        new(OperationKinds.Convolution, (ops, draw) =>
-            ops.Convolve(draw([1, inputs, time]), draw([outputs, inputs / groups, kernel]), draw([outputs]), stride, padding, dilation, groups));
+    private static Probe Convolve(
+        long inputs,
+        long outputs,
+        long kernel,
+        long time,
+        long padding,
+        long stride = 1,
+        long dilation = 1,
+        long groups = 1
+    ) =>
+        new(
+            OperationKinds.Convolution,
+            (ops, draw) =>
+                ops.Convolve(
+                    draw([1, inputs, time]),
+                    draw([outputs, inputs / groups, kernel]),
+                    draw([outputs]),
+                    stride,
+                    padding,
+                    dilation,
+                    groups
+                )
+        );
 
     private static Tensor RunLstm(Func<long[], Tensor> draw)
     {
@@ -174,7 +225,10 @@ internal static class DeviceCheck
     /// <summary>Error of a convolution by the fused kernels, against float64 on the operands that the kernel sees.</summary>
     private static double FusedProductError(Device device)
     {
-        const int Frames = 70, Inputs = MatrixProducts.Chunk, Outputs = 128, Taps = 3;
+        const int Frames = 70,
+            Inputs = MatrixProducts.Chunk,
+            Outputs = 128,
+            Taps = 3;
         using var scope = NewDisposeScope();
         var draw = Draw(x => x.to(ScalarType.Float16));
         var (x, weight) = (draw([1, Frames, Inputs]), draw([Outputs, Inputs, Taps]));
@@ -182,29 +236,39 @@ internal static class DeviceCheck
         var (onX, y) = (x.to(device), zeros([1, Frames, Outputs], ScalarType.Float32, device));
         using (CudaContext.Use(device.index))
         {
-            new MatrixProducts(device).Launch(CudaStream.Current(device.index), Tile.Wide, packed, rows: 1, new()
-            {
-                X = onX.Address(),
-                Wide = y.Address(),
-                FramesX = Frames,
-                Frames = Frames,
-                Before = Taps / 2,
-                Dilation = 1,
-                LdX = Inputs,
-                RowX = (long)Frames * Inputs,
-                LdWide = Outputs,
-                RowWide = (long)Frames * Outputs,
-            });
+            new MatrixProducts(device).Launch(
+                CudaStream.Current(device.index),
+                Tile.Wide,
+                packed,
+                rows: 1,
+                new()
+                {
+                    X = onX.Address(),
+                    Wide = y.Address(),
+                    FramesX = Frames,
+                    Frames = Frames,
+                    Before = Taps / 2,
+                    Dilation = 1,
+                    LdX = Inputs,
+                    RowX = (long)Frames * Inputs,
+                    LdWide = Outputs,
+                    RowWide = (long)Frames * Outputs,
+                }
+            );
         }
 
-        var expected = Truth.Convolve(x.to(ScalarType.Float64).transpose(1, 2), weight.to(ScalarType.Float64), null, padding: Taps / 2).transpose(1, 2);
+        var expected = Truth
+            .Convolve(x.to(ScalarType.Float64).transpose(1, 2), weight.to(ScalarType.Float64), null, padding: Taps / 2)
+            .transpose(1, 2);
         return ErrorOf(expected, y);
     }
 
     /// <summary>Error of a product of the CPU's T3 steps.</summary>
     private static unsafe double RowProductError(WeightFormat format)
     {
-        const int Rows = 3, Inputs = 4 * RowProducts.GroupSize, Outputs = 70;
+        const int Rows = 3,
+            Inputs = 4 * RowProducts.GroupSize,
+            Outputs = 70;
         using var scope = NewDisposeScope();
         var draw = Draw(x => x);
         var (x, weight) = (draw([Rows, Inputs]), draw([Outputs, Inputs]));
@@ -217,32 +281,47 @@ internal static class DeviceCheck
     /// <summary>Error of the attention of the CPU's T3 steps, over two blocks of the cache.</summary>
     private static unsafe double CachedAttentionError()
     {
-        const int Positions = CachedAttention.Block + 9, HeadDim = 64;
+        const int Positions = CachedAttention.Block + 9,
+            HeadDim = 64;
         using var scope = NewDisposeScope();
         var draw = Draw(x => x.to(ScalarType.BFloat16));
-        var (query, keys, values) = (draw([1, 1, 1, HeadDim]).to(ScalarType.Float32), draw([1, 1, Positions, HeadDim]), draw([1, 1, Positions, HeadDim]));
+        var (query, keys, values) = (
+            draw([1, 1, 1, HeadDim]).to(ScalarType.Float32),
+            draw([1, 1, Positions, HeadDim]),
+            draw([1, 1, Positions, HeadDim])
+        );
         var (parts, y) = (empty(2, CachedAttention.PartSize(HeadDim)), empty(HeadDim));
         for (var (block, first) = (0, 0); first < Positions; block++, first += CachedAttention.Block)
         {
             CachedAttention.Attend(
-                (float*)query.Address(), (Bf16*)keys.Address() + (first * HeadDim), (Bf16*)values.Address() + (first * HeadDim), HeadDim,
-                Math.Min(CachedAttention.Block, Positions - first), HeadDim, (float*)parts.Address() + (block * CachedAttention.PartSize(HeadDim)));
+                (float*)query.Address(),
+                (Bf16*)keys.Address() + (first * HeadDim),
+                (Bf16*)values.Address() + (first * HeadDim),
+                HeadDim,
+                Math.Min(CachedAttention.Block, Positions - first),
+                HeadDim,
+                (float*)parts.Address() + (block * CachedAttention.PartSize(HeadDim))
+            );
         }
 
         CachedAttention.Join((float*)parts.Address(), 2, HeadDim, (float*)y.Address());
-        return ErrorOf(Truth.Attention(query.to(ScalarType.Float64), keys.to(ScalarType.Float64), values.to(ScalarType.Float64)).flatten(), y);
+        return ErrorOf(
+            Truth.Attention(query.to(ScalarType.Float64), keys.to(ScalarType.Float64), values.to(ScalarType.Float64)).flatten(),
+            y
+        );
     }
 
-    private static string NameOf(OperationKinds kind) => kind switch
-    {
-        OperationKinds.LayerNorm => "layer norm",
-        OperationKinds.Product => "matrix product",
-        OperationKinds.Lstm => "LSTM",
-        OperationKinds.Fourier => "Fourier transform",
-        OperationKinds.FusedProduct => "fused product",
-        OperationKinds.FusedAttention => "fused attention",
-        _ => kind.ToString().ToLowerInvariant(),
-    };
+    private static string NameOf(OperationKinds kind) =>
+        kind switch
+        {
+            OperationKinds.LayerNorm => "layer norm",
+            OperationKinds.Product => "matrix product",
+            OperationKinds.Lstm => "LSTM",
+            OperationKinds.Fourier => "Fourier transform",
+            OperationKinds.FusedProduct => "fused product",
+            OperationKinds.FusedAttention => "fused attention",
+            _ => kind.ToString().ToLowerInvariant(),
+        };
 
     private static string NameOf(ScalarType type) => type.ToString().ToLowerInvariant();
 

@@ -9,7 +9,9 @@ internal static class GeneratorState
     /// <summary>Words of the twister.</summary>
     public const int WordCount = 624;
 
-    private const int LeftAt = 8, NextAt = 16, WordsAt = 24;
+    private const int LeftAt = 8,
+        NextAt = 16,
+        WordsAt = 24;
 
     /// <summary>The words, and how many of them are used up.</summary>
     /// <param name="state">As torch's <c>get_state</c> returns it.</param>
@@ -22,7 +24,10 @@ internal static class GeneratorState
         }
 
         // With one word left the next draw makes new ones, whatever word would be next.
-        words[WordCount] = BinaryPrimitives.ReadInt32LittleEndian(state[LeftAt..]) == 1 ? WordCount : (int)BinaryPrimitives.ReadUInt64LittleEndian(state[NextAt..]);
+        words[WordCount] =
+            BinaryPrimitives.ReadInt32LittleEndian(state[LeftAt..]) == 1
+                ? WordCount
+                : (int)BinaryPrimitives.ReadUInt64LittleEndian(state[NextAt..]);
         return words;
     }
 

@@ -14,10 +14,12 @@ internal static unsafe class Nnpack
 
     private static bool Disable()
     {
-        InitializeDeviceType(DeviceType.CPU);   // TorchSharp loads libtorch
-        if (!NativeLibrary.TryLoad("libtorch_cpu.so", typeof(torch).Assembly, null, out var library)
+        InitializeDeviceType(DeviceType.CPU); // TorchSharp loads libtorch
+        if (
+            !NativeLibrary.TryLoad("libtorch_cpu.so", typeof(torch).Assembly, null, out var library)
             || !NativeLibrary.TryGetExport(library, "_ZN2at13globalContextEv", out var context)
-            || !NativeLibrary.TryGetExport(library, "_ZN2at7Context20setUserEnabledNNPACKEb", out var set))
+            || !NativeLibrary.TryGetExport(library, "_ZN2at7Context20setUserEnabledNNPACKEb", out var set)
+        )
         {
             return false;
         }

@@ -43,14 +43,15 @@ internal sealed class SaferOps(TorchOps usual, OperationKinds avoided) : TorchOp
     private readonly TorchOps _elementwise = avoided.HasFlag(OperationKinds.Elementwise) ? Plain : usual;
 
     /// <summary>How a kind is computed where it is avoided, or null where there is no other way.</summary>
-    public static string? WayOf(OperationKinds kind) => kind switch
-    {
-        OperationKinds.Convolution => "matrix products",
-        OperationKinds.Attention => "products and a softmax",
-        OperationKinds.LayerNorm => "a norm of simpler operations",
-        OperationKinds.Elementwise => "torch's operations",
-        _ => null,
-    };
+    public static string? WayOf(OperationKinds kind) =>
+        kind switch
+        {
+            OperationKinds.Convolution => "matrix products",
+            OperationKinds.Attention => "products and a softmax",
+            OperationKinds.LayerNorm => "a norm of simpler operations",
+            OperationKinds.Elementwise => "torch's operations",
+            _ => null,
+        };
 
     /// <summary>Distinguishes networks that are shared between models.</summary>
     public override string ToString() => $"{usual} without {avoided}";
@@ -106,7 +107,15 @@ internal sealed class SaferOps(TorchOps usual, OperationKinds avoided) : TorchOp
     }
 
     /// <inheritdoc/>
-    public override Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, long stride = 1, long padding = 0, long dilation = 1, long groups = 1) =>
+    public override Tensor Convolve(
+        Tensor x,
+        Tensor weight,
+        Tensor? bias,
+        long stride = 1,
+        long padding = 0,
+        long dilation = 1,
+        long groups = 1
+    ) =>
         avoided.HasFlag(OperationKinds.Convolution)
             ? Convolution.Product(x, weight, bias, stride, padding, dilation, groups)
             : usual.Convolve(x, weight, bias, stride, padding, dilation, groups);

@@ -47,14 +47,17 @@ internal class TorchOps
     /// <param name="v">[rows, heads, keys, headDim].</param>
     /// <param name="mask">Added to the scores, broadcast to [rows, heads, queries, keys]; null for none.</param>
     /// <param name="causal">Query i sees keys up to i only (queries and keys of equal number, no mask).</param>
-    /// <remarks>On a CPU in float32: in a narrower type libtorch is no faster, and fails on a processor with AMX where ATEN_CPU_CAPABILITY keeps
+    /// <remarks>On a CPU in float32: in a narrower type libtorch is no faster, and fails on a processor with AMX where ATEN_CPU_CAPABILITY
+    /// keeps
     /// it from AVX-512.</remarks>
     public virtual Tensor Attention(Tensor q, Tensor k, Tensor v, Tensor? mask = null, bool causal = false)
     {
         using var scope = NewDisposeScope();
         var (type, computed) = (q.dtype, q.device_type == DeviceType.CPU && q.dtype != ScalarType.Float64 ? ScalarType.Float32 : q.dtype);
-        return nn.functional.scaled_dot_product_attention(q.to(computed), k.to(computed), v.to(computed), mask?.to(computed), 0.0, causal)
-            .to(type).MoveToOuterDisposeScope();
+        return nn
+            .functional.scaled_dot_product_attention(q.to(computed), k.to(computed), v.to(computed), mask?.to(computed), 0.0, causal)
+            .to(type)
+            .MoveToOuterDisposeScope();
     }
 
     /// <summary>silu(gate) · up.</summary>
@@ -84,11 +87,19 @@ internal class TorchOps
     /// <param name="weight">Gain, [size].</param>
     /// <param name="bias">Shift, [size].</param>
     /// <param name="eps">Added to the variance.</param>
-    public virtual Tensor LayerNorm(Tensor x, Tensor weight, Tensor bias, double eps) => nn.functional.layer_norm(x, weight.shape, weight, bias, eps);
+    public virtual Tensor LayerNorm(Tensor x, Tensor weight, Tensor bias, double eps) =>
+        nn.functional.layer_norm(x, weight.shape, weight, bias, eps);
 
     /// <inheritdoc cref="Convolution.Forward(Tensor, Tensor, Tensor?, long, long, long, long)"/>
-    public virtual Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, long stride = 1, long padding = 0, long dilation = 1, long groups = 1) =>
-        Convolution.Forward(x, weight, bias, stride, padding, dilation, groups);
+    public virtual Tensor Convolve(
+        Tensor x,
+        Tensor weight,
+        Tensor? bias,
+        long stride = 1,
+        long padding = 0,
+        long dilation = 1,
+        long groups = 1
+    ) => Convolution.Forward(x, weight, bias, stride, padding, dilation, groups);
 
     /// <inheritdoc cref="Convolution.Forward(Tensor, Tensor, Tensor?, ValueTuple{long, long}, long)"/>
     public virtual Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, (long Height, long Width) stride, long padding) =>

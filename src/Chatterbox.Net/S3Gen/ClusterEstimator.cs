@@ -14,63 +14,89 @@ internal sealed class ClusterEstimator : FusedEstimator<TiledWeight>
 
     /// <summary>Why an estimator cannot run on these kernels, or null.</summary>
     public static new string? UnsupportedReason(S3GenConfig config, Device device) =>
-        config.Estimator.Heads != EstimatorKernels.Heads ? "the kernels are not made for the model's sizes" : EstimatorKernels.UnsupportedReason(device);
+        config.Estimator.Heads != EstimatorKernels.Heads
+            ? "the kernels are not made for the model's sizes"
+            : EstimatorKernels.UnsupportedReason(device);
 
     /// <inheritdoc/>
     protected override void Residual(Pass pass, Stage stage, Rows x)
     {
         var (buffers, next, around) = (pass.Buffers, stage.Blocks[0], stage.Around!);
         var hidden = new Rows(buffers.Hidden.Address(), Channels);
-        Launch(pass, stage.First, x, new()
-        {
-            Gain = stage.FirstNorm.Gain.Address(),
-            Shift = stage.FirstNorm.Shift.Address(),
-            Times = stage.Times,
-            Step = buffers.Step.Address(),
-            LdTimes = LdTimes,
-            Y = hidden.Address,
-        });
-        Launch(pass, stage.Second, hidden, new()
-        {
-            Gain = stage.SecondNorm.Gain.Address(),
-            Shift = stage.SecondNorm.Shift.Address(),
-            Around = x.Address,
-            LdAround = x.Ld,
-            AroundChunks = around.Chunks,
-            AroundWeight = around.Weight.Address(),
-            AroundBias = around.Bias!.Address(),
-            Wide = buffers.X.Address(),
-            QkvWeight = next.Qkv.Weight.Address(),
-            NextGain = next.AttentionNorm.Gain.Address(),
-            NextShift = next.AttentionNorm.Shift.Address(),
-            Qkv = buffers.Qkv.Address(),
-        });
+        Launch(
+            pass,
+            stage.First,
+            x,
+            new()
+            {
+                Gain = stage.FirstNorm.Gain.Address(),
+                Shift = stage.FirstNorm.Shift.Address(),
+                Times = stage.Times,
+                Step = buffers.Step.Address(),
+                LdTimes = LdTimes,
+                Y = hidden.Address,
+            }
+        );
+        Launch(
+            pass,
+            stage.Second,
+            hidden,
+            new()
+            {
+                Gain = stage.SecondNorm.Gain.Address(),
+                Shift = stage.SecondNorm.Shift.Address(),
+                Around = x.Address,
+                LdAround = x.Ld,
+                AroundChunks = around.Chunks,
+                AroundWeight = around.Weight.Address(),
+                AroundBias = around.Bias!.Address(),
+                Wide = buffers.X.Address(),
+                QkvWeight = next.Qkv.Weight.Address(),
+                NextGain = next.AttentionNorm.Gain.Address(),
+                NextShift = next.AttentionNorm.Shift.Address(),
+                Qkv = buffers.Qkv.Address(),
+            }
+        );
     }
 
     /// <inheritdoc/>
     protected override void Transform(Pass pass, Block block, Block? next, Rows y)
     {
         var (buffers, stream) = pass;
-        _kernels.Attend(stream, buffers.Rows, buffers.Frames, new() { Qkv = buffers.Qkv.Address(), Y = buffers.Attended.Address(), Live = buffers.Live.Address() });
-        _kernels.Transform(stream, buffers.Rows * buffers.Frames, new()
-        {
-            Attended = buffers.Attended.Address(),
-            Out = block.Out.Weight.Address(),
-            Up = block.Up.Weight.Address(),
-            Down = block.Down.Weight.Address(),
-            QkvWeight = next?.Qkv.Weight.Address() ?? 0,
-            OutBias = block.Out.Bias!.Address(),
-            Gain = block.MlpNorm.Gain.Address(),
-            Shift = block.MlpNorm.Shift.Address(),
-            UpBias = block.Up.Bias!.Address(),
-            DownBias = block.Down.Bias!.Address(),
-            NextGain = next?.AttentionNorm.Gain.Address() ?? 0,
-            NextShift = next?.AttentionNorm.Shift.Address() ?? 0,
-            X = buffers.X.Address(),
-            Qkv = buffers.Qkv.Address(),
-            Y = next is null ? y.Address : 0,
-            LdY = y.Ld,
-        });
+        _kernels.Attend(
+            stream,
+            buffers.Rows,
+            buffers.Frames,
+            new()
+            {
+                Qkv = buffers.Qkv.Address(),
+                Y = buffers.Attended.Address(),
+                Live = buffers.Live.Address(),
+            }
+        );
+        _kernels.Transform(
+            stream,
+            buffers.Rows * buffers.Frames,
+            new()
+            {
+                Attended = buffers.Attended.Address(),
+                Out = block.Out.Weight.Address(),
+                Up = block.Up.Weight.Address(),
+                Down = block.Down.Weight.Address(),
+                QkvWeight = next?.Qkv.Weight.Address() ?? 0,
+                OutBias = block.Out.Bias!.Address(),
+                Gain = block.MlpNorm.Gain.Address(),
+                Shift = block.MlpNorm.Shift.Address(),
+                UpBias = block.Up.Bias!.Address(),
+                DownBias = block.Down.Bias!.Address(),
+                NextGain = next?.AttentionNorm.Gain.Address() ?? 0,
+                NextShift = next?.AttentionNorm.Shift.Address() ?? 0,
+                X = buffers.X.Address(),
+                Qkv = buffers.Qkv.Address(),
+                Y = next is null ? y.Address : 0,
+                LdY = y.Ld,
+            }
+        );
     }
 
     /// <inheritdoc/>
@@ -78,7 +104,17 @@ internal sealed class ClusterEstimator : FusedEstimator<TiledWeight>
 
     /// <inheritdoc/>
     protected override void Convolve(Pass pass, TiledWeight weight, Norm norm, Rows x, nint y) =>
-        Launch(pass, weight, x, new() { Gain = norm.Gain.Address(), Shift = norm.Shift.Address(), Y = y });
+        Launch(
+            pass,
+            weight,
+            x,
+            new()
+            {
+                Gain = norm.Gain.Address(),
+                Shift = norm.Shift.Address(),
+                Y = y,
+            }
+        );
 
     private void Launch(Pass pass, TiledWeight weight, Rows x, ConvolutionArguments arguments)
     {

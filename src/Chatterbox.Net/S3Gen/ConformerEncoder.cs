@@ -30,10 +30,10 @@ internal sealed class ConformerEncoder(ConformerConfig config, WeightScope weigh
     public Tensor Forward(Tensor x, bool complete = true, LiveTokens? live = null)
     {
         using var scope = NewDisposeScope();
-        x = _input.Forward(x);                                 // [rows, tokens, size]
+        x = _input.Forward(x); // [rows, tokens, size]
         x = _lookahead.Forward(live is null ? x : x * live.Heard(x.shape[1]), complete);
         x = Run(_blocks, x, live?.Unseen(x.shape[1], products));
-        x = _upInput.Forward(_upsampling.Forward(x).to(x.dtype));   // [rows, frames, size]
+        x = _upInput.Forward(_upsampling.Forward(x).to(x.dtype)); // [rows, frames, size]
         x = Run(_upBlocks, x, live?.Unseen(x.shape[1], products, config.Upsampling));
         return _norm.Forward(x).MoveToOuterDisposeScope();
     }
@@ -58,7 +58,10 @@ internal sealed record LiveTokens(Tensor Given, Tensor Encoded)
     public Tensor Heard(long length)
     {
         using var scope = NewDisposeScope();
-        return (Arithmetic.Range(0, length, device: Given.device) < Given).to(ScalarType.Float32).reshape(1, length, 1).MoveToOuterDisposeScope();
+        return (Arithmetic.Range(0, length, device: Given.device) < Given)
+            .to(ScalarType.Float32)
+            .reshape(1, length, 1)
+            .MoveToOuterDisposeScope();
     }
 
     /// <summary>What keeps attention from keys that do not count: 0 for those that do, minus infinity behind them, [length].</summary>
@@ -95,22 +98,24 @@ internal sealed class RelativePositions
     public Tensor Of(long length)
     {
         using var scope = NewDisposeScope();
-        var positions = length <= _longest ? _table.narrow(0, _longest - length, 2 * length - 1) : Compute(length).to(_table.dtype, _table.device);
+        var positions =
+            length <= _longest ? _table.narrow(0, _longest - length, 2 * length - 1) : Compute(length).to(_table.dtype, _table.device);
         return positions.unsqueeze(0).MoveToOuterDisposeScope();
     }
 
     private Tensor Compute(long length)
     {
         using var scope = NewDisposeScope();
-        var distances = Arithmetic.Range(length - 1, -length, -1).unsqueeze(1);                                         // [2·length − 1, 1]
-        var frequencies = exp(Arithmetic.Range(0, _size, 2).Mul(-(Math.Log(10000.0) / _size)));                         // [size / 2]
+        var distances = Arithmetic.Range(length - 1, -length, -1).unsqueeze(1); // [2·length − 1, 1]
+        var frequencies = exp(Arithmetic.Range(0, _size, 2).Mul(-(Math.Log(10000.0) / _size))); // [size / 2]
         var angles = distances * frequencies;
-        return stack([sin(angles), cos(angles)], -1).flatten(1).MoveToOuterDisposeScope();                           // sine and cosine by turns
+        return stack([sin(angles), cos(angles)], -1).flatten(1).MoveToOuterDisposeScope(); // sine and cosine by turns
     }
 }
 
 /// <summary>Linear layer, norm and scale in front of a group of blocks. Weights: 0 (linear), 1 (norm).</summary>
-/// <remarks>Ports LinearNoSubsampling of chatterbox models/s3gen/transformer/subsampling.py, with the scale of its positional encoding.</remarks>
+/// <remarks>Ports LinearNoSubsampling of chatterbox models/s3gen/transformer/subsampling.py, with the scale of its positional
+/// encoding.</remarks>
 internal sealed class ConformerInput(ConformerConfig config, WeightScope weights, long inputs)
 {
     private readonly Linear _linear = new(weights[0], inputs, config.Size);
@@ -141,7 +146,7 @@ internal sealed class ConformerLookahead(ConformerConfig config, WeightScope wei
         using var scope = NewDisposeScope();
         var following = x.to(_ahead.Weight.dtype);
         following = complete ? pad(following, (0, 0, 0, config.Lookahead)) : following;
-        var y = _back.Multiply(_ahead.Multiply(following).LeakyRelu(0.01));                         // [rows, tokens, size]
+        var y = _back.Multiply(_ahead.Multiply(following).LeakyRelu(0.01)); // [rows, tokens, size]
         return y.Add(x.narrow(1, 0, y.shape[1])).MoveToOuterDisposeScope();
     }
 }
@@ -157,7 +162,7 @@ internal sealed class ConformerUpsampling(ConformerConfig config, WeightScope we
     public Tensor Forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        var frames = x.to(_conv.Weight.dtype).unsqueeze(2).expand(-1, -1, config.Upsampling, -1).flatten(1, 2);           // [rows, frames, size]
+        var frames = x.to(_conv.Weight.dtype).unsqueeze(2).expand(-1, -1, config.Upsampling, -1).flatten(1, 2); // [rows, frames, size]
         return _conv.Multiply(frames).MoveToOuterDisposeScope();
     }
 }
@@ -167,7 +172,7 @@ internal sealed class ConformerUpsampling(ConformerConfig config, WeightScope we
 /// its first feed-forward layer, which S3Gen does not have.</remarks>
 internal sealed class ConformerBlock(ConformerConfig config, WeightScope weights, TorchOps ops, ScalarType products)
 {
-    private const double Eps = 1e-12;   // these norms only; the others have torch's 1e-5
+    private const double Eps = 1e-12; // these norms only; the others have torch's 1e-5
 
     private readonly LayerNorm _attentionNorm = new(weights["norm_mha"], config.Size, Eps);
     private readonly RelativeAttention _attention = new(config, weights["self_attn"].In(products), ops);
@@ -209,15 +214,15 @@ internal sealed class RelativeAttention(ConformerConfig config, WeightScope weig
     public Tensor Forward(Tensor x, Tensor positions, Tensor? unseen = null)
     {
         using var scope = NewDisposeScope();
-        var q = Split(_query.Forward(x));                                                          // [rows, time, heads, headSize]
-        var k = Split(_key.Forward(x)).transpose(1, 2);                                            // [rows, heads, time, headSize]
+        var q = Split(_query.Forward(x)); // [rows, time, heads, headSize]
+        var k = Split(_key.Forward(x)).transpose(1, 2); // [rows, heads, time, headSize]
         var v = Split(_value.Forward(x)).transpose(1, 2);
-        var p = Split(_position.Forward(positions)).transpose(1, 2);                               // [1, heads, 2·time − 1, headSize]
+        var p = Split(_position.Forward(positions)).transpose(1, 2); // [1, heads, 2·time − 1, headSize]
 
         var byContent = q.Add(_contentBias).transpose(1, 2);
         var byPosition = q.Add(_positionBias).Div(Math.Sqrt(config.HeadSize)).transpose(1, 2);
-        var bias = Align(matmul(byPosition, p.transpose(2, 3)));                                   // [rows, heads, time, time]
-        var y = ops.Attention(byContent, k, v, unseen is null ? bias : bias.Add(unseen));             // [rows, heads, time, headSize]
+        var bias = Align(matmul(byPosition, p.transpose(2, 3))); // [rows, heads, time, time]
+        var y = ops.Attention(byContent, k, v, unseen is null ? bias : bias.Add(unseen)); // [rows, heads, time, headSize]
         return _out.Forward(y.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();
     }
 

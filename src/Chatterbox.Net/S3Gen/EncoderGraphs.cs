@@ -8,7 +8,7 @@ namespace Chatterbox.S3Gen;
 internal sealed class EncoderGraphs : IDisposable
 {
     private const int Bucket = 64;
-    private const int Longest = 768;         // tokens; of more than these the GPU has enough to do, and graphs would keep much memory
+    private const int Longest = 768; // tokens; of more than these the GPU has enough to do, and graphs would keep much memory
     private const int MostGraphs = 12;
 
     private readonly ConformerConfig _config;
@@ -24,11 +24,15 @@ internal sealed class EncoderGraphs : IDisposable
         _config = config;
         _input = zeros([2 + Longest], ScalarType.Int64, device).DetachFromDisposeScope();
         _encode = input => encode(input.narrow(0, 2, input.shape[0] - 2).unsqueeze(0), new(input.narrow(0, 0, 1), input.narrow(0, 1, 1)));
-        _graphs = new(_input.device, MostGraphs, tokens =>
-        {
-            using var scope = NewDisposeScope();
-            return _encode(_input.narrow(0, 0, 2 + tokens)).MoveToOuterDisposeScope();
-        });
+        _graphs = new(
+            _input.device,
+            MostGraphs,
+            tokens =>
+            {
+                using var scope = NewDisposeScope();
+                return _encode(_input.narrow(0, 0, 2 + tokens)).MoveToOuterDisposeScope();
+            }
+        );
     }
 
     /// <param name="speechTokens">Tokens.</param>
@@ -40,9 +44,10 @@ internal sealed class EncoderGraphs : IDisposable
         var tokens = (speechTokens.Count + Bucket - 1) / Bucket * Bucket;
         var encoded = speechTokens.Count - (complete ? 0 : _config.Lookahead);
         long[] input = [speechTokens.Count, encoded, .. speechTokens, .. new long[tokens - speechTokens.Count]];
-        var hidden = tokens <= Longest
-            ? _graphs.Run(tokens, () => HostTransfers.Write<long>(input, _input))
-            : _encode(tensor(input, device: _input.device));
+        var hidden =
+            tokens <= Longest
+                ? _graphs.Run(tokens, () => HostTransfers.Write<long>(input, _input))
+                : _encode(tensor(input, device: _input.device));
         return hidden.narrow(1, 0, encoded * _config.Upsampling).MoveToOuterDisposeScope();
     }
 

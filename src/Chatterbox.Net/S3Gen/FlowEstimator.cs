@@ -15,9 +15,18 @@ internal sealed class FlowEstimator(S3GenConfig config, WeightScope weights, Tor
 {
     private readonly TimeEmbedding _time = new(config, weights);
     private readonly EstimatorStage _down = new(config.Estimator, weights["down_blocks"][0], ops, Inputs(config), products);
-    private readonly FrameConv _downConv = new(weights["down_blocks"][0][2], config.Estimator.Channels, config.Estimator.Channels, kernel: 3);
-    private readonly EstimatorStage[] _middle = [.. Enumerable.Range(0, config.Estimator.MiddleStages)
-        .Select(i => new EstimatorStage(config.Estimator, weights["mid_blocks"][i], ops, config.Estimator.Channels, products))];
+    private readonly FrameConv _downConv = new(
+        weights["down_blocks"][0][2],
+        config.Estimator.Channels,
+        config.Estimator.Channels,
+        kernel: 3
+    );
+    private readonly EstimatorStage[] _middle =
+    [
+        .. Enumerable
+            .Range(0, config.Estimator.MiddleStages)
+            .Select(i => new EstimatorStage(config.Estimator, weights["mid_blocks"][i], ops, config.Estimator.Channels, products)),
+    ];
 
     private readonly EstimatorStage _up = new(config.Estimator, weights["up_blocks"][0], ops, 2 * config.Estimator.Channels, products);
     private readonly FrameConv _upConv = new(weights["up_blocks"][0][2], config.Estimator.Channels, config.Estimator.Channels, kernel: 3);
@@ -34,8 +43,14 @@ internal sealed class FlowEstimator(S3GenConfig config, WeightScope weights, Tor
     public Tensor EmbedTime(Tensor start, Tensor end) => _time.Forward(start, end);
 
     /// <summary>What the network is made of, for <see cref="FusedEstimator"/>.</summary>
-    public EstimatorWeights Weights => new(
-        [_down.Weights, .. _middle.Select(stage => stage.Weights), _up.Weights], _downConv.Conv, _upConv.Conv, _final.Weights, _projection.Conv);
+    public EstimatorWeights Weights =>
+        new(
+            [_down.Weights, .. _middle.Select(stage => stage.Weights), _up.Weights],
+            _downConv.Conv,
+            _upConv.Conv,
+            _final.Weights,
+            _projection.Conv
+        );
 
     /// <param name="x">Noisy mel, [rows, frames, bands].</param>
     /// <param name="conditions">Mu, speaker and prompt mel, [rows, frames, 3·bands].</param>
@@ -44,7 +59,7 @@ internal sealed class FlowEstimator(S3GenConfig config, WeightScope weights, Tor
     public Tensor Forward(Tensor x, Tensor conditions, Tensor time)
     {
         using var scope = NewDisposeScope();
-        var skip = _down.Forward(cat([x, conditions], -1), time);                                  // [rows, frames, channels]
+        var skip = _down.Forward(cat([x, conditions], -1), time); // [rows, frames, channels]
         var y = _downConv.Forward(skip);
         foreach (var stage in _middle)
         {
@@ -84,7 +99,7 @@ internal sealed class TimeEmbedding(S3GenConfig config, WeightScope weights)
     private Tensor Embed(Tensor times)
     {
         using var scope = NewDisposeScope();
-        var angles = times.unsqueeze(1).Mul(Scale) * _frequencies;                                 // [times, inputs / 2]
+        var angles = times.unsqueeze(1).Mul(Scale) * _frequencies; // [times, inputs / 2]
         var sinusoids = cat([sin(angles), cos(angles)], -1);
         return _second.Forward(silu(_first.Forward(sinusoids.to(_dtype)))).MoveToOuterDisposeScope();
     }
@@ -101,8 +116,10 @@ internal sealed class TimeEmbedding(S3GenConfig config, WeightScope weights)
 internal sealed class EstimatorStage(EstimatorConfig config, WeightScope weights, TorchOps ops, long inputs, ScalarType products)
 {
     private readonly CausalResnet _resnet = new(config, weights[0], inputs);
-    private readonly TransformerBlock[] _blocks = [.. Enumerable.Range(0, config.BlocksPerStage)
-        .Select(i => new TransformerBlock(config, weights[1][i], ops, products))];
+    private readonly TransformerBlock[] _blocks =
+    [
+        .. Enumerable.Range(0, config.BlocksPerStage).Select(i => new TransformerBlock(config, weights[1][i], ops, products)),
+    ];
 
     /// <summary>What the stage is made of.</summary>
     public StageWeights Weights => new(_resnet.Weights, [.. _blocks.Select(block => block.Weights)]);
@@ -174,7 +191,8 @@ internal sealed class FrameConv(WeightScope weights, long inputs, long outputs, 
 
 /// <summary>One pre-norm transformer block: self-attention, then a feed-forward layer with the exact GELU.
 /// Weights: norm1, attn1, norm3, ff.net.0.proj, ff.net.2.</summary>
-/// <remarks>Ports BasicTransformerBlock of chatterbox models/s3gen/matcha/transformer.py with the Attention and GELU of diffusers 0.29.0.</remarks>
+/// <remarks>Ports BasicTransformerBlock of chatterbox models/s3gen/matcha/transformer.py with the Attention and GELU of diffusers
+/// 0.29.0.</remarks>
 internal sealed class TransformerBlock(EstimatorConfig config, WeightScope weights, TorchOps ops, ScalarType products)
 {
     private readonly LayerNorm _attentionNorm = new(weights["norm1"], config.Channels);
@@ -204,6 +222,7 @@ internal sealed class EstimatorAttention(EstimatorConfig config, WeightScope wei
     private readonly Linear _query = new(weights["to_q"], config.Channels, config.Heads * config.HeadSize, bias: false);
     private readonly Linear _key = new(weights["to_k"], config.Channels, config.Heads * config.HeadSize, bias: false);
     private readonly Linear _value = new(weights["to_v"], config.Channels, config.Heads * config.HeadSize, bias: false);
+
     /// <summary>Queries, keys, values.</summary>
     public Linear[] Weights => [_query, _key, _value];
 
@@ -216,8 +235,8 @@ internal sealed class EstimatorAttention(EstimatorConfig config, WeightScope wei
     {
         using var scope = NewDisposeScope();
         var y = ops.Attention(Split(_query.Forward(x)), Split(_key.Forward(x)), Split(_value.Forward(x)));
-        return Out.Forward(y.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();                // [rows, frames, channels]
+        return Out.Forward(y.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope(); // [rows, frames, channels]
     }
 
-    private Tensor Split(Tensor x) => x.unflatten(2, config.Heads, config.HeadSize).transpose(1, 2);   // [rows, heads, frames, headSize]
+    private Tensor Split(Tensor x) => x.unflatten(2, config.Heads, config.HeadSize).transpose(1, 2); // [rows, heads, frames, headSize]
 }

@@ -60,11 +60,17 @@ internal sealed class FlowMatching
     {
         (_config, _flow, _dtype) = (config, config.Flow, weights.DType);
         Times = Spread(config.Flow, weights);
-        NotFusedReason = precision == Precision.Full ? "full precision is wanted" : FusedEstimator.UnsupportedReason(config, weights.Device);
+        NotFusedReason =
+            precision == Precision.Full ? "full precision is wanted" : FusedEstimator.UnsupportedReason(config, weights.Device);
         var estimator = weights["estimator"];
         if (NotFusedReason is not null)
         {
-            Estimator = new(config, estimator, ops, config.Flow.IsMeanFlow ? CpuPrecision.Products(weights.Device, precision, _dtype) : _dtype);
+            Estimator = new(
+                config,
+                estimator,
+                ops,
+                config.Flow.IsMeanFlow ? CpuPrecision.Products(weights.Device, precision, _dtype) : _dtype
+            );
             return;
         }
 
@@ -108,11 +114,16 @@ internal sealed class FlowMatching
     /// <param name="progress">Receives the share of steps done, after each.</param>
     /// <param name="cancellationToken">Looked at before each step.</param>
     /// <returns>Mel spectrogram, [rows, frames, bands].</returns>
-    public Tensor Integrate(Tensor noise, FlowConditions conditions, IProgress<double>? progress = null, CancellationToken cancellationToken = default) =>
-        Integrate(new FlowPass(noise, conditions), progress, cancellationToken);
+    public Tensor Integrate(
+        Tensor noise,
+        FlowConditions conditions,
+        IProgress<double>? progress = null,
+        CancellationToken cancellationToken = default
+    ) => Integrate(new FlowPass(noise, conditions), progress, cancellationToken);
 
     /// <inheritdoc cref="Integrate(Tensor, FlowConditions, IProgress{double}?, CancellationToken)"/>
-    public Tensor Integrate(FlowPass pass, IProgress<double>? progress = null, CancellationToken cancellationToken = default) => Integrate([pass], progress, cancellationToken)[0];
+    public Tensor Integrate(FlowPass pass, IProgress<double>? progress = null, CancellationToken cancellationToken = default) =>
+        Integrate([pass], progress, cancellationToken)[0];
 
     /// <summary>Integrates several flows, of any lengths: together on a GPU with fused kernels, else one after the other. Each mel is,
     /// to the bit, what it is alone.</summary>
@@ -120,16 +131,21 @@ internal sealed class FlowMatching
     /// <param name="progress">Receives the share of steps done, after each.</param>
     /// <param name="cancellationToken">Checked before each step; gives up all of them.</param>
     /// <returns>A mel spectrogram of each, [rows, frames, bands].</returns>
-    public IReadOnlyList<Tensor> Integrate(IReadOnlyList<FlowPass> passes, IProgress<double>? progress = null, CancellationToken cancellationToken = default) =>
-        _fused?.Integrate(passes, progress, cancellationToken) ?? [.. passes.Select(pass => IntegratePlain(pass.Noise, pass.Conditions, progress, cancellationToken))];
+    public IReadOnlyList<Tensor> Integrate(
+        IReadOnlyList<FlowPass> passes,
+        IProgress<double>? progress = null,
+        CancellationToken cancellationToken = default
+    ) =>
+        _fused?.Integrate(passes, progress, cancellationToken)
+        ?? [.. passes.Select(pass => IntegratePlain(pass.Noise, pass.Conditions, progress, cancellationToken))];
 
     private Tensor IntegratePlain(Tensor noise, FlowConditions conditions, IProgress<double>? progress, CancellationToken cancellationToken)
     {
         using var scope = NewDisposeScope();
         var steps = _flow.Steps;
-        var lengths = Times.diff();                                                                // [steps]
-        var embeddings = Estimator!.EmbedTime(Times.narrow(0, 0, steps), Times.narrow(0, 1, steps));   // [steps, time size]
-        var given = Guide(conditions.Join());                                                      // [rows or 2·rows, frames, 3·bands]
+        var lengths = Times.diff(); // [steps]
+        var embeddings = Estimator!.EmbedTime(Times.narrow(0, 0, steps), Times.narrow(0, 1, steps)); // [steps, time size]
+        var given = Guide(conditions.Join()); // [rows or 2·rows, frames, 3·bands]
 
         var x = noise;
         for (var step = 0; step < steps; step++)
@@ -153,7 +169,7 @@ internal sealed class FlowMatching
         }
 
         using var scope = NewDisposeScope();
-        var velocities = Estimator!.Forward(cat([x, x]), given, time).chunk(2);                     // with conditions, and without
+        var velocities = Estimator!.Forward(cat([x, x]), given, time).chunk(2); // with conditions, and without
         return (velocities[0].Mul(1 + _flow.CfgRate) - velocities[1].Mul(_flow.CfgRate)).MoveToOuterDisposeScope();
     }
 

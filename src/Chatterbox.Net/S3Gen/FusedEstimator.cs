@@ -9,17 +9,33 @@ namespace Chatterbox.S3Gen;
 /// <param name="Final">Convolution and norm behind that.</param>
 /// <param name="Projection">To the velocity.</param>
 internal sealed record EstimatorWeights(
-    IReadOnlyList<StageWeights> Stages, CausalConv1d DownConv, CausalConv1d UpConv, (CausalConv1d Conv, LayerNorm Norm) Final, CausalConv1d Projection);
+    IReadOnlyList<StageWeights> Stages,
+    CausalConv1d DownConv,
+    CausalConv1d UpConv,
+    (CausalConv1d Conv, LayerNorm Norm) Final,
+    CausalConv1d Projection
+);
 
 /// <summary>A residual block and the transformer blocks behind it.</summary>
 internal sealed record StageWeights(ResnetWeights Resnet, IReadOnlyList<BlockWeights> Blocks);
 
 /// <summary>The parts of a residual block.</summary>
 internal sealed record ResnetWeights(
-    Linear Time, (CausalConv1d Conv, LayerNorm Norm) First, (CausalConv1d Conv, LayerNorm Norm) Second, CausalConv1d Residual);
+    Linear Time,
+    (CausalConv1d Conv, LayerNorm Norm) First,
+    (CausalConv1d Conv, LayerNorm Norm) Second,
+    CausalConv1d Residual
+);
 
 /// <summary>The parts of a transformer block.</summary>
-internal sealed record BlockWeights(LayerNorm AttentionNorm, IReadOnlyList<Linear> Qkv, Linear Out, LayerNorm MlpNorm, Linear Up, Linear Down);
+internal sealed record BlockWeights(
+    LayerNorm AttentionNorm,
+    IReadOnlyList<Linear> Qkv,
+    Linear Out,
+    LayerNorm MlpNorm,
+    Linear Up,
+    Linear Down
+);
 
 /// <summary>The estimator as kernels, with a copy of its weights in fp16. A twin of <see cref="FlowEstimator.Forward"/>.</summary>
 internal abstract class FusedEstimator : IDisposable
@@ -63,7 +79,12 @@ internal abstract class FusedEstimator : IDisposable
     public static string? UnsupportedReason(S3GenConfig config, Device device)
     {
         var sizes = config.Estimator;
-        return sizes.Channels != Channels || sizes.HeadSize != HeadSize || sizes.BlocksPerStage == 0 || FlowEstimator.Inputs(config) % MatrixProducts.Chunk != 0 || config.MelBands % 8 != 0
+        return
+            sizes.Channels != Channels
+            || sizes.HeadSize != HeadSize
+            || sizes.BlocksPerStage == 0
+            || FlowEstimator.Inputs(config) % MatrixProducts.Chunk != 0
+            || config.MelBands % 8 != 0
             ? "the kernels are not made for the model's sizes"
             : MatrixProducts.UnsupportedReason(device);
     }
@@ -108,7 +129,13 @@ internal abstract class FusedEstimator<TWeight> : FusedEstimator
     /// <param name="pack">Packs a weight and its bias, if it has one.</param>
     /// <param name="together">True where a residual block's first convolution and the projection around it are one weight, theirs
     /// side by side.</param>
-    protected FusedEstimator(S3GenConfig config, FlowEstimator estimator, Tensor times, Func<Tensor, Tensor?, Device, TWeight> pack, bool together)
+    protected FusedEstimator(
+        S3GenConfig config,
+        FlowEstimator estimator,
+        Tensor times,
+        Func<Tensor, Tensor?, Device, TWeight> pack,
+        bool together
+    )
         : base(config, estimator, times)
     {
         using var scope = NewDisposeScope();
@@ -145,17 +172,23 @@ internal abstract class FusedEstimator<TWeight> : FusedEstimator
         Run(pass, _stages[^1], joined, narrow);
         Convolve(pass, _upConv, narrow, hidden.Address);
         Convolve(pass, _finalConv, _finalNorm, hidden, narrow.Address);
-        MatrixProducts.Launch(stream, Tile.Small, _projection, buffers.Rows, new()
-        {
-            X = narrow.Address,
-            Wide = buffers.Velocity.Address(),
-            FramesX = buffers.Frames,
-            Frames = buffers.Frames,
-            LdX = Channels,
-            RowX = (long)buffers.Frames * Channels,
-            LdWide = _projection.Outputs,
-            RowWide = (long)buffers.Frames * _projection.Outputs,
-        });
+        MatrixProducts.Launch(
+            stream,
+            Tile.Small,
+            _projection,
+            buffers.Rows,
+            new()
+            {
+                X = narrow.Address,
+                Wide = buffers.Velocity.Address(),
+                FramesX = buffers.Frames,
+                Frames = buffers.Frames,
+                LdX = Channels,
+                RowX = (long)buffers.Frames * Channels,
+                LdWide = _projection.Outputs,
+                RowWide = (long)buffers.Frames * _projection.Outputs,
+            }
+        );
     }
 
     /// <summary>A residual block, into <see cref="FlowBuffers.X"/>.</summary>
@@ -189,16 +222,29 @@ internal abstract class FusedEstimator<TWeight> : FusedEstimator
         var first = together
             ? Pack(
                 cat([resnet.First.Conv.Weight, nn.functional.pad(resnet.Residual.Weight, (resnet.First.Conv.Weight.shape[2] - 1, 0))]),
-                cat([resnet.First.Conv.Bias!, resnet.Residual.Bias!]))
+                cat([resnet.First.Conv.Bias!, resnet.Residual.Bias!])
+            )
             : Pack(resnet.First.Conv);
         return new(
-            Times.Address() + (number * Channels * sizeof(float)), first, Pack(resnet.First.Norm), Pack(resnet.Second.Conv), Pack(resnet.Second.Norm),
-            together ? null : Pack(resnet.Residual), [.. weights.Blocks.Select(Pack)]);
+            Times.Address() + (number * Channels * sizeof(float)),
+            first,
+            Pack(resnet.First.Norm),
+            Pack(resnet.Second.Conv),
+            Pack(resnet.Second.Norm),
+            together ? null : Pack(resnet.Residual),
+            [.. weights.Blocks.Select(Pack)]
+        );
     }
 
-    private Block Pack(BlockWeights weights) => new(
-        Pack(weights.AttentionNorm), Pack(cat([.. weights.Qkv.Select(linear => linear.Weight)]), null), Pack(weights.Out.Weight, weights.Out.Bias),
-        Pack(weights.MlpNorm), Pack(weights.Up.Weight, weights.Up.Bias), Pack(weights.Down.Weight, weights.Down.Bias));
+    private Block Pack(BlockWeights weights) =>
+        new(
+            Pack(weights.AttentionNorm),
+            Pack(cat([.. weights.Qkv.Select(linear => linear.Weight)]), null),
+            Pack(weights.Out.Weight, weights.Out.Bias),
+            Pack(weights.MlpNorm),
+            Pack(weights.Up.Weight, weights.Up.Bias),
+            Pack(weights.Down.Weight, weights.Down.Bias)
+        );
 
     private TWeight Pack(CausalConv1d conv) => Pack(conv.Weight, conv.Bias);
 
@@ -223,7 +269,15 @@ internal abstract class FusedEstimator<TWeight> : FusedEstimator
     /// <param name="SecondNorm">Behind that.</param>
     /// <param name="Around">The projection around it, or null where that is in the first convolution.</param>
     /// <param name="Blocks">First to last.</param>
-    protected sealed record Stage(nint Times, TWeight First, Norm FirstNorm, TWeight Second, Norm SecondNorm, TWeight? Around, Block[] Blocks);
+    protected sealed record Stage(
+        nint Times,
+        TWeight First,
+        Norm FirstNorm,
+        TWeight Second,
+        Norm SecondNorm,
+        TWeight? Around,
+        Block[] Blocks
+    );
 
     /// <summary>A transformer block.</summary>
     protected sealed record Block(Norm AttentionNorm, TWeight Qkv, TWeight Out, Norm MlpNorm, TWeight Up, TWeight Down);

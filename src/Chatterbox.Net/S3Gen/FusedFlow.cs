@@ -13,19 +13,19 @@ internal sealed class FusedFlow : IDisposable
     public const int Bucket = 64;
 
     private const int MostGraphs = 32;
-    private const int MostTogether = 16384;               // frames of the estimator's rows, padding included
-    private const double Similar = 4 / 3.0;               // times a flow that the longest one with it may be as long
+    private const int MostTogether = 16384; // frames of the estimator's rows, padding included
+    private const double Similar = 4 / 3.0; // times a flow that the longest one with it may be as long
     private const int Threads = 256;
 
     private static readonly KernelSource Source = new("flow.cu", ("THREADS", Threads));
 
-    private readonly Lock _gate = new();                  // models on several threads share one S3Gen
+    private readonly Lock _gate = new(); // models on several threads share one S3Gen
     private readonly S3GenConfig _config;
     private readonly FusedEstimator _estimator;
     private readonly CudaModule _kernels;
     private readonly Device _device;
-    private readonly Tensor _lengths;                     // of the steps
-    private readonly int _rowsOfOne;                      // of the estimator, for a row of the batch
+    private readonly Tensor _lengths; // of the steps
+    private readonly int _rowsOfOne; // of the estimator, for a row of the batch
     private readonly Dictionary<(int Rows, int Frames), CudaGraph> _graphs = [];
     private FlowBuffers? _buffers;
     private bool _loaded;
@@ -38,15 +38,20 @@ internal sealed class FusedFlow : IDisposable
     {
         (_config, _device) = (config, times.device);
         _rowsOfOne = FlowBuffers.RowsOfOne(config);
-        _estimator = portable || ClusterEstimator.UnsupportedReason(config, _device) is not null
-            ? new PortableEstimator(config, estimator, times)
-            : new ClusterEstimator(config, estimator, times);
+        _estimator =
+            portable || ClusterEstimator.UnsupportedReason(config, _device) is not null
+                ? new PortableEstimator(config, estimator, times)
+                : new ClusterEstimator(config, estimator, times);
         _kernels = CudaModule.Get(Source, _device);
         _lengths = times.diff().DetachFromDisposeScope();
     }
 
     /// <inheritdoc cref="FlowMatching.Integrate(IReadOnlyList{FlowPass}, IProgress{double}?, CancellationToken)"/>
-    public IReadOnlyList<Tensor> Integrate(IReadOnlyList<FlowPass> passes, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
+    public IReadOnlyList<Tensor> Integrate(
+        IReadOnlyList<FlowPass> passes,
+        IProgress<double>? progress = null,
+        CancellationToken cancellationToken = default
+    )
     {
         using var turn = _gate.EnterScope();
         using var scope = NewDisposeScope();
@@ -88,11 +93,16 @@ internal sealed class FusedFlow : IDisposable
 
     private static int Padded(int frames) => (frames + Bucket - 1) / Bucket * Bucket;
 
-    private void Integrate((FlowPass Pass, int At)[] together, Tensor[] mels, IProgress<double>? progress, CancellationToken cancellationToken)
+    private void Integrate(
+        (FlowPass Pass, int At)[] together,
+        Tensor[] mels,
+        IProgress<double>? progress,
+        CancellationToken cancellationToken
+    )
     {
         var torch = CudaStream.OfTorch;
         var buffers = Reserve(together.Sum(one => one.Pass.Rows), Padded(together[0].Pass.Frames), together.Length > 1);
-        var graph = together.Length == 1 ? Graph(buffers) : null;      // of several there are too many shapes, and the GPU has enough to do
+        var graph = together.Length == 1 ? Graph(buffers) : null; // of several there are too many shapes, and the GPU has enough to do
         buffers.Fill([.. together.Select(one => one.Pass)]);
         for (var step = 0; step < _config.Flow.Steps; step++)
         {
@@ -113,7 +123,12 @@ internal sealed class FusedFlow : IDisposable
         foreach (var (pass, at) in together)
         {
             using var scope = NewDisposeScope();
-            mels[at] = buffers.Mel.narrow(0, first, pass.Rows).narrow(1, 0, pass.Frames).clone().MoveToOuterDisposeScope().MoveToOuterDisposeScope();
+            mels[at] = buffers
+                .Mel.narrow(0, first, pass.Rows)
+                .narrow(1, 0, pass.Frames)
+                .clone()
+                .MoveToOuterDisposeScope()
+                .MoveToOuterDisposeScope();
             first += pass.Rows;
         }
     }
@@ -123,18 +138,23 @@ internal sealed class FusedFlow : IDisposable
     {
         _estimator.Forward(buffers, stream);
         var numbers = (int)buffers.Mel.numel();
-        _kernels["euler"].Launch(new((numbers + Threads - 1) / Threads, Threads), stream, new EulerArguments
-        {
-            Velocity = buffers.Velocity.Address(),
-            Lengths = _lengths.Address(),
-            Step = buffers.Step.Address(),
-            Mel = buffers.Mel.Address(),
-            Input = buffers.Input.Address(),
-            Guidance = (float)_config.Flow.CfgRate,
-            Numbers = numbers,
-            Bands = _config.MelBands,
-            Ld = FlowEstimator.Inputs(_config),
-        });
+        _kernels["euler"]
+            .Launch(
+                new((numbers + Threads - 1) / Threads, Threads),
+                stream,
+                new EulerArguments
+                {
+                    Velocity = buffers.Velocity.Address(),
+                    Lengths = _lengths.Address(),
+                    Step = buffers.Step.Address(),
+                    Mel = buffers.Mel.Address(),
+                    Input = buffers.Input.Address(),
+                    Guidance = (float)_config.Flow.CfgRate,
+                    Numbers = numbers,
+                    Bands = _config.MelBands,
+                    Ld = FlowEstimator.Inputs(_config),
+                }
+            );
     }
 
     /// <inheritdoc/>
@@ -176,7 +196,7 @@ internal sealed class FusedFlow : IDisposable
         if (!_loaded)
         {
             var torch = CudaStream.OfTorch;
-            Launch(buffers, torch);   // the driver may load kernels as they are first launched: not in a recording
+            Launch(buffers, torch); // the driver may load kernels as they are first launched: not in a recording
             _loaded = true;
         }
 
@@ -202,7 +222,7 @@ internal sealed class FusedFlow : IDisposable
 internal sealed class FlowBuffers : IDisposable
 {
     private readonly S3GenConfig _config;
-    private readonly int _capacity;                       // estimator rows · frames
+    private readonly int _capacity; // estimator rows · frames
     private readonly Dictionary<string, Tensor> _memory = [];
     private readonly Dictionary<string, Tensor> _views = [];
 
@@ -230,7 +250,8 @@ internal sealed class FlowBuffers : IDisposable
         Live = zeros([capacity / FusedFlow.Bucket], ScalarType.Int32, device).DetachFromDisposeScope();
 
         // Zeros: what no batch has written is read in places, and nothing may be made of it that is no number.
-        void Add(string name, int width, ScalarType dtype) => _memory[name] = zeros([_capacity, width], dtype, device).DetachFromDisposeScope();
+        void Add(string name, int width, ScalarType dtype) =>
+            _memory[name] = zeros([_capacity, width], dtype, device).DetachFromDisposeScope();
     }
 
     /// <summary>Rows of the estimator: with guidance, twice the batch's.</summary>
@@ -344,7 +365,13 @@ internal sealed class FlowBuffers : IDisposable
 [KernelStruct("flow.cu")]
 internal struct EulerArguments
 {
-    public nint Velocity, Lengths, Step, Mel, Input;
+    public nint Velocity,
+        Lengths,
+        Step,
+        Mel,
+        Input;
     public float Guidance;
-    public int Numbers, Bands, Ld;
+    public int Numbers,
+        Bands,
+        Ld;
 }

@@ -41,8 +41,16 @@ internal sealed record S3GenConfig
 /// <param name="Lookahead">Tokens of the future that a token sees before the first block.</param>
 /// <param name="PositionTable">Longest sequence whose positions are kept in a table; longer ones are computed as they come.</param>
 internal sealed record ConformerConfig(
-    int InputSize = 512, int Size = 512, int Heads = 8, int MlpSize = 2048, int Blocks = 6, int UpBlocks = 4,
-    int Upsampling = 2, int Lookahead = 3, int PositionTable = 5000)
+    int InputSize = 512,
+    int Size = 512,
+    int Heads = 8,
+    int MlpSize = 2048,
+    int Blocks = 6,
+    int UpBlocks = 4,
+    int Upsampling = 2,
+    int Lookahead = 3,
+    int PositionTable = 5000
+)
 {
     /// <summary>Size of one head.</summary>
     public int HeadSize => Size / Heads;
@@ -81,7 +89,12 @@ internal enum FlowSchedule
 /// <param name="CfgRate">Strength of classifier-free guidance; 0 does without, at half the cost.</param>
 /// <param name="IsMeanFlow">The network was trained to give the mean velocity of a whole step: it is told the step's end as
 /// well as its start, and starts from noise drawn as in its distillation.</param>
-internal sealed record FlowConfig(int Steps = 10, FlowSchedule Schedule = FlowSchedule.Cosine, double CfgRate = 0.7, bool IsMeanFlow = false)
+internal sealed record FlowConfig(
+    int Steps = 10,
+    FlowSchedule Schedule = FlowSchedule.Cosine,
+    double CfgRate = 0.7,
+    bool IsMeanFlow = false
+)
 {
     /// <summary>Two linear steps of mean flow, without guidance.</summary>
     public static FlowConfig MeanFlow { get; } = new(Steps: 2, FlowSchedule.Linear, CfgRate: 0, IsMeanFlow: true);

@@ -14,7 +14,7 @@ internal sealed class S3GenModel
     private readonly Embedding _embedding;
     private readonly Linear _speakerProjection;
     private readonly Linear _melProjection;
-    private readonly ConcurrentDictionary<nint, EncoderGraphs> _encoderGraphs = new();     // by the stream that they run on
+    private readonly ConcurrentDictionary<nint, EncoderGraphs> _encoderGraphs = new(); // by the stream that they run on
     private readonly WeightScope _weights;
 
     /// <param name="config">Sizes.</param>
@@ -55,7 +55,12 @@ internal sealed class S3GenModel
     /// <exception cref="VoiceException">The voice does not fit this model.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
     public Tensor Generate(
-        IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
+        IReadOnlyList<int> speechTokens,
+        S3GenPrompt voice,
+        NoiseSource noise,
+        IProgress<double>? progress = null,
+        CancellationToken cancellationToken = default
+    )
     {
         using var scope = NewDisposeScope();
         cancellationToken.ThrowIfCancellationRequested();
@@ -70,9 +75,9 @@ internal sealed class S3GenModel
         Check(speechTokens, voice);
         using var scope = NewDisposeScope();
         var frames = (long)(voice.SpeechTokens.Count + speechTokens.Count) * _config.Encoder.Upsampling;
-        var prompt = PadPrompt(voice.Mel, frames);                                                 // so much that it would wait for a GPU's work: first
-        var mu = Project(Encode([.. voice.SpeechTokens, .. speechTokens]));                        // [1, frames, bands]
-        var conditions = new FlowConditions(mu, ProjectSpeaker(voice.XVector), prompt);            // while a GPU encodes
+        var prompt = PadPrompt(voice.Mel, frames); // so much that it would wait for a GPU's work: first
+        var mu = Project(Encode([.. voice.SpeechTokens, .. speechTokens])); // [1, frames, bands]
+        var conditions = new FlowConditions(mu, ProjectSpeaker(voice.XVector), prompt); // while a GPU encodes
         var start = Flow.Draw(noise, frames, newFrames: (long)speechTokens.Count * _config.Encoder.Upsampling);
         return new FlowPass(start, conditions).MoveToOuterDisposeScope();
     }
@@ -93,7 +98,8 @@ internal sealed class S3GenModel
     /// <param name="noise">The randomness of this speech alone; stays the caller's.</param>
     /// <param name="leftContext">Tokens of the past that a pass sees beside the prompt.</param>
     /// <param name="firstPrompt">Tokens of the prompt, its last ones, that the first pass sees, unless it is the only one.</param>
-    public S3GenStream OpenStream(S3GenPrompt voice, NoiseSource noise, int leftContext, int firstPrompt = int.MaxValue) => new(_config, this, voice, noise, leftContext, firstPrompt);
+    public S3GenStream OpenStream(S3GenPrompt voice, NoiseSource noise, int leftContext, int firstPrompt = int.MaxValue) =>
+        new(_config, this, voice, noise, leftContext, firstPrompt);
 
     /// <summary>The encoder's hidden states.</summary>
     /// <param name="speechTokens">The prompt's tokens and those to be spoken.</param>
@@ -168,13 +174,17 @@ internal sealed class S3GenModel
     {
         if (speechTokens.Count == 0)
         {
-            throw new RequestException("There are no speech tokens to make sound of: at least one is needed. Ask for more text to be spoken.");
+            throw new RequestException(
+                "There are no speech tokens to make sound of: at least one is needed. Ask for more text to be spoken."
+            );
         }
 
         if (FirstUnknown(speechTokens) is { } id)
         {
             throw new RequestException(
-                $"Speech token {id} is not one of S3Gen's: ids go from 0 to {_config.SpeechTokens - 1}. Drop start, stop and other special tokens first.");
+                $"Speech token {id} is not one of S3Gen's: ids go from 0 to {_config.SpeechTokens - 1}. Drop start, stop and other "
+                    + $"special tokens first."
+            );
         }
     }
 
@@ -184,8 +194,10 @@ internal sealed class S3GenModel
         var tokenFrames = voice.SpeechTokens.Count * _config.Encoder.Upsampling;
         var fault =
             FirstUnknown(voice.SpeechTokens) is { } id ? $"prompt has speech token {id}; ids go from 0 to {_config.SpeechTokens - 1}"
-            : voice.XVector.Count != _config.XVectorSize ? $"speaker embedding has {voice.XVector.Count} numbers, expected {_config.XVectorSize}"
-            : voice.Mel.Count % _config.MelBands != 0 ? $"mel has {voice.Mel.Count} numbers, which are no whole frames of {_config.MelBands} bands"
+            : voice.XVector.Count != _config.XVectorSize
+                ? $"speaker embedding has {voice.XVector.Count} numbers, expected {_config.XVectorSize}"
+            : voice.Mel.Count % _config.MelBands != 0
+                ? $"mel has {voice.Mel.Count} numbers, which are no whole frames of {_config.MelBands} bands"
             : melFrames < tokenFrames || melFrames - tokenFrames > mostExtraFrames
                 ? $"mel has {melFrames} frames for {voice.SpeechTokens.Count} speech tokens; expected {tokenFrames} or one more"
             : null;

@@ -17,17 +17,17 @@ internal sealed class S3GenStream : IDisposable
     private readonly S3GenPrompt _voice;
     private readonly int _leftContext;
     private readonly int _firstPrompt;
-    private readonly int _upsampling;             // frames a token
-    private readonly int _promptFrames;           // of the prompt's tokens
-    private readonly NoiseSource _drawn;          // of both noises
-    private readonly FrameNoise _noise;           // of the frames of new tokens
-    private readonly Tensor _promptMel;           // [1, frames, bands]
-    private Tensor? _promptNoise;                 // [frames, bands]; from the first pass on, as is the speaker
-    private Tensor? _speaker;                     // [1, bands]
-    private Tensor _pending;                      // mel that has been made and is no sound yet, [1, bands, frames]
-    private long _pendingFrom;                    // its first frame
-    private long _begunFrom;                      // the first frame of the pass that has begun
-    private int _seenOfPass;                      // frames of that pass that are prompt or sound already
+    private readonly int _upsampling; // frames a token
+    private readonly int _promptFrames; // of the prompt's tokens
+    private readonly NoiseSource _drawn; // of both noises
+    private readonly FrameNoise _noise; // of the frames of new tokens
+    private readonly Tensor _promptMel; // [1, frames, bands]
+    private Tensor? _promptNoise; // [frames, bands]; from the first pass on, as is the speaker
+    private Tensor? _speaker; // [1, bands]
+    private Tensor _pending; // mel that has been made and is no sound yet, [1, bands, frames]
+    private long _pendingFrom; // its first frame
+    private long _begunFrom; // the first frame of the pass that has begun
+    private int _seenOfPass; // frames of that pass that are prompt or sound already
 
     public S3GenStream(S3GenConfig config, S3GenModel model, S3GenPrompt voice, NoiseSource noise, int leftContext, int firstPrompt)
     {
@@ -80,19 +80,19 @@ internal sealed class S3GenStream : IDisposable
         var firstToken = (int)Math.Max(0, ((from + ExtraFrames) / _upsampling) - _leftContext);
         var heldBack = last ? 0 : _config.Encoder.Lookahead;
         var newFrames = (speechTokens.Count - firstToken - heldBack) * _upsampling;
-        var past = from + ExtraFrames - (firstToken * _upsampling);                               // frames of new tokens that are sound
+        var past = from + ExtraFrames - (firstToken * _upsampling); // frames of new tokens that are sound
         if (newFrames <= past)
         {
             return null;
         }
 
-        var unseen = from == 0 && !last ? Math.Max(0, _voice.SpeechTokens.Count - _firstPrompt) : 0;   // tokens of the prompt
+        var unseen = from == 0 && !last ? Math.Max(0, _voice.SpeechTokens.Count - _firstPrompt) : 0; // tokens of the prompt
         var (unseenFrames, seenFrames) = (unseen * _upsampling, _promptFrames - (unseen * _upsampling));
         PassFrames = seenFrames + newFrames;
         (_begunFrom, _seenOfPass) = (from, (int)(seenFrames + past));
         var hidden = _model.Encode([.. _voice.SpeechTokens.Skip(unseen), .. speechTokens.Skip(firstToken)], complete: last);
-        var mu = _model.Project(hidden);                                                           // [1, frames, bands]
-        _speaker ??= _model.ProjectSpeaker(_voice.XVector).DetachFromDisposeScope();               // while a GPU encodes
+        var mu = _model.Project(hidden); // [1, frames, bands]
+        _speaker ??= _model.ProjectSpeaker(_voice.XVector).DetachFromDisposeScope(); // while a GPU encodes
         _promptNoise ??= DrawForPrompt().DetachFromDisposeScope();
         var promptFrames = firstToken == 0 ? seenFrames + ExtraFrames : seenFrames;
         var prompt = nn.functional.pad(_promptMel.narrow(1, unseenFrames, promptFrames), (0, 0, 0, PassFrames - promptFrames));
@@ -140,7 +140,7 @@ internal sealed class S3GenStream : IDisposable
         var both = Math.Min(_pendingFrom + _pending.size(2) - from, mel.size(2));
         if (from == 0 || both <= 0)
         {
-            return mel;   // nothing of the old mel has been heard
+            return mel; // nothing of the old mel has been heard
         }
 
         var weight = linspace(0, 1, both + 2, device: mel.device).narrow(0, 1, both);

@@ -11,7 +11,7 @@ namespace Chatterbox.Streaming;
 internal sealed class ChunkAssembler : IDisposable
 {
     private readonly Func<SpeechDecoder, Passage> _open;
-    private readonly List<int> _passes = [];      // the speech tokens that each pass knew
+    private readonly List<int> _passes = []; // the speech tokens that each pass knew
     private readonly SpeechDecoder _speechDecoder;
     private Passage _passage;
 
@@ -21,7 +21,14 @@ internal sealed class ChunkAssembler : IDisposable
     /// <param name="voice">Who speaks.</param>
     /// <param name="seed">The request's seed.</param>
     /// <param name="chunks">What S3Gen sees of past and prompt; sizes are not looked at.</param>
-    public ChunkAssembler(ChatterboxConfig config, SpeechDecoder speechDecoder, PerthWatermarker watermarker, S3GenPrompt voice, long seed, ChunkOptions chunks)
+    public ChunkAssembler(
+        ChatterboxConfig config,
+        SpeechDecoder speechDecoder,
+        PerthWatermarker watermarker,
+        S3GenPrompt voice,
+        long seed,
+        ChunkOptions chunks
+    )
     {
         _open = speaker => new(config, speaker, watermarker, voice, seed, chunks);
         _speechDecoder = speechDecoder;
@@ -89,7 +96,8 @@ internal sealed class ChunkAssembler : IDisposable
 
         public FlowPass? Begin() => assembler._passage.Begin(speechTokens, last);
 
-        public void Continue(Tensor? mel) => _samples = assembler._passage.Continue(mel, speechTokens.Count, last, _checks).DetachFromDisposeScope();
+        public void Continue(Tensor? mel) =>
+            _samples = assembler._passage.Continue(mel, speechTokens.Count, last, _checks).DetachFromDisposeScope();
 
         public float[] Read(CancellationToken cancellationToken)
         {
@@ -132,7 +140,13 @@ internal sealed class ChunkAssembler : IDisposable
         private readonly PerthStream _marked;
 
         public Passage(
-            ChatterboxConfig config, SpeechDecoder speechDecoder, PerthWatermarker watermarker, S3GenPrompt voice, long seed, ChunkOptions chunks)
+            ChatterboxConfig config,
+            SpeechDecoder speechDecoder,
+            PerthWatermarker watermarker,
+            S3GenPrompt voice,
+            long seed,
+            ChunkOptions chunks
+        )
         {
             _config = config;
             _speechDecoder = speechDecoder;
@@ -148,7 +162,8 @@ internal sealed class ChunkAssembler : IDisposable
         {
             get
             {
-                var samples = ((_speechDecoder.HiFT.Lookahead + _mel.ExtraFrames) * _speechDecoder.HiFT.SamplesPerFrame) + _marked.Lookahead;
+                var samples =
+                    ((_speechDecoder.HiFT.Lookahead + _mel.ExtraFrames) * _speechDecoder.HiFT.SamplesPerFrame) + _marked.Lookahead;
                 return _config.S3Gen.Encoder.Lookahead + ((samples + _speechDecoder.SamplesPerToken - 1) / _speechDecoder.SamplesPerToken);
             }
         }

@@ -7,8 +7,8 @@ internal sealed class ChunkPlan
     private static readonly int[] Ladder = [4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1000];
 
     private const int LongestSpeech = 1000;
-    private const double Reserve = 1.5;          // everything may take this much longer than measured
-    private const double MostDelay = 1.25;       // of the first sound, for fewer passes
+    private const double Reserve = 1.5; // everything may take this much longer than measured
+    private const double MostDelay = 1.25; // of the first sound, for fewer passes
     private const int UsualSpeech = 250;
 
     private readonly PassLength _passes;
@@ -48,7 +48,10 @@ internal sealed class ChunkPlan
     public static ChunkPlan Following(int most, ModelSpeed pace, PassLength passes, ModelSpeed busy)
     {
         int[] ladder = [.. Ladder.Where(size => size < most), most];
-        var plans = PlansFor(busy) is { Count: > 0 } inTime && FirstSound(inTime[0]) <= MostDelay * ladder.Min(size => FirstSound([size])) ? inTime : PlansFor(pace);
+        var plans =
+            PlansFor(busy) is { Count: > 0 } inTime && FirstSound(inTime[0]) <= MostDelay * ladder.Min(size => FirstSound([size]))
+                ? inTime
+                : PlansFor(pace);
         return new(plans.Where(sizes => FirstSound(sizes) <= MostDelay * FirstSound(plans[0])).MinBy(Chunks) ?? [LongestSpeech], passes);
 
         List<List<int>> PlansFor(ModelSpeed assumed) => [.. ladder.Select(first => PlanFrom(first, assumed)).OfType<List<int>>()];
@@ -74,12 +77,15 @@ internal sealed class ChunkPlan
             return sizes;
         }
 
-        double TimeFor(int size, int spoken, ModelSpeed assumed) => Reserve * ((size * assumed.SecondsPerStep) + assumed.SecondsOfPass(passes.Tokens(size, spoken)));
+        double TimeFor(int size, int spoken, ModelSpeed assumed) =>
+            Reserve * ((size * assumed.SecondsPerStep) + assumed.SecondsOfPass(passes.Tokens(size, spoken)));
 
-        double FirstSound(List<int> sizes) => ((passes.Lag + sizes[0]) * pace.SecondsPerStep) + pace.SecondsOfPass(passes.Tokens(sizes[0], spoken: 0));
+        double FirstSound(List<int> sizes) =>
+            ((passes.Lag + sizes[0]) * pace.SecondsPerStep) + pace.SecondsOfPass(passes.Tokens(sizes[0], spoken: 0));
 
         // Of speech of the usual length.
-        int Chunks(List<int> sizes) => Enumerable.Range(1, sizes.Count).First(chunks => sizes.Take(chunks).Sum() + passes.Lag >= UsualSpeech);
+        int Chunks(List<int> sizes) =>
+            Enumerable.Range(1, sizes.Count).First(chunks => sizes.Take(chunks).Sum() + passes.Lag >= UsualSpeech);
     }
 
     /// <summary>Speech tokens that must be known before a chunk can be made, unless the speech ends before.</summary>
@@ -90,8 +96,10 @@ internal sealed class ChunkPlan
     /// <param name="chunk">Its index.</param>
     /// <param name="known">Speech tokens that are known already.</param>
     /// <param name="pace">How fast the model is.</param>
-    public TimeSpan TimeFor(int chunk, int known, ModelSpeed pace) => TimeSpan.FromSeconds(
-        (Math.Max(0, TokensFor(chunk) - known) * pace.SecondsPerStep) + pace.SecondsOfPass(_passes.Tokens(SizeOf(chunk), Spoken(chunk))));
+    public TimeSpan TimeFor(int chunk, int known, ModelSpeed pace) =>
+        TimeSpan.FromSeconds(
+            (Math.Max(0, TokensFor(chunk) - known) * pace.SecondsPerStep) + pace.SecondsOfPass(_passes.Tokens(SizeOf(chunk), Spoken(chunk)))
+        );
 
     private int SizeOf(int chunk) => Sizes[Math.Min(chunk, Sizes.Count - 1)];
 
@@ -111,5 +119,6 @@ internal sealed record PassLength(int Lag, int PromptTokens, int FirstPrompt, in
     /// <summary>Tokens of a pass.</summary>
     /// <param name="size">Tokens that become sound.</param>
     /// <param name="spoken">Tokens that are sound already.</param>
-    public int Tokens(int size, int spoken) => (spoken == 0 ? Math.Min(PromptTokens, FirstPrompt) : PromptTokens) + Math.Min(spoken, LeftContext) + Lag + size;
+    public int Tokens(int size, int spoken) =>
+        (spoken == 0 ? Math.Min(PromptTokens, FirstPrompt) : PromptTokens) + Math.Min(spoken, LeftContext) + Lag + size;
 }

@@ -14,19 +14,25 @@ namespace Chatterbox.Streaming;
 internal sealed class ModelWarmUp(ChatterboxConfig config, IT3Decoder decoder, SpeechDecoder speechDecoder, PerthWatermarker watermarker)
 {
     private const int Repetitions = 3;
-    private const int Steps = 40, FewSteps = 3;
-    private const int PromptTokens = 10 * SpeechResult.TokensPerSecond;      // of most voices
-    private const int ShortPass = 8, LongPass = 128;                         // tokens that become sound
-    private const int LongestPiece = 12 * SpeechResult.TokensPerSecond, LengthStep = 64;
+    private const int Steps = 40,
+        FewSteps = 3;
+    private const int PromptTokens = 10 * SpeechResult.TokensPerSecond; // of most voices
+    private const int ShortPass = 8,
+        LongPass = 128; // tokens that become sound
+    private const int LongestPiece = 12 * SpeechResult.TokensPerSecond,
+        LengthStep = 64;
     private const double SlowestStep = 1.0 / SpeechResult.TokensPerSecond;
 
     /// <summary>Nobody, with a prompt as long as most.</summary>
-    public Voice Voice { get; } = new(
-        new(new float[config.T3.SpeakerSize], Sounds(config, config.T3.PromptTokens)),
+    public Voice Voice { get; } =
         new(
-            Sounds(config, PromptTokens),
-            new float[PromptTokens * config.S3Gen.Encoder.Upsampling * config.S3Gen.MelBands],
-            [.. Enumerable.Repeat(1f, config.S3Gen.XVectorSize)]));
+            new(new float[config.T3.SpeakerSize], Sounds(config, config.T3.PromptTokens)),
+            new(
+                Sounds(config, PromptTokens),
+                new float[PromptTokens * config.S3Gen.Encoder.Upsampling * config.S3Gen.MelBands],
+                [.. Enumerable.Repeat(1f, config.S3Gen.XVectorSize)]
+            )
+        );
 
     /// <summary>Measures how fast the model is. The fastest of some repetitions counts: others may be using the device, and what
     /// is used for the first time is slow.</summary>
@@ -37,7 +43,7 @@ internal sealed class ModelWarmUp(ChatterboxConfig config, IT3Decoder decoder, S
         var step = MeasureStep();
         if (step >= SlowestStep)
         {
-            return new(step, 0, 0);     // slower than speech whatever a pass takes, and that may be half a minute
+            return new(step, 0, 0); // slower than speech whatever a pass takes, and that may be half a minute
         }
 
         var passes = Enumerable.Range(0, Repetitions).Select(_ => MeasurePasses()).ToList();
@@ -54,29 +60,41 @@ internal sealed class ModelWarmUp(ChatterboxConfig config, IT3Decoder decoder, S
         {
             using var scope = NewDisposeScope();
             using var noise = new NoiseSource(tokens);
-            HostTransfers.Read(watermarker.Mark(speechDecoder.SpeakText(Sounds(config, tokens), Voice.S3Gen, noise), SpeechResult.SampleRate));
+            HostTransfers.Read(
+                watermarker.Mark(speechDecoder.SpeakText(Sounds(config, tokens), Voice.S3Gen, noise), SpeechResult.SampleRate)
+            );
         }
     }
 
     /// <summary>Seconds of a step of T3.</summary>
-    private double MeasureStep() => Enumerable.Range(0, Repetitions).Min(repetition =>
-    {
-        using var noise = new NoiseSource(repetition);
-        using var sequence = decoder.Start([1], Voice.T3, new SamplingOptions { MaxSpeechTokens = Steps }, noise);
-        var (started, each) = (Stopwatch.GetTimestamp(), 0.0);
-        while (!sequence.Finished && (sequence.SpeechTokens.Count < FewSteps || each < SlowestStep))
-        {
-            decoder.Step(sequence);
-            each = Stopwatch.GetElapsedTime(started).TotalSeconds / Math.Max(1, sequence.SpeechTokens.Count);
-        }
+    private double MeasureStep() =>
+        Enumerable
+            .Range(0, Repetitions)
+            .Min(repetition =>
+            {
+                using var noise = new NoiseSource(repetition);
+                using var sequence = decoder.Start([1], Voice.T3, new SamplingOptions { MaxSpeechTokens = Steps }, noise);
+                var (started, each) = (Stopwatch.GetTimestamp(), 0.0);
+                while (!sequence.Finished && (sequence.SpeechTokens.Count < FewSteps || each < SlowestStep))
+                {
+                    decoder.Step(sequence);
+                    each = Stopwatch.GetElapsedTime(started).TotalSeconds / Math.Max(1, sequence.SpeechTokens.Count);
+                }
 
-        return each;
-    });
+                return each;
+            });
 
     /// <summary>A short pass, and a long one behind it: how many tokens each goes over, and its seconds.</summary>
     private ((int Tokens, double Seconds) Short, (int Tokens, double Seconds) Long) MeasurePasses()
     {
-        using var assembler = new ChunkAssembler(config, speechDecoder, watermarker, Voice.S3Gen, seed: 1, new() { LeftContext = LongPass });
+        using var assembler = new ChunkAssembler(
+            config,
+            speechDecoder,
+            watermarker,
+            Voice.S3Gen,
+            seed: 1,
+            new() { LeftContext = LongPass }
+        );
         return (Measure(assembler.Lag + ShortPass), Measure(assembler.Lag + ShortPass + LongPass));
 
         (int Tokens, double Seconds) Measure(int spoken)
@@ -88,5 +106,6 @@ internal sealed class ModelWarmUp(ChatterboxConfig config, IT3Decoder decoder, S
     }
 
     /// <summary>Speech tokens of no meaning.</summary>
-    private static int[] Sounds(ChatterboxConfig config, int count) => [.. Enumerable.Range(0, count).Select(i => 37 * i % config.S3Gen.SpeechTokens)];
+    private static int[] Sounds(ChatterboxConfig config, int count) =>
+        [.. Enumerable.Range(0, count).Select(i => 37 * i % config.S3Gen.SpeechTokens)];
 }

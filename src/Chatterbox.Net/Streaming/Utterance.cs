@@ -19,7 +19,7 @@ internal sealed class Utterance : IUtterance
     private int _received;
     private int _chunks;
     private bool _isStuck;
-    private bool _isTaken;       // to the last chunk
+    private bool _isTaken; // to the last chunk
 
     /// <param name="config">The variant.</param>
     /// <param name="sequence">The piece in T3's decoder; goes with the utterance.</param>
@@ -81,7 +81,7 @@ internal sealed class Utterance : IUtterance
 
         if (!NeedsSteps)
         {
-            _sequence.Dispose();     // the random numbers stand where it left them
+            _sequence.Dispose(); // the random numbers stand where it left them
         }
     }
 

@@ -39,7 +39,13 @@ internal sealed class VoiceBatch(SpeechDecoder speechDecoder, PerthWatermarker w
     /// <exception cref="RequestException">There are no tokens.</exception>
     /// <exception cref="VoiceException">The voice does not fit the model.</exception>
     public (float[] Samples, SynthesisStage? Recovered) VoiceWhole(
-        IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, IProgress<double>? progress, Action marking, CancellationToken cancellationToken)
+        IReadOnlyList<int> speechTokens,
+        S3GenPrompt voice,
+        NoiseSource noise,
+        IProgress<double>? progress,
+        Action marking,
+        CancellationToken cancellationToken
+    )
     {
         using var whole = new WholeAudio(speechDecoder, watermarker, speechTokens, voice, noise, marking);
         return (((IStagedAudio)whole).Run(progress, cancellationToken), whole.Recovered);
@@ -75,14 +81,15 @@ internal sealed class VoiceBatch(SpeechDecoder speechDecoder, PerthWatermarker w
             Array.ForEach(staged, one => one.Dispose());
         }
 
-        void Continue(Action<Staged> work) => lanes.Run(staged.Where(one => one.Error is null), one => one.Utterance.State.Lane, one => one.Try(work));
+        void Continue(Action<Staged> work) =>
+            lanes.Run(staged.Where(one => one.Error is null), one => one.Utterance.State.Lane, one => one.Try(work));
     }
 
     private static void Integrate(FlowMatching flow, IReadOnlyList<Staged> staged)
     {
         try
         {
-            var cancellationToken = staged.Count == 1 ? staged[0].Chunk.Cancel : CancellationToken.None;      // one may not end the others
+            var cancellationToken = staged.Count == 1 ? staged[0].Chunk.Cancel : CancellationToken.None; // one may not end the others
             foreach (var (mel, one) in flow.Integrate([.. staged.Select(one => one.Pass!)], progress: null, cancellationToken).Zip(staged))
             {
                 one.Mel = mel;

@@ -13,7 +13,7 @@ internal sealed class VoiceLanes : IDisposable
     private readonly int _device;
     private readonly S3GenModel _s3gen;
     private readonly Lane[] _others;
-    private readonly int[] _utterances;      // open on each lane
+    private readonly int[] _utterances; // open on each lane
 
     /// <param name="device">Where sound is made.</param>
     /// <param name="s3gen">Makes mel there, and keeps something for each lane's stream.</param>
@@ -141,7 +141,7 @@ internal sealed class VoiceLanes : IDisposable
             using var torch = Stream.ForTorch(_device);
             foreach (var task in _posted.GetConsumingEnumerable())
             {
-                task.RunSynchronously();     // on this thread; the task keeps an error
+                task.RunSynchronously(); // on this thread; the task keeps an error
             }
         }
     }

@@ -11,8 +11,13 @@ namespace Chatterbox.Streaming;
 /// <param name="noise">The request's random numbers.</param>
 /// <param name="marking">Called before the watermark.</param>
 internal sealed class WholeAudio(
-    SpeechDecoder speechDecoder, PerthWatermarker watermarker, IReadOnlyList<int> speechTokens, S3GenPrompt voice, NoiseSource noise, Action? marking = null)
-    : IStagedAudio
+    SpeechDecoder speechDecoder,
+    PerthWatermarker watermarker,
+    IReadOnlyList<int> speechTokens,
+    S3GenPrompt voice,
+    NoiseSource noise,
+    Action? marking = null
+) : IStagedAudio
 {
     private readonly OutputChecks _checks = new();
     private int[] _before = [];
@@ -50,9 +55,18 @@ internal sealed class WholeAudio(
         catch (InvalidOutputException e)
         {
             Recovered = e.Stage;
-            return speechDecoder.MakePlain(noise, _before, (plain, checks) => checks.Read(
-                watermarker.Mark(plain.SpeakText(speechTokens, voice, noise, checks, progress: null, cancellationToken), SpeechResult.SampleRate),
-                SynthesisStage.Watermark));
+            return speechDecoder.MakePlain(
+                noise,
+                _before,
+                (plain, checks) =>
+                    checks.Read(
+                        watermarker.Mark(
+                            plain.SpeakText(speechTokens, voice, noise, checks, progress: null, cancellationToken),
+                            SpeechResult.SampleRate
+                        ),
+                        SynthesisStage.Watermark
+                    )
+            );
         }
     }
 

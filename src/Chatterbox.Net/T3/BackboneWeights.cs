@@ -18,8 +18,17 @@ internal sealed record BackboneWeights(IReadOnlyList<LayerWeights> Layers, NormW
 /// <param name="Down">[hidden, MLP].</param>
 /// <param name="DownBias">[hidden].</param>
 internal sealed record LayerWeights(
-    NormWeights AttentionNorm, Tensor Qkv, Tensor? QkvBias, Tensor Out, Tensor? OutBias,
-    NormWeights MlpNorm, Tensor Up, Tensor? UpBias, Tensor Down, Tensor? DownBias);
+    NormWeights AttentionNorm,
+    Tensor Qkv,
+    Tensor? QkvBias,
+    Tensor Out,
+    Tensor? OutBias,
+    NormWeights MlpNorm,
+    Tensor Up,
+    Tensor? UpBias,
+    Tensor Down,
+    Tensor? DownBias
+);
 
 /// <summary>Scale of a norm, and shift of a layer norm: [hidden] each.</summary>
 internal sealed record NormWeights(Tensor Gain, Tensor? Shift);

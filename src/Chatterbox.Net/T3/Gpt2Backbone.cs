@@ -47,9 +47,19 @@ internal sealed class Gpt2Block(Gpt2Config config, WeightScope weights, TorchOps
     private readonly Gpt2Mlp _mlp = new(config, weights["mlp"]);
 
     /// <summary>The layer's weights.</summary>
-    public LayerWeights Weights => new(
-        new(_attentionNorm.Weight, _attentionNorm.Bias), _attention.Qkv.Weight, _attention.Qkv.Bias, _attention.Out.Weight, _attention.Out.Bias,
-        new(_mlpNorm.Weight, _mlpNorm.Bias), _mlp.Up.Weight, _mlp.Up.Bias, _mlp.Down.Weight, _mlp.Down.Bias);
+    public LayerWeights Weights =>
+        new(
+            new(_attentionNorm.Weight, _attentionNorm.Bias),
+            _attention.Qkv.Weight,
+            _attention.Qkv.Bias,
+            _attention.Out.Weight,
+            _attention.Out.Bias,
+            new(_mlpNorm.Weight, _mlpNorm.Bias),
+            _mlp.Up.Weight,
+            _mlp.Up.Bias,
+            _mlp.Down.Weight,
+            _mlp.Down.Bias
+        );
 
     /// <param name="x">Hidden states, [rows, time, hidden].</param>
     /// <param name="cache">Holds what came before, and takes what is new.</param>
@@ -75,9 +85,9 @@ internal sealed class Gpt2Attention(Gpt2Config config, WeightScope weights, Torc
     public Tensor Forward(Tensor x, KvCache cache, CacheRows rows)
     {
         using var scope = NewDisposeScope();
-        var heads = Qkv.Forward(x).unflatten(2, [3, config.Heads, config.HeadDim]).unbind(2);   // q, k, v: [rows, time, heads, headDim]
+        var heads = Qkv.Forward(x).unflatten(2, [3, config.Heads, config.HeadDim]).unbind(2); // q, k, v: [rows, time, heads, headDim]
         var (keys, values) = cache.Append(layer, rows, heads[1], heads[2]);
-        var attended = ops.Attention(heads[0].transpose(1, 2), keys, values, causal: rows.Start == 0);   // [rows, heads, time, headDim]
+        var attended = ops.Attention(heads[0].transpose(1, 2), keys, values, causal: rows.Start == 0); // [rows, heads, time, headDim]
         return Out.Forward(attended.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();
     }
 }
@@ -103,7 +113,7 @@ internal sealed class Gpt2Mlp(Gpt2Config config, WeightScope weights)
 /// gets it turned, which its kernels for a few rows need and all others are as fast with.</remarks>
 internal sealed class TransposedLinear
 {
-    private readonly Tensor _weight;   // [inputs, outputs]
+    private readonly Tensor _weight; // [inputs, outputs]
 
     public TransposedLinear(WeightScope weights, long inputs, long outputs)
     {

@@ -3,7 +3,8 @@ namespace Chatterbox.T3;
 /// <summary>Which slots of the cache a batch belongs to, and where its new rows go.</summary>
 /// <param name="Slot">First slot; row i of the batch is in slot <paramref name="Slot"/> + i.</param>
 /// <param name="Count">Rows of the batch.</param>
-/// <param name="Start">Position of the batch's first time step: 0 in a prefill; later one time step is given at a time, or the block that is
+/// <param name="Start">Position of the batch's first time step: 0 in a prefill; later one time step is given at a time, or the block that
+/// is
 /// being filled in.</param>
 internal readonly record struct CacheRows(int Slot, int Count, int Start);
 
@@ -59,7 +60,7 @@ internal sealed class KvCache(BackboneConfig config, int slots, Device device, S
     {
         using var scope = NewDisposeScope();
         var time = added.shape[1];
-        var slots = cache.select(0, layer).narrow(0, rows.Slot, rows.Count);   // [rows, capacity, heads, headDim]
+        var slots = cache.select(0, layer).narrow(0, rows.Slot, rows.Count); // [rows, capacity, heads, headDim]
         slots.narrow(1, rows.Start, time).copy_(added);
         return slots.narrow(1, 0, rows.Start + time).transpose(1, 2).MoveToOuterDisposeScope();
     }

@@ -2,7 +2,8 @@ namespace Chatterbox.T3;
 
 /// <summary>The Llama decoder of the English, multilingual and Flash models, without token embedding and head.</summary>
 /// <remarks>Ports LlamaModel of transformers, models/llama/modeling_llama.py, as T3 calls it: plain causal attention (Flash's blocks see
-/// all of themselves), as many key heads as query heads. Weights: tfmr; its embed_tokens is a placeholder of eight rows that nothing reads.</remarks>
+/// all of themselves), as many key heads as query heads. Weights: tfmr; its embed_tokens is a placeholder of eight rows that nothing
+/// reads.</remarks>
 internal sealed class LlamaBackbone : IPlainBackbone
 {
     private readonly RotaryTable _rotary;
@@ -47,9 +48,19 @@ internal sealed class LlamaBlock(LlamaConfig config, WeightScope weights, TorchO
     private readonly LlamaMlp _mlp = new(config, weights["mlp"], ops);
 
     /// <summary>The layer's weights.</summary>
-    public LayerWeights Weights => new(
-        new(_attentionNorm.Weight, null), _attention.Qkv.Weight, null, _attention.Out.Weight, null,
-        new(_mlpNorm.Weight, null), _mlp.GateUp.Weight, null, _mlp.Down.Weight, null);
+    public LayerWeights Weights =>
+        new(
+            new(_attentionNorm.Weight, null),
+            _attention.Qkv.Weight,
+            null,
+            _attention.Out.Weight,
+            null,
+            new(_mlpNorm.Weight, null),
+            _mlp.GateUp.Weight,
+            null,
+            _mlp.Down.Weight,
+            null
+        );
 
     /// <param name="x">Hidden states, [rows, time, hidden].</param>
     /// <param name="rotation">Cosines and sines of the rows' positions.</param>
@@ -77,9 +88,9 @@ internal sealed class LlamaAttention(LlamaConfig config, WeightScope weights, To
     {
         using var scope = NewDisposeScope();
         var heads = Qkv.Forward(x).unflatten(2, 3 * config.Heads, config.HeadDim).split([2 * config.Heads, config.Heads], 2);
-        var turned = ops.Rotate(heads[0], rotation.Cos, rotation.Sin).chunk(2, 2);   // queries and keys, [rows, time, heads, headDim] each
+        var turned = ops.Rotate(heads[0], rotation.Cos, rotation.Sin).chunk(2, 2); // queries and keys, [rows, time, heads, headDim] each
         var (keys, values) = cache.Append(layer, rows, turned[1], heads[1]);
-        var queries = turned[0].transpose(1, 2);                  // [rows, heads, time, headDim]
+        var queries = turned[0].transpose(1, 2); // [rows, heads, time, headDim]
         var attended = ops.Attention(queries, keys, values, causal: rows.Start == 0);
         return Out.Forward(attended.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();
     }
@@ -136,9 +147,9 @@ internal sealed class RotaryTable
     public RotaryTable(LlamaConfig config, WeightScope weights, int maxLength)
     {
         using var scope = NewDisposeScope();
-        var angles = outer(Arithmetic.Range(0, maxLength), Frequencies(config));   // [time, headDim / 2]
+        var angles = outer(Arithmetic.Range(0, maxLength), Frequencies(config)); // [time, headDim / 2]
         var sign = cat([-ones(angles.shape[1]), ones(angles.shape[1])]);
-        angles = cat([angles, angles], -1).unsqueeze(1);   // [time, 1, headDim]: the same for each head
+        angles = cat([angles, angles], -1).unsqueeze(1); // [time, 1, headDim]: the same for each head
         _cos = weights.Own(angles.cos().to(weights.DType, weights.Device));
         _sin = weights.Own((angles.sin() * sign).to(weights.DType, weights.Device));
     }

@@ -34,12 +34,11 @@ internal sealed class PlainT3Decoder(T3Model model, int capacity) : SequentialT3
     }
 
     /// <inheritdoc/>
-    public override void Dispose()
-    {
-    }
+    public override void Dispose() { }
 
     /// <inheritdoc/>
-    protected override PlainT3Sequence Create(int textTokens, SamplingSettings settings, NoiseSource noise, Action release) => new(Model, settings, noise, release);
+    protected override PlainT3Sequence Create(int textTokens, SamplingSettings settings, NoiseSource noise, Action release) =>
+        new(Model, settings, noise, release);
 
     /// <inheritdoc/>
     protected override void Prefill(PlainT3Sequence sequence, Tensor prefix, SamplingSettings settings)

@@ -9,14 +9,14 @@ namespace Chatterbox.T3;
 internal sealed class PrefillGraphs : IDisposable
 {
     private const int Bucket = 32;
-    private const int Longest = 1024;        // time steps; of longer prefixes the GPU has enough to do
+    private const int Longest = 1024; // time steps; of longer prefixes the GPU has enough to do
     private const int MostGraphs = 16;
 
     private readonly T3Model _model;
     private readonly KvCache _cache;
     private readonly CacheRows _rows;
-    private readonly Tensor _prefix;         // numbers of the longest
-    private readonly Tensor _last;           // place of the last time step that counts, [1]
+    private readonly Tensor _prefix; // numbers of the longest
+    private readonly Tensor _last; // place of the last time step that counts, [1]
     private readonly TorchGraphs<int> _graphs;
     private (nint Keys, nint Values) _recordedFor;
 
@@ -52,12 +52,15 @@ internal sealed class PrefillGraphs : IDisposable
             _recordedFor = memory;
         }
 
-        return _graphs.Run(steps, () =>
-        {
-            using var scope = NewDisposeScope();
-            Prefix(steps).narrow(1, 0, length).copy_(prefix);
-            _last.Fill(length - 1);
-        });
+        return _graphs.Run(
+            steps,
+            () =>
+            {
+                using var scope = NewDisposeScope();
+                Prefix(steps).narrow(1, 0, length).copy_(prefix);
+                _last.Fill(length - 1);
+            }
+        );
     }
 
     /// <inheritdoc/>

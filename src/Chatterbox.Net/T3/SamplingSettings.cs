@@ -5,7 +5,15 @@ namespace Chatterbox.T3;
 /// <summary>Every sampling setting of one request, checked and with the model's defaults filled in. The settings are those
 /// of <see cref="SamplingOptions"/>; double precision, as the reference's arithmetic on them is.</summary>
 internal sealed record SamplingSettings(
-    double Exaggeration, double CfgWeight, double Temperature, double MinP, double TopP, int TopK, double RepetitionPenalty, int MaxSpeechTokens)
+    double Exaggeration,
+    double CfgWeight,
+    double Temperature,
+    double MinP,
+    double TopP,
+    int TopK,
+    double RepetitionPenalty,
+    int MaxSpeechTokens
+)
 {
     /// <summary>How blocks of speech tokens are filled in; null where tokens come one after the other.</summary>
     public BlockSettings? Blocks { get; init; }
@@ -26,8 +34,16 @@ internal sealed record SamplingSettings(
             Number(nameof(options.MinP), options.MinP, defaults.MinP, 0, 1, order.Contains(SamplingStep.MinP)),
             Number(nameof(options.TopP), options.TopP, defaults.TopP, double.Epsilon, 1, order.Contains(SamplingStep.TopP)),
             (int)Number(nameof(options.TopK), options.TopK, defaults.TopK, 0, int.MaxValue, order.Contains(SamplingStep.TopK)),
-            Number(nameof(options.RepetitionPenalty), options.RepetitionPenalty, defaults.RepetitionPenalty, 1, 10, order.Contains(SamplingStep.RepetitionPenalty)),
-            (int)Number(nameof(options.MaxSpeechTokens), options.MaxSpeechTokens, defaults.MaxSpeechTokens, 1, config.MaxSpeechTokens, true))
+            Number(
+                nameof(options.RepetitionPenalty),
+                options.RepetitionPenalty,
+                defaults.RepetitionPenalty,
+                1,
+                10,
+                order.Contains(SamplingStep.RepetitionPenalty)
+            ),
+            (int)Number(nameof(options.MaxSpeechTokens), options.MaxSpeechTokens, defaults.MaxSpeechTokens, 1, config.MaxSpeechTokens, true)
+        )
         {
             Blocks = ResolveBlocks(options, defaults.Blocks),
         };
@@ -41,10 +57,16 @@ internal sealed record SamplingSettings(
             Number(nameof(options.TimeShift), options.TimeShift, defaults?.TimeShift, 0, 1),
             Number(nameof(options.ScheduleShift), options.ScheduleShift, defaults?.ScheduleShift, 0, 10),
             Number(nameof(options.PositionTemperature), options.PositionTemperature, defaults?.PositionTemperature, 0, 100),
-            Number(nameof(options.FixedPrior), AsNumber(options.FixedPrior), AsNumber(defaults?.FixedPrior), 0, 1) > 0);
+            Number(nameof(options.FixedPrior), AsNumber(options.FixedPrior), AsNumber(defaults?.FixedPrior), 0, 1) > 0
+        );
         return defaults is null ? null : resolved;
 
-        static double? AsNumber(bool? setting) => setting is { } isOn ? isOn ? 1 : 0 : null;
+        static double? AsNumber(bool? setting) =>
+            setting is { } isOn
+                ? isOn
+                    ? 1
+                    : 0
+                : null;
 
         double Number(string name, double? chosen, double? byDefault, double least, double most) =>
             SamplingSettings.Number(name, chosen, byDefault ?? double.NaN, least, most, supported: byDefault is not null);
@@ -56,10 +78,15 @@ internal sealed record SamplingSettings(
         if (!supported && chosen is not null && chosen != byDefault)
         {
             throw new RequestException(
-                string.Create(CultureInfo.InvariantCulture, $"{name} is {value}, but this model has no such setting: leave it out, or use a model that has it."), name);
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{name} is {value}, but this model has no such setting: leave it out, or use a model that has it."
+                ),
+                name
+            );
         }
 
-        if (supported && !(value >= least && value <= most))   // written so that NaN fails
+        if (supported && !(value >= least && value <= most)) // written so that NaN fails
         {
             var range = least == double.Epsilon ? "above 0 and at most" : string.Create(CultureInfo.InvariantCulture, $"from {least} to");
             throw new RequestException(string.Create(CultureInfo.InvariantCulture, $"{name} is {value}; it must be {range} {most}."), name);
@@ -70,4 +97,11 @@ internal sealed record SamplingSettings(
 }
 
 /// <summary>How a block of speech tokens is filled in. The settings are those of <see cref="SamplingOptions"/>.</summary>
-internal sealed record BlockSettings(int Size, int Steps, double TimeShift, double ScheduleShift, double PositionTemperature, bool FixedPrior);
+internal sealed record BlockSettings(
+    int Size,
+    int Steps,
+    double TimeShift,
+    double ScheduleShift,
+    double PositionTemperature,
+    bool FixedPrior
+);

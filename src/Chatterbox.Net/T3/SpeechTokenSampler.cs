@@ -14,7 +14,7 @@ internal sealed class SpeechTokenSampler : IDisposable
     private readonly SamplerConfig _config;
     private readonly SamplingSettings _settings;
     private readonly NoiseSource _noise;
-    private readonly Tensor _spoken;   // [1, vocabulary], true for the ids that the repetition penalty falls on
+    private readonly Tensor _spoken; // [1, vocabulary], true for the ids that the repetition penalty falls on
     private bool _hasBegun;
 
     /// <param name="config">The variant.</param>
@@ -37,10 +37,11 @@ internal sealed class SpeechTokenSampler : IDisposable
     {
         using var scope = NewDisposeScope();
         var isInvalid = logits.sum().isfinite().logical_not();
-        var scores = Guide(logits, _settings.CfgWeight).MaskedFill(isInvalid, 0);        // torch does not draw from what is not finite
-        var token = _settings.Temperature == 0
-            ? Penalise(scores, _spoken, _settings.RepetitionPenalty).argmax(-1, keepdim: true)
-            : _noise.Multinomial(softmax(_config.Order.Aggregate(scores, Apply), -1));
+        var scores = Guide(logits, _settings.CfgWeight).MaskedFill(isInvalid, 0); // torch does not draw from what is not finite
+        var token =
+            _settings.Temperature == 0
+                ? Penalise(scores, _spoken, _settings.RepetitionPenalty).argmax(-1, keepdim: true)
+                : _noise.Multinomial(softmax(_config.Order.Aggregate(scores, Apply), -1));
         Remember(token);
         return token.MaskedFill(isInvalid, Invalid).MoveToOuterDisposeScope();
     }
@@ -66,10 +67,13 @@ internal sealed class SpeechTokenSampler : IDisposable
     {
         using var scope = NewDisposeScope();
         var conditional = logits.narrow(0, 0, 1);
-        return (logits.shape[0] == 1 ? conditional : conditional.Add((conditional - logits.narrow(0, 1, 1)).Mul(weight))).MoveToOuterDisposeScope();
+        return (
+            logits.shape[0] == 1 ? conditional : conditional.Add((conditional - logits.narrow(0, 1, 1)).Mul(weight))
+        ).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Makes marked tokens less likely, each once however often it was spoken: positive scores are divided by the penalty, negative ones multiplied.</summary>
+    /// <summary>Makes marked tokens less likely, each once however often it was spoken: positive scores are divided by the penalty,
+    /// negative ones multiplied.</summary>
     internal static Tensor Penalise(Tensor scores, Tensor spoken, double penalty)
     {
         using var scope = NewDisposeScope();
@@ -104,15 +108,16 @@ internal sealed class SpeechTokenSampler : IDisposable
 
     private static Tensor Drop(Tensor scores, Tensor dropped) => scores.MaskedFill(dropped, double.NegativeInfinity);
 
-    private Tensor Apply(Tensor scores, SamplingStep step) => step switch
-    {
-        SamplingStep.RepetitionPenalty => Penalise(scores, _spoken, _settings.RepetitionPenalty),
-        SamplingStep.Temperature => scores.Div(_settings.Temperature),
-        SamplingStep.MinP when _settings.MinP > 0 => KeepMinP(scores, _settings.MinP),
-        SamplingStep.TopK when _settings.TopK > 0 => KeepTopK(scores, _settings.TopK),
-        SamplingStep.TopP when _settings.TopP < 1 => KeepTopP(scores, _settings.TopP),
-        _ => scores,   // a filter that is set to keep everything
-    };
+    private Tensor Apply(Tensor scores, SamplingStep step) =>
+        step switch
+        {
+            SamplingStep.RepetitionPenalty => Penalise(scores, _spoken, _settings.RepetitionPenalty),
+            SamplingStep.Temperature => scores.Div(_settings.Temperature),
+            SamplingStep.MinP when _settings.MinP > 0 => KeepMinP(scores, _settings.MinP),
+            SamplingStep.TopK when _settings.TopK > 0 => KeepTopK(scores, _settings.TopK),
+            SamplingStep.TopP when _settings.TopP < 1 => KeepTopP(scores, _settings.TopP),
+            _ => scores, // a filter that is set to keep everything
+        };
 
     private void Remember(Tensor token)
     {

@@ -7,7 +7,7 @@ namespace Chatterbox.T3;
 /// CLAP input that no model has. Weights: cond_enc.</remarks>
 internal sealed class T3Conditioning
 {
-    private const int MostKept = 16;     // of the speakers used last
+    private const int MostKept = 16; // of the speakers used last
 
     private readonly T3Config _config;
     private readonly WeightScope _weights;
@@ -15,7 +15,7 @@ internal sealed class T3Conditioning
     private readonly Linear _speaker;
     private readonly Perceiver? _perceiver;
     private readonly Linear? _emotion;
-    private readonly List<(T3Prompt Voice, double Exaggeration, Tensor Rows)> _kept = [];   // the last used at the end
+    private readonly List<(T3Prompt Voice, double Exaggeration, Tensor Rows)> _kept = []; // the last used at the end
 
     /// <param name="config">Which parts there are.</param>
     /// <param name="weights">Scope of the conditioning.</param>
@@ -73,14 +73,17 @@ internal sealed class T3Conditioning
         return cat(parts, 1).MoveToOuterDisposeScope();
     }
 
-    private Tensor Row(IReadOnlyList<float> numbers) => HostTransfers.Place([.. numbers], _weights.Device, 1, 1, numbers.Count).to(_weights.DType);
+    private Tensor Row(IReadOnlyList<float> numbers) =>
+        HostTransfers.Place([.. numbers], _weights.Device, 1, 1, numbers.Count).to(_weights.DType);
 
     private void Check(T3Prompt voice)
     {
         const string Remedy = "Make the voice again from its recording, for this model.";
         if (voice.SpeakerEmbedding.Count != _config.SpeakerSize)
         {
-            throw new VoiceException($"The voice's speaker embedding has {voice.SpeakerEmbedding.Count} numbers, expected {_config.SpeakerSize}. {Remedy}");
+            throw new VoiceException(
+                $"The voice's speaker embedding has {voice.SpeakerEmbedding.Count} numbers, expected {_config.SpeakerSize}. {Remedy}"
+            );
         }
 
         if (!voice.SpeakerEmbedding.All(float.IsFinite))
@@ -90,14 +93,19 @@ internal sealed class T3Conditioning
 
         if (voice.SpeechTokens.Count > _config.PromptTokens)
         {
-            throw new VoiceException($"The voice's prompt has {voice.SpeechTokens.Count} speech tokens, this model takes at most {_config.PromptTokens}. {Remedy}");
+            throw new VoiceException(
+                $"The voice's prompt has {voice.SpeechTokens.Count} speech tokens, this model takes at most "
+                    + $"{_config.PromptTokens}. {Remedy}"
+            );
         }
 
         foreach (var token in voice.SpeechTokens)
         {
             if (token < 0 || token >= _config.SpeechCodes)
             {
-                throw new VoiceException($"The voice's prompt has the speech token {token}; speech tokens are 0 to {_config.SpeechCodes - 1}. {Remedy}");
+                throw new VoiceException(
+                    $"The voice's prompt has the speech token {token}; speech tokens are 0 to {_config.SpeechCodes - 1}. {Remedy}"
+                );
             }
         }
     }
@@ -133,5 +141,5 @@ internal sealed class Perceiver(PerceiverConfig config, WeightScope weights, Tor
         return x.Add(_out.Forward(attended.transpose(1, 2).flatten(2))).MoveToOuterDisposeScope();
     }
 
-    private Tensor Heads(Tensor x) => x.unflatten(2, config.Heads, hidden / config.Heads).transpose(1, 2);   // [1, heads, time, headDim]
+    private Tensor Heads(Tensor x) => x.unflatten(2, config.Heads, hidden / config.Heads).transpose(1, 2); // [1, heads, time, headDim]
 }

@@ -8,59 +8,94 @@ namespace Chatterbox.T3;
 internal sealed record T3Config
 {
     /// <summary>The English model, <c>t3_cfg</c>.</summary>
-    public static T3Config English { get; } = new()
-    {
-        Backbone = new LlamaConfig(),
-        TextVocabulary = 704,
-        StartTextToken = 255,
-        StopTextToken = 0,
-        SpeechVocabulary = 8194,
-        LearnedPositions = true,
-        StartTokens = 2,
-        PromptTokens = 150,
-        Perceiver = new(),
-        Emotion = true,
-        Guidance = true,
-        Sampling = new(
-            [SamplingStep.RepetitionPenalty, SamplingStep.Temperature, SamplingStep.MinP, SamplingStep.TopP],
-            StartTokenIsPenalised: true,
-            new(Exaggeration: 0.5, CfgWeight: 0.5, Temperature: 0.8, MinP: 0.05, TopP: 1, TopK: 0, RepetitionPenalty: 1.2, MaxSpeechTokens: 1000)),
-    };
+    public static T3Config English { get; } =
+        new()
+        {
+            Backbone = new LlamaConfig(),
+            TextVocabulary = 704,
+            StartTextToken = 255,
+            StopTextToken = 0,
+            SpeechVocabulary = 8194,
+            LearnedPositions = true,
+            StartTokens = 2,
+            PromptTokens = 150,
+            Perceiver = new(),
+            Emotion = true,
+            Guidance = true,
+            Sampling = new(
+                [SamplingStep.RepetitionPenalty, SamplingStep.Temperature, SamplingStep.MinP, SamplingStep.TopP],
+                StartTokenIsPenalised: true,
+                new(
+                    Exaggeration: 0.5,
+                    CfgWeight: 0.5,
+                    Temperature: 0.8,
+                    MinP: 0.05,
+                    TopP: 1,
+                    TopK: 0,
+                    RepetitionPenalty: 1.2,
+                    MaxSpeechTokens: 1000
+                )
+            ),
+        };
 
     /// <summary>The multilingual model, <c>t3_mtl23ls_v2</c> and its successors of the same shape: English with more text tokens.</summary>
     public static T3Config Multilingual { get; } = English with { TextVocabulary = 2454 };
 
     /// <summary>The Turbo model, <c>t3_turbo_v1</c>.</summary>
-    public static T3Config Turbo { get; } = new()
-    {
-        Backbone = new Gpt2Config(),
-        TextVocabulary = 50276,
-        MaxTextTokens = 1024,   // where the reference's tokenizer cuts the text off
-        SpeechVocabulary = 6563,
-        SpeechHeadBias = true,
-        PromptTokens = 375,
-        Sampling = new(
-            [SamplingStep.Temperature, SamplingStep.TopK, SamplingStep.TopP, SamplingStep.RepetitionPenalty],
-            StartTokenIsPenalised: false,
-            // 1001: the reference counts its 1000 tokens after the first.
-            new(Exaggeration: 0, CfgWeight: 0, Temperature: 0.8, MinP: 0, TopP: 0.95, TopK: 1000, RepetitionPenalty: 1.2, MaxSpeechTokens: 1001)),
-    };
+    public static T3Config Turbo { get; } =
+        new()
+        {
+            Backbone = new Gpt2Config(),
+            TextVocabulary = 50276,
+            MaxTextTokens = 1024, // where the reference's tokenizer cuts the text off
+            SpeechVocabulary = 6563,
+            SpeechHeadBias = true,
+            PromptTokens = 375,
+            Sampling = new(
+                [SamplingStep.Temperature, SamplingStep.TopK, SamplingStep.TopP, SamplingStep.RepetitionPenalty],
+                StartTokenIsPenalised: false,
+                // 1001: the reference counts its 1000 tokens after the first.
+                new(
+                    Exaggeration: 0,
+                    CfgWeight: 0,
+                    Temperature: 0.8,
+                    MinP: 0,
+                    TopP: 0.95,
+                    TopK: 1000,
+                    RepetitionPenalty: 1.2,
+                    MaxSpeechTokens: 1001
+                )
+            ),
+        };
 
     /// <summary>The Nano model, <c>t3_nano_v1</c>: Turbo with a smaller backbone.</summary>
     public static T3Config Nano { get; } = Turbo with { Backbone = new Gpt2Config(Layers: 12, HiddenSize: 768, Heads: 12, MlpSize: 3072) };
 
     /// <summary>The Flash model, <c>t3_flash</c>: English trained to fill in blocks of masked speech tokens.</summary>
     /// <remarks>Ports the sizes and defaults of ChatterboxFlashT3 and ChatterboxFlashTTS, chatterbox_flash model.py and tts.py.</remarks>
-    public static T3Config Flash { get; } = English with
-    {
-        StartTokens = 1,
-        GuidanceKeepsVoice = false,
-        Sampling = new([SamplingStep.Temperature], StartTokenIsPenalised: false,
-            new(Exaggeration: 0.5, CfgWeight: 1, Temperature: 0.6, MinP: 0, TopP: 1, TopK: 0, RepetitionPenalty: 1, MaxSpeechTokens: 4096)
-            {
-                Blocks = new(Size: 16, Steps: 10, TimeShift: 0.1, ScheduleShift: 0.5, PositionTemperature: 5, FixedPrior: true),
-            }),
-    };
+    public static T3Config Flash { get; } =
+        English with
+        {
+            StartTokens = 1,
+            GuidanceKeepsVoice = false,
+            Sampling = new(
+                [SamplingStep.Temperature],
+                StartTokenIsPenalised: false,
+                new(
+                    Exaggeration: 0.5,
+                    CfgWeight: 1,
+                    Temperature: 0.6,
+                    MinP: 0,
+                    TopP: 1,
+                    TopK: 0,
+                    RepetitionPenalty: 1,
+                    MaxSpeechTokens: 4096
+                )
+                {
+                    Blocks = new(Size: 16, Steps: 10, TimeShift: 0.1, ScheduleShift: 0.5, PositionTemperature: 5, FixedPrior: true),
+                }
+            ),
+        };
 
     /// <summary>The transformer.</summary>
     public required BackboneConfig Backbone { get; init; }
@@ -129,7 +164,8 @@ internal sealed record T3Config
     /// <summary>True where speech tokens come in blocks, each filled in by several passes, and not one after the other.</summary>
     public bool InBlocks => Sampling.Defaults.Blocks is not null;
 
-    /// <summary>Id that stands for a speech token yet to be chosen, where speech comes in blocks; it has an embedding and cannot be drawn.</summary>
+    /// <summary>Id that stands for a speech token yet to be chosen, where speech comes in blocks; it has an embedding and cannot be
+    /// drawn.</summary>
     public int MaskToken => SpeechVocabulary;
 
     /// <summary>Rows of the table of speech embeddings.</summary>
@@ -181,7 +217,8 @@ internal sealed record LlamaConfig(int Layers = 30, int HiddenSize = 1024, int H
     public RopeScaling RopeScaling { get; init; } = new();
 
     /// <inheritdoc/>
-    public override IPlainBackbone Build(WeightScope weights, TorchOps ops, int maxLength) => new LlamaBackbone(this, weights, ops, maxLength);
+    public override IPlainBackbone Build(WeightScope weights, TorchOps ops, int maxLength) =>
+        new LlamaBackbone(this, weights, ops, maxLength);
 
     /// <inheritdoc/>
     public override BackboneConfig Shrink() => this with { Layers = 2, HiddenSize = 128, Heads = 2, MlpSize = 256 };
@@ -192,7 +229,12 @@ internal sealed record LlamaConfig(int Layers = 30, int HiddenSize = 1024, int H
 /// <param name="LowFrequencyFactor">Waves longer than the context divided by this are stretched in full.</param>
 /// <param name="HighFrequencyFactor">Waves shorter than the context divided by this stay as they are.</param>
 /// <param name="OriginalContext">The context the factors refer to, in positions.</param>
-internal sealed record RopeScaling(double Factor = 8, double LowFrequencyFactor = 1, double HighFrequencyFactor = 4, int OriginalContext = 8192);
+internal sealed record RopeScaling(
+    double Factor = 8,
+    double LowFrequencyFactor = 1,
+    double HighFrequencyFactor = 4,
+    int OriginalContext = 8192
+);
 
 /// <summary>Sizes of the Turbo and Nano backbone.</summary>
 /// <remarks>Source: chatterbox models/t3/llama_configs.py, GPT2_medium (the defaults) and GPT2_small.</remarks>
@@ -203,9 +245,14 @@ internal sealed record Gpt2Config(int Layers = 24, int HiddenSize = 1024, int He
     public int Positions { get; init; } = 8196;
 
     /// <inheritdoc/>
-    public override IPlainBackbone Build(WeightScope weights, TorchOps ops, int maxLength) => maxLength <= Positions
-        ? new Gpt2Backbone(this, weights, ops)
-        : throw new ArgumentOutOfRangeException(nameof(maxLength), maxLength, $"The configuration needs sequences longer than the table of {Positions} positions.");
+    public override IPlainBackbone Build(WeightScope weights, TorchOps ops, int maxLength) =>
+        maxLength <= Positions
+            ? new Gpt2Backbone(this, weights, ops)
+            : throw new ArgumentOutOfRangeException(
+                nameof(maxLength),
+                maxLength,
+                $"The configuration needs sequences longer than the table of {Positions} positions."
+            );
 
     /// <inheritdoc/>
     public override BackboneConfig Shrink() => this with { Layers = Layers / 12, HiddenSize = 64, Heads = 2, MlpSize = 128 };
@@ -218,7 +265,8 @@ internal sealed record PerceiverConfig(int Queries = 32, int Heads = 4);
 
 /// <summary>How a variant chooses speech tokens.</summary>
 /// <param name="Order">The steps in the variant's order; a setting whose step is missing is refused.</param>
-/// <param name="StartTokenIsPenalised">True where the repetition penalty falls on the start token all along; false where only at the first token.</param>
+/// <param name="StartTokenIsPenalised">True where the repetition penalty falls on the start token all along; false where only at the first
+/// token.</param>
 /// <param name="Defaults">What a request that leaves a setting open gets.</param>
 internal sealed record SamplerConfig(IReadOnlyList<SamplingStep> Order, bool StartTokenIsPenalised, SamplingSettings Defaults);
 

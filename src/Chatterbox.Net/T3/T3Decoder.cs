@@ -1,6 +1,7 @@
 namespace Chatterbox.T3;
 
-/// <summary>Turns the text tokens of many sequences into speech tokens: the sequences come and go, and a step advances all of them.</summary>
+/// <summary>Turns the text tokens of many sequences into speech tokens: the sequences come and go, and a step advances all of
+/// them.</summary>
 /// <remarks>
 /// A model has one decoder, which all of its requests share; one thread at a time uses it. What a sequence says depends on its own
 /// text, voice, settings and noise alone, to the bit, whichever sequences are stepped with it. <see cref="PlainT3Decoder"/> is
@@ -89,7 +90,8 @@ internal abstract class T3Sequence(int stopToken, int limit) : IDisposable
 }
 
 /// <summary>Raw speech tokens of one text.</summary>
-/// <param name="SpeechTokens">As drawn, the stop token included where there was one; <see cref="T3Config.SpeechCodesOf"/> returns those that
+/// <param name="SpeechTokens">As drawn, the stop token included where there was one; <see cref="T3Config.SpeechCodesOf"/> returns those
+/// that
 /// are sound.</param>
 /// <param name="ReachedLimit">True where the limit came before the stop token, so that the end of the text may be missing.</param>
 /// <param name="Recovered">As <see cref="T3Sequence.Recovered"/>.</param>
@@ -110,8 +112,14 @@ internal static class T3Generation
     /// <exception cref="VoiceException">The voice is not of the sizes that the model was made for.</exception>
     /// <exception cref="InvalidOutputException">Logits are not finite.</exception>
     public static T3Result Generate(
-        this IT3Decoder decoder, IReadOnlyList<int> textTokens, T3Prompt voice, SamplingOptions sampling, NoiseSource noise,
-        IProgress<int>? progress = null, CancellationToken cancellationToken = default)
+        this IT3Decoder decoder,
+        IReadOnlyList<int> textTokens,
+        T3Prompt voice,
+        SamplingOptions sampling,
+        NoiseSource noise,
+        IProgress<int>? progress = null,
+        CancellationToken cancellationToken = default
+    )
     {
         cancellationToken.ThrowIfCancellationRequested();
         using var sequence = decoder.Start(textTokens, voice, sampling, noise);

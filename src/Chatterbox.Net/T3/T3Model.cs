@@ -37,21 +37,28 @@ internal sealed class T3Model
         {
             using var passing = new OwnedWeights();
             var (backbone, head) = Build(weights.InHost(passing));
-            (_backbone, _speechHead) = (weights.Own(new CpuBackbone(config, backbone.Weights, format, ops)), weights.Own(new CpuLinear(head, format)));
+            (_backbone, _speechHead) = (
+                weights.Own(new CpuBackbone(config, backbone.Weights, format, ops)),
+                weights.Own(new CpuLinear(head, format))
+            );
         }
         else
         {
             (_backbone, _speechHead) = Build(weights);
         }
 
-        NotFusedReason = config.InBlocks ? "there are no fused kernels for speech that comes in blocks"
-            : mayFuse ? FusedT3Decoder.UnsupportedReason(this) : "plain operations are wanted";
+        NotFusedReason =
+            config.InBlocks ? "there are no fused kernels for speech that comes in blocks"
+            : mayFuse ? FusedT3Decoder.UnsupportedReason(this)
+            : "plain operations are wanted";
         var plain = new LazyNetwork<T3Model>(weights, scope => new(config, scope, TorchOps.Plain, mayFuse: false), isChecked: true);
         Plain = NotFusedReason is not null && CpuFormat is null && ops == TorchOps.Plain ? () => this : () => plain.Value;
 
-        (IPlainBackbone Backbone, Linear Head) Build(WeightScope scope) => (
-            config.Backbone.Build(scope["tfmr"], ops, config.MaxLength),
-            new(scope["speech_head"], hidden, config.SpeechVocabulary, config.SpeechHeadBias));
+        (IPlainBackbone Backbone, Linear Head) Build(WeightScope scope) =>
+            (
+                config.Backbone.Build(scope["tfmr"], ops, config.MaxLength),
+                new(scope["speech_head"], hidden, config.SpeechVocabulary, config.SpeechHeadBias)
+            );
     }
 
     /// <summary>The variant.</summary>
@@ -86,12 +93,16 @@ internal sealed class T3Model
 
     /// <summary>The fastest decoder that the model can have.</summary>
     /// <param name="capacity">Most sequences that may be open at once.</param>
-    public IT3Decoder CreateDecoder(int capacity = 1) => Config.InBlocks ? new BlockT3Decoder(this, capacity) : new RecoveringT3Decoder(
-        _backbone is CpuBackbone backbone && _speechHead is CpuLinear head ? new CpuT3Decoder(this, backbone, head, capacity)
-            : NotFusedReason is null ? new FusedT3Decoder(this, capacity, CudaDriver.FreeMemory(Device.index) / 2)
-            : new PlainT3Decoder(this, capacity),
-        new(() => new(Plain(), capacity)),
-        Config);
+    public IT3Decoder CreateDecoder(int capacity = 1) =>
+        Config.InBlocks
+            ? new BlockT3Decoder(this, capacity)
+            : new RecoveringT3Decoder(
+                _backbone is CpuBackbone backbone && _speechHead is CpuLinear head ? new CpuT3Decoder(this, backbone, head, capacity)
+                    : NotFusedReason is null ? new FusedT3Decoder(this, capacity, CudaDriver.FreeMemory(Device.index) / 2)
+                    : new PlainT3Decoder(this, capacity),
+                new(() => new(Plain(), capacity)),
+                Config
+            );
 
     /// <summary>Everything that comes before the first speech token, as embeddings.</summary>
     /// <param name="textTokens">The text, without start and stop tokens.</param>
@@ -111,8 +122,14 @@ internal sealed class T3Model
         Tensor[] rows =
         [
             cat([conditioning, text.Add(positions), start], 1),
-            .. settings.Rows == 1 ? Array.Empty<Tensor>()
-                : [Config.GuidanceKeepsVoice ? cat([conditioning, positions, start], 1) : cat([zeros_like(conditioning), zeros_like(text), start], 1)],
+            .. settings.Rows == 1
+                ? Array.Empty<Tensor>()
+                :
+                [
+                    Config.GuidanceKeepsVoice
+                        ? cat([conditioning, positions, start], 1)
+                        : cat([zeros_like(conditioning), zeros_like(text), start], 1),
+                ],
         ];
         return cat(rows).MoveToOuterDisposeScope();
     }
@@ -162,7 +179,10 @@ internal sealed class T3Model
         if (textTokens.Count == 0 || textTokens.Count > Config.MaxTextTokens)
         {
             throw new RequestException(
-                $"The text has {textTokens.Count} text tokens; it must have from 1 to {Config.MaxTextTokens}. Speak a longer text in parts, best a sentence or two at a time.", "Text");
+                $"The text has {textTokens.Count} text tokens; it must have from 1 to {Config.MaxTextTokens}. Speak a longer text in "
+                    + $"parts, best a sentence or two at a time.",
+                "Text"
+            );
         }
 
         foreach (var token in textTokens)
@@ -170,7 +190,10 @@ internal sealed class T3Model
             if (token < 0 || token >= Config.TextVocabulary)
             {
                 throw new RequestException(
-                    $"The text has the text token {token}; this model knows 0 to {Config.TextVocabulary - 1}. Encode the text with the tokenizer that belongs to the model.", "Text");
+                    $"The text has the text token {token}; this model knows 0 to {Config.TextVocabulary - 1}. Encode the text with the "
+                        + $"tokenizer that belongs to the model.",
+                    "Text"
+                );
             }
         }
     }
@@ -186,9 +209,8 @@ internal sealed class SpeechEmbedding(T3Config config, WeightScope weights)
     public Tensor Table => _tokens.Table;
 
     /// <summary>[positions, hidden], or null.</summary>
-    public Tensor? Positions { get; } = config.LearnedPositions
-        ? weights["speech_pos_emb"]["emb"].Get("weight", config.SpeechPositions, config.Backbone.HiddenSize)
-        : null;
+    public Tensor? Positions { get; } =
+        config.LearnedPositions ? weights["speech_pos_emb"]["emb"].Get("weight", config.SpeechPositions, config.Backbone.HiddenSize) : null;
 
     /// <param name="speechTokens">Ids, counted from position 0.</param>
     /// <returns>[1, time, hidden].</returns>
@@ -215,7 +237,8 @@ internal interface IBackbone
     /// <summary>Element type of the cache.</summary>
     ScalarType CacheType { get; }
 
-    /// <param name="x">Embeddings, [rows, time, hidden]: causal where <paramref name="rows"/> start at 0; later, each time step sees all.</param>
+    /// <param name="x">Embeddings, [rows, time, hidden]: causal where <paramref name="rows"/> start at 0; later, each time step sees
+    /// all.</param>
     /// <param name="cache">Holds what came before, and takes what is new.</param>
     /// <param name="rows">Slots and position of the rows.</param>
     /// <returns>Hidden states after the last norm, [rows, time, hidden].</returns>

@@ -23,7 +23,11 @@ internal sealed partial class BytePairEncoder
     private readonly BpeTokenizer _merging;
 
     private BytePairEncoder(
-        IReadOnlyDictionary<string, int> vocabulary, IEnumerable<string> merges, IReadOnlyDictionary<string, int> addedTokens, bool byteLevel)
+        IReadOnlyDictionary<string, int> vocabulary,
+        IEnumerable<string> merges,
+        IReadOnlyDictionary<string, int> addedTokens,
+        bool byteLevel
+    )
     {
         _vocabulary = vocabulary;
         _addedTokens = addedTokens;
@@ -31,33 +35,54 @@ internal sealed partial class BytePairEncoder
         _piece = byteLevel ? Gpt2Piece() : WordOrSymbols();
 
         // Leftmost, then longest.
-        _addedToken = new Regex(string.Join('|', addedTokens.Keys.OrderByDescending(t => t.Length).Select(Regex.Escape).DefaultIfEmpty("(?!)")));
-        _merging = BpeTokenizer.Create(new BpeOptions(vocabulary)
-        {
-            Merges = merges,
-            UnknownToken = byteLevel ? null : Unknown,
-            ByteLevel = byteLevel,
-        });
+        _addedToken = new Regex(
+            string.Join('|', addedTokens.Keys.OrderByDescending(t => t.Length).Select(Regex.Escape).DefaultIfEmpty("(?!)"))
+        );
+        _merging = BpeTokenizer.Create(
+            new BpeOptions(vocabulary)
+            {
+                Merges = merges,
+                UnknownToken = byteLevel ? null : Unknown,
+                ByteLevel = byteLevel,
+            }
+        );
     }
 
-    /// <summary>A tokenizer.json as the Llama models of the family have it: BPE over characters, pieces of word characters or symbols.</summary>
+    /// <summary>A tokenizer.json as the Llama models of the family have it: BPE over characters, pieces of word characters or
+    /// symbols.</summary>
     /// <exception cref="CheckpointException">The file is missing, damaged, or of another kind.</exception>
-    public static BytePairEncoder FromTokenizerJson(string path) => Load(path, static path =>
-    {
-        var file = JsonSerializer.Deserialize<TokenizerJson>(File.ReadAllBytes(path), JsonOptions) ?? throw new FormatException("it is empty");
-        var kind = $"{file.Model.Type} with pre-tokenizer {file.PreTokenizer?.Type ?? "none"} and normalizer {file.Normalizer?.Type ?? "none"}";
-        if (kind != "BPE with pre-tokenizer Whitespace and normalizer none")
-        {
-            throw new FormatException($"it is {kind}, expected BPE with pre-tokenizer Whitespace and normalizer none");
-        }
+    public static BytePairEncoder FromTokenizerJson(string path) =>
+        Load(
+            path,
+            static path =>
+            {
+                var file =
+                    JsonSerializer.Deserialize<TokenizerJson>(File.ReadAllBytes(path), JsonOptions)
+                    ?? throw new FormatException("it is empty");
+                var kind =
+                    $"{file.Model.Type} with pre-tokenizer {file.PreTokenizer?.Type ?? "none"} and normalizer "
+                    + $"{file.Normalizer?.Type ?? "none"}";
+                if (kind != "BPE with pre-tokenizer Whitespace and normalizer none")
+                {
+                    throw new FormatException($"it is {kind}, expected BPE with pre-tokenizer Whitespace and normalizer none");
+                }
 
-        if (new[] { "[START]", "[STOP]", TextTokenizer.Space, Unknown }.FirstOrDefault(t => !file.Model.Vocab.ContainsKey(t)) is { } missing)
-        {
-            throw new FormatException($"its vocabulary lacks {missing}");
-        }
+                if (
+                    new[] { "[START]", "[STOP]", TextTokenizer.Space, Unknown }.FirstOrDefault(t => !file.Model.Vocab.ContainsKey(t)) is
+                    { } missing
+                )
+                {
+                    throw new FormatException($"its vocabulary lacks {missing}");
+                }
 
-        return new BytePairEncoder(file.Model.Vocab, file.Model.Merges.Select(Pair), file.AddedTokens.ToDictionary(t => t.Content, t => t.Id), byteLevel: false);
-    });
+                return new BytePairEncoder(
+                    file.Model.Vocab,
+                    file.Model.Merges.Select(Pair),
+                    file.AddedTokens.ToDictionary(t => t.Content, t => t.Id),
+                    byteLevel: false
+                );
+            }
+        );
 
     /// <summary>A folder's vocab.json, merges.txt and added_tokens.json, as GPT-2's tokenizer has them: BPE over UTF-8 bytes.</summary>
     /// <exception cref="CheckpointException">A file is missing, damaged, or of another kind.</exception>
@@ -65,24 +90,29 @@ internal sealed partial class BytePairEncoder
     {
         var vocabulary = Load(Path.Combine(folder, "vocab.json"), ReadIds);
         var added = Load(Path.Combine(folder, "added_tokens.json"), ReadIds);
-        return Load(Path.Combine(folder, "merges.txt"), path =>
-        {
-            // The characters that stand for the 256 bytes.
-            var bytes = new[] { ('!', '~'), ('¡', '¬'), ('®', 'ÿ'), ('Ā', 'Ń') };
-            var missing = bytes.SelectMany(r => Enumerable.Range(r.Item1, r.Item2 - r.Item1 + 1)).FirstOrDefault(c => !vocabulary.ContainsKey($"{(char)c}"));
-            if (missing != 0)
+        return Load(
+            Path.Combine(folder, "merges.txt"),
+            path =>
             {
-                throw new FormatException($"vocab.json beside it lacks the byte symbol {(char)missing}");
-            }
+                // The characters that stand for the 256 bytes.
+                var bytes = new[] { ('!', '~'), ('¡', '¬'), ('®', 'ÿ'), ('Ā', 'Ń') };
+                var missing = bytes
+                    .SelectMany(r => Enumerable.Range(r.Item1, r.Item2 - r.Item1 + 1))
+                    .FirstOrDefault(c => !vocabulary.ContainsKey($"{(char)c}"));
+                if (missing != 0)
+                {
+                    throw new FormatException($"vocab.json beside it lacks the byte symbol {(char)missing}");
+                }
 
-            if (vocabulary.TryGetValue(EndOfText, out var id))
-            {
-                added.TryAdd(EndOfText, id);
-            }
+                if (vocabulary.TryGetValue(EndOfText, out var id))
+                {
+                    added.TryAdd(EndOfText, id);
+                }
 
-            var merges = File.ReadLines(path).Where(l => l.Length > 0 && !l.StartsWith("#version", StringComparison.Ordinal));
-            return new BytePairEncoder(vocabulary, merges, added, byteLevel: true);
-        });
+                var merges = File.ReadLines(path).Where(l => l.Length > 0 && !l.StartsWith("#version", StringComparison.Ordinal));
+                return new BytePairEncoder(vocabulary, merges, added, byteLevel: true);
+            }
+        );
 
         static Dictionary<string, int> ReadIds(string path) =>
             JsonSerializer.Deserialize<Dictionary<string, int>>(File.ReadAllBytes(path)) ?? throw new FormatException("it is empty");
@@ -95,7 +125,11 @@ internal sealed partial class BytePairEncoder
     public int[] Encode(string text)
     {
         var ids = new List<int>(text.Length);
-        Cut(text, token => ids.Add(_addedTokens[token]), piece => ids.AddRange(_merging.EncodeToIds(piece, considerPreTokenization: false)));
+        Cut(
+            text,
+            token => ids.Add(_addedTokens[token]),
+            piece => ids.AddRange(_merging.EncodeToIds(piece, considerPreTokenization: false))
+        );
         return [.. ids];
     }
 
@@ -105,7 +139,11 @@ internal sealed partial class BytePairEncoder
         var unknown = new List<string>();
         if (!_byteLevel)
         {
-            Cut(text, _ => { }, piece => unknown.AddRange(piece.EnumerateRunes().Select(r => r.ToString()).Where(c => !_vocabulary.ContainsKey(c))));
+            Cut(
+                text,
+                _ => { },
+                piece => unknown.AddRange(piece.EnumerateRunes().Select(r => r.ToString()).Where(c => !_vocabulary.ContainsKey(c)))
+            );
         }
 
         return [.. unknown.Distinct()];
@@ -133,7 +171,8 @@ internal sealed partial class BytePairEncoder
         }
     }
 
-    /// <summary>The text with each character above U+FFFF replaced by two of its class below, so that a regular expression sees the class.</summary>
+    /// <summary>The text with each character above U+FFFF replaced by two of its class below, so that a regular expression sees the
+    /// class.</summary>
     private static string Shadow(string text)
     {
         var shadow = text.ToCharArray();
@@ -162,19 +201,27 @@ internal sealed partial class BytePairEncoder
         {
             return load(path);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException or FormatException
-            or InvalidOperationException or ArgumentException)
+        catch (Exception e)
+            when (e
+                    is IOException
+                        or UnauthorizedAccessException
+                        or JsonException
+                        or FormatException
+                        or InvalidOperationException
+                        or ArgumentException
+            )
         {
             var reason = e is FileNotFoundException or DirectoryNotFoundException ? "it is missing" : e.Message.TrimEnd('.');
             throw new CheckpointException(
-                $"{path}: cannot be used as a tokenizer file: {reason}. Download it again from the model's own repository.", e);
+                $"{path}: cannot be used as a tokenizer file: {reason}. Download it again from the model's own repository.",
+                e
+            );
         }
     }
 
     /// <summary>A merge is written "a b" in older files, ["a", "b"] in newer ones.</summary>
-    private static string Pair(JsonElement merge) => merge.ValueKind == JsonValueKind.Array
-        ? string.Join(' ', merge.EnumerateArray().Select(e => e.GetString()))
-        : merge.GetString()!;
+    private static string Pair(JsonElement merge) =>
+        merge.ValueKind == JsonValueKind.Array ? string.Join(' ', merge.EnumerateArray().Select(e => e.GetString())) : merge.GetString()!;
 
     // Rust's \w; \p{M} and the joiners are what .NET's leaves out. Merges exist for letters that both agree on.
     [GeneratedRegex(@"[\w\p{M}\u200C\u200D]+|[^\w\s\p{M}\u200C\u200D]+")]
@@ -191,7 +238,11 @@ internal sealed partial class BytePairEncoder
     };
 
     private sealed record TokenizerJson(
-        IReadOnlyList<AddedToken> AddedTokens, TokenizerPart? Normalizer, TokenizerPart? PreTokenizer, TokenizerModel Model);
+        IReadOnlyList<AddedToken> AddedTokens,
+        TokenizerPart? Normalizer,
+        TokenizerPart? PreTokenizer,
+        TokenizerModel Model
+    );
 
     private sealed record AddedToken(int Id, string Content);
 

@@ -57,11 +57,14 @@ internal static class PythonText
         return text[start..end];
     }
 
-    /// <summary><c>text[0].upper() + text[1:]</c> where <c>text[0].islower()</c>; the first code point may become several (ß → SS).</summary>
+    /// <summary><c>text[0].upper() + text[1:]</c> where <c>text[0].islower()</c>; the first code point may become several (ß →
+    /// SS).</summary>
     public static string UpperFirst(string text)
     {
-        if (Rune.DecodeFromUtf16(text, out var first, out var length) != System.Buffers.OperationStatus.Done
-            || Rune.GetUnicodeCategory(first) == UnicodeCategory.TitlecaseLetter)
+        if (
+            Rune.DecodeFromUtf16(text, out var first, out var length) != System.Buffers.OperationStatus.Done
+            || Rune.GetUnicodeCategory(first) == UnicodeCategory.TitlecaseLetter
+        )
         {
             return text;
         }
@@ -101,14 +104,43 @@ internal static class PythonText
         return before >= 0 && IsCased(runes[before]) && (after < 0 || !IsCased(runes[after]));
     }
 
-    private static bool IsCased(Rune rune) => Rune.GetUnicodeCategory(rune)
-            is UnicodeCategory.UppercaseLetter or UnicodeCategory.LowercaseLetter or UnicodeCategory.TitlecaseLetter
-        || rune.Value is 0xAA or 0xBA or (>= 0x2160 and <= 0x217F) or (>= 0x24B6 and <= 0x24E9) // ª º Ⅷ ⓐ
-            or (>= 0x1F130 and <= 0x1F149) or (>= 0x1F150 and <= 0x1F169) or (>= 0x1F170 and <= 0x1F189); // 🄰 🅐 🅰
+    private static bool IsCased(Rune rune) =>
+        Rune.GetUnicodeCategory(rune)
+            is UnicodeCategory.UppercaseLetter
+                or UnicodeCategory.LowercaseLetter
+                or UnicodeCategory.TitlecaseLetter
+        || rune.Value
+            is 0xAA
+                or 0xBA
+                or (>= 0x2160 and <= 0x217F)
+                or (>= 0x24B6 and <= 0x24E9) // ª º Ⅷ ⓐ
+                or (>= 0x1F130 and <= 0x1F149)
+                or (>= 0x1F150 and <= 0x1F169)
+                or (>= 0x1F170 and <= 0x1F189); // 🄰 🅐 🅰
 
-    private static bool IsCaseIgnorable(Rune rune) => Rune.GetUnicodeCategory(rune)
-            is UnicodeCategory.NonSpacingMark or UnicodeCategory.EnclosingMark or UnicodeCategory.Format
-            or UnicodeCategory.ModifierLetter or UnicodeCategory.ModifierSymbol
-        || rune.Value is '\'' or '.' or ':' or 0xB7 or 0x387 or 0x55F or 0x5F4 or 0x2018 or 0x2019 or 0x2024 or 0x2027
-            or 0xFE13 or 0xFE52 or 0xFE55 or 0xFF07 or 0xFF0E or 0xFF1A; // apostrophes, stops and colons that stand within words
+    private static bool IsCaseIgnorable(Rune rune) =>
+        Rune.GetUnicodeCategory(rune)
+            is UnicodeCategory.NonSpacingMark
+                or UnicodeCategory.EnclosingMark
+                or UnicodeCategory.Format
+                or UnicodeCategory.ModifierLetter
+                or UnicodeCategory.ModifierSymbol
+        || rune.Value
+            is '\''
+                or '.'
+                or ':'
+                or 0xB7
+                or 0x387
+                or 0x55F
+                or 0x5F4
+                or 0x2018
+                or 0x2019
+                or 0x2024
+                or 0x2027
+                or 0xFE13
+                or 0xFE52
+                or 0xFE55
+                or 0xFF07
+                or 0xFF0E
+                or 0xFF1A; // apostrophes, stops and colons that stand within words
 }

@@ -1,6 +1,7 @@
 namespace Chatterbox.Text;
 
-/// <summary>A text that is still being written, from where it has not been spoken yet: its sentences can be spoken as soon as they are complete.</summary>
+/// <summary>A text that is still being written, from where it has not been spoken yet: its sentences can be spoken as soon as they are
+/// complete.</summary>
 /// <example><code>
 /// var buffer = new SentenceBuffer();
 /// buffer.Add("Good morning. How a");

@@ -24,14 +24,22 @@ public static partial class SentenceSplitter
 
     private static readonly (Break Least, int Part)[] Preferences =
     [
-        (Break.Sentence, ShortPart), (Break.Clause, ShortPart), (Break.Sentence, 0), (Break.Clause, 0), (Break.Word, 0), (Break.Character, 0),
+        (Break.Sentence, ShortPart),
+        (Break.Clause, ShortPart),
+        (Break.Sentence, 0),
+        (Break.Clause, 0),
+        (Break.Word, 0),
+        (Break.Character, 0),
     ];
 
     /// <summary>Shortened words whose full stop is not a sentence's, lower-case.</summary>
     private static readonly HashSet<string> Titles =
     [
-        .. ("mr mrs ms mx messrs dr dra drs prof rev hon st ste gen col capt cmdr lt maj sgt sen rep gov pres mt ft vs cf al approx dept viz "
-            + "hr fr frl bzw ca vgl evtl ggf inkl zzgl str mme mlle mgr sr sra srta ud uds sig dott dhr mevr np tzw").Split(' '),
+        .. (
+            "mr mrs ms mx messrs dr dra drs prof rev hon st ste gen col capt cmdr lt maj sgt sen rep gov pres mt ft vs cf al "
+            + "approx dept viz "
+            + "hr fr frl bzw ca vgl evtl ggf inkl zzgl str mme mlle mgr sr sra srta ud uds sig dott dhr mevr np tzw"
+        ).Split(' '),
     ];
 
     /// <summary>Shortened words whose full stop is not a sentence's where a number follows, lower-case.</summary>
@@ -51,7 +59,8 @@ public static partial class SentenceSplitter
 
     /// <summary>Cuts a text into pieces; white space at their ends is dropped.</summary>
     /// <param name="text">Any text; a blank one has no pieces.</param>
-    /// <param name="maxLength">Most characters of a piece. An ideograph or Hangul syllable counts as 3 and kana as 2, taking longer to speak.</param>
+    /// <param name="maxLength">Most characters of a piece. An ideograph or Hangul syllable counts as 3 and kana as 2, taking longer to
+    /// speak.</param>
     public static IReadOnlyList<string> Split(string text, int maxLength = DefaultLength)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(maxLength, LeastLength);
@@ -59,7 +68,7 @@ public static partial class SentenceSplitter
         var pieces = new List<string>();
         var breaks = Breaks(text);
         var cost = Costs(text); // [i] = cost of text[..i]
-        for (var start = 0; start < text.Length;)
+        for (var start = 0; start < text.Length; )
         {
             var fits = Fits(cost, start, maxLength);
             var cut = fits == text.Length ? fits : BestBreak(breaks, cost, start, fits, maxLength);
@@ -100,8 +109,11 @@ public static partial class SentenceSplitter
         }
 
         // Whether a stop ends a sentence depends on what follows it, and on whether the tag that it may be in is one.
-        var isKnown = SkipSpace(text, isSentence ? end : fits) < text.Length && !MayBeTag(text, text.LastIndexOf('[', (isSentence ? end : fits) - 1));
-        return !isKnown ? 0 : isSentence ? end : BestBreak(breaks, cost, 0, fits, maxLength);
+        var isKnown =
+            SkipSpace(text, isSentence ? end : fits) < text.Length && !MayBeTag(text, text.LastIndexOf('[', (isSentence ? end : fits) - 1));
+        return !isKnown ? 0
+            : isSentence ? end
+            : BestBreak(breaks, cost, 0, fits, maxLength);
     }
 
     private static bool MayBeTag(string text, int open) => open >= 0 && text.Length - open <= LongestTag && text.IndexOf(']', open) < 0;
@@ -180,7 +192,8 @@ public static partial class SentenceSplitter
         }
 
         var word = text[start..stop.Index].ToLowerInvariant();
-        var isShortened = Titles.Contains(word)
+        var isShortened =
+            Titles.Contains(word)
             || (char.IsDigit(follows) && BeforeNumber.Contains(word))
             || (word.Contains('.', StringComparison.Ordinal) && !word.Any(char.IsDigit))
             || (word.Length == 1 && word != "i")
@@ -220,7 +233,10 @@ public static partial class SentenceSplitter
 
     // A stop and the quotes and brackets closing behind it; in scripts without spaces none need follow. Or an empty line.
     // Atomic, and tried once a run of stops: a page of dots takes no longer than a page of words.
-    [GeneratedRegex("""(?<![.!?…])(?<stop>(?>[.!?…]+))(?>["'”’»)\]]*)(?=\s|$)|(?<stop>[。！？｡؟۔।॥።]+)["'”’»)\]」』）】]*|(?<=\S)(?=[^\S\n]*\n[^\S\n]*\n)""", RegexOptions.ExplicitCapture)]
+    [GeneratedRegex(
+        """(?<![.!?…])(?<stop>(?>[.!?…]+))(?>["'”’»)\]]*)(?=\s|$)|(?<stop>[。！？｡؟۔।॥።]+)["'”’»)\]」』）】]*|(?<=\S)(?=[^\S\n]*\n[^\S\n]*\n)""",
+        RegexOptions.ExplicitCapture
+    )]
     private static partial Regex SentenceEnd();
 
     [GeneratedRegex("""[,;:]["'”’»)\]]*(?=\s)|(?<=\s)[-–](?=\s)|[，、；：،؛—]["'”’»)\]」』）】]*""")]

@@ -27,15 +27,27 @@ internal sealed class TextFrontEnd
     /// <param name="japanese">Reads kanji; null for none.</param>
     /// <exception cref="CheckpointException">A file is damaged, or of another kind.</exception>
     public static TextFrontEnd Load(
-        TextConfig config, string tokenizerPath, string? cangjiePath = null, IChineseSegmenter? segmenter = null, IJapaneseReader? japanese = null) =>
-        new(config, config.Tokenizer switch
-        {
-            TokenizerKind.English => TextTokenizer.LoadEnglish(tokenizerPath),
-            TokenizerKind.Multilingual => TextTokenizer.LoadMultilingual(
-                tokenizerPath, cangjiePath is null ? null : CangjieSpelling.Load(cangjiePath, segmenter), japanese, config.Languages),
-            TokenizerKind.Gpt2 => TextTokenizer.LoadTurbo(Path.GetDirectoryName(tokenizerPath)!),
-            _ => throw new ArgumentOutOfRangeException(nameof(config), config.Tokenizer, "There is no such kind of tokenizer."),
-        });
+        TextConfig config,
+        string tokenizerPath,
+        string? cangjiePath = null,
+        IChineseSegmenter? segmenter = null,
+        IJapaneseReader? japanese = null
+    ) =>
+        new(
+            config,
+            config.Tokenizer switch
+            {
+                TokenizerKind.English => TextTokenizer.LoadEnglish(tokenizerPath),
+                TokenizerKind.Multilingual => TextTokenizer.LoadMultilingual(
+                    tokenizerPath,
+                    cangjiePath is null ? null : CangjieSpelling.Load(cangjiePath, segmenter),
+                    japanese,
+                    config.Languages
+                ),
+                TokenizerKind.Gpt2 => TextTokenizer.LoadTurbo(Path.GetDirectoryName(tokenizerPath)!),
+                _ => throw new ArgumentOutOfRangeException(nameof(config), config.Tokenizer, "There is no such kind of tokenizer."),
+            }
+        );
 
     /// <summary>Encodes a text.</summary>
     /// <param name="text">As it was written.</param>

@@ -10,21 +10,34 @@ namespace Chatterbox.Text;
 internal sealed record PunctuationRules(IReadOnlyList<(string Old, string New)> Replacements, string SentenceEnders)
 {
     /// <summary>English (tts.py).</summary>
-    public static PunctuationRules English { get; } = new(
-        [
-            ("...", ", "), ("…", ", "), (":", ","), (" - ", ", "), (";", ", "), ("—", "-"), ("–", "-"), (" ,", ","),
-            ("“", "\""), ("”", "\""), ("‘", "'"), ("’", "'"),
-        ],
-        ".!?-,");
+    public static PunctuationRules English { get; } =
+        new(
+            [
+                ("...", ", "),
+                ("…", ", "),
+                (":", ","),
+                (" - ", ", "),
+                (";", ", "),
+                ("—", "-"),
+                ("–", "-"),
+                (" ,", ","),
+                ("“", "\""),
+                ("”", "\""),
+                ("‘", "'"),
+                ("’", "'"),
+            ],
+            ".!?-,"
+        );
 
     /// <summary>Multilingual (mtl_tts.py): English, and full-width marks end a text too.</summary>
     public static PunctuationRules Multilingual { get; } = English with { SentenceEnders = ".!?-,、，。？！" };
 
     /// <summary>Turbo and Nano (tts_turbo.py): three dots, spaced hyphens and semicolons stay.</summary>
-    public static PunctuationRules Turbo { get; } = English with
-    {
-        Replacements = [.. English.Replacements.Where(r => r.Old is not ("..." or " - " or ";"))],
-    };
+    public static PunctuationRules Turbo { get; } =
+        English with
+        {
+            Replacements = [.. English.Replacements.Where(r => r.Old is not ("..." or " - " or ";"))],
+        };
 }
 
 /// <summary>Brings a text's punctuation and spacing to what the models were trained on.</summary>
@@ -53,8 +66,9 @@ internal static class TextNormalizer
             var quoted = text.Length <= QuotedLength ? text : text[..QuotedLength] + "…";
             throw new RequestException(
                 $"The text '{quoted}' has nothing to speak: no letter, no digit and no tag such as [laugh]. "
-                + "Send a text with at least one of them.",
-                "text");
+                    + "Send a text with at least one of them.",
+                "text"
+            );
         }
 
         return normalized;

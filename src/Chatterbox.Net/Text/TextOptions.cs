@@ -3,8 +3,10 @@ namespace Chatterbox.Text;
 /// <summary>How a text as people write it becomes what is spoken. Nothing is changed by default.</summary>
 public sealed record TextOptions
 {
-    /// <summary>Whether numbers, dates, times, amounts, units, addresses and abbreviations are written out as words: all of them in English,
-    /// numbers, percentages and euros in German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Norwegian and Turkish. What is not known
+    /// <summary>Whether numbers, dates, times, amounts, units, addresses and abbreviations are written out as words: all of them in
+    /// English,
+    /// numbers, percentages and euros in German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Norwegian and Turkish. What is not
+    /// known
     /// to be right in a language stays as it is.</summary>
     public bool Normalize { get; init; }
 

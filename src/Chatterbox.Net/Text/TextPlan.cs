@@ -22,7 +22,8 @@ public sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyLis
     private const double SentencePauseSeconds = 0.25;
     private const double ClausePauseSeconds = 0.1;
 
-    /// <summary>The pieces as they were written, one for each of <see cref="Pieces"/>: the same unless a <see cref="SpokenForm"/> changed them.</summary>
+    /// <summary>The pieces as they were written, one for each of <see cref="Pieces"/>: the same unless a <see cref="SpokenForm"/> changed
+    /// them.</summary>
     public IReadOnlyList<string> Written { get; init; } = Pieces;
 
     /// <summary>The plan of speech that is converted from a recording: one piece, no text.</summary>
@@ -34,8 +35,21 @@ public sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyLis
     /// <param name="pieceLength">Most characters of a piece.</param>
     /// <param name="form">Turns each piece into what is spoken; null leaves them as they are written.</param>
     /// <exception cref="RequestException">A pause is too long, or the text has no words.</exception>
-    public static TextPlan Of(string text, string parameter = "text", int pieceLength = SentenceSplitter.DefaultLength, SpokenForm? form = null) =>
-        Speakable(Split(text, parameter, form, (part, isFirst) => SplitText(part, isFirst ? Math.Min(FirstPieceLength, pieceLength) : pieceLength, pieceLength)), parameter);
+    public static TextPlan Of(
+        string text,
+        string parameter = "text",
+        int pieceLength = SentenceSplitter.DefaultLength,
+        SpokenForm? form = null
+    ) =>
+        Speakable(
+            Split(
+                text,
+                parameter,
+                form,
+                (part, isFirst) => SplitText(part, isFirst ? Math.Min(FirstPieceLength, pieceLength) : pieceLength, pieceLength)
+            ),
+            parameter
+        );
 
     /// <summary>Splits a text so that no piece has words of two sentences.</summary>
     /// <inheritdoc cref="Of"/>
@@ -49,12 +63,18 @@ public sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyLis
 
     /// <summary>The same plan as the continuation of other speech, with the silence that belongs between them.</summary>
     /// <param name="words">The text that was spoken before.</param>
-    public TextPlan Behind(string words) => PausesSeconds[0] > 0 ? this : this with { PausesSeconds = [PauseBehind(words), .. PausesSeconds.Skip(1)] };
+    public TextPlan Behind(string words) =>
+        PausesSeconds[0] > 0 ? this : this with { PausesSeconds = [PauseBehind(words), .. PausesSeconds.Skip(1)] };
 
     private static double PauseBehind(string words) => SentenceEnd().IsMatch(words) ? SentencePauseSeconds : ClausePauseSeconds;
 
-    private static TextPlan Speakable(TextPlan plan, string parameter) => plan.Pieces.Count > 0 ? plan
-        : throw new RequestException($"There is nothing to speak in '{parameter}': it has no letter and no digit. Send some words.", parameter);
+    private static TextPlan Speakable(TextPlan plan, string parameter) =>
+        plan.Pieces.Count > 0
+            ? plan
+            : throw new RequestException(
+                $"There is nothing to speak in '{parameter}': it has no letter and no digit. Send some words.",
+                parameter
+            );
 
     private static TextPlan Split(string text, string parameter, SpokenForm? form, Func<string, bool, IEnumerable<string>> split)
     {
@@ -69,18 +89,36 @@ public sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyLis
             if (pauses[^1] > LongestPauseSeconds)
             {
                 throw new RequestException(
-                    string.Create(CultureInfo.InvariantCulture, $"A pause of {pauses[^1]:0.###} s is too long: there can be {LongestPauseSeconds:0} s between two words."), parameter);
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"A pause of {pauses[^1]:0.###} s is too long: there can be {LongestPauseSeconds:0} s between two words."
+                    ),
+                    parameter
+                );
             }
         }
 
         AddPieces(split(text[from..], pieces.Count == 0), form, pieces, pauses);
-        return pauses.Sum() <= MostPauseSeconds ? new TextPlan([.. pieces.Select(piece => piece.Spoken)], pauses) { Written = [.. pieces.Select(piece => piece.Written)] }
-            : throw new RequestException($"The pauses are {pauses.Sum():0} s together: there can be {MostPauseSeconds:0} s in a text.", parameter);
+        return pauses.Sum() <= MostPauseSeconds
+            ? new TextPlan([.. pieces.Select(piece => piece.Spoken)], pauses) { Written = [.. pieces.Select(piece => piece.Written)] }
+            : throw new RequestException(
+                $"The pauses are {pauses.Sum():0} s together: there can be {MostPauseSeconds:0} s in a text.",
+                parameter
+            );
     }
 
-    private static void AddPieces(IEnumerable<string> split, SpokenForm? form, List<(string Written, string Spoken)> pieces, List<double> pauses)
+    private static void AddPieces(
+        IEnumerable<string> split,
+        SpokenForm? form,
+        List<(string Written, string Spoken)> pieces,
+        List<double> pauses
+    )
     {
-        foreach (var piece in split.SelectMany(written => form?.Parts(written) ?? [(written, written)]).Where(piece => TextNormalizer.IsSpeakable(piece.Spoken)))
+        foreach (
+            var piece in split
+                .SelectMany(written => form?.Parts(written) ?? [(written, written)])
+                .Where(piece => TextNormalizer.IsSpeakable(piece.Spoken))
+        )
         {
             if (pieces.Count > 0 && pauses[^1] == 0)
             {
@@ -105,7 +143,7 @@ public sealed partial record TextPlan(IReadOnlyList<string> Pieces, IReadOnlyLis
 
     private static IEnumerable<string> Sentences(string text)
     {
-        for (var rest = text.TrimStart(); rest.Length > 0;)
+        for (var rest = text.TrimStart(); rest.Length > 0; )
         {
             var length = SentenceSplitter.FirstSpeakable(rest) is > 0 and var end ? end : rest.Length;
             yield return rest[..length].TrimEnd();

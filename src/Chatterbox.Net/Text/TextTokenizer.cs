@@ -37,7 +37,11 @@ internal sealed class TextTokenizer
     /// <param name="languages">Codes of the languages that the model speaks; null for all of <see cref="SupportedLanguages"/>.</param>
     /// <exception cref="CheckpointException">The file is missing, damaged, or of another kind.</exception>
     public static TextTokenizer LoadMultilingual(
-        string path, CangjieSpelling? cangjie = null, IJapaneseReader? japanese = null, IReadOnlyCollection<string>? languages = null)
+        string path,
+        CangjieSpelling? cangjie = null,
+        IJapaneseReader? japanese = null,
+        IReadOnlyCollection<string>? languages = null
+    )
     {
         languages ??= [.. SupportedLanguages.Names.Keys];
         var encoder = BytePairEncoder.FromTokenizerJson(path);
@@ -47,29 +51,34 @@ internal sealed class TextTokenizer
             ["ja"] = text => JapaneseSpelling.Spell(text, japanese),
             ["ko"] = KoreanSpelling.Spell,
         };
-        return new TextTokenizer(encoder, (text, language) =>
-        {
-            text = UnicodeTables.Decompose(PythonText.Lower(text));
-            if (language is null)
+        return new TextTokenizer(
+            encoder,
+            (text, language) =>
             {
-                return MarkSpaces(text);
-            }
+                text = UnicodeTables.Decompose(PythonText.Lower(text));
+                if (language is null)
+                {
+                    return MarkSpaces(text);
+                }
 
-            var code = language.ToLowerInvariant();
-            if (!languages.Contains(code) || !encoder.IsAddedToken($"[{code}]"))
-            {
-                throw new RequestException(
-                    $"Language '{language}' is not one that this model speaks. Choose one of: {string.Join(", ", languages)}.",
-                    "language");
-            }
+                var code = language.ToLowerInvariant();
+                if (!languages.Contains(code) || !encoder.IsAddedToken($"[{code}]"))
+                {
+                    throw new RequestException(
+                        $"Language '{language}' is not one that this model speaks. Choose one of: {string.Join(", ", languages)}.",
+                        "language"
+                    );
+                }
 
-            return MarkSpaces($"[{code}]" + (spellings.TryGetValue(code, out var spell) ? spell(text) : text));
-        });
+                return MarkSpaces($"[{code}]" + (spellings.TryGetValue(code, out var spell) ? spell(text) : text));
+            }
+        );
     }
 
     /// <summary>Turbo's and Nano's: GPT-2's, with 19 tags.</summary>
     /// <param name="folder">Folder of vocab.json, merges.txt and added_tokens.json.</param>
-    /// <param name="maxTokens">Most tokens of a text. The reference cuts off what is beyond its tokenizer's 1024 without a word; here it is an error.</param>
+    /// <param name="maxTokens">Most tokens of a text. The reference cuts off what is beyond its tokenizer's 1024 without a word; here it is
+    /// an error.</param>
     /// <exception cref="CheckpointException">A file is missing, damaged, or of another kind.</exception>
     public static TextTokenizer LoadTurbo(string folder, int maxTokens = 1024) =>
         new(BytePairEncoder.FromGpt2Files(folder), EnglishOnly, maxTokens);
@@ -84,17 +93,25 @@ internal sealed class TextTokenizer
         return ids.Length <= _maxTokens
             ? ids
             : throw new RequestException(
-                $"The text has {ids.Length} text tokens, and this model takes {_maxTokens} at most. Send it in shorter pieces.", "text");
+                $"The text has {ids.Length} text tokens, and this model takes {_maxTokens} at most. Send it in shorter pieces.",
+                "text"
+            );
     }
 
-    /// <summary>Each character of a text, as the language spells it, that the model does not know and would speak as noise; once, in order.</summary>
+    /// <summary>Each character of a text, as the language spells it, that the model does not know and would speak as noise; once, in
+    /// order.</summary>
     /// <remarks>Characters come as they reach the vocabulary: multilingual ones in lower case and decomposed.</remarks>
     /// <exception cref="RequestException">The language is not the model's.</exception>
-    public IReadOnlyList<string> UnknownCharacters(string text, string? language = null) => _encoder.UnknownCharacters(_spell(text, language));
+    public IReadOnlyList<string> UnknownCharacters(string text, string? language = null) =>
+        _encoder.UnknownCharacters(_spell(text, language));
 
-    private static string EnglishOnly(string text, string? language) => language is null || language.Equals("en", StringComparison.OrdinalIgnoreCase)
-        ? text
-        : throw new RequestException($"Language '{language}': this model speaks English (en) only. Use a multilingual model.", "language");
+    private static string EnglishOnly(string text, string? language) =>
+        language is null || language.Equals("en", StringComparison.OrdinalIgnoreCase)
+            ? text
+            : throw new RequestException(
+                $"Language '{language}': this model speaks English (en) only. Use a multilingual model.",
+                "language"
+            );
 
     private static string MarkSpaces(string text) => text.Replace(" ", Space, StringComparison.Ordinal);
 }

@@ -12,8 +12,14 @@ namespace Chatterbox.Voices;
 /// <param name="EmbeddingSize">Numbers of the x-vector.</param>
 /// <param name="ContextFrames">Frames that share one local context.</param>
 internal sealed record CamPlusConfig(
-    int Bands = 80, int HeadChannels = 32, int InitChannels = 128, int Growth = 32, int BottleneckChannels = 128, int EmbeddingSize = 192,
-    int ContextFrames = 100)
+    int Bands = 80,
+    int HeadChannels = 32,
+    int InitChannels = 128,
+    int Growth = 32,
+    int BottleneckChannels = 128,
+    int EmbeddingSize = 192,
+    int ContextFrames = 100
+)
 {
     /// <summary>Layers and dilation of each dense block.</summary>
     public IReadOnlyList<(int Layers, int Dilation)> Blocks { get; init; } = [(12, 1), (24, 2), (16, 2)];
@@ -27,7 +33,8 @@ internal sealed record CamPlusConfig(
 /// <remarks>Ports CAMPPlus of chatterbox models/s3gen/xvector.py. Weights: speaker_encoder.</remarks>
 internal sealed class CamPlus
 {
-    private const int LongestGraph = 1000, MostGraphs = 4;     // frames: ten seconds, of which S3Gen hears no more
+    private const int LongestGraph = 1000,
+        MostGraphs = 4; // frames: ten seconds, of which S3Gen hears no more
 
     private readonly CamPlusConfig _config;
     private readonly ScalarType _dtype;
@@ -38,7 +45,7 @@ internal sealed class CamPlus
     private readonly BatchNorm _outputNorm;
     private readonly Conv1d _dense;
     private readonly BatchNorm _denseNorm;
-    private readonly Tensor? _input;                           // of graphs, [numbers of the longest]
+    private readonly Tensor? _input; // of graphs, [numbers of the longest]
     private readonly TorchGraphs<int>? _graphs;
 
     public CamPlus(CamPlusConfig config, WeightScope weights)
@@ -97,8 +104,8 @@ internal sealed class CamPlus
     private Tensor Run(Tensor fbank)
     {
         using var scope = NewDisposeScope();
-        var x = _head.Forward(fbank.to(_dtype).transpose(0, 1).unsqueeze(0));     // [1, headOutputs, frames]
-        x = relu(_tdnnNorm.Forward(_tdnn.Forward(x)));                            // [1, init, frames / 2]
+        var x = _head.Forward(fbank.to(_dtype).transpose(0, 1).unsqueeze(0)); // [1, headOutputs, frames]
+        x = relu(_tdnnNorm.Forward(_tdnn.Forward(x))); // [1, init, frames / 2]
         var segments = Segments.Of(x.shape[2], _config.ContextFrames, x);
         foreach (var (layers, transit) in _blocks)
         {
@@ -106,7 +113,7 @@ internal sealed class CamPlus
         }
 
         x = relu(_outputNorm.Forward(x));
-        x = cat([x.mean([-1], keepdim: true), x.std(-1, unbiased: true, keepdim: true)], 1);    // [1, 2·channels, 1]
+        x = cat([x.mean([-1], keepdim: true), x.std(-1, unbiased: true, keepdim: true)], 1); // [1, 2·channels, 1]
         return _denseNorm.Forward(_dense.Forward(x)).reshape(-1).to(ScalarType.Float32).MoveToOuterDisposeScope();
     }
 
@@ -130,8 +137,10 @@ internal sealed class CamPlusHead(int channels, WeightScope weights)
     private readonly BatchNorm _norm1 = new(weights["bn1"], channels, 4);
     private readonly CamPlusResidual[] _blocks =
     [
-        new(channels, weights["layer1"][0], halves: true), new(channels, weights["layer1"][1], halves: false),
-        new(channels, weights["layer2"][0], halves: true), new(channels, weights["layer2"][1], halves: false),
+        new(channels, weights["layer1"][0], halves: true),
+        new(channels, weights["layer1"][1], halves: false),
+        new(channels, weights["layer2"][0], halves: true),
+        new(channels, weights["layer2"][1], halves: false),
     ];
 
     private readonly Conv2d _conv2 = new(weights["conv2"], channels, channels, kernel: 3, (2, 1), padding: 1, bias: false);
@@ -148,7 +157,7 @@ internal sealed class CamPlusHead(int channels, WeightScope weights)
             x = block.Forward(x);
         }
 
-        x = relu(_norm2.Forward(_conv2.Forward(x)));             // [rows, channels, bands / 8, frames]
+        x = relu(_norm2.Forward(_conv2.Forward(x))); // [rows, channels, bands / 8, frames]
         return x.flatten(1, 2).MoveToOuterDisposeScope();
     }
 }
@@ -182,9 +191,21 @@ internal sealed class CamPlusLayer(CamPlusConfig config, WeightScope weights, in
     private readonly BatchNorm _norm = new(weights["nonlinear2"]["batchnorm"], config.BottleneckChannels, 3);
 
     private readonly Conv1d _local = new(
-        weights["cam_layer"]["linear_local"], config.BottleneckChannels, config.Growth, kernel: 3, padding: dilation, dilation: dilation, bias: false);
+        weights["cam_layer"]["linear_local"],
+        config.BottleneckChannels,
+        config.Growth,
+        kernel: 3,
+        padding: dilation,
+        dilation: dilation,
+        bias: false
+    );
 
-    private readonly Conv1d _context1 = new(weights["cam_layer"]["linear1"], config.BottleneckChannels, config.BottleneckChannels / 2, kernel: 1);
+    private readonly Conv1d _context1 = new(
+        weights["cam_layer"]["linear1"],
+        config.BottleneckChannels,
+        config.BottleneckChannels / 2,
+        kernel: 1
+    );
     private readonly Conv1d _context2 = new(weights["cam_layer"]["linear2"], config.BottleneckChannels / 2, config.Growth, kernel: 1);
 
     /// <param name="x">[rows, inputs, frames].</param>
@@ -193,8 +214,8 @@ internal sealed class CamPlusLayer(CamPlusConfig config, WeightScope weights, in
     public Tensor Forward(Tensor x, Segments segments)
     {
         using var scope = NewDisposeScope();
-        x = relu(_norm.Forward(_bottleneck.Forward(x)));                     // [rows, bottleneck, frames]
-        var context = matmul(x, segments.Average);                           // [rows, bottleneck, segments]
+        x = relu(_norm.Forward(_bottleneck.Forward(x))); // [rows, bottleneck, frames]
+        var context = matmul(x, segments.Average); // [rows, bottleneck, segments]
         var mask = _context2.Forward(relu(_context1.Forward(context))).sigmoid();
         return (_local.Forward(x) * matmul(mask, segments.Spread)).MoveToOuterDisposeScope();
     }
@@ -212,7 +233,7 @@ internal sealed record Segments(Tensor Average, Tensor Spread)
     public static Segments Of(long frames, int length, Tensor like)
     {
         using var scope = NewDisposeScope();
-        var starts = Arithmetic.Range(0, frames, length, like.device).unsqueeze(1);                // [segments, 1]
+        var starts = Arithmetic.Range(0, frames, length, like.device).unsqueeze(1); // [segments, 1]
         var places = Arithmetic.Range(0, frames, device: like.device);
         var spread = ((places >= starts) & (places < starts.Add(length))).to(like.dtype);
         var average = (spread / spread.sum(1, keepdim: true)).Add(1.0 / frames).transpose(0, 1);

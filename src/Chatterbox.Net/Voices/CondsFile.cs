@@ -10,7 +10,7 @@ namespace Chatterbox.Voices;
 /// </remarks>
 public static class CondsFile
 {
-    private const int SpeechTokens = 6561;   // 3⁸, the codes of the S3 tokenizer
+    private const int SpeechTokens = 6561; // 3⁸, the codes of the S3 tokenizer
 
     /// <summary>Reads a voice.</summary>
     /// <param name="path">The file, as the Python package saves it.</param>
@@ -36,7 +36,8 @@ public static class CondsFile
 
         return new Voice(
             new T3Prompt(Floats(file, "t3.speaker_emb", [1, speakerSize]), Tokens(file, "t3.cond_prompt_speech_tokens")),
-            new S3GenPrompt(promptTokens[..(int)length], mel, Floats(file, "gen.embedding", [1, xVectorSize])));
+            new S3GenPrompt(promptTokens[..(int)length], mel, Floats(file, "gen.embedding", [1, xVectorSize]))
+        );
     }
 
     private static int[] Tokens(TorchFile file, string name)
@@ -57,7 +58,13 @@ public static class CondsFile
 
     private static float[] Floats(TorchFile file, string name, long[] shape)
     {
-        using var tensor = Read(file, name, shape, "floating-point numbers", type => type is ScalarType.Float32 or ScalarType.Float16 or ScalarType.BFloat16 or ScalarType.Float64);
+        using var tensor = Read(
+            file,
+            name,
+            shape,
+            "floating-point numbers",
+            type => type is ScalarType.Float32 or ScalarType.Float16 or ScalarType.BFloat16 or ScalarType.Float64
+        );
         using var single = tensor.to(ScalarType.Float32);
         var values = single.data<float>().ToArray();
         return Array.TrueForAll(values, float.IsFinite) ? values : throw Unfit(file, name, "has values that are infinite or no numbers");
@@ -75,11 +82,17 @@ public static class CondsFile
             throw Unfit(file, name, $"has element type {info.DType}, expected {kind}");
         }
 
-        var fitsShape = info.Shape.Length == shape.Length && info.Shape.Zip(shape).All(d => d.First == d.Second || d is { First: > 0, Second: < 0 });
-        return fitsShape ? file.Read(name) : throw Unfit(file, name,
-            $"has shape [{string.Join(", ", info.Shape)}], expected [{string.Join(", ", shape.Select(d => d < 0 ? "any" : $"{d}"))}]");
+        var fitsShape =
+            info.Shape.Length == shape.Length && info.Shape.Zip(shape).All(d => d.First == d.Second || d is { First: > 0, Second: < 0 });
+        return fitsShape
+            ? file.Read(name)
+            : throw Unfit(
+                file,
+                name,
+                $"has shape [{string.Join(", ", info.Shape)}], expected [{string.Join(", ", shape.Select(d => d < 0 ? "any" : $"{d}"))}]"
+            );
     }
 
-    private static CheckpointException Unfit(TorchFile file, string name, string what) => new(
-        $"{file.Path} is no voice of this model: '{name}' {what}. Use the conds.pt that was published or saved with this model.");
+    private static CheckpointException Unfit(TorchFile file, string name, string what) =>
+        new($"{file.Path} is no voice of this model: '{name}' {what}. Use the conds.pt that was published or saved with this model.");
 }

@@ -20,7 +20,8 @@ internal sealed record ReferenceConfig
 }
 
 /// <summary>A recording to what S3Gen continues: speech tokens, mel and x-vector of its beginning.</summary>
-/// <remarks>Ports embed_ref of chatterbox models/s3gen/s3gen.py. Weights: the parts tokenizer and speaker_encoder of S3Gen's file.</remarks>
+/// <remarks>Ports embed_ref of chatterbox models/s3gen/s3gen.py. Weights: the parts tokenizer and speaker_encoder of S3Gen's
+/// file.</remarks>
 internal sealed class ReferenceEncoder(ReferenceConfig config, WeightScope weights, TorchOps ops)
 {
     private readonly CamPlus _camPlus = new(config.CamPlus, weights["speaker_encoder"]);
@@ -48,11 +49,11 @@ internal sealed class ReferenceEncoder(ReferenceConfig config, WeightScope weigh
         using var scope = NewDisposeScope();
         var beginning24 = First(samples, config.PromptSeconds * SampleRate);
         var beginning16 = _to16Again.Forward(beginning24);
-        var mel = _mel.Forward(beginning24).transpose(0, 1);                          // [frames, bands]
+        var mel = _mel.Forward(beginning24).transpose(0, 1); // [frames, bands]
         Tensor? heard = null;
         var xVector = _camPlus.Forward(_fbank.Forward(beginning16), beside: () => heard = SpeechTokenizer.Forward(beginning16));
         var tokens = Tokens(heard!);
-        var whole = (int)Math.Min(tokens.Length, mel.shape[0] / 2);                   // two mel frames a token
+        var whole = (int)Math.Min(tokens.Length, mel.shape[0] / 2); // two mel frames a token
         return new S3GenPrompt(tokens[..whole], Numbers(mel, "mel spectrogram"), Numbers(xVector, "x-vector network"));
     }
 

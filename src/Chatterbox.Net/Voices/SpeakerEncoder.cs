@@ -12,7 +12,13 @@ namespace Chatterbox.Voices;
 /// <param name="PartialsPerSecond">How often such a partial starts.</param>
 /// <param name="MinCoverage">Part of the last partial that must be speech, the rest being filled up with zeros.</param>
 internal sealed record SpeakerEncoderConfig(
-    int HiddenSize = 256, int Layers = 3, int EmbeddingSize = 256, int PartialFrames = 160, double PartialsPerSecond = 1.3, double MinCoverage = 0.8)
+    int HiddenSize = 256,
+    int Layers = 3,
+    int EmbeddingSize = 256,
+    int PartialFrames = 160,
+    double PartialsPerSecond = 1.3,
+    double MinCoverage = 0.8
+)
 {
     /// <summary>The spectrogram that is heard.</summary>
     public MelConfig Mel { get; init; } = MelConfig.SpeakerEncoder;
@@ -29,20 +35,21 @@ internal sealed record SpeakerEncoderConfig(
     }
 }
 
-/// <summary>The voice encoder: an LSTM that hears overlapping partials of a recording and gives the mean of what it thinks of each.</summary>
+/// <summary>The voice encoder: an LSTM that hears overlapping partials of a recording and gives the mean of what it thinks of
+/// each.</summary>
 /// <remarks>Ports VoiceEncoder of chatterbox models/voice_encoder/voice_encoder.py on the path of embeds_from_wavs; trimming
 /// of silence is left to the caller. Weights: the whole of ve.safetensors.</remarks>
 internal sealed class SpeakerEncoder
 {
     private const int PartialsAtOnce = 32;
-    private const int Bucket = 8;            // partials: graphs are for whole multiples of so many
+    private const int Bucket = 8; // partials: graphs are for whole multiples of so many
 
     private readonly SpeakerEncoderConfig _config;
     private readonly ScalarType _dtype;
     private readonly PowerMel _mel;
     private readonly Lstm _lstm;
     private readonly Linear _projection;
-    private readonly Tensor? _partials;      // of graphs, [most partials, partialFrames, bands]
+    private readonly Tensor? _partials; // of graphs, [most partials, partialFrames, bands]
     private readonly TorchGraphs<int>? _graphs;
 
     public SpeakerEncoder(SpeakerEncoderConfig config, WeightScope weights)
@@ -52,11 +59,13 @@ internal sealed class SpeakerEncoder
         _mel = new(config.Mel, weights);
         _lstm = new(weights["lstm"], config.Mel.Bands, config.HiddenSize, config.Layers);
         _projection = new(weights["proj"], config.HiddenSize, config.EmbeddingSize);
-        weights.Skip("similarity_weight", "similarity_bias");   // of the training loss
+        weights.Skip("similarity_weight", "similarity_bias"); // of the training loss
         if (TorchGraph.UnsupportedReason(weights.Device) is null)
         {
             _partials = weights.Own(zeros([PartialsAtOnce, config.PartialFrames, config.Mel.Bands], _dtype, weights.Device));
-            _graphs = weights.Own(new TorchGraphs<int>(_partials.device, PartialsAtOnce / Bucket, count => Run(_partials.narrow(0, 0, count))));
+            _graphs = weights.Own(
+                new TorchGraphs<int>(_partials.device, PartialsAtOnce / Bucket, count => Run(_partials.narrow(0, 0, count)))
+            );
         }
     }
 
@@ -66,8 +75,12 @@ internal sealed class SpeakerEncoder
     public Tensor Forward(Tensor samples, Action? beside = null)
     {
         using var scope = NewDisposeScope();
-        var mel = _mel.Forward(samples).transpose(0, 1);                                          // [frames, bands]
-        var embeddings = Partials(mel).to(_dtype).split(PartialsAtOnce).Select((partials, i) => EmbedPartials(partials, i == 0 ? beside : null)).ToArray();
+        var mel = _mel.Forward(samples).transpose(0, 1); // [frames, bands]
+        var embeddings = Partials(mel)
+            .to(_dtype)
+            .split(PartialsAtOnce)
+            .Select((partials, i) => EmbedPartials(partials, i == 0 ? beside : null))
+            .ToArray();
         return Normalize(cat(embeddings, 0).to(ScalarType.Float32).mean([0])).MoveToOuterDisposeScope();
     }
 
@@ -102,7 +115,7 @@ internal sealed class SpeakerEncoder
     private Tensor Run(Tensor partials)
     {
         using var scope = NewDisposeScope();
-        var (_, hidden) = _lstm.Forward(partials);                    // [layers, partials, hidden]
+        var (_, hidden) = _lstm.Forward(partials); // [layers, partials, hidden]
         return Normalize(relu(_projection.Forward(hidden[-1]))).MoveToOuterDisposeScope();
     }
 

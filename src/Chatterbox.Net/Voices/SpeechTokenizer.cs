@@ -13,8 +13,14 @@ namespace Chatterbox.Voices;
 /// <param name="WindowFrames">Most mel frames tokenised at once: 30 s.</param>
 /// <param name="OverlapFrames">Frames that windows of a longer recording share: 4 s.</param>
 internal sealed record SpeechTokenizerConfig(
-    int HiddenSize = 1280, int Heads = 20, int Layers = 6, int MemoryFrames = 31, int CodeDigits = 8,
-    int WindowFrames = 3000, int OverlapFrames = 400)
+    int HiddenSize = 1280,
+    int Heads = 20,
+    int Layers = 6,
+    int MemoryFrames = 31,
+    int CodeDigits = 8,
+    int WindowFrames = 3000,
+    int OverlapFrames = 400
+)
 {
     /// <summary>Mel frames that become one token.</summary>
     public const int FramesPerToken = 4;
@@ -56,7 +62,7 @@ internal sealed class SpeechTokenizer
         _rotary = new(config.HeadDim, config.WindowFrames / SpeechTokenizerConfig.FramesPerToken, encoder);
         _blocks = [.. Enumerable.Range(0, config.Layers).Select(layer => new SpeechTokenizerBlock(config, encoder["blocks"][layer], ops))];
         _quantizer = new(config, weights["quantizer"]["_codebook"]);
-        weights.Skip("_mel_filters", "window");   // computed: some checkpoints lack them
+        weights.Skip("_mel_filters", "window"); // computed: some checkpoints lack them
     }
 
     /// <summary>Where the weights are.</summary>
@@ -75,11 +81,13 @@ internal sealed class SpeechTokenizer
         if (samples.shape[0] < MinSamples)
         {
             throw new VoiceException(
-                $"The recording has {samples.shape[0]} samples at {_config.Mel.SampleRate} Hz; the speech tokenizer needs {MinSamples} or more. Use a longer recording.");
+                $"The recording has {samples.shape[0]} samples at {_config.Mel.SampleRate} Hz; the speech tokenizer needs {MinSamples} "
+                    + $"or more. Use a longer recording."
+            );
         }
 
         using var scope = NewDisposeScope();
-        var mel = _mel.Forward(samples);                                 // [bands, frames]
+        var mel = _mel.Forward(samples); // [bands, frames]
         var heard = maxTokens is { } most ? Math.Min(mel.shape[1], most * SpeechTokenizerConfig.FramesPerToken) : mel.shape[1];
         return Tokenize(mel[.., ..(int)heard]).MoveToOuterDisposeScope();
     }
@@ -91,7 +99,7 @@ internal sealed class SpeechTokenizer
     {
         using var scope = NewDisposeScope();
         var frames = (int)mel.shape[1];
-        var shared = _config.OverlapFrames / 2 / SpeechTokenizerConfig.FramesPerToken;    // tokens dropped on either side of a seam
+        var shared = _config.OverlapFrames / 2 / SpeechTokenizerConfig.FramesPerToken; // tokens dropped on either side of a seam
         var pieces = new List<Tensor>();
         for (var start = 0; ; start += _config.WindowFrames - _config.OverlapFrames)
         {
@@ -110,8 +118,8 @@ internal sealed class SpeechTokenizer
     internal Tensor Encode(Tensor mel)
     {
         using var scope = NewDisposeScope();
-        var x = gelu(_conv1.Forward(mel.to(_dtype).unsqueeze(0)));       // [1, hidden, frames / 2]
-        x = gelu(_conv2.Forward(x)).transpose(1, 2);                     // [1, tokens, hidden]
+        var x = gelu(_conv1.Forward(mel.to(_dtype).unsqueeze(0))); // [1, hidden, frames / 2]
+        x = gelu(_conv2.Forward(x)).transpose(1, 2); // [1, tokens, hidden]
         foreach (var block in _blocks)
         {
             x = block.Forward(x, _rotary);
@@ -152,8 +160,14 @@ internal sealed class MemoryAttention(SpeechTokenizerConfig config, WeightScope 
     private readonly Linear _output = new(weights["out"], config.HiddenSize, config.HiddenSize);
 
     private readonly Conv1d _memory = new(
-        weights["fsmn_block"], config.HiddenSize, config.HiddenSize, config.MemoryFrames,
-        padding: config.MemoryFrames / 2, groups: config.HiddenSize, bias: false);
+        weights["fsmn_block"],
+        config.HiddenSize,
+        config.HiddenSize,
+        config.MemoryFrames,
+        padding: config.MemoryFrames / 2,
+        groups: config.HiddenSize,
+        bias: false
+    );
 
     /// <param name="x">[rows, tokens, hidden].</param>
     /// <param name="rotary">Angles of each position.</param>
@@ -176,7 +190,7 @@ internal sealed class TokenizerRotaryTable
 {
     private const float Base = 10000;
 
-    private readonly Tensor _cos;   // [positions, headDim]
+    private readonly Tensor _cos; // [positions, headDim]
     private readonly Tensor _sin;
 
     public TokenizerRotaryTable(int headDim, int positions, WeightScope owner)
@@ -203,18 +217,19 @@ internal sealed class TokenizerRotaryTable
 /// <remarks>Ports FSQCodebook.encode of s3tokenizer model_v2.py.</remarks>
 internal sealed class FiniteScalarQuantizer(SpeechTokenizerConfig config, WeightScope weights)
 {
-    private const double Squeeze = 0.9990000128746033;   // from the exported model: decides where a digit changes
+    private const double Squeeze = 0.9990000128746033; // from the exported model: decides where a digit changes
 
     private readonly Linear _project = new(weights["project_down"], config.HiddenSize, config.CodeDigits);
-    private readonly Tensor _places = weights.Own(HostTransfers.Place(
-        [.. Enumerable.Range(0, config.CodeDigits).Select(i => (float)Math.Pow(3, i))], weights.Device));
+    private readonly Tensor _places = weights.Own(
+        HostTransfers.Place([.. Enumerable.Range(0, config.CodeDigits).Select(i => (float)Math.Pow(3, i))], weights.Device)
+    );
 
     /// <param name="x">[tokens, hidden].</param>
     /// <returns>[tokens], int64.</returns>
     public Tensor Forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        var digits = _project.Forward(x).to(ScalarType.Float32).tanh().Mul(Squeeze).round().Add(1);    // 0, 1 or 2
+        var digits = _project.Forward(x).to(ScalarType.Float32).tanh().Mul(Squeeze).round().Add(1); // 0, 1 or 2
         return (digits * _places).sum(-1).to(ScalarType.Int64).MoveToOuterDisposeScope();
     }
 }

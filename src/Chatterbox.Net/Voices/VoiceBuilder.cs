@@ -13,7 +13,7 @@ namespace Chatterbox.Voices;
 /// <param name="reference">What S3Gen knows one by.</param>
 internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEncoder, ReferenceEncoder reference)
 {
-    private const float Silence = 1e-3f;   // −60 dB of full scale: recordings are never that quiet, muted microphones are
+    private const float Silence = 1e-3f; // −60 dB of full scale: recordings are never that quiet, muted microphones are
 
     /// <summary>Makes a voice.</summary>
     /// <param name="recording">Speech of one person, at any rate.</param>
@@ -23,7 +23,9 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
         Inspect(recording);
-        var samples24 = Level(Resampler.Resample(HostTransfers.Place(recording.Samples.Span, reference.Device), recording.SampleRate, reference.SampleRate));
+        var samples24 = Level(
+            Resampler.Resample(HostTransfers.Place(recording.Samples.Span, reference.Device), recording.SampleRate, reference.SampleRate)
+        );
         var samples16 = Resampler.Resample(samples24, reference.SampleRate, reference.SpeechRate);
         return new Voice(PromptT3(samples16), reference.Forward(samples24));
     }
@@ -36,7 +38,9 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
         var beginning = ReferenceEncoder.First(samples16, config.T3PromptSeconds * reference.SpeechRate);
         Tensor? tokens = null;
         var embedding = speakerEncoder.Forward(
-            Speech(samples16), beside: () => tokens = reference.SpeechTokenizer.Forward(beginning, config.MaxT3PromptTokens).DetachFromDisposeScope());
+            Speech(samples16),
+            beside: () => tokens = reference.SpeechTokenizer.Forward(beginning, config.MaxT3PromptTokens).DetachFromDisposeScope()
+        );
         using var heard = tokens!;
         return new T3Prompt(ReferenceEncoder.Numbers(embedding, "voice encoder"), ReferenceEncoder.Tokens(heard));
     }
@@ -46,29 +50,43 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
         var seconds = (double)recording.Samples.Length / recording.SampleRate;
         if (seconds <= config.MinSeconds)
         {
-            throw new VoiceException(string.Create(CultureInfo.InvariantCulture,
-                $"The recording lasts {seconds:0.###} s; this model needs more than {config.MinSeconds:0.###} s of speech to imitate a voice. Use a longer recording; ten seconds are best."));
+            throw new VoiceException(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"The recording lasts {seconds:0.###} s; this model needs more than {config.MinSeconds:0.###} s of speech to imitate "
+                        + $"a voice. Use a longer recording; ten seconds are best."
+                )
+            );
         }
 
         var samples = recording.Samples.Span;
-        var (lowest, highest) = (TensorPrimitives.Min(samples), TensorPrimitives.Max(samples));     // NaN if a sample is
+        var (lowest, highest) = (TensorPrimitives.Min(samples), TensorPrimitives.Max(samples)); // NaN if a sample is
         if (!float.IsFinite(lowest) || !float.IsFinite(highest))
         {
             var bad = samples[samples.IndexOfAnyExceptInRange(float.MinValue, float.MaxValue)];
-            throw new VoiceException($"The recording holds a sample that is {bad.ToString(CultureInfo.InvariantCulture)}, not a number between −1 and 1. Export it again, as 16-bit PCM for instance.");
+            throw new VoiceException(
+                $"The recording holds a sample that is {bad.ToString(CultureInfo.InvariantCulture)}, not a number between −1 and 1. "
+                    + $"Export it again, as 16-bit PCM for instance."
+            );
         }
 
         if (highest - lowest < 2 * Silence)
         {
-            throw new VoiceException(string.Create(CultureInfo.InvariantCulture,
-                $"The recording is silent: its samples reach {(highest - lowest) / 2:0.######} of full scale, {Silence} is the least that can be speech. Check the microphone, or use another recording."));
+            throw new VoiceException(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"The recording is silent: its samples reach {(highest - lowest) / 2:0.######} of full scale, {Silence} is the least "
+                        + $"that can be speech. Check the microphone, or use another recording."
+                )
+            );
         }
     }
 
     /// <summary>Brings the recording to the loudness that the model was trained with, if to any.</summary>
-    private Tensor Level(Tensor samples24) => config.TargetLoudness is { } target
-        ? HostTransfers.Place(Loudness.Normalize(HostTransfers.Read(samples24), reference.SampleRate, target), reference.Device)
-        : samples24;
+    private Tensor Level(Tensor samples24) =>
+        config.TargetLoudness is { } target
+            ? HostTransfers.Place(Loudness.Normalize(HostTransfers.Read(samples24), reference.SampleRate, target), reference.Device)
+            : samples24;
 
     /// <summary>The recording without the silence at its ends.</summary>
     private Tensor Speech(Tensor samples16)
@@ -77,7 +95,12 @@ internal sealed class VoiceBuilder(VoiceConfig config, SpeakerEncoder speakerEnc
         var seconds = (double)(end - start) / reference.SpeechRate;
         return seconds >= config.MinSpeechSeconds
             ? samples16.narrow(0, start, end - start)
-            : throw new VoiceException(string.Create(CultureInfo.InvariantCulture,
-                $"Only {seconds:0.###} s of the recording are within {config.SilenceDecibels:0.#} dB of its loudest moment; {config.MinSpeechSeconds:0.###} s of speech are needed. Cut away knocks and clicks, or use another recording."));
+            : throw new VoiceException(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"Only {seconds:0.###} s of the recording are within {config.SilenceDecibels:0.#} dB of its loudest moment; "
+                        + $"{config.MinSpeechSeconds:0.###} s of speech are needed. Cut away knocks and clicks, or use another recording."
+                )
+            );
     }
 }

@@ -9,7 +9,8 @@ public sealed record VoiceInfo(string Name)
     /// <summary>Language spoken in the recording, as a two-letter code; null if unknown.</summary>
     public string? Language { get; init; }
 
-    /// <summary>The model that the voice was computed for, such as <c>english</c> or <c>turbo</c>: they use different lengths of the recording.</summary>
+    /// <summary>The model that the voice was computed for, such as <c>english</c> or <c>turbo</c>: they use different lengths of the
+    /// recording.</summary>
     public string? Model { get; init; }
 
     /// <summary>SHA-256 of the recording, in hexadecimal, which shows whether a voice is up to date.</summary>
@@ -44,14 +45,17 @@ public static class VoiceFile
         using var scope = NewDisposeScope();
         try
         {
-            SafetensorsWriter.Write(path,
-            [
-                TensorToWrite.From(Keys.SpeakerEmbedding, tensor(voice.T3.SpeakerEmbedding.ToArray())),
-                TensorToWrite.From(Keys.T3Tokens, tensor(voice.T3.SpeechTokens.ToArray())),
-                TensorToWrite.From(Keys.S3GenTokens, tensor(voice.S3Gen.SpeechTokens.ToArray())),
-                TensorToWrite.From(Keys.Mel, tensor(voice.S3Gen.Mel.ToArray())),
-                TensorToWrite.From(Keys.XVector, tensor(voice.S3Gen.XVector.ToArray())),
-            ], metadata);
+            SafetensorsWriter.Write(
+                path,
+                [
+                    TensorToWrite.From(Keys.SpeakerEmbedding, tensor(voice.T3.SpeakerEmbedding.ToArray())),
+                    TensorToWrite.From(Keys.T3Tokens, tensor(voice.T3.SpeechTokens.ToArray())),
+                    TensorToWrite.From(Keys.S3GenTokens, tensor(voice.S3Gen.SpeechTokens.ToArray())),
+                    TensorToWrite.From(Keys.Mel, tensor(voice.S3Gen.Mel.ToArray())),
+                    TensorToWrite.From(Keys.XVector, tensor(voice.S3Gen.XVector.ToArray())),
+                ],
+                metadata
+            );
         }
         catch (CheckpointException e)
         {
@@ -74,7 +78,8 @@ public static class VoiceFile
             CheckFormat(file);
             var voice = new Voice(
                 new(Floats(file, Keys.SpeakerEmbedding), Tokens(file, Keys.T3Tokens)),
-                new(Tokens(file, Keys.S3GenTokens), Floats(file, Keys.Mel), Floats(file, Keys.XVector)));
+                new(Tokens(file, Keys.S3GenTokens), Floats(file, Keys.Mel), Floats(file, Keys.XVector))
+            );
             return FaultOf(voice) is { } fault ? throw NotAVoice(path, fault) : (voice, InfoOf(file));
         }
         catch (CheckpointException e)
@@ -94,7 +99,9 @@ public static class VoiceFile
         if (!int.TryParse(version, NumberStyles.None, CultureInfo.InvariantCulture, out var number) || number is < 1 or > Version)
         {
             throw new VoiceException(
-                $"{file.Path} is a voice file of version '{version}'; this program reads version {Version}. Update the program, or make the voice again from its recording.");
+                $"{file.Path} is a voice file of version '{version}'; this program reads version {Version}. Update the program, or make "
+                    + $"the voice again from its recording."
+            );
         }
     }
 
@@ -102,7 +109,9 @@ public static class VoiceFile
     {
         string? Text(string key) => file.Metadata.GetValueOrDefault(key);
 
-        var created = DateTimeOffset.TryParse(Text("created"), CultureInfo.InvariantCulture, DateTimeStyles.RoundtripKind, out var time) ? time : (DateTimeOffset?)null;
+        var created = DateTimeOffset.TryParse(Text("created"), CultureInfo.InvariantCulture, DateTimeStyles.RoundtripKind, out var time)
+            ? time
+            : (DateTimeOffset?)null;
         return new VoiceInfo(Text("name") ?? Path.GetFileNameWithoutExtension(file.Path))
         {
             Language = Text("language"),
@@ -139,10 +148,14 @@ public static class VoiceFile
     private static string? FaultOf(Voice voice)
     {
         static string? Numbers(string what, IReadOnlyList<float> values) =>
-            values.Count == 0 ? $"its {what} is empty" : values.All(float.IsFinite) ? null : $"its {what} holds numbers that are not finite";
+            values.Count == 0 ? $"its {what} is empty"
+            : values.All(float.IsFinite) ? null
+            : $"its {what} holds numbers that are not finite";
 
         static string? Tokens(string what, IReadOnlyList<int> tokens) =>
-            tokens.Count == 0 ? $"its {what} are empty" : tokens.All(t => t is >= 0 and < SpeechVocabulary) ? null : $"its {what} are not all between 0 and {SpeechVocabulary - 1}";
+            tokens.Count == 0 ? $"its {what} are empty"
+            : tokens.All(t => t is >= 0 and < SpeechVocabulary) ? null
+            : $"its {what} are not all between 0 and {SpeechVocabulary - 1}";
 
         return Numbers("speaker embedding", voice.T3.SpeakerEmbedding)
             ?? Tokens("speech tokens for T3", voice.T3.SpeechTokens)

@@ -7,14 +7,18 @@ namespace Chatterbox.Watermark;
 /// <remarks>No shape needs a plan, so that a length which comes for the first time takes as long as any other.</remarks>
 internal sealed class FusedPerth : IDisposable
 {
-    private const int FftSize = 2048, HopSize = 320, MarkedBins = 128, Threads = FftSize / 8;
+    private const int FftSize = 2048,
+        HopSize = 320,
+        MarkedBins = 128,
+        Threads = FftSize / 8;
 
     private static readonly KernelSource Source = new(
         "perth.cu",
         ("FFT", FftSize),
         ("HOP", HopSize),
         ("MARKED", MarkedBins),
-        ("THREADS", Threads));
+        ("THREADS", Threads)
+    );
 
     private readonly PerthConfig _config;
     private readonly PerthSpectrum _spectrum;
@@ -22,7 +26,7 @@ internal sealed class FusedPerth : IDisposable
     private readonly CudaModule _kernels;
     private readonly MatrixProducts _products;
     private readonly PackedWeight[] _convs;
-    private readonly Tensor _roots;       // e^(−2πi·k/FftSize), [FftSize / 2, 2]
+    private readonly Tensor _roots; // e^(−2πi·k/FftSize), [FftSize / 2, 2]
 
     /// <param name="config">Sizes for which <see cref="UnsupportedReason"/> is null.</param>
     /// <param name="spectrum">Windows and levels, on the GPU.</param>
@@ -42,7 +46,10 @@ internal sealed class FusedPerth : IDisposable
     /// <summary>Why marks cannot be made by these kernels, or null.</summary>
     public static string? UnsupportedReason(PerthConfig config, Device device, Precision precision) =>
         precision == Precision.Full ? "full precision is wanted"
-        : config.FftSize != FftSize || config.HopSize != HopSize || config.MarkedBins != MarkedBins || config.HiddenSize % MatrixProducts.Chunk != 0
+        : config.FftSize != FftSize
+        || config.HopSize != HopSize
+        || config.MarkedBins != MarkedBins
+        || config.HiddenSize % MatrixProducts.Chunk != 0
             ? "the kernels are not made for the model's sizes"
         : CudaModule.UnsupportedReason(Source, device) ?? MatrixProducts.UnsupportedReason(device);
 
@@ -58,42 +65,57 @@ internal sealed class FusedPerth : IDisposable
         var magnitude = empty([frames, MarkedBins], ScalarType.Float16, _device);
         var level = empty([frames], ScalarType.Float32, _device);
         loudest ??= zeros([1], ScalarType.Float32, _device);
-        _kernels["analyse"].Launch(new(frames, Threads), torch, new AnalyseArguments
-        {
-            X = samples.Address(),
-            Window = _spectrum.AnalysisWindow.Address(),
-            Roots = _roots.Address(),
-            Spectrum = spectrum.Address(),
-            Magnitude = magnitude.Address(),
-            Level = level.Address(),
-            Loudest = loudest.Address(),
-            Count = (int)samples.size(0),
-            Floor = (float)_config.MinMagnitude,
-            Scale = (float)_spectrum.Scale,
-            Shift = (float)_spectrum.Shift,
-        });
+        _kernels["analyse"]
+            .Launch(
+                new(frames, Threads),
+                torch,
+                new AnalyseArguments
+                {
+                    X = samples.Address(),
+                    Window = _spectrum.AnalysisWindow.Address(),
+                    Roots = _roots.Address(),
+                    Spectrum = spectrum.Address(),
+                    Magnitude = magnitude.Address(),
+                    Level = level.Address(),
+                    Loudest = loudest.Address(),
+                    Count = (int)samples.size(0),
+                    Floor = (float)_config.MinMagnitude,
+                    Scale = (float)_spectrum.Scale,
+                    Shift = (float)_spectrum.Shift,
+                }
+            );
         var change = Encode(torch, magnitude, frames);
-        _kernels["raise"].Launch(new(frames, Threads), torch, new RaiseArguments
-        {
-            Spectrum = spectrum.Address(),
-            Change = change.Address(),
-            Level = level.Address(),
-            Loudest = loudest.Address(),
-            Window = _spectrum.SynthesisWindow.Address(),
-            Roots = _roots.Address(),
-            Floor = (float)_config.MinMagnitude,
-            Most = (float)PerthSpectrum.MaxMagnitude,
-            Nepers = (float)_spectrum.Nepers,
-            Faintest = (float)_config.MaskFraction,
-        });
+        _kernels["raise"]
+            .Launch(
+                new(frames, Threads),
+                torch,
+                new RaiseArguments
+                {
+                    Spectrum = spectrum.Address(),
+                    Change = change.Address(),
+                    Level = level.Address(),
+                    Loudest = loudest.Address(),
+                    Window = _spectrum.SynthesisWindow.Address(),
+                    Roots = _roots.Address(),
+                    Floor = (float)_config.MinMagnitude,
+                    Most = (float)PerthSpectrum.MaxMagnitude,
+                    Nepers = (float)_spectrum.Nepers,
+                    Faintest = (float)_config.MaskFraction,
+                }
+            );
         var marked = empty([(frames - 1) * HopSize], ScalarType.Float32, _device);
-        _kernels["overlap"].Launch(new(frames - 1, HopSize), torch, new OverlapArguments
-        {
-            Frames = spectrum.Address(),
-            Window = _spectrum.SynthesisWindow.Address(),
-            Y = marked.Address(),
-            Count = frames,
-        });
+        _kernels["overlap"]
+            .Launch(
+                new(frames - 1, HopSize),
+                torch,
+                new OverlapArguments
+                {
+                    Frames = spectrum.Address(),
+                    Window = _spectrum.SynthesisWindow.Address(),
+                    Y = marked.Address(),
+                    Count = frames,
+                }
+            );
         return marked.MoveToOuterDisposeScope();
     }
 
@@ -119,20 +141,26 @@ internal sealed class FusedPerth : IDisposable
         {
             var last = i == _convs.Length - 1;
             var y = last ? change : empty([frames, conv.Outputs], ScalarType.Float16, _device);
-            _products.Launch(stream, Tile.Small, conv, rows: 1, new()
-            {
-                X = x.Address(),
-                Wide = last ? y.Address() : 0,
-                Narrow = last ? 0 : y.Address(),
-                Activation = Activation.LeakyRelu,
-                Slope = (float)ConvStack.Slope,
-                FramesX = frames,
-                Frames = frames,
-                Before = conv.Taps / 2,
-                LdX = conv.Inputs,
-                LdWide = conv.Outputs,
-                LdNarrow = conv.Outputs,
-            });
+            _products.Launch(
+                stream,
+                Tile.Small,
+                conv,
+                rows: 1,
+                new()
+                {
+                    X = x.Address(),
+                    Wide = last ? y.Address() : 0,
+                    Narrow = last ? 0 : y.Address(),
+                    Activation = Activation.LeakyRelu,
+                    Slope = (float)ConvStack.Slope,
+                    FramesX = frames,
+                    Frames = frames,
+                    Before = conv.Taps / 2,
+                    LdX = conv.Inputs,
+                    LdWide = conv.Outputs,
+                    LdNarrow = conv.Outputs,
+                }
+            );
             x = y;
         }
 
@@ -144,22 +172,40 @@ internal sealed class FusedPerth : IDisposable
     [KernelStruct("perth.cu")]
     private struct AnalyseArguments
     {
-        public nint X, Window, Roots, Spectrum, Magnitude, Level, Loudest;
+        public nint X,
+            Window,
+            Roots,
+            Spectrum,
+            Magnitude,
+            Level,
+            Loudest;
         public int Count;
-        public float Floor, Scale, Shift;
+        public float Floor,
+            Scale,
+            Shift;
     }
 
     [KernelStruct("perth.cu")]
     private struct RaiseArguments
     {
-        public nint Spectrum, Change, Level, Loudest, Window, Roots;
-        public float Floor, Most, Nepers, Faintest;
+        public nint Spectrum,
+            Change,
+            Level,
+            Loudest,
+            Window,
+            Roots;
+        public float Floor,
+            Most,
+            Nepers,
+            Faintest;
     }
 
     [KernelStruct("perth.cu")]
     private struct OverlapArguments
     {
-        public nint Frames, Window, Y;
+        public nint Frames,
+            Window,
+            Y;
         public int Count;
     }
 }

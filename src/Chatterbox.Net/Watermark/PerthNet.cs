@@ -30,7 +30,9 @@ internal sealed class PerthEncoder(PerthConfig config, WeightScope weights)
     {
         using var scope = NewDisposeScope();
         var level = magnitude.sum(1, keepdim: true);
-        return (level > (loudest ?? level.amax([2], keepdim: true)).Mul(config.MaskFraction)).to(ScalarType.Float32).MoveToOuterDisposeScope();
+        return (level > (loudest ?? level.amax([2], keepdim: true)).Mul(config.MaskFraction))
+            .to(ScalarType.Float32)
+            .MoveToOuterDisposeScope();
     }
 
     /// <summary>Level of the loudest frame, [rows, 1, 1].</summary>
@@ -61,7 +63,7 @@ internal sealed class PerthDecoder(PerthConfig config, WeightScope weights)
         using var scope = NewDisposeScope();
         var low = magnitude.narrow(1, 0, config.MarkedBins);
         var mask = PerthEncoder.Mask(config, magnitude);
-        var found = stack(_branches.Select(branch => branch.Forward(low, mask)), 1);   // [rows, branches, 2]
+        var found = stack(_branches.Select(branch => branch.Forward(low, mask)), 1); // [rows, branches, 2]
         var attention = found.select(2, 0).softmax(1);
         return (found.select(2, 1) * attention).sum(1).MoveToOuterDisposeScope();
     }
@@ -99,12 +101,19 @@ internal sealed class ConvStack(PerthConfig config, WeightScope weights, int out
     public const int Reach = (Layers - 2) * (InnerKernel / 2);
 
     /// <summary>In their order.</summary>
-    public IReadOnlyList<Conv1d> Convs { get; } = [.. Enumerable.Range(0, Layers).Select(layer => layer switch
-    {
-        0 => new Conv1d(weights[layer]["conv"], config.MarkedBins, config.HiddenSize, kernel: 1),
-        Layers - 1 => new Conv1d(weights[layer]["conv"], config.HiddenSize, outputs, kernel: 1),
-        _ => new Conv1d(weights[layer]["conv"], config.HiddenSize, config.HiddenSize, InnerKernel, padding: InnerKernel / 2),
-    })];
+    public IReadOnlyList<Conv1d> Convs { get; } =
+    [
+        .. Enumerable
+            .Range(0, Layers)
+            .Select(layer =>
+                layer switch
+                {
+                    0 => new Conv1d(weights[layer]["conv"], config.MarkedBins, config.HiddenSize, kernel: 1),
+                    Layers - 1 => new Conv1d(weights[layer]["conv"], config.HiddenSize, outputs, kernel: 1),
+                    _ => new Conv1d(weights[layer]["conv"], config.HiddenSize, config.HiddenSize, InnerKernel, padding: InnerKernel / 2),
+                }
+            ),
+    ];
 
     /// <param name="x">[rows, marked bins, frames].</param>
     /// <returns>[rows, outputs, frames].</returns>

@@ -22,11 +22,10 @@ internal sealed class PerthSpectrum
         Shift = -minDb / (config.HeadroomDb - minDb);
         AnalysisWindow = Window(weights["spectrogram"]);
         SynthesisWindow = Window(weights["inv_spectrogram"]);
-        weights.Skip("stretch.phase_advance");   // for changes of speed in training
+        weights.Skip("stretch.phase_advance"); // for changes of speed in training
 
-        Tensor Window(WeightScope scope) => scope.Has("window")
-            ? scope.Get("window", config.FftSize)
-            : scope.Own(hann_window(config.FftSize, device: scope.Device));
+        Tensor Window(WeightScope scope) =>
+            scope.Has("window") ? scope.Get("window", config.FftSize) : scope.Own(hann_window(config.FftSize, device: scope.Device));
     }
 
     /// <summary>Window on the way there, [FFT size].</summary>
@@ -49,7 +48,8 @@ internal sealed class PerthSpectrum
 
     /// <param name="samples">At least <see cref="MinSamples"/>, [rows, samples].</param>
     /// <returns>Complex, [rows, bins, frames].</returns>
-    public Tensor Analyse(Tensor samples) => stft(samples, _config.FftSize, _config.HopSize, _config.FftSize, AnalysisWindow, return_complex: true);
+    public Tensor Analyse(Tensor samples) =>
+        stft(samples, _config.FftSize, _config.HopSize, _config.FftSize, AnalysisWindow, return_complex: true);
 
     /// <summary>The network's input.</summary>
     /// <param name="spectrum">From <see cref="Analyse"/>.</param>
@@ -92,7 +92,7 @@ internal sealed class PerthSpectrum
         using var scope = NewDisposeScope();
         var (rows, count, size, hop) = (frames.shape[0], frames.shape[1], frames.shape[2], (long)_config.HopSize);
         var pieces = (size + hop - 1) / hop;
-        var parts = pad(frames, (0, pieces * hop - size)).unflatten(2, pieces, hop);               // [rows, frames, pieces, hop]
+        var parts = pad(frames, (0, pieces * hop - size)).unflatten(2, pieces, hop); // [rows, frames, pieces, hop]
         var sum = zeros([rows, count + pieces - 1, hop], frames.dtype, frames.device);
         for (var piece = 0; piece < pieces; piece++)
         {

@@ -17,9 +17,9 @@ internal sealed class PerthStream : IDisposable
     private readonly int _sampleRate;
     private readonly int _hop;
     private readonly int _reach;
-    private Tensor _heard;                            // samples from the first that is still needed, [samples]
-    private long _given;                              // how many of those have come out
-    private readonly Tensor _loudest;                 // level of the loudest frame so far, [1, 1, 1]
+    private Tensor _heard; // samples from the first that is still needed, [samples]
+    private long _given; // how many of those have come out
+    private readonly Tensor _loudest; // level of the loudest frame so far, [1, 1, 1]
 
     public PerthStream(PerthConfig config, PerthWatermarker watermarker, int sampleRate, Device device)
     {
@@ -28,7 +28,9 @@ internal sealed class PerthStream : IDisposable
         _watermarker = watermarker;
         _sampleRate = sampleRate;
         _hop = sampleRate * config.HopSize / config.SampleRate;
-        var seconds = Resampler.Reach(sampleRate, config.SampleRate) + Resampler.Reach(config.SampleRate, sampleRate)
+        var seconds =
+            Resampler.Reach(sampleRate, config.SampleRate)
+            + Resampler.Reach(config.SampleRate, sampleRate)
             + ((config.FftSize + (PerthEncoder.Reach * config.HopSize)) / (double)config.SampleRate);
         _reach = ((int)Math.Ceiling(seconds * sampleRate / _hop) + 1) * _hop;
     }
@@ -46,7 +48,8 @@ internal sealed class PerthStream : IDisposable
 
     /// <summary>Marks the next piece, on the watermarker's device.</summary>
     /// <param name="samples">One channel, following those given before, [samples]; none where only the end has come.</param>
-    /// <param name="last">True where the utterance ends with them; its end is cut as by <see cref="PerthWatermarker.Mark(Tensor, int, Tensor?)"/>.</param>
+    /// <param name="last">True where the utterance ends with them; its end is cut as by
+    /// <see cref="PerthWatermarker.Mark(Tensor, int, Tensor?)"/>.</param>
     /// <returns>The samples whose mark is known by now, [samples]; none if too few have come.</returns>
     public Tensor Next(Tensor samples, bool last)
     {
@@ -58,7 +61,7 @@ internal sealed class PerthStream : IDisposable
         {
             var marked = _watermarker.Mark(heard, _sampleRate, _loudest);
             made = marked.narrow(0, _given, Math.Min(ready, marked.size(0)) - _given);
-            over = Math.Max(0, (ready - _reach) / _hop * _hop);                                    // on the STFT's grid, as before
+            over = Math.Max(0, (ready - _reach) / _hop * _hop); // on the STFT's grid, as before
             _given = ready - over;
         }
 

@@ -9,14 +9,15 @@ namespace Chatterbox.Watermark;
 /// </summary>
 /// <remarks>
 /// Ports perth_watermarker.py of perth, perth_net/perth_net_implicit. Weights: a file of their own, kept in float32 whatever
-/// the store's element type; only the copy that fused kernels have of the network that makes the mark is in fp16. Safe for use by several threads at once.
+/// the store's element type; only the copy that fused kernels have of the network that makes the mark is in fp16. Safe for use by several
+/// threads at once.
 /// </remarks>
 internal sealed class PerthWatermarker
 {
     private readonly PerthConfig _config;
     private readonly Device _device;
     private readonly PerthSpectrum _spectrum;
-    private readonly PerthEncoder? _encoder;             // null where fused kernels have their own copy
+    private readonly PerthEncoder? _encoder; // null where fused kernels have their own copy
     private readonly LazyNetwork<PerthDecoder> _decoder;
     private readonly FusedPerth? _fused;
 
@@ -98,7 +99,10 @@ internal sealed class PerthWatermarker
         }
 
         using var scope = NewDisposeScope();
-        var confidence = _decoder.Value.Forward(_spectrum.Magnitude(_spectrum.Analyse(HostTransfers.Place(signal, _device).unsqueeze(0)))).Clamp(0, 1).item<float>();
+        var confidence = _decoder
+            .Value.Forward(_spectrum.Magnitude(_spectrum.Analyse(HostTransfers.Place(signal, _device).unsqueeze(0))))
+            .Clamp(0, 1)
+            .item<float>();
         return float.IsNaN(confidence) ? null : confidence;
     }
 

@@ -21,7 +21,8 @@ internal sealed class Checkpoint
     public string TokenizerPath => Path.Combine(_folder, Config.Files.Tokenizer[0]);
 
     /// <summary>Paths of every file that text is encoded by.</summary>
-    public IEnumerable<string> TextPaths => Config.Files.Tokenizer.Select(file => Path.Combine(_folder, file)).Concat(CangjiePath is { } table ? [table] : []);
+    public IEnumerable<string> TextPaths =>
+        Config.Files.Tokenizer.Select(file => Path.Combine(_folder, file)).Concat(CangjiePath is { } table ? [table] : []);
 
     /// <summary>Path of the table that Chinese is spelled by, or null.</summary>
     public string? CangjiePath => Find(_folder, Config.Files.Cangjie);
@@ -44,7 +45,9 @@ internal sealed class Checkpoint
         return missing.Count == 0
             ? new Checkpoint(folder, config, watermark!)
             : throw new CheckpointException(
-                $"{folder} lacks {string.Join(", ", missing)} of the {config.Name} model. Download the model again, or give the folder that holds all of its files.");
+                $"{folder} lacks {string.Join(", ", missing)} of the {config.Name} model. Download the model again, or give the folder "
+                    + $"that holds all of its files."
+            );
     }
 
     /// <summary>The variant that a folder holds, as its config.json states it or its files tell.</summary>
@@ -55,20 +58,25 @@ internal sealed class Checkpoint
     {
         if (!Directory.Exists(folder))
         {
-            throw new CheckpointException($"{folder} is not a folder. Give the folder that holds {ChatterboxConfig.English.Files.T3[0]} and its companions.");
+            throw new CheckpointException(
+                $"{folder} is not a folder. Give the folder that holds {ChatterboxConfig.English.Files.T3[0]} and its companions."
+            );
         }
 
         if (variant is not null && ChatterboxConfig.Published.All(config => config.Name != variant))
         {
             throw new CheckpointException(
-                $"There is no variant '{variant}'. Choose one of {string.Join(", ", ChatterboxConfig.Published.Select(config => config.Name))}, or none to take what the folder holds.");
+                $"There is no variant '{variant}'. Choose one of "
+                    + $"{string.Join(", ", ChatterboxConfig.Published.Select(config => config.Name))}, or none to take what the "
+                    + $"folder holds."
+            );
         }
 
         var stated = Path.Combine(folder, ChatterboxConfig.FileName);
         return variant is null && File.Exists(stated)
             ? ChatterboxConfig.Load(stated)
-            : ChatterboxConfig.Published
-                .Where(config => variant is null || config.Name == variant)
+            : ChatterboxConfig
+                .Published.Where(config => variant is null || config.Name == variant)
                 .MinBy(config => (Find(folder, config.Files.T3) is null, Missing(folder, config).Count()))!;
     }
 
@@ -94,7 +102,8 @@ internal sealed class Checkpoint
     {
         var path = Find(_folder, Config.Files.Voice);
         return path is null ? null
-            : Path.GetExtension(path) == ".pt" ? CondsFile.Read(path, Config.T3.SpeakerSize, Config.S3Gen.MelBands, Config.S3Gen.XVectorSize)
+            : Path.GetExtension(path) == ".pt"
+                ? CondsFile.Read(path, Config.T3.SpeakerSize, Config.S3Gen.MelBands, Config.S3Gen.XVectorSize)
             : VoiceFile.Load(path).Voice;
     }
 

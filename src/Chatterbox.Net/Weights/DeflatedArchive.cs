@@ -2,12 +2,14 @@ using System.IO.Compression;
 
 namespace Chatterbox.Weights;
 
-/// <summary>Unpacks a zip archive whose entries are deflated, as TorchSharp.PyBridge writes them, so that tensors are read from a place of a file.</summary>
-/// <remarks>The unpacked entries lie in a temporary file that goes with its handle. Its size is known before it is written, from the directory,
+/// <summary>Unpacks a zip archive whose entries are deflated, as TorchSharp.PyBridge writes them, so that tensors are read from a place of
+/// a file.</summary>
+/// <remarks>The unpacked entries lie in a temporary file that goes with its handle. Its size is known before it is written, from the
+/// directory,
 /// and may not exceed a multiple of the archive's.</remarks>
 internal static class DeflatedArchive
 {
-    private const int MostTimesLarger = 32;               // weights are noise to a compressor; only what is constant shrinks further
+    private const int MostTimesLarger = 32; // weights are noise to a compressor; only what is constant shrinks further
     private const long AlwaysAllowedBytes = 64 << 20;
     private const int BufferBytes = 1 << 16;
 
@@ -16,9 +18,13 @@ internal static class DeflatedArchive
     /// <param name="entries">Its entries; some are compressed.</param>
     /// <returns>The unpacked file and where the entries lie in it.</returns>
     /// <exception cref="InvalidDataException">An entry is not what its size says.</exception>
-    /// <exception cref="NotSupportedException">An entry is not deflated, or all of them together are far larger than the archive.</exception>
+    /// <exception cref="NotSupportedException">An entry is not deflated, or all of them together are far larger than the
+    /// archive.</exception>
     /// <exception cref="CheckpointException">The temporary file cannot be written.</exception>
-    public static (WeightFile File, IReadOnlyDictionary<string, ZipEntry> Entries) Unpack(WeightFile file, IReadOnlyDictionary<string, ZipEntry> entries)
+    public static (WeightFile File, IReadOnlyDictionary<string, ZipEntry> Entries) Unpack(
+        WeightFile file,
+        IReadOnlyDictionary<string, ZipEntry> entries
+    )
     {
         Check(file, entries);
         var path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
@@ -43,7 +49,9 @@ internal static class DeflatedArchive
     {
         if (entries.FirstOrDefault(e => e.Value.Method == ZipMethod.Other).Key is { } other)
         {
-            throw new NotSupportedException($"entry '{other}' is compressed in another way than by deflating. Use the file as it was saved");
+            throw new NotSupportedException(
+                $"entry '{other}' is compressed in another way than by deflating. Use the file as it was saved"
+            );
         }
 
         var total = entries.Values.Sum(e => (decimal)e.Size);
@@ -72,7 +80,7 @@ internal static class DeflatedArchive
     {
         using var stored = new EntryStream(file, entry);
         using var source = entry.Method == ZipMethod.Stored ? (Stream)stored : new DeflateStream(stored, CompressionMode.Decompress);
-        for (var left = entry.Size; left > 0;)
+        for (var left = entry.Size; left > 0; )
         {
             var read = Read(source, buffer.AsSpan(0, (int)Math.Min(buffer.Length, left)), name);
             if (read == 0)
@@ -131,9 +139,7 @@ internal static class DeflatedArchive
 
         public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
 
-        public override void Flush()
-        {
-        }
+        public override void Flush() { }
 
         public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
 

@@ -9,7 +9,7 @@ namespace Chatterbox.Weights;
 /// nearest, ties to even, as torch does.</summary>
 internal static class FloatConversion
 {
-    private const int Block = 4096;    // elements: in float32 they stay in the first-level cache
+    private const int Block = 4096; // elements: in float32 they stay in the first-level cache
 
     // The least numbers that are rounded to infinity.
     private const double BeyondFloat32 = 3.4028235677973366e38;
@@ -17,7 +17,8 @@ internal static class FloatConversion
     private const float BeyondFloat16 = 65520;
 
     /// <summary>True if this is one of the types.</summary>
-    public static bool Knows(ScalarType type) => type is ScalarType.Float64 or ScalarType.Float32 or ScalarType.Float16 or ScalarType.BFloat16;
+    public static bool Knows(ScalarType type) =>
+        type is ScalarType.Float64 or ScalarType.Float32 or ScalarType.Float16 or ScalarType.BFloat16;
 
     /// <summary>Converts elements.</summary>
     /// <param name="from">Elements, little-endian.</param>

@@ -24,7 +24,10 @@ internal sealed class KnownCheckpoints
                 }
 
                 var found = new Known(file);
-                if (_byPath.Values.FirstOrDefault(other => other.Length == found.Length && other.Sha256.Value == found.Sha256.Value) is { } same)
+                if (
+                    _byPath.Values.FirstOrDefault(other => other.Length == found.Length && other.Sha256.Value == found.Sha256.Value) is
+                    { } same
+                )
                 {
                     found = found with { Content = same.Content };
                 }
@@ -46,9 +49,12 @@ internal sealed class KnownCheckpoints
     private sealed record Known(long Length, DateTime Written, string Content, Lazy<string> Sha256)
     {
         public Known(FileInfo file)
-            : this(file.Length, file.LastWriteTimeUtc, $"{file.FullName} of {file.LastWriteTimeUtc.Ticks}", new(() => HashOf(file), LazyThreadSafetyMode.PublicationOnly))
-        {
-        }
+            : this(
+                file.Length,
+                file.LastWriteTimeUtc,
+                $"{file.FullName} of {file.LastWriteTimeUtc.Ticks}",
+                new(() => HashOf(file), LazyThreadSafetyMode.PublicationOnly)
+            ) { }
 
         public bool Is(FileInfo file) => Length == file.Length && Written == file.LastWriteTimeUtc;
 

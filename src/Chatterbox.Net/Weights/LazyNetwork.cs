@@ -28,7 +28,7 @@ internal sealed class LazyNetwork<T>
         {
             lock (_gate)
             {
-                return _network ??= Task.Run(Build).GetAwaiter().GetResult();   // on a thread where no scope takes its tensors
+                return _network ??= Task.Run(Build).GetAwaiter().GetResult(); // on a thread where no scope takes its tensors
             }
         }
     }

@@ -17,7 +17,7 @@ namespace Chatterbox.Weights;
 /// </remarks>
 internal sealed class PickleReader
 {
-    private const int MaxSteps = 1_000_000;      // s3gen.pt, of 2490 tensors, takes about 75,000
+    private const int MaxSteps = 1_000_000; // s3gen.pt, of 2490 tensors, takes about 75,000
     private const int MaxNameBytes = 256;
     private const int MaxRank = 64;
     private const string Remedy = "In Python, write the tensors alone: torch.save(model.state_dict(), path)";
@@ -48,22 +48,54 @@ internal sealed class PickleReader
 
     private static FrozenDictionary<string, object> Names { get; } = KnownNames().ToFrozenDictionary();
 
-    private static FrozenDictionary<byte, string> OtherInstructions { get; } = new (byte Code, string Name)[]
-    {
-        ((byte)'0', "POP"), ((byte)'1', "POP_MARK"), ((byte)'2', "DUP"), ((byte)'F', "FLOAT"), ((byte)'I', "INT"), ((byte)'L', "LONG"),
-        ((byte)'P', "PERSID"), ((byte)'S', "STRING"), ((byte)'V', "UNICODE"), ((byte)'T', "BINSTRING"), ((byte)'B', "BINBYTES"),
-        ((byte)'C', "SHORT_BINBYTES"), ((byte)'d', "DICT"), ((byte)'l', "LIST"), ((byte)'g', "GET"), ((byte)'p', "PUT"), ((byte)'i', "INST"),
-        ((byte)'o', "OBJ"), (0x81, "NEWOBJ"), (0x82, "EXT1"), (0x83, "EXT2"), (0x84, "EXT4"), (0x8B, "LONG4"), (0x8C, "SHORT_BINUNICODE"),
-        (0x8D, "BINUNICODE8"), (0x8E, "BINBYTES8"), (0x8F, "EMPTY_SET"), (0x90, "ADDITEMS"), (0x91, "FROZENSET"), (0x92, "NEWOBJ_EX"),
-        (0x93, "STACK_GLOBAL"), (0x94, "MEMOIZE"), (0x95, "FRAME"), (0x96, "BYTEARRAY8"), (0x97, "NEXT_BUFFER"), (0x98, "READONLY_BUFFER"),
-    }.ToFrozenDictionary(instruction => instruction.Code, instruction => instruction.Name);
+    private static FrozenDictionary<byte, string> OtherInstructions { get; } =
+        new (byte Code, string Name)[]
+        {
+            ((byte)'0', "POP"),
+            ((byte)'1', "POP_MARK"),
+            ((byte)'2', "DUP"),
+            ((byte)'F', "FLOAT"),
+            ((byte)'I', "INT"),
+            ((byte)'L', "LONG"),
+            ((byte)'P', "PERSID"),
+            ((byte)'S', "STRING"),
+            ((byte)'V', "UNICODE"),
+            ((byte)'T', "BINSTRING"),
+            ((byte)'B', "BINBYTES"),
+            ((byte)'C', "SHORT_BINBYTES"),
+            ((byte)'d', "DICT"),
+            ((byte)'l', "LIST"),
+            ((byte)'g', "GET"),
+            ((byte)'p', "PUT"),
+            ((byte)'i', "INST"),
+            ((byte)'o', "OBJ"),
+            (0x81, "NEWOBJ"),
+            (0x82, "EXT1"),
+            (0x83, "EXT2"),
+            (0x84, "EXT4"),
+            (0x8B, "LONG4"),
+            (0x8C, "SHORT_BINUNICODE"),
+            (0x8D, "BINUNICODE8"),
+            (0x8E, "BINBYTES8"),
+            (0x8F, "EMPTY_SET"),
+            (0x90, "ADDITEMS"),
+            (0x91, "FROZENSET"),
+            (0x92, "NEWOBJ_EX"),
+            (0x93, "STACK_GLOBAL"),
+            (0x94, "MEMOIZE"),
+            (0x95, "FRAME"),
+            (0x96, "BYTEARRAY8"),
+            (0x97, "NEXT_BUFFER"),
+            (0x98, "READONLY_BUFFER"),
+        }.ToFrozenDictionary(instruction => instruction.Code, instruction => instruction.Name);
 
     /// <summary>Runs a pickle to its end.</summary>
     /// <param name="pickle">The bytes of data.pkl.</param>
     /// <param name="storages">Finds a storage by key, element type and number of elements, and checks it.</param>
     /// <exception cref="InvalidDataException">The pickle is damaged.</exception>
     /// <exception cref="NotSupportedException">The pickle uses something that plain tensors and settings do not need.</exception>
-    public static object? Read(byte[] pickle, Func<string, ScalarType, long, TorchStorage> storages) => new PickleReader(pickle, storages).Run();
+    public static object? Read(byte[] pickle, Func<string, ScalarType, long, TorchStorage> storages) =>
+        new PickleReader(pickle, storages).Run();
 
     private object? Run()
     {
@@ -85,38 +117,101 @@ internal sealed class PickleReader
     {
         switch (instruction)
         {
-            case 0x80: CheckProtocol(Byte()); break;
-            case (byte)'(': _stack.Add(Mark); break;
-            case (byte)'N': _stack.Add(null); break;
-            case 0x88: _stack.Add(true); break;
-            case 0x89: _stack.Add(false); break;
-            case (byte)'K': _stack.Add((long)Byte()); break;
-            case (byte)'M': _stack.Add((long)BinaryPrimitives.ReadUInt16LittleEndian(Bytes(2))); break;
-            case (byte)'J': _stack.Add((long)BinaryPrimitives.ReadInt32LittleEndian(Bytes(4))); break;
-            case 0x8A: _stack.Add(LongInteger(Bytes(Byte()))); break;
-            case (byte)'G': _stack.Add(BinaryPrimitives.ReadDoubleBigEndian(Bytes(8))); break;
-            case (byte)'U': _stack.Add(Text(Bytes(Byte()))); break;
-            case (byte)'X': _stack.Add(Text(Bytes(Length()))); break;
-            case (byte)')': _stack.Add(Array.Empty<object?>()); break;
-            case (byte)']': _stack.Add(new List<object?>()); break;
-            case (byte)'}': _stack.Add(new OrderedDictionary<object, object?>()); break;
-            case (byte)'t': _stack.Add(PopToMark().ToArray()); break;
-            case 0x85: _stack.Add(PopMany(1)); break;
-            case 0x86: _stack.Add(PopMany(2)); break;
-            case 0x87: _stack.Add(PopMany(3)); break;
-            case (byte)'a': Append([Pop()]); break;
-            case (byte)'e': Append(PopToMark()); break;
-            case (byte)'s': SetItems(PopMany(2)); break;
-            case (byte)'u': SetItems(PopToMark()); break;
-            case (byte)'q': _memo[Byte()] = Peek(); break;
-            case (byte)'r': _memo[BinaryPrimitives.ReadUInt32LittleEndian(Bytes(4))] = Peek(); break;
-            case (byte)'h': _stack.Add(Remembered(Byte())); break;
-            case (byte)'j': _stack.Add(Remembered(BinaryPrimitives.ReadUInt32LittleEndian(Bytes(4)))); break;
-            case (byte)'c': _stack.Add(Named(Line(), Line())); break;
-            case (byte)'Q': _stack.Add(Storage(Pop())); break;
-            case (byte)'R': _stack.Add(Call(PopMany(2))); break;
-            case (byte)'b': DropState(Pop()); break;
-            default: throw Unknown(instruction);
+            case 0x80:
+                CheckProtocol(Byte());
+                break;
+            case (byte)'(':
+                _stack.Add(Mark);
+                break;
+            case (byte)'N':
+                _stack.Add(null);
+                break;
+            case 0x88:
+                _stack.Add(true);
+                break;
+            case 0x89:
+                _stack.Add(false);
+                break;
+            case (byte)'K':
+                _stack.Add((long)Byte());
+                break;
+            case (byte)'M':
+                _stack.Add((long)BinaryPrimitives.ReadUInt16LittleEndian(Bytes(2)));
+                break;
+            case (byte)'J':
+                _stack.Add((long)BinaryPrimitives.ReadInt32LittleEndian(Bytes(4)));
+                break;
+            case 0x8A:
+                _stack.Add(LongInteger(Bytes(Byte())));
+                break;
+            case (byte)'G':
+                _stack.Add(BinaryPrimitives.ReadDoubleBigEndian(Bytes(8)));
+                break;
+            case (byte)'U':
+                _stack.Add(Text(Bytes(Byte())));
+                break;
+            case (byte)'X':
+                _stack.Add(Text(Bytes(Length())));
+                break;
+            case (byte)')':
+                _stack.Add(Array.Empty<object?>());
+                break;
+            case (byte)']':
+                _stack.Add(new List<object?>());
+                break;
+            case (byte)'}':
+                _stack.Add(new OrderedDictionary<object, object?>());
+                break;
+            case (byte)'t':
+                _stack.Add(PopToMark().ToArray());
+                break;
+            case 0x85:
+                _stack.Add(PopMany(1));
+                break;
+            case 0x86:
+                _stack.Add(PopMany(2));
+                break;
+            case 0x87:
+                _stack.Add(PopMany(3));
+                break;
+            case (byte)'a':
+                Append([Pop()]);
+                break;
+            case (byte)'e':
+                Append(PopToMark());
+                break;
+            case (byte)'s':
+                SetItems(PopMany(2));
+                break;
+            case (byte)'u':
+                SetItems(PopToMark());
+                break;
+            case (byte)'q':
+                _memo[Byte()] = Peek();
+                break;
+            case (byte)'r':
+                _memo[BinaryPrimitives.ReadUInt32LittleEndian(Bytes(4))] = Peek();
+                break;
+            case (byte)'h':
+                _stack.Add(Remembered(Byte()));
+                break;
+            case (byte)'j':
+                _stack.Add(Remembered(BinaryPrimitives.ReadUInt32LittleEndian(Bytes(4))));
+                break;
+            case (byte)'c':
+                _stack.Add(Named(Line(), Line()));
+                break;
+            case (byte)'Q':
+                _stack.Add(Storage(Pop()));
+                break;
+            case (byte)'R':
+                _stack.Add(Call(PopMany(2)));
+                break;
+            case (byte)'b':
+                DropState(Pop());
+                break;
+            default:
+                throw Unknown(instruction);
         }
     }
 
@@ -124,13 +219,17 @@ internal sealed class PickleReader
     {
         if (protocol > 2)
         {
-            throw new NotSupportedException($"it is a pickle of protocol {protocol}, expected torch's own, 2. In Python, load it and write it with torch.save, without pickle_protocol");
+            throw new NotSupportedException(
+                $"it is a pickle of protocol {protocol}, expected torch's own, 2. In Python, load it and write it with torch.save, "
+                    + $"without pickle_protocol"
+            );
         }
     }
 
-    private NotSupportedException Unknown(byte instruction) => OtherInstructions.TryGetValue(instruction, out var name)
-        ? new NotSupportedException($"its pickle uses {name}, which plain tensors and settings do not need. {Remedy}")
-        : throw Damaged($"0x{instruction:x2} is no instruction");
+    private NotSupportedException Unknown(byte instruction) =>
+        OtherInstructions.TryGetValue(instruction, out var name)
+            ? new NotSupportedException($"its pickle uses {name}, which plain tensors and settings do not need. {Remedy}")
+            : throw Damaged($"0x{instruction:x2} is no instruction");
 
     private void Append(ReadOnlySpan<object?> items)
     {
@@ -150,7 +249,9 @@ internal sealed class PickleReader
         {
             if (items[i] is not (string { Length: <= MaxNameBytes } or long))
             {
-                throw new NotSupportedException($"it has a dict with a key that is neither an integer nor text of at most {MaxNameBytes} characters. {Remedy}");
+                throw new NotSupportedException(
+                    $"it has a dict with a key that is neither an integer nor text of at most {MaxNameBytes} characters. {Remedy}"
+                );
             }
 
             if (!dict.TryAdd(items[i]!, items[i + 1]))
@@ -169,23 +270,30 @@ internal sealed class PickleReader
         }
     }
 
-    private object Named(string module, string name) => Names.TryGetValue($"{module}.{name}", out var known)
-        ? known
-        : throw new NotSupportedException($"its pickle asks for '{Shown($"{module}.{name}")}', which plain tensors and settings do not need. {Remedy}");
+    private object Named(string module, string name) =>
+        Names.TryGetValue($"{module}.{name}", out var known)
+            ? known
+            : throw new NotSupportedException(
+                $"its pickle asks for '{Shown($"{module}.{name}")}', which plain tensors and settings do not need. {Remedy}"
+            );
 
     private TorchStorage Storage(object? id) =>
         id is object?[] { Length: 5 } parts && parts is ["storage", StorageClass type, string key, string, long count]
-            ? count >= 0 ? _storages(key, type.DType, count) : throw Damaged($"storage '{Shown(key)}' has {count} elements")
+            ? count >= 0
+                ? _storages(key, type.DType, count)
+                : throw Damaged($"storage '{Shown(key)}' has {count} elements")
             : throw Damaged("it refers to a storage in an unknown way");
 
-    private object? Call(object?[] functionAndArguments) => functionAndArguments switch
-    {
-        [Known.OrderedDict, object?[] and ([] or [object?[] { Length: 0 }])] => new OrderedDictionary<object, object?>(),
-        [Known.Size, object?[] { Length: 1 } size] => Integers(size[0]).Select(n => (object?)n).ToArray(),
-        [Known.RebuildTensor, object?[] { Length: 6 or 7 } tensor] => Tensor(tensor),
-        [Known.RebuildParameter, object?[] { Length: 3 } parameter] => parameter[0] as StoredTensor ?? throw Damaged("a parameter holds no tensor"),
-        _ => throw Damaged("it calls something with arguments that do not fit"),
-    };
+    private object? Call(object?[] functionAndArguments) =>
+        functionAndArguments switch
+        {
+            [Known.OrderedDict, object?[] and ([] or [object?[] { Length: 0 }])] => new OrderedDictionary<object, object?>(),
+            [Known.Size, object?[] { Length: 1 } size] => Integers(size[0]).Select(n => (object?)n).ToArray(),
+            [Known.RebuildTensor, object?[] { Length: 6 or 7 } tensor] => Tensor(tensor),
+            [Known.RebuildParameter, object?[] { Length: 3 } parameter] => parameter[0] as StoredTensor
+                ?? throw Damaged("a parameter holds no tensor"),
+            _ => throw Damaged("it calls something with arguments that do not fit"),
+        };
 
     private StoredTensor Tensor(object?[] arguments)
     {
@@ -196,7 +304,10 @@ internal sealed class PickleReader
 
         if (arguments is [_, _, _, _, _, _, not null and not OrderedDictionary<object, object?> { Count: 0 }])
         {
-            throw new NotSupportedException("it has a tensor that is stored as the conjugate or the negative of its elements. In Python, save tensor.resolve_conj().resolve_neg()");
+            throw new NotSupportedException(
+                "it has a tensor that is stored as the conjugate or the negative of its elements. In Python, save "
+                    + "tensor.resolve_conj().resolve_neg()"
+            );
         }
 
         var (shape, strides) = (Integers(arguments[2]), Integers(arguments[3]));
@@ -208,11 +319,13 @@ internal sealed class PickleReader
         return new StoredTensor(storage, offset, shape, strides);
     }
 
-    private static long[] Integers(object? tuple) => tuple is object?[] items
-        ? Array.ConvertAll(items, item => item is long n ? n : throw Damaged("a size or stride is no integer"))
-        : throw Damaged("a size is no tuple");
+    private static long[] Integers(object? tuple) =>
+        tuple is object?[] items
+            ? Array.ConvertAll(items, item => item is long n ? n : throw Damaged("a size or stride is no integer"))
+            : throw Damaged("a size is no tuple");
 
-    private object? Remembered(long index) => _memo.TryGetValue(index, out var value) ? value : throw Damaged($"it recalls value {index}, which it has not stored");
+    private object? Remembered(long index) =>
+        _memo.TryGetValue(index, out var value) ? value : throw Damaged($"it recalls value {index}, which it has not stored");
 
     private object? Peek() => _stack.Count > 0 && _stack[^1] != Mark ? _stack[^1] : throw Damaged("a value is missing");
 

@@ -15,7 +15,7 @@ namespace Chatterbox.Weights;
 /// </remarks>
 internal sealed class SafetensorsFile : ITensorSource
 {
-    private const int MaxHeaderBytes = 100_000_000;   // the reference implementation's own limit
+    private const int MaxHeaderBytes = 100_000_000; // the reference implementation's own limit
 
     internal static readonly FrozenDictionary<string, (ScalarType Type, int Size)> DTypes = new Dictionary<string, (ScalarType, int)>
     {
@@ -81,7 +81,9 @@ internal sealed class SafetensorsFile : ITensorSource
     {
         if (!Tensors.TryGetValue(name, out var info))
         {
-            throw new CheckpointException($"{Path} has no tensor '{name}'. It has {Tensors.Count} others: the file is of another model or version.");
+            throw new CheckpointException(
+                $"{Path} has no tensor '{name}'. It has {Tensors.Count} others: the file is of another model or version."
+            );
         }
 
         var tensor = empty(info.Shape, info.DType).DetachFromDisposeScope();
@@ -102,8 +104,8 @@ internal sealed class SafetensorsFile : ITensorSource
 
     private static Header ReadHeader(WeightFile file, string path)
     {
-        CheckpointException Damaged(string what, Exception? inner = null) => new(
-            $"{path} is not a sound safetensors file: {what}. Download or convert it again.", inner);
+        CheckpointException Damaged(string what, Exception? inner = null) =>
+            new($"{path} is not a sound safetensors file: {what}. Download or convert it again.", inner);
 
         Span<byte> prefix = stackalloc byte[8];
         if (file.Length < 8)
@@ -125,7 +127,15 @@ internal sealed class SafetensorsFile : ITensorSource
         {
             return ParseHeader(json, dataStart, file.Length - dataStart);
         }
-        catch (Exception e) when (e is JsonException or InvalidDataException or InvalidOperationException or FormatException or OverflowException or DecoderFallbackException)
+        catch (Exception e)
+            when (e
+                    is JsonException
+                        or InvalidDataException
+                        or InvalidOperationException
+                        or FormatException
+                        or OverflowException
+                        or DecoderFallbackException
+            )
         {
             throw Damaged(e.Message, e);
         }
@@ -146,7 +156,8 @@ internal sealed class SafetensorsFile : ITensorSource
             {
                 foreach (var item in entry.Value.EnumerateObject())
                 {
-                    header.Metadata[item.Name] = item.Value.GetString() ?? throw new InvalidDataException($"metadata '{item.Name}' is not a string");
+                    header.Metadata[item.Name] =
+                        item.Value.GetString() ?? throw new InvalidDataException($"metadata '{item.Name}' is not a string");
                 }
             }
             else
@@ -161,9 +172,10 @@ internal sealed class SafetensorsFile : ITensorSource
 
     private static void AddTensor(Header header, string name, JsonElement entry, long dataBytes)
     {
-        JsonElement Field(string field) => entry.ValueKind == JsonValueKind.Object && entry.TryGetProperty(field, out var value)
-            ? value
-            : throw new InvalidDataException($"'{name}' has no {field}");
+        JsonElement Field(string field) =>
+            entry.ValueKind == JsonValueKind.Object && entry.TryGetProperty(field, out var value)
+                ? value
+                : throw new InvalidDataException($"'{name}' has no {field}");
 
         var dtypeName = Field("dtype").GetString() ?? "";
         if (!DTypes.TryGetValue(dtypeName, out var dtype))
@@ -192,7 +204,9 @@ internal sealed class SafetensorsFile : ITensorSource
         var bytes = checked(info.Count * dtype.Size);
         if (bytes != offsets[1] - offsets[0])
         {
-            throw new InvalidDataException($"'{name}' of shape [{string.Join(", ", shape)}] needs {bytes} bytes and has {offsets[1] - offsets[0]}");
+            throw new InvalidDataException(
+                $"'{name}' of shape [{string.Join(", ", shape)}] needs {bytes} bytes and has {offsets[1] - offsets[0]}"
+            );
         }
 
         if (!header.Tensors.TryAdd(name, info))
@@ -211,7 +225,9 @@ internal sealed class SafetensorsFile : ITensorSource
         {
             if (offset != end)
             {
-                throw new InvalidDataException(offset < end ? $"'{name}' overlaps {before}" : $"there is a gap of {offset - end} bytes before '{name}'");
+                throw new InvalidDataException(
+                    offset < end ? $"'{name}' overlaps {before}" : $"there is a gap of {offset - end} bytes before '{name}'"
+                );
             }
 
             end = offset + bytes;

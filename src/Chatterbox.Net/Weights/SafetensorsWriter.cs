@@ -11,11 +11,16 @@ namespace Chatterbox.Weights;
 internal sealed record TensorToWrite(string Name, TensorInfo Info, Action<Stream> WriteTo)
 {
     /// <summary>Writes a tensor that lives, on any device, until the file is written.</summary>
-    public static TensorToWrite From(string name, Tensor tensor) => new(name, new(tensor.dtype, tensor.shape), stream =>
-    {
-        using var scope = NewDisposeScope();
-        stream.Write(tensor.detach().cpu().contiguous().bytes);
-    });
+    public static TensorToWrite From(string name, Tensor tensor) =>
+        new(
+            name,
+            new(tensor.dtype, tensor.shape),
+            stream =>
+            {
+                using var scope = NewDisposeScope();
+                stream.Write(tensor.detach().cpu().contiguous().bytes);
+            }
+        );
 }
 
 /// <summary>Writes safetensors files of any size, holding no more than the writing of one tensor needs in memory.</summary>
@@ -26,19 +31,27 @@ internal static class SafetensorsWriter
     private const int Alignment = 8;
     private const string MetadataKey = "__metadata__";
 
-    private static readonly FrozenDictionary<ScalarType, (string Name, int Size)> DTypes =
-        SafetensorsFile.DTypes.ToFrozenDictionary(d => d.Value.Type, d => (d.Key, d.Value.Size));
+    private static readonly FrozenDictionary<ScalarType, (string Name, int Size)> DTypes = SafetensorsFile.DTypes.ToFrozenDictionary(
+        d => d.Value.Type,
+        d => (d.Key, d.Value.Size)
+    );
 
     /// <summary>Writes a file: beside its place first, so that what stands there is whole at any time.</summary>
     /// <param name="path">Where; a file that is there is replaced.</param>
     /// <param name="tensors">What.</param>
     /// <param name="metadata">Free-form strings for the header.</param>
-    /// <param name="late">The metadata once the tensors are written, where one of its strings is known only then; of the same length.</param>
+    /// <param name="late">The metadata once the tensors are written, where one of its strings is known only then; of the same
+    /// length.</param>
     /// <exception cref="CheckpointException">The file cannot be written.</exception>
     /// <exception cref="ArgumentException">A name is there twice, or an element type has no name in the format.</exception>
-    /// <exception cref="InvalidOperationException">A tensor did not write as many bytes as its shape needs, or late metadata need another room.</exception>
+    /// <exception cref="InvalidOperationException">A tensor did not write as many bytes as its shape needs, or late metadata need another
+    /// room.</exception>
     public static void Write(
-        string path, IEnumerable<TensorToWrite> tensors, IReadOnlyDictionary<string, string>? metadata = null, Func<IReadOnlyDictionary<string, string>>? late = null)
+        string path,
+        IEnumerable<TensorToWrite> tensors,
+        IReadOnlyDictionary<string, string>? metadata = null,
+        Func<IReadOnlyDictionary<string, string>>? late = null
+    )
     {
         var ordered = tensors.OrderByDescending(tensor => DTypeOf(tensor).Size).ToList();
         var header = Header(ordered, metadata ?? FrozenDictionary<string, string>.Empty);
@@ -52,7 +65,7 @@ internal static class SafetensorsWriter
                 ordered.ForEach(tensor => WriteTensor(stream, tensor));
                 if (late is not null)
                 {
-                    stream.Flush(flushToDisk: true);   // while the caller may still be finding out
+                    stream.Flush(flushToDisk: true); // while the caller may still be finding out
                     Replace(stream, header, Header(ordered, late()));
                 }
 
@@ -63,7 +76,10 @@ internal static class SafetensorsWriter
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new CheckpointException($"{path} cannot be written: {e.Message} Check that the folder is there, may be written to, and has room.", e);
+            throw new CheckpointException(
+                $"{path} cannot be written: {e.Message} Check that the folder is there, may be written to, and has room.",
+                e
+            );
         }
         finally
         {
@@ -78,7 +94,9 @@ internal static class SafetensorsWriter
     {
         if (other.Length != header.Length)
         {
-            throw new InvalidOperationException($"The header with late metadata has {other.Length} bytes; there is room for {header.Length}.");
+            throw new InvalidOperationException(
+                $"The header with late metadata has {other.Length} bytes; there is room for {header.Length}."
+            );
         }
 
         stream.Position = 0;
@@ -92,7 +110,9 @@ internal static class SafetensorsWriter
         if (stream.Position - start != BytesOf(tensor))
         {
             throw new InvalidOperationException(
-                $"'{tensor.Name}' wrote {stream.Position - start} bytes; its shape [{string.Join(", ", tensor.Info.Shape)}] of {tensor.Info.DType} needs {BytesOf(tensor)}.");
+                $"'{tensor.Name}' wrote {stream.Position - start} bytes; its shape [{string.Join(", ", tensor.Info.Shape)}] of "
+                    + $"{tensor.Info.DType} needs {BytesOf(tensor)}."
+            );
         }
     }
 
@@ -155,7 +175,11 @@ internal static class SafetensorsWriter
 
     private static long BytesOf(TensorToWrite tensor) => checked(tensor.Info.Count * DTypeOf(tensor).Size);
 
-    private static (string Name, int Size) DTypeOf(TensorToWrite tensor) => DTypes.TryGetValue(tensor.Info.DType, out var dtype)
-        ? dtype
-        : throw new ArgumentException($"'{tensor.Name}' has element type {tensor.Info.DType}, which safetensors does not know.", nameof(tensor));
+    private static (string Name, int Size) DTypeOf(TensorToWrite tensor) =>
+        DTypes.TryGetValue(tensor.Info.DType, out var dtype)
+            ? dtype
+            : throw new ArgumentException(
+                $"'{tensor.Name}' has element type {tensor.Info.DType}, which safetensors does not know.",
+                nameof(tensor)
+            );
 }

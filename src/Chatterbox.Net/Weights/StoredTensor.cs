@@ -11,14 +11,15 @@ internal sealed record TorchStorage(string Key, ScalarType DType, long Count, lo
     public int ElementSize => SizeOf(DType);
 
     /// <summary>Bytes of an element of a type that archives can hold.</summary>
-    public static int SizeOf(ScalarType type) => type switch
-    {
-        ScalarType.ComplexFloat64 => 16,
-        ScalarType.Float64 or ScalarType.Int64 or ScalarType.ComplexFloat32 => 8,
-        ScalarType.Float32 or ScalarType.Int32 => 4,
-        ScalarType.Float16 or ScalarType.BFloat16 or ScalarType.Int16 => 2,
-        _ => 1,
-    };
+    public static int SizeOf(ScalarType type) =>
+        type switch
+        {
+            ScalarType.ComplexFloat64 => 16,
+            ScalarType.Float64 or ScalarType.Int64 or ScalarType.ComplexFloat32 => 8,
+            ScalarType.Float32 or ScalarType.Int32 => 4,
+            ScalarType.Float16 or ScalarType.BFloat16 or ScalarType.Int16 => 2,
+            _ => 1,
+        };
 }
 
 /// <summary>A tensor inside a torch archive, not read yet: a view of a storage that other tensors may share.</summary>
@@ -78,8 +79,11 @@ internal sealed class StoredTensor
 
     private (long Count, long Span) Measure()
     {
-        InvalidDataException Outside() => new(
-            $"a tensor of shape [{string.Join(", ", Info.Shape)}], strides [{string.Join(", ", Strides)}] at {Offset} lies outside storage '{Storage.Key}' of {Storage.Count} elements");
+        InvalidDataException Outside() =>
+            new(
+                $"a tensor of shape [{string.Join(", ", Info.Shape)}], strides [{string.Join(", ", Strides)}] at {Offset} lies outside "
+                    + $"storage '{Storage.Key}' of {Storage.Count} elements"
+            );
 
         if (Offset < 0 || Info.Shape.Any(d => d < 0) || Strides.Any(s => s < 0))
         {
@@ -102,8 +106,12 @@ internal sealed class StoredTensor
 
             // Repeated elements (stride 0) need no place in the file: without a limit a short file could ask for any memory.
             var limit = count > Storage.Count ? MaxRepeatedBytes : int.MaxValue;
-            return count <= limit / Storage.ElementSize ? (count, span) : throw new NotSupportedException(
-                $"it has a tensor of shape [{string.Join(", ", Info.Shape)}] on {Storage.Count} stored elements, larger than any tensor of these models");
+            return count <= limit / Storage.ElementSize
+                ? (count, span)
+                : throw new NotSupportedException(
+                    $"it has a tensor of shape [{string.Join(", ", Info.Shape)}] on {Storage.Count} stored elements, larger than any "
+                        + $"tensor of these models"
+                );
         }
         catch (OverflowException)
         {

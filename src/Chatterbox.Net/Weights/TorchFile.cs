@@ -54,7 +54,8 @@ internal sealed class TorchFile : ITensorSource
     public IReadOnlyDictionary<string, TensorInfo> Tensors { get; }
 
     /// <summary>Opens a file and checks everything but the values of its tensors.</summary>
-    /// <exception cref="CheckpointException">The file is missing, damaged, of another format, or holds more than plain tensors and settings.</exception>
+    /// <exception cref="CheckpointException">The file is missing, damaged, of another format, or holds more than plain tensors and
+    /// settings.</exception>
     public static TorchFile Open(string path)
     {
         var file = WeightFile.Open(path);
@@ -94,9 +95,12 @@ internal sealed class TorchFile : ITensorSource
     /// <summary>Copies one tensor, as stored, out of the file.</summary>
     /// <returns>A contiguous CPU tensor of the stored type and shape, owned by the caller and in no dispose scope.</returns>
     /// <exception cref="CheckpointException">The file has no tensor of this name.</exception>
-    public Tensor Read(string name) => _tensors.TryGetValue(name, out var tensor)
-        ? Read(tensor)
-        : throw new CheckpointException($"{Path} has no tensor '{name}'. It has {Tensors.Count} others: the file is of another model or version.");
+    public Tensor Read(string name) =>
+        _tensors.TryGetValue(name, out var tensor)
+            ? Read(tensor)
+            : throw new CheckpointException(
+                $"{Path} has no tensor '{name}'. It has {Tensors.Count} others: the file is of another model or version."
+            );
 
     /// <summary>Copies one tensor of <see cref="Root"/>, as stored, out of the file.</summary>
     /// <inheritdoc cref="Read(string)" path="/returns"/>
@@ -159,9 +163,11 @@ internal sealed class TorchFile : ITensorSource
         {
             [] => "it is empty. Download it again",
             _ when head.AsSpan().StartsWith(legacyMagic) => $"it is of PyTorch's format from before version 1.6. {SaveAgain}",
-            _ when head.Length > 262 && head.AsSpan(257, 5).SequenceEqual("ustar"u8) => $"it is a tar archive, PyTorch's oldest format. {SaveAgain}",
+            _ when head.Length > 262 && head.AsSpan(257, 5).SequenceEqual("ustar"u8) =>
+                $"it is a tar archive, PyTorch's oldest format. {SaveAgain}",
             [0x80, <= 5, ..] => $"it is a bare Python pickle, not a file of torch.save. {SaveAgain}",
-            _ when head.AsSpan().StartsWith("version https://git-lfs"u8) => "it is a Git LFS pointer, not the file itself. Download the file: git lfs pull",
+            _ when head.AsSpan().StartsWith("version https://git-lfs"u8) =>
+                "it is a Git LFS pointer, not the file itself. Download the file: git lfs pull",
             [(byte)'<', ..] => "it is a web page or XML. Download the file itself",
             [0x1F, 0x8B, ..] => "it is compressed with gzip. Unpack it first",
             [(byte)'P', (byte)'K', ..] => null,
@@ -177,14 +183,21 @@ internal sealed class TorchFile : ITensorSource
     {
         if (entries.Keys.Any(name => name.EndsWith("/constants.pkl", StringComparison.Ordinal)))
         {
-            throw new NotSupportedException("it is a TorchScript program. In Python: torch.save(torch.jit.load(path).state_dict(), other_path)");
+            throw new NotSupportedException(
+                "it is a TorchScript program. In Python: torch.save(torch.jit.load(path).state_dict(), other_path)"
+            );
         }
     }
 
     private static object? ReadRoot(WeightFile file, IReadOnlyDictionary<string, ZipEntry> entries)
     {
         const string Pickle = "/data.pkl";
-        var pickles = entries.Where(e => e.Key.EndsWith(Pickle, StringComparison.Ordinal) && e.Key.IndexOf('/', StringComparison.Ordinal) == e.Key.Length - Pickle.Length).ToList();
+        var pickles = entries
+            .Where(e =>
+                e.Key.EndsWith(Pickle, StringComparison.Ordinal)
+                && e.Key.IndexOf('/', StringComparison.Ordinal) == e.Key.Length - Pickle.Length
+            )
+            .ToList();
         if (pickles.Count != 1)
         {
             throw new InvalidDataException($"it has {pickles.Count} entries named data.pkl, expected one");
@@ -196,10 +209,19 @@ internal sealed class TorchFile : ITensorSource
             throw new NotSupportedException("it was saved on a big-endian machine. Load and save it again on a little-endian one");
         }
 
-        return PickleReader.Read(Bytes(file, pickles[0].Value, MaxPickleBytes), (key, type, count) => Storage(entries, folder, key, type, count));
+        return PickleReader.Read(
+            Bytes(file, pickles[0].Value, MaxPickleBytes),
+            (key, type, count) => Storage(entries, folder, key, type, count)
+        );
     }
 
-    private static TorchStorage Storage(IReadOnlyDictionary<string, ZipEntry> entries, string folder, string key, ScalarType type, long count)
+    private static TorchStorage Storage(
+        IReadOnlyDictionary<string, ZipEntry> entries,
+        string folder,
+        string key,
+        ScalarType type,
+        long count
+    )
     {
         if (!entries.TryGetValue($"{folder}/data/{key}", out var entry))
         {
@@ -209,7 +231,9 @@ internal sealed class TorchFile : ITensorSource
         var size = TorchStorage.SizeOf(type);
         return entry.Size % size == 0 && entry.Size / size == count
             ? new TorchStorage(key, type, count, entry.Start)
-            : throw new InvalidDataException($"{count} elements of {size} bytes are to be in {folder}/data/{key}, which has {entry.Size} bytes");
+            : throw new InvalidDataException(
+                $"{count} elements of {size} bytes are to be in {folder}/data/{key}, which has {entry.Size} bytes"
+            );
     }
 
     private static byte[] Bytes(WeightFile file, ZipEntry entry, int limit)
@@ -274,8 +298,10 @@ internal sealed class TorchFile : ITensorSource
             {
                 switch (inside)
                 {
-                    case IReadOnlyDictionary<object, object?>: return inside;
-                    case IReadOnlyList<object?> list when list is [IReadOnlyDictionary<object, object?> only]: return only;
+                    case IReadOnlyDictionary<object, object?>:
+                        return inside;
+                    case IReadOnlyList<object?> list when list is [IReadOnlyDictionary<object, object?> only]:
+                        return only;
                 }
             }
         }

@@ -9,7 +9,7 @@ namespace Chatterbox.Weights;
 /// <remarks>Nothing is mapped: read into memory of its own, a model neither changes nor dies when its file does.</remarks>
 internal sealed unsafe class WeightFile : IDisposable
 {
-    private const int Piece = 1 << 20;   // bytes: stays in the cache between being read and being used
+    private const int Piece = 1 << 20; // bytes: stays in the cache between being read and being used
 
     private readonly string _path;
     private readonly SafeFileHandle _file;
@@ -107,7 +107,10 @@ internal sealed unsafe class WeightFile : IDisposable
     /// <inheritdoc cref="Read(Span{byte}, long)" path="/exception"/>
     public void Read(Tensor target, ScalarType stored, long offset)
     {
-        if (target.device_type == DeviceType.CPU && (target.dtype == stored || (FloatConversion.Knows(target.dtype) && FloatConversion.Knows(stored))))
+        if (
+            target.device_type == DeviceType.CPU
+            && (target.dtype == stored || (FloatConversion.Knows(target.dtype) && FloatConversion.Knows(stored)))
+        )
         {
             ReadInPlace(target, stored, offset);
             return;
@@ -135,12 +138,16 @@ internal sealed unsafe class WeightFile : IDisposable
             LargePages.Advise(memory, bytes);
             try
             {
-                Parallel.For(0, (bytes + Piece - 1) / Piece, piece =>
-                {
-                    var start = piece * Piece;
-                    var part = new Span<byte>(memory + start, (int)Math.Min(Piece, bytes - start));
-                    ReadPart(part, target.dtype, stored, offset, start);
-                });
+                Parallel.For(
+                    0,
+                    (bytes + Piece - 1) / Piece,
+                    piece =>
+                    {
+                        var start = piece * Piece;
+                        var part = new Span<byte>(memory + start, (int)Math.Min(Piece, bytes - start));
+                        ReadPart(part, target.dtype, stored, offset, start);
+                    }
+                );
             }
             catch (AggregateException e)
             {
@@ -165,14 +172,15 @@ internal sealed unsafe class WeightFile : IDisposable
         ArrayPool<byte>.Shared.Return(buffer);
     }
 
-    private static CheckpointException Unreadable(string path, string why, Exception? inner = null) => new($"{path} cannot be read: {why}", inner);
+    private static CheckpointException Unreadable(string path, string why, Exception? inner = null) =>
+        new($"{path} cannot be read: {why}", inner);
 }
 
 /// <summary>Asks Linux for large pages behind memory that is about to be filled: a gigabyte of weights is then a few hundred
 /// page faults instead of a quarter of a million, and fewer misses each time it is read. Advice only.</summary>
 internal static unsafe partial class LargePages
 {
-    private const int HugePageAdvice = 14;      // MADV_HUGEPAGE
+    private const int HugePageAdvice = 14; // MADV_HUGEPAGE
     private const long HugePage = 2 << 20;
 
     /// <summary>Advises for what of the memory is whole pages.</summary>

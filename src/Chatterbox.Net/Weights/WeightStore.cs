@@ -14,9 +14,10 @@ namespace Chatterbox.Weights;
 /// <param name="device">The device that weights are put on; null for the CPU.</param>
 /// <param name="dtype">Element type that floating-point weights are converted to; integers stay as they are.</param>
 /// <param name="ops">Operations that the networks compute with; null for the plain ones.</param>
-internal sealed class WeightStore(ITensorSource source, Device? device = null, ScalarType dtype = ScalarType.Float32, TorchOps? ops = null) : IDisposable
+internal sealed class WeightStore(ITensorSource source, Device? device = null, ScalarType dtype = ScalarType.Float32, TorchOps? ops = null)
+    : IDisposable
 {
-    private const int FaultsShown = 50;    // of each kind
+    private const int FaultsShown = 50; // of each kind
 
     private readonly OwnedWeights _owned = new();
     private readonly HashSet<string> _read = [];
@@ -52,7 +53,10 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
     /// misshapen, and tensors that nobody asked for; null if it fits.</summary>
     public string? Faults()
     {
-        var unread = source.Tensors.Keys.Where(name => !_read.Contains(name)).Select(name => $"'{name}' is not part of this model").ToList();
+        var unread = source
+            .Tensors.Keys.Where(name => !_read.Contains(name))
+            .Select(name => $"'{name}' is not part of this model")
+            .ToList();
         var count = _faults.Count + unread.Count;
         if (count == 0)
         {
@@ -69,7 +73,9 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
             }
         }
 
-        message.Append("\nThe file is of another model or another version: load the variant it belongs to, or download or convert it again.");
+        message.Append(
+            "\nThe file is of another model or another version: load the variant it belongs to, or download or convert it again."
+        );
         return message.ToString();
     }
 
@@ -146,7 +152,7 @@ internal sealed class WeightStore(ITensorSource source, Device? device = null, S
 /// <summary>Weights, and what was made of them, that go together.</summary>
 internal sealed class OwnedWeights : IDisposable
 {
-    private readonly HashSet<IDisposable> _owned = new(ReferenceEqualityComparer.Instance);   // tensors compare by value
+    private readonly HashSet<IDisposable> _owned = new(ReferenceEqualityComparer.Instance); // tensors compare by value
 
     /// <summary>Takes a tensor over.</summary>
     public Tensor Own(Tensor tensor)
@@ -244,9 +250,13 @@ internal readonly struct WeightScope(WeightStore store, string prefix, ScalarTyp
         {
             var full = prefix + name;
             var star = full.IndexOf('*', StringComparison.Ordinal);
-            store.Skip(star < 0
-                ? candidate => candidate == full
-                : candidate => candidate.StartsWith(full[..star], StringComparison.Ordinal) && candidate.EndsWith(full[(star + 1)..], StringComparison.Ordinal));
+            store.Skip(
+                star < 0
+                    ? candidate => candidate == full
+                    : candidate =>
+                        candidate.StartsWith(full[..star], StringComparison.Ordinal)
+                        && candidate.EndsWith(full[(star + 1)..], StringComparison.Ordinal)
+            );
         }
     }
 

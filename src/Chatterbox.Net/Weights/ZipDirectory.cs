@@ -55,7 +55,10 @@ internal static class ZipDirectory
         var end = FindEnd(file);
         Span<byte> record = stackalloc byte[EndBytes];
         file.Read(record, end);
-        long count = U16(record, 10), bytes = U32(record, 12), start = U32(record, 16), limit = end;
+        long count = U16(record, 10),
+            bytes = U32(record, 12),
+            start = U32(record, 16),
+            limit = end;
         var disks = U16(record, 4) | U16(record, 6);
 
         Span<byte> locator = stackalloc byte[End64LocatorBytes];
@@ -75,7 +78,13 @@ internal static class ZipDirectory
             throw new NotSupportedException("it is one part of a split zip archive. Put the parts together first");
         }
 
-        if (count is < 0 or > MaxEntries || bytes is < 0 or > MaxDirectoryBytes || bytes < count * CentralBytes || start < 0 || start > limit - bytes)
+        if (
+            count is < 0 or > MaxEntries
+            || bytes is < 0 or > MaxDirectoryBytes
+            || bytes < count * CentralBytes
+            || start < 0
+            || start > limit - bytes
+        )
         {
             throw new InvalidDataException($"its directory claims {count} entries in {bytes} bytes at {start} of {file.Length}");
         }
@@ -95,7 +104,9 @@ internal static class ZipDirectory
             }
         }
 
-        throw new InvalidDataException($"it has no zip directory at its end ({file.Length} bytes): it may not have been copied or downloaded whole");
+        throw new InvalidDataException(
+            $"it has no zip directory at its end ({file.Length} bytes): it may not have been copied or downloaded whole"
+        );
     }
 
     private static (long Start, long Bytes, long Count) ReadEnd64(WeightFile file, long at, long end)
@@ -119,7 +130,10 @@ internal static class ZipDirectory
             throw new InvalidDataException("its directory is damaged");
         }
 
-        int flags = U16(directory, 8), method = U16(directory, 10), nameLength = U16(directory, 28), extraLength = U16(directory, 30);
+        int flags = U16(directory, 8),
+            method = U16(directory, 10),
+            nameLength = U16(directory, 28),
+            extraLength = U16(directory, 30);
         var length = CentralBytes + nameLength + extraLength + U16(directory, 32);
         if (length > directory.Length)
         {
@@ -130,7 +144,9 @@ internal static class ZipDirectory
         var name = Name(nameBytes);
         if ((flags & 1) != 0)
         {
-            throw new NotSupportedException($"entry '{name}' is encrypted, and torch.save stores entries as they are. Use the file as it was saved");
+            throw new NotSupportedException(
+                $"entry '{name}' is encrypted, and torch.save stores entries as they are. Use the file as it was saved"
+            );
         }
 
         var (stored, size, header) = ((long)U32(directory, 20), (long)U32(directory, 24), (long)U32(directory, 42));
@@ -141,7 +157,12 @@ internal static class ZipDirectory
         }
 
         directory = directory[length..];
-        var how = method switch { 0 => ZipMethod.Stored, 8 => ZipMethod.Deflated, _ => ZipMethod.Other };
+        var how = method switch
+        {
+            0 => ZipMethod.Stored,
+            8 => ZipMethod.Deflated,
+            _ => ZipMethod.Other,
+        };
         return (name, new ZipEntry(header, DataStart(file, name, nameBytes, header, directoryStart - stored), stored, size, how));
     }
 

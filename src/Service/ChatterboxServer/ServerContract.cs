@@ -14,7 +14,8 @@ namespace Chatterbox.Service.ChatterboxServer;
 /// <param name="Seed">The same seed gives the same speech; 0 and −1 draw one.</param>
 /// <param name="SpeedFactor">Tempo, 0.25 to 4.</param>
 /// <param name="Language">Code of the language; without effect where the model speaks one.</param>
-/// <param name="SplitText">Whether a long text is cut at <paramref name="ChunkSize"/>; otherwise it is cut only where the model must.</param>
+/// <param name="SplitText">Whether a long text is cut at <paramref name="ChunkSize"/>; otherwise it is cut only where the model
+/// must.</param>
 /// <param name="ChunkSize">Most characters of a piece, 50 to 500; the model takes up to 280.</param>
 /// <param name="OutputFormat">wav, opus or mp3.</param>
 /// <param name="Stream">Whether audio is sent as it is made.</param>
@@ -32,7 +33,8 @@ internal sealed record ServerBody(
     [property: DefaultValue(true)] bool SplitText = true,
     [property: DefaultValue(120), Range(50, 500)] int ChunkSize = 120,
     [property: DefaultValue("wav"), AllowedValues("wav", "opus", "mp3")] string OutputFormat = "wav",
-    bool Stream = false);
+    bool Stream = false
+);
 
 /// <summary>A voice.</summary>
 /// <param name="DisplayName">What people call it.</param>
@@ -50,8 +52,16 @@ internal sealed record ServerVoice(string DisplayName, string Filename);
 /// <param name="SupportsMultilingual">Whether it speaks several languages.</param>
 /// <param name="SupportedLanguages">Their codes.</param>
 internal sealed record ServerModel(
-    bool Loaded, string Type, string ClassName, string Device, int SampleRate, bool SupportsParalinguisticTags, IReadOnlyList<string> AvailableParalinguisticTags,
-    bool SupportsMultilingual, IReadOnlyList<string> SupportedLanguages);
+    bool Loaded,
+    string Type,
+    string ClassName,
+    string Device,
+    int SampleRate,
+    bool SupportsParalinguisticTags,
+    IReadOnlyList<string> AvailableParalinguisticTags,
+    bool SupportsMultilingual,
+    IReadOnlyList<string> SupportedLanguages
+);
 
 /// <summary>An error as these clients know it.</summary>
 /// <param name="Detail">What was wrong.</param>
@@ -61,6 +71,12 @@ internal sealed record ServerErrorBody(string Detail);
 internal static class ServerErrors
 {
     /// <summary>The dialect.</summary>
-    public static readonly Hosting.ErrorDialect Dialect = new((http, refusal) =>
-        http.Response.WriteAsJsonAsync(new ServerErrorBody(refusal.Message), Hosting.Json.Of<ServerErrorBody>(), cancellationToken: http.RequestAborted));
+    public static readonly Hosting.ErrorDialect Dialect = new(
+        (http, refusal) =>
+            http.Response.WriteAsJsonAsync(
+                new ServerErrorBody(refusal.Message),
+                Hosting.Json.Of<ServerErrorBody>(),
+                cancellationToken: http.RequestAborted
+            )
+    );
 }

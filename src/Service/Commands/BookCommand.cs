@@ -9,7 +9,8 @@ using Chatterbox.Service.Jobs.Books;
 
 namespace Chatterbox.Service.Commands;
 
-/// <summary><c>book FILE</c>: speaks a book into an audiobook with chapters, without a server. What is generated is kept in a folder next to the
+/// <summary><c>book FILE</c>: speaks a book into an audiobook with chapters, without a server. What is generated is kept in a folder next
+/// to the
 /// output until the book is complete, so that the same command continues one that was interrupted.</summary>
 internal static class BookCommand
 {
@@ -23,12 +24,22 @@ internal static class BookCommand
         Description = "File to write: .m4b (chapters; needs ffmpeg), .zip (an MP3 for each chapter), .mp3, .opus, .flac or .wav.",
     };
 
-    private static readonly Option<string?> Title = new("--title") { Description = "Title of the audiobook; that of the book unless given." };
+    private static readonly Option<string?> Title = new("--title")
+    {
+        Description = "Title of the audiobook; that of the book unless given.",
+    };
 
     /// <summary>The command.</summary>
     public static Command Create()
     {
-        var command = new Command("book", "Speaks a book and writes an audiobook with chapters.") { Source, To, Title, ModelCommand.VoiceName, VoicesCommand.Folder };
+        var command = new Command("book", "Speaks a book and writes an audiobook with chapters.")
+        {
+            Source,
+            To,
+            Title,
+            ModelCommand.VoiceName,
+            VoicesCommand.Folder,
+        };
         SpeechSettings.Complete(command);
         ModelCommand.Complete(command, RunAsync);
         return command;
@@ -50,7 +61,11 @@ internal static class BookCommand
         SpokenBook book;
         await using (var stream = file.OpenRead())
         {
-            book = SpokenBook.Of(BookFile.Read(stream, file.Name, new BookLimits(MostTextBytes, MostUnpackedBytes)), parsed.GetValue(Title), "file");
+            book = SpokenBook.Of(
+                BookFile.Read(stream, file.Name, new BookLimits(MostTextBytes, MostUnpackedBytes)),
+                parsed.GetValue(Title),
+                "file"
+            );
         }
 
         var pieces = book.Chapters.SelectMany(chapter => chapter.Plan.Pieces).ToList();
@@ -62,27 +77,55 @@ internal static class BookCommand
         }
 
         var sampling = SpeechSettings.Sampling(parsed);
-        await ModelCommand.WithModelAsync(parsed, "speech", (model, progress) =>
-        {
-            var voice = ModelCommand.VoiceOf(model, parsed);
-            foreach (var (number, chapter) in book.Chapters.Index())
+        await ModelCommand.WithModelAsync(
+            parsed,
+            "speech",
+            (model, progress) =>
             {
-                error.WriteLine($"Chapter {number + 1} of {book.Chapters.Count}: {chapter.Title}");
-                foreach (var piece in Enumerable.Range(chapter.FirstPiece, chapter.Plan.Pieces.Count).Where(piece => !File.Exists(PathOf(piece))))
+                var voice = ModelCommand.VoiceOf(model, parsed);
+                foreach (var (number, chapter) in book.Chapters.Index())
                 {
-                    var (seeded, language) = (sampling with { Seed = unchecked(seed + piece) }, parsed.GetValue(SpeechSettings.Language));
-                    var speech = model.Synthesize(pieces[piece], voice, seeded, language, progress.Part(piece, pieces.Count), cancellationToken);
-                    Write(PathOf(piece), part => File.WriteAllBytesAsync(part, Pcm16.Encode(speech.Samples.Span), cancellationToken));
+                    error.WriteLine($"Chapter {number + 1} of {book.Chapters.Count}: {chapter.Title}");
+                    foreach (
+                        var piece in Enumerable
+                            .Range(chapter.FirstPiece, chapter.Plan.Pieces.Count)
+                            .Where(piece => !File.Exists(PathOf(piece)))
+                    )
+                    {
+                        var (seeded, language) = (
+                            sampling with
+                            {
+                                Seed = unchecked(seed + piece),
+                            },
+                            parsed.GetValue(SpeechSettings.Language)
+                        );
+                        var speech = model.Synthesize(
+                            pieces[piece],
+                            voice,
+                            seeded,
+                            language,
+                            progress.Part(piece, pieces.Count),
+                            cancellationToken
+                        );
+                        Write(PathOf(piece), part => File.WriteAllBytesAsync(part, Pcm16.Encode(speech.Samples.Span), cancellationToken));
+                    }
                 }
-            }
-        }, cancellationToken);
+            },
+            cancellationToken
+        );
         var writer = new BookWriter(codecs, piece => PieceFile.Read(PathOf(piece)), piece => PieceFile.SamplesOf(PathOf(piece)));
         await WholeFile.WriteAsync(
-            output, part => writer.WriteAsync(part, book, format, speed: 1, cancellationToken), (part, path) => File.Move(part, path, overwrite: true));
-        var length = TimeSpan.FromSeconds(Enumerable.Range(0, pieces.Count).Sum(piece => PieceFile.SamplesOf(PathOf(piece))) / (double)SpeechResult.SampleRate);
+            output,
+            part => writer.WriteAsync(part, book, format, speed: 1, cancellationToken),
+            (part, path) => File.Move(part, path, overwrite: true)
+        );
+        var length = TimeSpan.FromSeconds(
+            Enumerable.Range(0, pieces.Count).Sum(piece => PieceFile.SamplesOf(PathOf(piece))) / (double)SpeechResult.SampleRate
+        );
         Directory.Delete(folder, recursive: true);
-        await parsed.InvocationConfiguration.Output.WriteLineAsync(string.Create(
-            CultureInfo.InvariantCulture, $"{output}: {book.Chapters.Count} chapters, {length:h\\:mm\\:ss}, seed {seed}"));
+        await parsed.InvocationConfiguration.Output.WriteLineAsync(
+            string.Create(CultureInfo.InvariantCulture, $"{output}: {book.Chapters.Count} chapters, {length:h\\:mm\\:ss}, seed {seed}")
+        );
 
         string PathOf(int piece) => Path.Combine(folder, PieceFile.NameOf(piece));
     }
@@ -94,12 +137,20 @@ internal static class BookCommand
         var settings = Path.Combine(folder, SettingsFile);
         IEnumerable<string?> all =
         [
-            .. pieces, SpeechSettings.Sampling(parsed).ToString(), parsed.GetValue(SpeechSettings.Language), ModelCommand.NameOf(parsed),
+            .. pieces,
+            SpeechSettings.Sampling(parsed).ToString(),
+            parsed.GetValue(SpeechSettings.Language),
+            ModelCommand.NameOf(parsed),
             parsed.GetValue(ModelCommand.VoiceName),
         ];
         var print = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', all))));
-        if (File.Exists(settings) && File.ReadAllText(settings).Split(' ') is [var before, var number] && before == print
-            && long.TryParse(number, CultureInfo.InvariantCulture, out var known) && (parsed.GetValue(SpeechSettings.Seed) ?? known) == known)
+        if (
+            File.Exists(settings)
+            && File.ReadAllText(settings).Split(' ') is [var before, var number]
+            && before == print
+            && long.TryParse(number, CultureInfo.InvariantCulture, out var known)
+            && (parsed.GetValue(SpeechSettings.Seed) ?? known) == known
+        )
         {
             return (known, Directory.EnumerateFiles(folder, "*.pcm").Count());
         }

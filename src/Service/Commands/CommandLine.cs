@@ -76,7 +76,9 @@ internal static class CommandLine
 
     /// <summary>--Section:Name=value as two words: the parser takes the colon for what separates name and value.</summary>
     private static string[] SplitSetting(string word) =>
-        word.StartsWith("--", StringComparison.Ordinal) && word.Split('=', 2) is [var name, var value] && name.Contains(':') ? [name, value] : [word];
+        word.StartsWith("--", StringComparison.Ordinal) && word.Split('=', 2) is [var name, var value] && name.Contains(':')
+            ? [name, value]
+            : [word];
 
     /// <summary>The commands, and the options of the settings that are given.</summary>
     private static RootCommand CreateRoot(IReadOnlyList<string> args)

@@ -13,7 +13,12 @@ internal static class ConvertCommand
     {
         var command = new Command("convert", "Converts a recording to another voice and writes a file.")
         {
-            Source, ModelCommand.VoiceName, VoicesCommand.Folder, Output.To, Output.Format, Seed,
+            Source,
+            ModelCommand.VoiceName,
+            VoicesCommand.Folder,
+            Output.To,
+            Output.Format,
+            Seed,
         };
         ModelCommand.Complete(command, RunAsync);
         return command;
@@ -26,14 +31,19 @@ internal static class ConvertCommand
         var source = ModelCommand.Load(path, cancellationToken);
         var seed = parsed.GetValue(Seed) ?? Random.Shared.NextInt64();
         var samples = new List<float>();
-        await ModelCommand.WithModelAsync(parsed, "conversion", (model, progress) =>
-        {
-            using var conversion = model.BeginConversion(source, ModelCommand.VoiceOf(model, parsed), seed);
-            while (!conversion.IsOver)
+        await ModelCommand.WithModelAsync(
+            parsed,
+            "conversion",
+            (model, progress) =>
             {
-                samples.AddRange(conversion.ConvertNext(progress, cancellationToken).Span);
-            }
-        }, cancellationToken);
+                using var conversion = model.BeginConversion(source, ModelCommand.VoiceOf(model, parsed), seed);
+                while (!conversion.IsOver)
+                {
+                    samples.AddRange(conversion.ConvertNext(progress, cancellationToken).Span);
+                }
+            },
+            cancellationToken
+        );
         output.Write(samples.ToArray(), seed, cancellationToken);
     }
 }

@@ -6,7 +6,10 @@ namespace Chatterbox.Service.Commands;
 /// <summary><c>detect file.wav</c>: detects the watermark, without a server.</summary>
 internal static class DetectCommand
 {
-    private static readonly Argument<string> Recording = new("recording") { Description = "The recording to check; - reads it from standard input." };
+    private static readonly Argument<string> Recording = new("recording")
+    {
+        Description = "The recording to check; - reads it from standard input.",
+    };
 
     /// <summary>The command.</summary>
     public static Command Create()
@@ -20,9 +23,16 @@ internal static class DetectCommand
     {
         var recording = ModelCommand.Load(parsed.GetRequiredValue(Recording), cancellationToken);
         double? confidence = null;
-        await ModelCommand.WithModelAsync(parsed, "watermark", (model, _) => confidence = model.DetectWatermark(recording), cancellationToken);
-        Console.WriteLine(confidence is { } sure
-            ? string.Create(CultureInfo.InvariantCulture, $"{(sure > 0.5 ? "marked" : "not marked")} (confidence {sure:0.000})")
-            : "nothing to judge: the recording is silent or shorter than 32 ms");
+        await ModelCommand.WithModelAsync(
+            parsed,
+            "watermark",
+            (model, _) => confidence = model.DetectWatermark(recording),
+            cancellationToken
+        );
+        Console.WriteLine(
+            confidence is { } sure
+                ? string.Create(CultureInfo.InvariantCulture, $"{(sure > 0.5 ? "marked" : "not marked")} (confidence {sure:0.000})")
+                : "nothing to judge: the recording is silent or shorter than 32 ms"
+        );
     }
 }

@@ -26,7 +26,9 @@ internal static class DoctorCommand
     {
         var command = new Command("doctor", "Checks what speech needs: libtorch, GPUs, the model, programs, folders and network.")
         {
-            Model, Device, AsJson,
+            Model,
+            Device,
+            AsJson,
         };
         command.SetAction(RunAsync);
         return command;
@@ -38,15 +40,17 @@ internal static class DoctorCommand
             .AddJsonFile(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), optional: true)
             .AddEnvironmentVariables()
             .Build();
-        using var logging = LoggerFactory.Create(log => log
-            .SetMinimumLevel(LogLevel.Error)
-            .AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace));
+        using var logging = LoggerFactory.Create(log =>
+            log.SetMinimumLevel(LogLevel.Error).AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace)
+        );
         var service = settings.GetSection(ServiceOptions.Section).Get<ServiceOptions>() ?? new();
         var models = parsed.GetValue(Model) ?? settings["Model"] ?? ModelLocator.Auto;
         List<Finding> findings = [.. MachineChecks.Of(MachineReport.Create())];
         foreach (var model in models.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
         {
-            findings.AddRange(await new ModelChecks(model, parsed.GetValue(Device) ?? settings["Device"], logging).RunAsync(cancellationToken));
+            findings.AddRange(
+                await new ModelChecks(model, parsed.GetValue(Device) ?? settings["Device"], logging).RunAsync(cancellationToken)
+            );
         }
 
         findings.AddRange(FormatChecks.Of(service));
@@ -69,7 +73,7 @@ internal static class DoctorCommand
             await output.WriteLineAsync(topic.Key);
             foreach (var finding in topic)
             {
-                await output.WriteLineAsync($"  {finding.Verdict.ToString().ToLowerInvariant(),-8}{finding.Name,-16} {finding.Value}");
+                await output.WriteLineAsync($"  {finding.Verdict.ToString().ToLowerInvariant(), -8}{finding.Name, -16} {finding.Value}");
                 if (finding.Remedy is not null)
                 {
                     await output.WriteLineAsync($"{new string(' ', 27)}→ {finding.Remedy}");

@@ -43,20 +43,41 @@ internal static class ModelCommand
     /// <param name="what">Name of the work's bar.</param>
     /// <param name="work">The work.</param>
     /// <param name="cancellationToken">Gives up.</param>
-    public static Task WithModelAsync(ParseResult parsed, string what, Action<ChatterboxModel, Share> work, CancellationToken cancellationToken) =>
-        ProgressConsole().Progress().StartAsync(context => Task.Run(async () =>
-        {
-            using var logging = LoggerFactory.Create(log => log.AddSimpleConsole(line => line.SingleLine = true)
-                .Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace));
-            var find = context.AddTask("model", maxValue: 1);
-            var (name, device) = (parsed.GetRequiredValue(Model), parsed.GetValue(Device));
-            var found = await ModelLoader.FindAsync(name, device, new SharedParts(), logging, new Share(find, 0, 0.9), cancellationToken: cancellationToken);
-            using var model = (ChatterboxModel)found.Load();
-            find.Value = 1;
-            var bar = context.AddTask(what, maxValue: 1);
-            work(model, new Share(bar, 0, 1));
-            bar.Value = 1;
-        }, cancellationToken));
+    public static Task WithModelAsync(
+        ParseResult parsed,
+        string what,
+        Action<ChatterboxModel, Share> work,
+        CancellationToken cancellationToken
+    ) =>
+        ProgressConsole()
+            .Progress()
+            .StartAsync(context =>
+                Task.Run(
+                    async () =>
+                    {
+                        using var logging = LoggerFactory.Create(log =>
+                            log.AddSimpleConsole(line => line.SingleLine = true)
+                                .Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace)
+                        );
+                        var find = context.AddTask("model", maxValue: 1);
+                        var (name, device) = (parsed.GetRequiredValue(Model), parsed.GetValue(Device));
+                        var found = await ModelLoader.FindAsync(
+                            name,
+                            device,
+                            new SharedParts(),
+                            logging,
+                            new Share(find, 0, 0.9),
+                            cancellationToken: cancellationToken
+                        );
+                        using var model = (ChatterboxModel)found.Load();
+                        find.Value = 1;
+                        var bar = context.AddTask(what, maxValue: 1);
+                        work(model, new Share(bar, 0, 1));
+                        bar.Value = 1;
+                    },
+                    cancellationToken
+                )
+            );
 
     /// <summary>The model that --model names.</summary>
     public static string NameOf(ParseResult parsed) => parsed.GetRequiredValue(Model);
@@ -82,15 +103,16 @@ internal static class ModelCommand
     public static AudioClip Load(string path, CancellationToken cancellationToken)
     {
         using var codecs = Codecs();
-        return path == Output.Standard ? codecs.Load(Console.OpenStandardInput(), AudioFile.DefaultLongest, cancellationToken)
+        return path == Output.Standard
+            ? codecs.Load(Console.OpenStandardInput(), AudioFile.DefaultLongest, cancellationToken)
             : codecs.Load(path, AudioFile.DefaultLongest, cancellationToken);
     }
 
     /// <summary>Bars are drawn on standard error, where results are not, and only on a terminal.</summary>
-    private static IAnsiConsole ProgressConsole() => AnsiConsole.Create(new AnsiConsoleSettings
-    {
-        Out = new AnsiConsoleOutput(Console.IsErrorRedirected ? TextWriter.Null : Console.Error),
-    });
+    private static IAnsiConsole ProgressConsole() =>
+        AnsiConsole.Create(
+            new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.IsErrorRedirected ? TextWriter.Null : Console.Error) }
+        );
 
     /// <summary>Puts the progress of a part into a bar.</summary>
     internal sealed class Share(ProgressTask bar, double from, double length) : IProgress<double>, IProgress<SynthesisProgress>

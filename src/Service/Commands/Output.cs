@@ -20,7 +20,8 @@ internal sealed class Output
     /// <summary>Chooses the format.</summary>
     public static readonly Option<string?> Format = new("--format")
     {
-        Description = "Format instead of that of the file's ending: wav, mp3, opus, flac, aac, pcm, ulaw or alaw, "
+        Description =
+            "Format instead of that of the file's ending: wav, mp3, opus, flac, aac, pcm, ulaw or alaw, "
             + "also with rates, such as mp3_44100_128 or pcm_16000.",
     };
 
@@ -56,7 +57,12 @@ internal sealed class Output
 
         var digits = number.ToString($"D{count.ToString(CultureInfo.InvariantCulture).Length}", CultureInfo.InvariantCulture);
         return new Output(
-            Path.Combine(Path.GetDirectoryName(_path) ?? "", $"{Path.GetFileNameWithoutExtension(_path)}-{digits}{Path.GetExtension(_path)}"), _format);
+            Path.Combine(
+                Path.GetDirectoryName(_path) ?? "",
+                $"{Path.GetFileNameWithoutExtension(_path)}-{digits}{Path.GetExtension(_path)}"
+            ),
+            _format
+        );
     }
 
     /// <summary>Writes the audio, and a line about it.</summary>
@@ -77,8 +83,11 @@ internal sealed class Output
         }
 
         var (seconds, peak) = (samples.Length / (double)SpeechResult.SampleRate, TensorPrimitives.MaxMagnitude(samples.Span));
-        (_path == Standard ? Console.Error : Console.Out).WriteLine(string.Create(
-            CultureInfo.InvariantCulture,
-            $"{Where}: {seconds:0.00} s at {_format.SampleRate} Hz, peak {20 * Math.Log10(Math.Max(peak, 1e-9)):0.0} dBFS, seed {seed}"));
+        (_path == Standard ? Console.Error : Console.Out).WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{Where}: {seconds:0.00} s at {_format.SampleRate} Hz, peak {20 * Math.Log10(Math.Max(peak, 1e-9)):0.0} dBFS, seed {seed}"
+            )
+        );
     }
 }

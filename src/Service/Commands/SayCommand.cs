@@ -24,12 +24,23 @@ internal static class SayCommand
     {
         var command = new Command("say", "Speaks a text and writes a file.")
         {
-            Text, TextFile, Lines, ModelCommand.VoiceName, VoicesCommand.Folder, Output.To, Output.Format,
+            Text,
+            TextFile,
+            Lines,
+            ModelCommand.VoiceName,
+            VoicesCommand.Folder,
+            Output.To,
+            Output.Format,
         };
         SpeechSettings.Complete(command);
         command.Validators.Add(result =>
         {
-            bool[] given = [result.GetResult(Text) is not null, result.GetResult(TextFile) is not null, result.GetResult(Lines) is not null];
+            bool[] given =
+            [
+                result.GetResult(Text) is not null,
+                result.GetResult(TextFile) is not null,
+                result.GetResult(Lines) is not null,
+            ];
             if (given.Count(one => one) > 1)
             {
                 result.AddError("Give one of a text, --file and --lines.");
@@ -46,15 +57,20 @@ internal static class SayCommand
         var plans = texts.Select(text => TextPlan.Of(text, "text")).ToList();
         var seed = parsed.GetValue(SpeechSettings.Seed) ?? Random.Shared.NextInt64();
         var unknown = new List<string>();
-        await ModelCommand.WithModelAsync(parsed, "speech", (model, progress) =>
-        {
-            var voice = ModelCommand.VoiceOf(model, parsed);
-            foreach (var (i, plan) in plans.Index())
+        await ModelCommand.WithModelAsync(
+            parsed,
+            "speech",
+            (model, progress) =>
             {
-                var samples = Speak(parsed, plan, model, voice, seed, progress.Part(i, plans.Count), unknown, cancellationToken);
-                (parsed.GetValue(Lines) is null ? output : output.Numbered(i + 1, plans.Count)).Write(samples, seed, cancellationToken);
-            }
-        }, cancellationToken);
+                var voice = ModelCommand.VoiceOf(model, parsed);
+                foreach (var (i, plan) in plans.Index())
+                {
+                    var samples = Speak(parsed, plan, model, voice, seed, progress.Part(i, plans.Count), unknown, cancellationToken);
+                    (parsed.GetValue(Lines) is null ? output : output.Numbered(i + 1, plans.Count)).Write(samples, seed, cancellationToken);
+                }
+            },
+            cancellationToken
+        );
         if (unknown.Count > 0)
         {
             await Console.Error.WriteLineAsync($"The model does not know these characters: {string.Join(' ', unknown.Distinct())}");
@@ -62,15 +78,29 @@ internal static class SayCommand
     }
 
     private static float[] Speak(
-        ParseResult parsed, TextPlan plan, ChatterboxModel model, Voice voice, long seed, ModelCommand.Share progress, List<string> unknown,
-        CancellationToken cancellationToken)
+        ParseResult parsed,
+        TextPlan plan,
+        ChatterboxModel model,
+        Voice voice,
+        long seed,
+        ModelCommand.Share progress,
+        List<string> unknown,
+        CancellationToken cancellationToken
+    )
     {
         var sampling = SpeechSettings.Sampling(parsed);
         List<float> samples = [.. JoinedSpeech.Silence(plan.PausesSeconds[0])];
         foreach (var (i, piece) in plan.Pieces.Index())
         {
             var seeded = sampling with { Seed = unchecked(seed + i) };
-            var speech = model.Synthesize(piece, voice, seeded, parsed.GetValue(SpeechSettings.Language), progress.Part(i, plan.Pieces.Count), cancellationToken);
+            var speech = model.Synthesize(
+                piece,
+                voice,
+                seeded,
+                parsed.GetValue(SpeechSettings.Language),
+                progress.Part(i, plan.Pieces.Count),
+                cancellationToken
+            );
             samples.AddRange(speech.Samples.Span);
             samples.AddRange(JoinedSpeech.Silence(plan.PausesSeconds[i + 1]));
             unknown.AddRange(speech.UnknownCharacters);
@@ -83,7 +113,9 @@ internal static class SayCommand
     {
         if (parsed.GetValue(Lines) is { } list)
         {
-            var lines = (await File.ReadAllLinesAsync(list.FullName, cancellationToken)).Where(line => !string.IsNullOrWhiteSpace(line)).ToList();
+            var lines = (await File.ReadAllLinesAsync(list.FullName, cancellationToken))
+                .Where(line => !string.IsNullOrWhiteSpace(line))
+                .ToList();
             return lines.Count > 0 ? lines : throw new RequestException($"{list.FullName} has no lines to speak.", "lines");
         }
 

@@ -34,9 +34,14 @@ internal static class ServeCommand
             root.Add(option);
         }
 
-        root.SetAction((parsed, _) => RunAsync(options
-            .Where(o => parsed.GetResult(o.Option) is not null)
-            .Select(o => KeyValuePair.Create<string, string?>(o.Key, parsed.GetValue(o.Option)))));
+        root.SetAction(
+            (parsed, _) =>
+                RunAsync(
+                    options
+                        .Where(o => parsed.GetResult(o.Option) is not null)
+                        .Select(o => KeyValuePair.Create<string, string?>(o.Key, parsed.GetValue(o.Option)))
+                )
+        );
     }
 
     private static async Task<int> RunAsync(IEnumerable<KeyValuePair<string, string?>> settings)
@@ -61,7 +66,11 @@ internal static class ServeCommand
         var known = SettingsCatalog.All.ToList();
         var open = known.Where(setting => setting.Member is not null).Select(setting => setting.Key).Concat(FrameworkSections);
         var given = args.Where(arg => arg.StartsWith("--", StringComparison.Ordinal)).Select(arg => arg[2..].Split('=')[0]);
-        return known.Where(setting => setting.Member is null).Select(setting => setting.Key)
-            .Concat(given.Where(key => open.Any(name => key.StartsWith($"{name}:", StringComparison.Ordinal)))).Distinct().Append("urls");
+        return known
+            .Where(setting => setting.Member is null)
+            .Select(setting => setting.Key)
+            .Concat(given.Where(key => open.Any(name => key.StartsWith($"{name}:", StringComparison.Ordinal))))
+            .Distinct()
+            .Append("urls");
     }
 }

@@ -60,6 +60,7 @@ internal static class SettingsCommand
     private static string Row(Setting setting)
     {
         var value = setting.Default.Length > 0 ? $"`{setting.Default}`" : "";
-        return $"| `{setting.Key}` | {value} | {setting.Range} | `{setting.Environment}` | {setting.Describe().Replace("|", "\\|", StringComparison.Ordinal)} |";
+        return $"| `{setting.Key}` | {value} | {setting.Range} | `{setting.Environment}` | "
+            + $"{setting.Describe().Replace("|", "\\|", StringComparison.Ordinal)} |";
     }
 }

@@ -21,7 +21,10 @@ internal static class SpeechSettings
         Description = "0 always takes the likeliest speech token; 0 to 5.",
     };
 
-    private static readonly Option<int?> BlockSize = new("--block-size") { Description = "Speech tokens that are filled in together, 1 to 128; Flash." };
+    private static readonly Option<int?> BlockSize = new("--block-size")
+    {
+        Description = "Speech tokens that are filled in together, 1 to 128; Flash.",
+    };
     private static readonly Option<int?> BlockSteps = new("--block-steps") { Description = "Most passes over a block, 1 to 128; Flash." };
     private static readonly Option<double?> TimeShift = new("--time-shift")
     {
@@ -51,24 +54,41 @@ internal static class SpeechSettings
     /// <summary>Gives a command these options.</summary>
     public static void Complete(Command command)
     {
-        foreach (var option in (Option[])[Language, Seed, Exaggeration, CfgWeight, Temperature, BlockSize, BlockSteps, TimeShift, ScheduleShift, PositionTemperature, FixedPrior, MaxSeconds])
+        foreach (
+            var option in (Option[])
+                [
+                    Language,
+                    Seed,
+                    Exaggeration,
+                    CfgWeight,
+                    Temperature,
+                    BlockSize,
+                    BlockSteps,
+                    TimeShift,
+                    ScheduleShift,
+                    PositionTemperature,
+                    FixedPrior,
+                    MaxSeconds,
+                ]
+        )
         {
             command.Add(option);
         }
     }
 
     /// <summary>How speech tokens are chosen; the seed is left to the caller.</summary>
-    public static SamplingOptions Sampling(ParseResult parsed) => new()
-    {
-        Exaggeration = parsed.GetValue(Exaggeration),
-        CfgWeight = parsed.GetValue(CfgWeight),
-        Temperature = parsed.GetValue(Temperature),
-        BlockSize = parsed.GetValue(BlockSize),
-        BlockSteps = parsed.GetValue(BlockSteps),
-        TimeShift = parsed.GetValue(TimeShift),
-        ScheduleShift = parsed.GetValue(ScheduleShift),
-        PositionTemperature = parsed.GetValue(PositionTemperature),
-        FixedPrior = parsed.GetValue(FixedPrior),
-        MaxSpeechTokens = (int?)(parsed.GetValue(MaxSeconds) * SpeechResult.TokensPerSecond),
-    };
+    public static SamplingOptions Sampling(ParseResult parsed) =>
+        new()
+        {
+            Exaggeration = parsed.GetValue(Exaggeration),
+            CfgWeight = parsed.GetValue(CfgWeight),
+            Temperature = parsed.GetValue(Temperature),
+            BlockSize = parsed.GetValue(BlockSize),
+            BlockSteps = parsed.GetValue(BlockSteps),
+            TimeShift = parsed.GetValue(TimeShift),
+            ScheduleShift = parsed.GetValue(ScheduleShift),
+            PositionTemperature = parsed.GetValue(PositionTemperature),
+            FixedPrior = parsed.GetValue(FixedPrior),
+            MaxSpeechTokens = (int?)(parsed.GetValue(MaxSeconds) * SpeechResult.TokensPerSecond),
+        };
 }

@@ -29,7 +29,8 @@ internal static class VoicesCommand
             if (folder.All().Count == 0)
             {
                 parsed.InvocationConfiguration.Error.WriteLine(
-                    $"There are no voices in {folder.Root}. Copy a recording of one speaker there: its name is the voice's.");
+                    $"There are no voices in {folder.Root}. Copy a recording of one speaker there: its name is the voice's."
+                );
             }
         });
         return command;

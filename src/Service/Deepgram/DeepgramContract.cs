@@ -23,7 +23,12 @@ internal abstract record DeepgramEvent;
 /// <param name="ModelName">The voice that speaks.</param>
 /// <param name="ModelVersion">The model.</param>
 /// <param name="Type">Metadata.</param>
-internal sealed record DeepgramMetadata(string RequestId, string ModelName, string ModelVersion, [property: JsonPropertyOrder(-1)] string Type = "Metadata") : DeepgramEvent;
+internal sealed record DeepgramMetadata(
+    string RequestId,
+    string ModelName,
+    string ModelVersion,
+    [property: JsonPropertyOrder(-1)] string Type = "Metadata"
+) : DeepgramEvent;
 
 /// <summary>The answer to a message.</summary>
 /// <param name="Type">Flushed or Cleared.</param>
@@ -34,7 +39,8 @@ internal sealed record DeepgramAnswer(string Type, int SequenceId) : DeepgramEve
 /// <param name="Description">Why.</param>
 /// <param name="Code">Short name of the reason.</param>
 /// <param name="Type">Warning.</param>
-internal sealed record DeepgramWarning(string Description, string Code, [property: JsonPropertyOrder(-1)] string Type = "Warning") : DeepgramEvent;
+internal sealed record DeepgramWarning(string Description, string Code, [property: JsonPropertyOrder(-1)] string Type = "Warning")
+    : DeepgramEvent;
 
 /// <summary>An error as Deepgram's clients know it.</summary>
 /// <param name="ErrCode">Short name of the reason.</param>
@@ -46,8 +52,12 @@ internal sealed record DeepgramErrorBody(string ErrCode, string ErrMsg, string R
 internal static class DeepgramErrors
 {
     /// <summary>The dialect.</summary>
-    public static readonly ErrorDialect Dialect = new((http, refusal) => http.Response.WriteAsJsonAsync(
-        new DeepgramErrorBody((refusal.Code ?? "invalid_request").ToUpperInvariant(), refusal.Message, http.TraceIdentifier),
-        Json.Of<DeepgramErrorBody>(),
-        cancellationToken: http.RequestAborted));
+    public static readonly ErrorDialect Dialect = new(
+        (http, refusal) =>
+            http.Response.WriteAsJsonAsync(
+                new DeepgramErrorBody((refusal.Code ?? "invalid_request").ToUpperInvariant(), refusal.Message, http.TraceIdentifier),
+                Json.Of<DeepgramErrorBody>(),
+                cancellationToken: http.RequestAborted
+            )
+    );
 }

@@ -24,7 +24,13 @@ internal sealed record DeepgramVoice(FleetModel Model, string Name, AudioFormat 
     {
         var query = http.Request.Query;
         var name = query["model"].ToString();
-        var format = FormatOf(query["encoding"].ToString() is { Length: > 0 } encoding ? encoding : defaultEncoding, query["container"], query["sample_rate"], query["bit_rate"], http.WebSockets.IsWebSocketRequest);
+        var format = FormatOf(
+            query["encoding"].ToString() is { Length: > 0 } encoding ? encoding : defaultEncoding,
+            query["container"],
+            query["sample_rate"],
+            query["bit_rate"],
+            http.WebSockets.IsWebSocketRequest
+        );
         if (codecs.UnsupportedReason(format) is { } reason)
         {
             throw OpenAiErrors.Invalid("encoding", reason, "ffmpeg_missing");
@@ -32,7 +38,9 @@ internal sealed record DeepgramVoice(FleetModel Model, string Name, AudioFormat 
 
         // One name is both at Deepgram: that of a model here speaks with its default voice, and so do Deepgram's own.
         var isOwn = name.Length == 0 || name.StartsWith(OwnVoices, StringComparison.OrdinalIgnoreCase);
-        return fleet.Find(name) is { } model ? new(model, OpenAiOptions.Default, format) : new(fleet.Default, isOwn ? OpenAiOptions.Default : name, format);
+        return fleet.Find(name) is { } model
+            ? new(model, OpenAiOptions.Default, format)
+            : new(fleet.Default, isOwn ? OpenAiOptions.Default : name, format);
     }
 
     /// <summary>A request for speech in it.</summary>
@@ -46,7 +54,10 @@ internal sealed record DeepgramVoice(FleetModel Model, string Name, AudioFormat 
             "mulaw" => AudioFormat.Named["ulaw"],
             "alaw" => AudioFormat.Named["alaw"],
             "mp3" or "opus" or "flac" or "aac" when !isSocket => AudioFormat.Named[encoding],
-            _ => throw OpenAiErrors.Invalid("encoding", $"'encoding' must be linear16, mulaw or alaw{(isSocket ? "" : ", mp3, opus, flac or aac")}."),
+            _ => throw OpenAiErrors.Invalid(
+                "encoding",
+                $"'encoding' must be linear16, mulaw or alaw{(isSocket ? "" : ", mp3, opus, flac or aac")}."
+            ),
         };
         try
         {
@@ -67,7 +78,8 @@ internal sealed record DeepgramVoice(FleetModel Model, string Name, AudioFormat 
         };
     }
 
-    private static int? Number(string? text, string name) => text is null ? null
+    private static int? Number(string? text, string name) =>
+        text is null ? null
         : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number
         : throw OpenAiErrors.Invalid(name, $"'{name}' must be a whole number.");
 }
@@ -84,20 +96,31 @@ internal static class DeepgramEndpoints
     public static void MapDeepgram(this WebApplication app)
     {
         var routes = app.MapGroup("").WithTags("Deepgram").WithMetadata(DeepgramErrors.Dialect, KeyHeaders.Deepgram);
-        routes.MapPost(Route, Speak)
+        routes
+            .MapPost(Route, Speak)
             .WithSummary("Generates speech from a text")
             .WithDescription("Query: `model` (the voice), `encoding`, `container`, `sample_rate`, `bit_rate`.")
             .Produces<byte[]>(200, "audio/mpeg")
             .AlsoAnswers<byte[]>(AudioFormat.Named.Values.Select(f => f.ContentType))
             .WithErrors<DeepgramErrorBody>(400, 401, 404, 413, 429, 500, 503);
-        routes.MapGet(Route, Serve)
+        routes
+            .MapGet(Route, Serve)
             .WithSummary("Generates speech while the text is being written, over a WebSocket")
-            .WithDescription("A WebSocket. In: `Speak`, `Flush`, `Clear`, `Close`; out: binary frames of audio, `Metadata`, `Flushed`, `Cleared`, `Warning`. Query: `model` (the voice), `encoding`, `sample_rate`.")
+            .WithDescription(
+                "A WebSocket. In: `Speak`, `Flush`, `Clear`, `Close`; out: binary frames of audio, `Metadata`, `Flushed`, `Cleared`, "
+                    + "`Warning`. Query: `model` (the voice), `encoding`, `sample_rate`."
+            )
             .Produces(StatusCodes.Status101SwitchingProtocols)
             .WithErrors<DeepgramErrorBody>(400, 401, 403, 426, 429);
     }
 
-    private static async Task<IResult> Speak(DeepgramBody body, HttpContext http, ModelFleet fleet, AudioCodecs codecs, SpeechAnswers answers)
+    private static async Task<IResult> Speak(
+        DeepgramBody body,
+        HttpContext http,
+        ModelFleet fleet,
+        AudioCodecs codecs,
+        SpeechAnswers answers
+    )
     {
         var voice = DeepgramVoice.Of(http, fleet, codecs, "mp3");
         var answer = await answers.BeginAsync(http, Route, voice.Model, voice.Saying(body.Text), voice.Format, Limits);

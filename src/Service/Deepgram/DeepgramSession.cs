@@ -25,7 +25,9 @@ internal sealed class DeepgramSession : SessionDialect, ISessionListener
     public override async Task BeginAsync()
     {
         await _speaker.SetUpAsync(_voice.Model, _voice.Saying(""), _voice.Format, AudioStreams.Continued, _session.Gone);
-        await _session.Socket.SendAsync<DeepgramEvent>(() => new DeepgramMetadata(_session.Caller.RequestId, _voice.Name, _voice.Model.Name));
+        await _session.Socket.SendAsync<DeepgramEvent>(() =>
+            new DeepgramMetadata(_session.Caller.RequestId, _voice.Name, _voice.Model.Name)
+        );
     }
 
     /// <inheritdoc/>
@@ -52,16 +54,20 @@ internal sealed class DeepgramSession : SessionDialect, ISessionListener
     }
 
     /// <inheritdoc/>
-    public override Task TellAsync(Refusal refusal) => _session.Socket.SendAsync<DeepgramEvent>(() => new DeepgramWarning(refusal.Message, refusal.Code ?? "invalid_request"));
+    public override Task TellAsync(Refusal refusal) =>
+        _session.Socket.SendAsync<DeepgramEvent>(() => new DeepgramWarning(refusal.Message, refusal.Code ?? "invalid_request"));
 
     /// <inheritdoc/>
-    public Task TellAsync(Func<SessionEvent?> tell) => _session.Socket.SendAsync<DeepgramEvent>(() => tell() switch
-    {
-        SessionFlushed => new DeepgramAnswer("Flushed", _answers++),
-        SessionCancelled => new DeepgramAnswer("Cleared", _answers++),
-        SessionError error => new DeepgramWarning(error.Error.Message, error.Error.Code ?? "invalid_request"),
-        _ => null,
-    });
+    public Task TellAsync(Func<SessionEvent?> tell) =>
+        _session.Socket.SendAsync<DeepgramEvent>(() =>
+            tell() switch
+            {
+                SessionFlushed => new DeepgramAnswer("Flushed", _answers++),
+                SessionCancelled => new DeepgramAnswer("Cleared", _answers++),
+                SessionError error => new DeepgramWarning(error.Error.Message, error.Error.Code ?? "invalid_request"),
+                _ => null,
+            }
+        );
 
     /// <inheritdoc/>
     public Task PlayAsync(ReadOnlyMemory<byte> audio, Func<bool> isWanted) => _session.Socket.SendAudioAsync(audio, isWanted);

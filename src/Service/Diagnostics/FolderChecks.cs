@@ -30,8 +30,12 @@ internal static class FolderChecks
             return used == folder
                 ? new(Topic, key, Verdict.Ok, folder)
                 : new(
-                    Topic, key, Verdict.Note, $"{used}, as {folder} cannot be used",
-                    $"Set Service:{key} to a folder of your own to choose another.");
+                    Topic,
+                    key,
+                    Verdict.Note,
+                    $"{used}, as {folder} cannot be used",
+                    $"Set Service:{key} to a folder of your own to choose another."
+                );
         }
         catch (SettingException e)
         {
@@ -53,9 +57,12 @@ internal static class FolderChecks
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
             return new(
-                Topic, "model cache", Verdict.Warning,
+                Topic,
+                "model cache",
+                Verdict.Warning,
                 $"{hub.CacheFolder} cannot be written to: {e.Message} Models that are in it are used, others cannot be downloaded.",
-                "Set HF_HOME to a folder that can be written to.");
+                "Set HF_HOME to a folder that can be written to."
+            );
         }
     }
 }

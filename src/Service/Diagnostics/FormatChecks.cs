@@ -24,12 +24,20 @@ internal static class FormatChecks
         yield return codecs.DecodesRareFormats
             ? new(Topic, "ffmpeg", Verdict.Ok, $"'{service.Ffmpeg}' is installed: recordings of every common format can be read")
             : new(
-                Topic, "ffmpeg", Verdict.Note, $"'{service.Ffmpeg}' is not installed: recordings other than WAV, FLAC, MP3, Ogg Opus and AIFF cannot be read",
-                "Install it (Linux: apt install ffmpeg), or set Service:Ffmpeg to its path, if you need M4A, Vorbis or others.");
+                Topic,
+                "ffmpeg",
+                Verdict.Note,
+                $"'{service.Ffmpeg}' is not installed: recordings other than WAV, FLAC, MP3, Ogg Opus and AIFF cannot be read",
+                "Install it (Linux: apt install ffmpeg), or set Service:Ffmpeg to its path, if you need M4A, Vorbis or others."
+            );
         yield return MecabReader.Find() is not null
             ? new(Topic, "MeCab", Verdict.Ok, "is installed: Japanese text may have kanji")
             : new(
-                Topic, "MeCab", Verdict.Note, "is not installed: Japanese text is spoken from kana only",
-                "Install it with a dictionary (Linux: apt install mecab mecab-ipadic-utf8), if you need Japanese.");
+                Topic,
+                "MeCab",
+                Verdict.Note,
+                "is not installed: Japanese text is spoken from kana only",
+                "Install it with a dictionary (Linux: apt install mecab mecab-ipadic-utf8), if you need Japanese."
+            );
     }
 }

@@ -30,8 +30,12 @@ internal sealed class ModelChecks(string name, string? device, ILoggerFactory lo
         Finding network = canDownload
             ? new(Topic, "network", Verdict.Ok, $"{hosts} answer")
             : new(
-                Topic, "network", Verdict.Note, hubOptions.Offline ? "offline, as HF_HUB_OFFLINE asks" : $"{hosts} do not both answer",
-                "Models that are in the cache are used all the same. For others connect to the internet, or set HF_ENDPOINT to a mirror.");
+                Topic,
+                "network",
+                Verdict.Note,
+                hubOptions.Offline ? "offline, as HF_HUB_OFFLINE asks" : $"{hosts} do not both answer",
+                "Models that are in the cache are used all the same. For others connect to the internet, or set HF_ENDPOINT to a mirror."
+            );
         var isSmall = name.StartsWith(ModelLocator.Tiny, StringComparison.Ordinal);
         try
         {
@@ -47,17 +51,31 @@ internal sealed class ModelChecks(string name, string? device, ILoggerFactory lo
 
     /// <summary>A model that the first start would have to get.</summary>
     private Finding Missing(bool canDownload) =>
-        !ModelLocator.Names.Contains(name) ? new(
-            Topic, name, Verdict.Fault, "there is no folder of this name, and no model",
-            $"Give the path of a folder with a checkpoint, or one of {string.Join(", ", ModelLocator.Names)}.")
-        : name.StartsWith(ModelLocator.Synthetic, StringComparison.Ordinal) ? new(
-            Topic, name, Verdict.Note, "is written at the first start")
-        : canDownload ? new(
-            Topic, name, Verdict.Note, "is not in the cache; the first start downloads it",
-            "Run doctor again after the first start: it then checks how the model runs.")
+        !ModelLocator.Names.Contains(name)
+            ? new(
+                Topic,
+                name,
+                Verdict.Fault,
+                "there is no folder of this name, and no model",
+                $"Give the path of a folder with a checkpoint, or one of {string.Join(", ", ModelLocator.Names)}."
+            )
+        : name.StartsWith(ModelLocator.Synthetic, StringComparison.Ordinal)
+            ? new(Topic, name, Verdict.Note, "is written at the first start")
+        : canDownload
+            ? new(
+                Topic,
+                name,
+                Verdict.Note,
+                "is not in the cache; the first start downloads it",
+                "Run doctor again after the first start: it then checks how the model runs."
+            )
         : new(
-            Topic, name, Verdict.Fault, "is neither in the cache nor can it be downloaded",
-            "Connect to the internet for the first start, copy another machine's cache (HF_HOME), or give the folder of a downloaded model.");
+            Topic,
+            name,
+            Verdict.Fault,
+            "is neither in the cache nor can it be downloaded",
+            "Connect to the internet for the first start, copy another machine's cache (HF_HOME), or give the folder of a downloaded model."
+        );
 
     private IEnumerable<Finding> Speak(LocatedModel located)
     {
@@ -75,8 +93,12 @@ internal sealed class ModelChecks(string name, string? device, ILoggerFactory lo
             var value = stage.Reason is null ? stage.Description : $"{stage.Description}, because {stage.Reason}";
             yield return slow.Contains(stage)
                 ? new(
-                    Topic, stage.Stage, Verdict.Warning, value,
-                    "This stage takes many times as long as on its fast path. The findings about the GPU say what is missing.")
+                    Topic,
+                    stage.Stage,
+                    Verdict.Warning,
+                    value,
+                    "This stage takes many times as long as on its fast path. The findings about the GPU say what is missing."
+                )
                 : new(Topic, stage.Stage, Verdict.Ok, value);
         }
 
@@ -92,9 +114,12 @@ internal sealed class ModelChecks(string name, string? device, ILoggerFactory lo
         yield return speech.Recovered is []
             ? new(Topic, "speech", Verdict.Ok, $"{length} s of audio in {Seconds(started)}")
             : new(
-                Topic, "speech", Verdict.Warning,
+                Topic,
+                "speech",
+                Verdict.Warning,
                 $"the output of {string.Join(", ", speech.Recovered)} was not finite; plain operations gave audio",
-                "The fast path computes wrongly on this machine: update the GPU's driver, and report this with doctor --json.");
+                "The fast path computes wrongly on this machine: update the GPU's driver, and report this with doctor --json."
+            );
     }
 
     private static IEnumerable<Finding> SelfCheckOf(SelfCheck check)
@@ -102,11 +127,18 @@ internal sealed class ModelChecks(string name, string? device, ILoggerFactory lo
         var took = check.Duration.TotalMilliseconds.ToString("0", CultureInfo.InvariantCulture);
         return check.Replaced.Any()
             ? check.Replaced.Select(operation => new Finding(
-                Topic, "self-check", Verdict.Warning, operation.ToString(),
-                "Speech is right all the same, but may be slower. Report it with doctor --json, so that it can be avoided on such machines."))
-            : [check.Operations is []
-                ? new(Topic, "self-check", Verdict.Note, "is turned off")
-                : new(Topic, "self-check", Verdict.Ok, $"{check.Operations.Count} operations are right ({took} ms)")];
+                Topic,
+                "self-check",
+                Verdict.Warning,
+                operation.ToString(),
+                "Speech is right all the same, but may be slower. Report it with doctor --json, so that it can be avoided on such machines."
+            ))
+            :
+            [
+                check.Operations is []
+                    ? new(Topic, "self-check", Verdict.Note, "is turned off")
+                    : new(Topic, "self-check", Verdict.Ok, $"{check.Operations.Count} operations are right ({took} ms)"),
+            ];
     }
 
     private static string Seconds(long started) =>

@@ -33,7 +33,15 @@ internal sealed class ElevenAnswers(ModelFleet fleet, SpeechAnswers answers, Aud
     {
         var model = ElevenSpeech.Model(fleet, body.ModelId);
         var format = ElevenSpeech.Format(http.Request.Query["output_format"], codecs);
-        var speech = ElevenSpeech.Body(model, voice, body.Text, body.VoiceSettings, body.LanguageCode, body.Seed, ElevenSpeech.Normalization(body.ApplyTextNormalization));
+        var speech = ElevenSpeech.Body(
+            model,
+            voice,
+            body.Text,
+            body.VoiceSettings,
+            body.LanguageCode,
+            body.Seed,
+            ElevenSpeech.Normalization(body.ApplyTextNormalization)
+        );
         return await answers.BeginAsync(http, route, model, speech, format, limits);
     }
 }
@@ -54,11 +62,16 @@ internal sealed class TimedSpeechResult(SpokenAnswer answer) : IResult
         var more = true;
         while (more)
         {
-            var audio = blocks.Current.ToArray();   // good until the next is asked for, which may end more sentences
+            var audio = blocks.Current.ToArray(); // good until the next is asked for, which may end more sentences
             more = await blocks.MoveNextAsync();
             var ended = answer.Sentences.Skip(sent).ToList();
             sent += ended.Count;
-            await JsonSerializer.SerializeAsync(http.Response.BodyWriter, new ElevenTimedSpeech(audio, ended), Json.Of<ElevenTimedSpeech>(), cancellationToken);
+            await JsonSerializer.SerializeAsync(
+                http.Response.BodyWriter,
+                new ElevenTimedSpeech(audio, ended),
+                Json.Of<ElevenTimedSpeech>(),
+                cancellationToken
+            );
             http.Response.BodyWriter.Write("\n"u8);
             await http.Response.BodyWriter.FlushAsync(cancellationToken); // waits for a slow reader
         }

@@ -22,15 +22,19 @@ internal sealed class ElevenContext : ISessionListener, IAsyncDisposable
     public bool IsComplete { get; set; }
 
     /// <inheritdoc/>
-    public Task TellAsync(Func<SessionEvent?> tell) => _socket.SendAsync<ElevenEvent>(() => tell() switch
-    {
-        SessionDone or SessionCancelled => new ElevenFinal(_id),
-        SessionError error => new ElevenFailure(error.Error.Code ?? "error", error.Error.Message, _id),
-        _ => null,
-    });
+    public Task TellAsync(Func<SessionEvent?> tell) =>
+        _socket.SendAsync<ElevenEvent>(() =>
+            tell() switch
+            {
+                SessionDone or SessionCancelled => new ElevenFinal(_id),
+                SessionError error => new ElevenFailure(error.Error.Code ?? "error", error.Error.Message, _id),
+                _ => null,
+            }
+        );
 
     /// <inheritdoc/>
-    public Task PlayAsync(ReadOnlyMemory<byte> audio, Func<bool> isWanted) => _socket.SendAudioAsync<ElevenEvent>(audio, isWanted, frame => new ElevenAudio(frame, _id));
+    public Task PlayAsync(ReadOnlyMemory<byte> audio, Func<bool> isWanted) =>
+        _socket.SendAudioAsync<ElevenEvent>(audio, isWanted, frame => new ElevenAudio(frame, _id));
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => Speaker.DisposeAsync();

@@ -15,9 +15,16 @@ internal sealed record ElevenVoiceSettings(double? Stability = null, double? Sty
 /// <param name="LanguageCode">Code of the language, for models that speak several.</param>
 /// <param name="VoiceSettings">How the voice speaks.</param>
 /// <param name="Seed">The same seed gives the same speech.</param>
-/// <param name="ApplyTextNormalization">on and off write numbers, dates, … out as words or leave them; auto leaves it to the setting Text:Normalize.</param>
+/// <param name="ApplyTextNormalization">on and off write numbers, dates, … out as words or leave them; auto leaves it to the setting
+/// Text:Normalize.</param>
 internal sealed record ElevenBody(
-    string Text, string? ModelId = null, string? LanguageCode = null, ElevenVoiceSettings? VoiceSettings = null, long? Seed = null, string? ApplyTextNormalization = null);
+    string Text,
+    string? ModelId = null,
+    string? LanguageCode = null,
+    ElevenVoiceSettings? VoiceSettings = null,
+    long? Seed = null,
+    string? ApplyTextNormalization = null
+);
 
 /// <summary>A message of a client over a WebSocket; each field is optional, and other ones have no effect.</summary>
 /// <param name="Text">The next characters; a single space is no text.</param>
@@ -34,7 +41,8 @@ internal sealed record ElevenMessage(
     bool? CloseContext = null,
     bool? CloseSocket = null,
     ElevenVoiceSettings? VoiceSettings = null,
-    string? XiApiKey = null);
+    string? XiApiKey = null
+);
 
 /// <summary>A message of the service over a WebSocket.</summary>
 [JsonDerivedType(typeof(ElevenAudio))]
@@ -53,25 +61,31 @@ internal sealed record ElevenAudio(
     [property: JsonPropertyName("contextId"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? ContextId,
     [property: JsonPropertyName("isFinal")] bool? IsFinal = null,
     ElevenAlignment? Alignment = null,
-    [property: JsonPropertyName("normalizedAlignment")] ElevenAlignment? NormalizedAlignment = null) : ElevenEvent;
+    [property: JsonPropertyName("normalizedAlignment")] ElevenAlignment? NormalizedAlignment = null
+) : ElevenEvent;
 
 /// <summary>When characters are spoken.</summary>
 internal sealed record ElevenAlignment(
     IReadOnlyList<string> Chars,
     [property: JsonPropertyName("charStartTimesMs")] IReadOnlyList<int> CharStartTimesMs,
-    [property: JsonPropertyName("charDurationsMs")] IReadOnlyList<int> CharDurationsMs);
+    [property: JsonPropertyName("charDurationsMs")] IReadOnlyList<int> CharDurationsMs
+);
 
 /// <summary>Nothing more comes of a text.</summary>
 internal sealed record ElevenFinal(
     [property: JsonPropertyName("contextId"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? ContextId,
-    [property: JsonPropertyName("isFinal")] bool IsFinal = true) : ElevenEvent;
+    [property: JsonPropertyName("isFinal")] bool IsFinal = true
+) : ElevenEvent;
 
 /// <summary>A message could not be taken, or a sentence not be spoken.</summary>
 /// <param name="Error">Short name of the reason.</param>
 /// <param name="Message">Why.</param>
 /// <param name="ContextId">Which of the texts it is about.</param>
 internal sealed record ElevenFailure(
-    string Error, string Message, [property: JsonPropertyName("contextId"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? ContextId = null) : ElevenEvent;
+    string Error,
+    string Message,
+    [property: JsonPropertyName("contextId"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? ContextId = null
+) : ElevenEvent;
 
 /// <summary>Speech, or a part of it, with its times.</summary>
 /// <param name="AudioBase64">Bytes in the format asked for.</param>
@@ -82,7 +96,8 @@ internal sealed record ElevenTimedSpeech(
     [property: JsonPropertyName("audio_base64")] ReadOnlyMemory<byte> AudioBase64,
     IReadOnlyList<SentenceTime> Sentences,
     ElevenAlignment? Alignment = null,
-    ElevenAlignment? NormalizedAlignment = null);
+    ElevenAlignment? NormalizedAlignment = null
+);
 
 /// <summary>The voices that there are.</summary>
 internal sealed record ElevenVoiceList(IReadOnlyList<ElevenVoice> Voices);
@@ -93,7 +108,13 @@ internal sealed record ElevenVoiceList(IReadOnlyList<ElevenVoice> Voices);
 /// <param name="Category">premade for the default voice and other names of it, cloned for the others.</param>
 /// <param name="Labels">None.</param>
 /// <param name="PreviewUrl">None.</param>
-internal sealed record ElevenVoice(string VoiceId, string Name, string Category, IReadOnlyDictionary<string, string> Labels, string? PreviewUrl = null);
+internal sealed record ElevenVoice(
+    string VoiceId,
+    string Name,
+    string Category,
+    IReadOnlyDictionary<string, string> Labels,
+    string? PreviewUrl = null
+);
 
 /// <summary>A model.</summary>
 /// <param name="ModelId">What requests call it.</param>
@@ -101,7 +122,13 @@ internal sealed record ElevenVoice(string VoiceId, string Name, string Category,
 /// <param name="CanDoTextToSpeech">Always.</param>
 /// <param name="CanDoVoiceConversion">Always.</param>
 /// <param name="Languages">Those that requests can choose from.</param>
-internal sealed record ElevenModel(string ModelId, string Name, bool CanDoTextToSpeech, bool CanDoVoiceConversion, IReadOnlyList<ElevenLanguage> Languages);
+internal sealed record ElevenModel(
+    string ModelId,
+    string Name,
+    bool CanDoTextToSpeech,
+    bool CanDoVoiceConversion,
+    IReadOnlyList<ElevenLanguage> Languages
+);
 
 /// <summary>A language.</summary>
 internal sealed record ElevenLanguage(string LanguageId, string Name);
@@ -119,6 +146,12 @@ internal sealed record ElevenErrorDetail(string Status, string Message);
 internal static class ElevenErrors
 {
     /// <summary>The dialect.</summary>
-    public static readonly Hosting.ErrorDialect Dialect = new((http, refusal) => http.Response.WriteAsJsonAsync(
-        new ElevenErrorBody(new(refusal.Code ?? "invalid_request", refusal.Message)), Hosting.Json.Of<ElevenErrorBody>(), cancellationToken: http.RequestAborted));
+    public static readonly Hosting.ErrorDialect Dialect = new(
+        (http, refusal) =>
+            http.Response.WriteAsJsonAsync(
+                new ElevenErrorBody(new(refusal.Code ?? "invalid_request", refusal.Message)),
+                Hosting.Json.Of<ElevenErrorBody>(),
+                cancellationToken: http.RequestAborted
+            )
+    );
 }

@@ -18,7 +18,8 @@ internal static class ElevenEndpoints
     private static readonly int[] Errors = [400, 401, 404, 413, 429, 500, 503];
 
     private const string SocketDescription =
-        "A WebSocket. docs/clients.md has what it takes of ElevenLabs' messages. When characters are spoken is not known, so alignments are null.";
+        "A WebSocket. docs/clients.md has what it takes of ElevenLabs' messages. When characters are spoken is not known, so "
+        + "alignments are null.";
 
     /// <summary>Registers what they need.</summary>
     public static void AddElevenLabs(this WebApplicationBuilder builder) => builder.Services.AddSingleton<ElevenAnswers>();
@@ -28,22 +29,50 @@ internal static class ElevenEndpoints
     {
         var routes = app.MapGroup("").WithTags("ElevenLabs").WithMetadata(ElevenErrors.Dialect);
         var keyed = routes.MapGroup("").WithMetadata(KeyHeaders.ElevenLabs);
-        keyed.MapPost(Speech, (ElevenAnswers answers, [FromRoute(Name = Voice)] string voice, ElevenBody body, HttpContext http) => answers.SpeakAsync(http, Speech, voice, body, Delivery.Whole))
+        keyed
+            .MapPost(
+                Speech,
+                (ElevenAnswers answers, [FromRoute(Name = Voice)] string voice, ElevenBody body, HttpContext http) =>
+                    answers.SpeakAsync(http, Speech, voice, body, Delivery.Whole)
+            )
             .WithSummary("Generates speech")
             .SpeaksFormats();
-        keyed.MapPost(Stream, (ElevenAnswers answers, [FromRoute(Name = Voice)] string voice, ElevenBody body, HttpContext http) => answers.SpeakAsync(http, Stream, voice, body, Delivery.Streamed))
+        keyed
+            .MapPost(
+                Stream,
+                (ElevenAnswers answers, [FromRoute(Name = Voice)] string voice, ElevenBody body, HttpContext http) =>
+                    answers.SpeakAsync(http, Stream, voice, body, Delivery.Streamed)
+            )
             .WithSummary("Generates speech, sent as it is made")
             .SpeaksFormats();
-        keyed.MapPost(Speech + Times, (ElevenAnswers answers, [FromRoute(Name = Voice)] string voice, ElevenBody body, HttpContext http) => answers.SpeakTimedAsync(http, Speech + Times, voice, body, streams: false))
+        keyed
+            .MapPost(
+                Speech + Times,
+                (ElevenAnswers answers, [FromRoute(Name = Voice)] string voice, ElevenBody body, HttpContext http) =>
+                    answers.SpeakTimedAsync(http, Speech + Times, voice, body, streams: false)
+            )
             .WithSummary("Generates speech, with the times of its sentences")
             .Produces<ElevenTimedSpeech>()
             .WithErrors<ElevenErrorBody>(Errors);
-        keyed.MapPost(Stream + Times, (ElevenAnswers answers, [FromRoute(Name = Voice)] string voice, ElevenBody body, HttpContext http) => answers.SpeakTimedAsync(http, Stream + Times, voice, body, streams: true))
+        keyed
+            .MapPost(
+                Stream + Times,
+                (ElevenAnswers answers, [FromRoute(Name = Voice)] string voice, ElevenBody body, HttpContext http) =>
+                    answers.SpeakTimedAsync(http, Stream + Times, voice, body, streams: true)
+            )
             .WithSummary("The same as it is made, in lines of JSON")
             .Produces<ElevenTimedSpeech>()
             .WithErrors<ElevenErrorBody>(Errors);
-        keyed.MapGet("/v1/voices", (VoiceNames voices) => new ElevenVoiceList([.. voices.List().Voices.Select(Describe)])).WithSummary("Lists the voices").WithErrors<ElevenErrorBody>(401);
-        keyed.MapGet("/v1/voices/{voice_id}", ([FromRoute(Name = Voice)] string voice, VoiceNames voices) => Describe(voices.List().Voices.FirstOrDefault(known => known.Id == voice) ?? throw OpenAiErrors.NoVoice()))
+        keyed
+            .MapGet("/v1/voices", (VoiceNames voices) => new ElevenVoiceList([.. voices.List().Voices.Select(Describe)]))
+            .WithSummary("Lists the voices")
+            .WithErrors<ElevenErrorBody>(401);
+        keyed
+            .MapGet(
+                "/v1/voices/{voice_id}",
+                ([FromRoute(Name = Voice)] string voice, VoiceNames voices) =>
+                    Describe(voices.List().Voices.FirstOrDefault(known => known.Id == voice) ?? throw OpenAiErrors.NoVoice())
+            )
             .WithSummary("Describes a voice")
             .WithErrors<ElevenErrorBody>(401, 404);
         routes.MapSocket("/stream-input", hasContexts: false);
@@ -52,24 +81,45 @@ internal static class ElevenEndpoints
 
     /// <summary>The models, as these clients know them.</summary>
     public static IReadOnlyList<ElevenModel> Models(ModelFleet fleet) =>
-        [.. fleet.All.Select(model => new ElevenModel(model.Name, model.Name, true, true, [.. model.Served.Languages.Select(code => new ElevenLanguage(code, code))]))];
+        [
+            .. fleet.All.Select(model => new ElevenModel(
+                model.Name,
+                model.Name,
+                true,
+                true,
+                [.. model.Served.Languages.Select(code => new ElevenLanguage(code, code))]
+            )),
+        ];
 
-    private static ElevenVoice Describe(OpenAiVoice voice) => new(voice.Id, voice.Name, voice.Type is "built_in" or VoiceNames.Alias ? "premade" : "cloned", new Dictionary<string, string>());
+    private static ElevenVoice Describe(OpenAiVoice voice) =>
+        new(voice.Id, voice.Name, voice.Type is "built_in" or VoiceNames.Alias ? "premade" : "cloned", new Dictionary<string, string>());
 
-    private static void MapSocket(this RouteGroupBuilder routes, string path, bool hasContexts) => routes
-        .MapGet(Speech + path, (HttpContext http, SessionDesk desk, ApiKeys keys, [FromRoute(Name = Voice)] string voice) =>
-        {
-            var connection = ElevenConnection.Of(http, voice, desk.Fleet, desk.Codecs);
-            var isKnown = !keys.AreSet || http.Items.ContainsKey(Clients.KeyHolder);
-            return desk.ServeAsync(
-                http, "POST a complete text to /v1/text-to-speech/{voice_id}.", session => new ElevenSession(session, connection, Speech + path, hasContexts, keys, isKnown));
-        })
-        .WithMetadata(KeyHeaders.ElevenLabsMessage)
-        .WithSummary($"Generates speech while the text is being written{(hasContexts ? ", several texts at once" : "")}, over a WebSocket")
-        .WithDescription(SocketDescription)
-        .Produces(StatusCodes.Status101SwitchingProtocols)
-        .WithErrors<ElevenErrorBody>(400, 401, 403, 426, 429);
+    private static void MapSocket(this RouteGroupBuilder routes, string path, bool hasContexts) =>
+        routes
+            .MapGet(
+                Speech + path,
+                (HttpContext http, SessionDesk desk, ApiKeys keys, [FromRoute(Name = Voice)] string voice) =>
+                {
+                    var connection = ElevenConnection.Of(http, voice, desk.Fleet, desk.Codecs);
+                    var isKnown = !keys.AreSet || http.Items.ContainsKey(Clients.KeyHolder);
+                    return desk.ServeAsync(
+                        http,
+                        "POST a complete text to /v1/text-to-speech/{voice_id}.",
+                        session => new ElevenSession(session, connection, Speech + path, hasContexts, keys, isKnown)
+                    );
+                }
+            )
+            .WithMetadata(KeyHeaders.ElevenLabsMessage)
+            .WithSummary(
+                $"Generates speech while the text is being written{(hasContexts ? ", several texts at once" : "")}, over a WebSocket"
+            )
+            .WithDescription(SocketDescription)
+            .Produces(StatusCodes.Status101SwitchingProtocols)
+            .WithErrors<ElevenErrorBody>(400, 401, 403, 426, 429);
 
     private static void SpeaksFormats(this RouteHandlerBuilder route) =>
-        route.Produces<byte[]>(200, "audio/mpeg").AlsoAnswers<byte[]>(AudioFormat.Named.Values.Select(f => f.ContentType)).WithErrors<ElevenErrorBody>(Errors);
+        route
+            .Produces<byte[]>(200, "audio/mpeg")
+            .AlsoAnswers<byte[]>(AudioFormat.Named.Values.Select(f => f.ContentType))
+            .WithErrors<ElevenErrorBody>(Errors);
 }

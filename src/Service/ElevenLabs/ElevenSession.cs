@@ -30,20 +30,32 @@ internal sealed record ElevenConnection(string Voice, FleetModel Model, AudioFor
     public static ElevenConnection Of(HttpContext http, string voice, ModelFleet fleet, AudioCodecs codecs)
     {
         var query = http.Request.Query;
-        return new(voice, ElevenSpeech.Model(fleet, query["model_id"]), ElevenSpeech.Format(query["output_format"], codecs), query["language_code"], SeedOf(query["seed"]))
+        return new(
+            voice,
+            ElevenSpeech.Model(fleet, query["model_id"]),
+            ElevenSpeech.Format(query["output_format"], codecs),
+            query["language_code"],
+            SeedOf(query["seed"])
+        )
         {
             IdleSeconds = IdleOf(query["inactivity_timeout"]),
             Normalize = ElevenSpeech.Normalization(query["apply_text_normalization"]),
         };
     }
 
-    private static long? SeedOf(string? text) => text is null ? null
+    private static long? SeedOf(string? text) =>
+        text is null ? null
         : long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var seed) ? seed
         : throw OpenAiErrors.Invalid("seed", "'seed' must be a whole number.");
 
-    private static double? IdleOf(string? text) => text is null ? null
-        : double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds) && seconds is > 0 and <= MostIdleSeconds ? seconds
-        : throw OpenAiErrors.Invalid("inactivity_timeout", string.Create(CultureInfo.InvariantCulture, $"'inactivity_timeout' must be above 0 and at most {MostIdleSeconds} seconds."));
+    private static double? IdleOf(string? text) =>
+        text is null ? null
+        : double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds) && seconds is > 0 and <= MostIdleSeconds
+            ? seconds
+        : throw OpenAiErrors.Invalid(
+            "inactivity_timeout",
+            string.Create(CultureInfo.InvariantCulture, $"'inactivity_timeout' must be above 0 and at most {MostIdleSeconds} seconds.")
+        );
 }
 
 /// <summary>ElevenLabs' dialect of a session: one text, or several at once by their <c>context_id</c>.</summary>
@@ -58,7 +70,7 @@ internal sealed class ElevenSession : SessionDialect
     private readonly bool _hasContexts;
     private readonly ApiKeys _keys;
     private readonly ConcurrentDictionary<string, ElevenContext> _contexts = new();
-    private bool _isKnown;      // who it is
+    private bool _isKnown; // who it is
 
     /// <param name="session">The connection.</param>
     /// <param name="connection">What it was asked for.</param>
@@ -103,7 +115,12 @@ internal sealed class ElevenSession : SessionDialect
         }
         else if (message is { Text: "", Flush: not true })
         {
-            var text = context ?? throw OpenAiErrors.Invalid("text", "There is no text yet. Send {\"text\":\" \"} first, then the text, then {\"text\":\"\"}.");
+            var text =
+                context
+                ?? throw OpenAiErrors.Invalid(
+                    "text",
+                    "There is no text yet. Send {\"text\":\" \"} first, then the text, then {\"text\":\"\"}."
+                );
             text.Speaker.End();
         }
         else
@@ -113,7 +130,8 @@ internal sealed class ElevenSession : SessionDialect
     }
 
     /// <inheritdoc/>
-    public override Task TellAsync(Refusal refusal) => _session.Socket.SendAsync<ElevenEvent>(() => new ElevenFailure(refusal.Code ?? "error", refusal.Message));
+    public override Task TellAsync(Refusal refusal) =>
+        _session.Socket.SendAsync<ElevenEvent>(() => new ElevenFailure(refusal.Code ?? "error", refusal.Message));
 
     /// <inheritdoc/>
     public override async ValueTask DisposeAsync()
@@ -132,7 +150,13 @@ internal sealed class ElevenSession : SessionDialect
             return _isKnown = true;
         }
 
-        await TellAsync(new(401, "This service asks for a key. Send the header 'xi-api-key: KEY', or 'xi_api_key' in the first message.", Code: "invalid_api_key"));
+        await TellAsync(
+            new(
+                401,
+                "This service asks for a key. Send the header 'xi-api-key: KEY', or 'xi_api_key' in the first message.",
+                Code: "invalid_api_key"
+            )
+        );
         _session.End(new(WebSocketCloseStatus.PolicyViolation, "This service asks for a key."));
         return false;
     }
@@ -157,13 +181,28 @@ internal sealed class ElevenSession : SessionDialect
     {
         if (_contexts.Count >= MostContexts)
         {
-            throw new RefusedException(new Refusal(StatusCodes.Status429TooManyRequests, $"A connection can have {MostContexts} contexts at once. Close one first.", "context_id", "too_many_contexts"));
+            throw new RefusedException(
+                new Refusal(
+                    StatusCodes.Status429TooManyRequests,
+                    $"A connection can have {MostContexts} contexts at once. Close one first.",
+                    "context_id",
+                    "too_many_contexts"
+                )
+            );
         }
 
         var context = new ElevenContext(_session, _route, _hasContexts ? id : null, ending => OnEnd(id, ending));
         try
         {
-            var body = ElevenSpeech.Body(_connection.Model, _connection.Voice, "", settings, _connection.Language, _connection.Seed, _connection.Normalize);
+            var body = ElevenSpeech.Body(
+                _connection.Model,
+                _connection.Voice,
+                "",
+                settings,
+                _connection.Language,
+                _connection.Seed,
+                _connection.Normalize
+            );
             await context.Speaker.SetUpAsync(_connection.Model, body, _connection.Format, AudioStreams.Continued, _session.Gone);
         }
         catch
@@ -175,7 +214,8 @@ internal sealed class ElevenSession : SessionDialect
         return _contexts[id] = context;
     }
 
-    /// <summary>Ends a text. Agents close each: where all of it was flushed just before, they wait for the rest of its audio; otherwise, and
+    /// <summary>Ends a text. Agents close each: where all of it was flushed just before, they wait for the rest of its audio; otherwise,
+    /// and
     /// the second time, they have been interrupted and want no more of it.</summary>
     private async Task Close(string id, ElevenContext? context)
     {

@@ -28,79 +28,131 @@ internal static class ApiDocument
         """;
 
     /// <summary>Registers the document.</summary>
-    public static void AddApiDocument(this WebApplicationBuilder builder) => builder.Services.AddOpenApi("v1", document =>
-    {
-        document.AddDocumentTransformer((api, _, _) =>
-        {
-            api.Info = new OpenApiInfo { Title = "Chatterbox.Net", Version = "1", Description = Description };
-            api.Components ??= new OpenApiComponents();
-            api.Components.SecuritySchemes = new Dictionary<string, IOpenApiSecurityScheme>
+    public static void AddApiDocument(this WebApplicationBuilder builder) =>
+        builder.Services.AddOpenApi(
+            "v1",
+            document =>
             {
-                ["key"] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", Description = "Only where API keys are set." },
-            };
-            api.Security = [new OpenApiSecurityRequirement(), new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("key", api)] = [] }];
-            return Task.CompletedTask;
-        });
-        document.AddOperationTransformer((operation, context, _) =>
-        {
-            ApiOperations.Complete(operation, $"{context.Description.HttpMethod} /{context.Description.RelativePath?.TrimStart('/').Replace("{*", "{", StringComparison.Ordinal)}");
-            return Task.CompletedTask;
-        });
-        document.AddSchemaTransformer((schema, context, _) =>
-        {
-            Complete(schema, context);
-            return Task.CompletedTask;
-        });
-    });
+                document.AddDocumentTransformer(
+                    (api, _, _) =>
+                    {
+                        api.Info = new OpenApiInfo
+                        {
+                            Title = "Chatterbox.Net",
+                            Version = "1",
+                            Description = Description,
+                        };
+                        api.Components ??= new OpenApiComponents();
+                        api.Components.SecuritySchemes = new Dictionary<string, IOpenApiSecurityScheme>
+                        {
+                            ["key"] = new OpenApiSecurityScheme
+                            {
+                                Type = SecuritySchemeType.Http,
+                                Scheme = "bearer",
+                                Description = "Only where API keys are set.",
+                            },
+                        };
+                        api.Security =
+                        [
+                            new OpenApiSecurityRequirement(),
+                            new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("key", api)] = [] },
+                        ];
+                        return Task.CompletedTask;
+                    }
+                );
+                document.AddOperationTransformer(
+                    (operation, context, _) =>
+                    {
+                        ApiOperations.Complete(
+                            operation,
+                            $"{context.Description.HttpMethod} "
+                                + $"/{context.Description.RelativePath?.TrimStart('/').Replace("{*", "{", StringComparison.Ordinal)}"
+                        );
+                        return Task.CompletedTask;
+                    }
+                );
+                document.AddSchemaTransformer(
+                    (schema, context, _) =>
+                    {
+                        Complete(schema, context);
+                        return Task.CompletedTask;
+                    }
+                );
+            }
+        );
 
     /// <summary>Adds the routes.</summary>
     public static void MapApiDocument(this WebApplication app)
     {
         app.MapOpenApi("/openapi/{documentName}.json");
-        app.MapScalarApiReference("/scalar", page => page
-            .WithTitle("Chatterbox.Net").DisableDefaultFonts().DisableTelemetry().DisableAgent().DisableMcp().HideClientButton().HideDeveloperTools());
+        app.MapScalarApiReference(
+            "/scalar",
+            page =>
+                page.WithTitle("Chatterbox.Net")
+                    .DisableDefaultFonts()
+                    .DisableTelemetry()
+                    .DisableAgent()
+                    .DisableMcp()
+                    .HideClientButton()
+                    .HideDeveloperTools()
+        );
     }
 
     /// <summary>Documents further content types, and their shape, that a route answers.</summary>
     public static RouteHandlerBuilder AlsoAnswers<T>(this RouteHandlerBuilder route, params IEnumerable<string> contentTypes) =>
-        route.AddOpenApiOperationTransformer(async (operation, context, cancellationToken) =>
-        {
-            var schema = typeof(T) == typeof(byte[])
-                ? new OpenApiSchema { Type = JsonSchemaType.String, Format = "binary" }
-                : await context.GetOrCreateSchemaAsync(typeof(T), cancellationToken: cancellationToken);
-            foreach (var type in contentTypes)
+        route.AddOpenApiOperationTransformer(
+            async (operation, context, cancellationToken) =>
             {
-                operation.Responses!["200"].Content![type] = new OpenApiMediaType { Schema = schema };
+                var schema =
+                    typeof(T) == typeof(byte[])
+                        ? new OpenApiSchema { Type = JsonSchemaType.String, Format = "binary" }
+                        : await context.GetOrCreateSchemaAsync(typeof(T), cancellationToken: cancellationToken);
+                foreach (var type in contentTypes)
+                {
+                    operation.Responses!["200"].Content![type] = new OpenApiMediaType { Schema = schema };
+                }
             }
-        });
+        );
 
     /// <summary>Documents the form that a route takes.</summary>
     public static RouteHandlerBuilder TakesForm(this RouteHandlerBuilder route, IReadOnlyList<FormField> fields) =>
-        route.AddOpenApiOperationTransformer((operation, _, _) =>
-        {
-            var schema = new OpenApiSchema
+        route.AddOpenApiOperationTransformer(
+            (operation, _, _) =>
             {
-                Type = JsonSchemaType.Object,
-                Properties = fields.ToDictionary(f => f.Name, f => (IOpenApiSchema)new OpenApiSchema
+                var schema = new OpenApiSchema
                 {
-                    Type = JsonSchemaType.String,
-                    Format = f.IsFile ? "binary" : null,
-                    Description = f.Description,
-                }),
-                Required = fields.Where(f => f.IsRequired).Select(f => f.Name).ToHashSet(),
-            };
-            operation.RequestBody = new OpenApiRequestBody
-            {
-                Required = true,
-                Content = new Dictionary<string, OpenApiMediaType> { ["multipart/form-data"] = new() { Schema = schema } },
-            };
-            return Task.CompletedTask;
-        });
+                    Type = JsonSchemaType.Object,
+                    Properties = fields.ToDictionary(
+                        f => f.Name,
+                        f =>
+                            (IOpenApiSchema)
+                                new OpenApiSchema
+                                {
+                                    Type = JsonSchemaType.String,
+                                    Format = f.IsFile ? "binary" : null,
+                                    Description = f.Description,
+                                }
+                    ),
+                    Required = fields.Where(f => f.IsRequired).Select(f => f.Name).ToHashSet(),
+                };
+                operation.RequestBody = new OpenApiRequestBody
+                {
+                    Required = true,
+                    Content = new Dictionary<string, OpenApiMediaType> { ["multipart/form-data"] = new() { Schema = schema } },
+                };
+                return Task.CompletedTask;
+            }
+        );
 
     /// <summary>Documents another kind of body that a route takes.</summary>
     public static RouteHandlerBuilder AlsoTakes<T>(this RouteHandlerBuilder route, string contentType) =>
-        route.AddOpenApiOperationTransformer(async (operation, context, cancel) =>
-            operation.RequestBody!.Content![contentType] = new OpenApiMediaType { Schema = await context.GetOrCreateSchemaAsync(typeof(T), cancellationToken: cancel) });
+        route.AddOpenApiOperationTransformer(
+            async (operation, context, cancel) =>
+                operation.RequestBody!.Content![contentType] = new OpenApiMediaType
+                {
+                    Schema = await context.GetOrCreateSchemaAsync(typeof(T), cancellationToken: cancel),
+                }
+        );
 
     /// <summary>Documents the errors that a route answers, in its dialect.</summary>
     public static RouteHandlerBuilder WithErrors<T>(this RouteHandlerBuilder route, params IEnumerable<int> statuses)
@@ -133,17 +185,21 @@ internal static class ApiDocument
             return;
         }
 
-        if (property.AttributeProvider?.GetCustomAttributes(typeof(AllowedValuesAttribute), inherit: false) is [AllowedValuesAttribute allowed, ..])
+        if (
+            property.AttributeProvider?.GetCustomAttributes(typeof(AllowedValuesAttribute), inherit: false)
+            is [AllowedValuesAttribute allowed, ..]
+        )
         {
             schema.Enum = [.. allowed.Values.OfType<string>().Select(value => (JsonNode)JsonValue.Create(value))];
         }
     }
 
-    private static OpenApiSchema ObjectWith(string property) => new()
-    {
-        Type = JsonSchemaType.Object,
-        Properties = new Dictionary<string, IOpenApiSchema> { [property] = new OpenApiSchema { Type = JsonSchemaType.String } },
-        Required = new HashSet<string> { property },
-        AdditionalPropertiesAllowed = false,
-    };
+    private static OpenApiSchema ObjectWith(string property) =>
+        new()
+        {
+            Type = JsonSchemaType.Object,
+            Properties = new Dictionary<string, IOpenApiSchema> { [property] = new OpenApiSchema { Type = JsonSchemaType.String } },
+            Required = new HashSet<string> { property },
+            AdditionalPropertiesAllowed = false,
+        };
 }

@@ -8,7 +8,8 @@ internal static class ApiOperations
 {
     private const string Text = "Hello there!";
     private const string OpenAiSpeech = """{"model":"tts-1","input":"Hello there!","voice":"alloy","response_format":"wav"}""";
-    private const string ElevenSpeech = """{"text":"Hello there!","model_id":"eleven_flash_v2_5","voice_settings":{"stability":0.5,"style":0,"speed":1}}""";
+    private const string ElevenSpeech =
+        """{"text":"Hello there!","model_id":"eleven_flash_v2_5","voice_settings":{"stability":0.5,"style":0,"speed":1}}""";
 
     private static readonly Dictionary<string, (string Id, string? Body)> Known = new()
     {
@@ -21,7 +22,10 @@ internal static class ApiOperations
         ["GET /voices"] = ("listSpeakVoices", null),
         ["GET /audio/{id}"] = ("getAudio", null),
         ["POST /v1/audio/speech"] = ("createSpeech", OpenAiSpeech),
-        ["POST /v1/audio/speech/batch"] = ("createSpeechBatch", """{"items":[{"input":"Hello there!"},{"input":"Goodbye.","speed":1.2}],"model":"tts-1","voice":"alloy","response_format":"wav"}"""),
+        ["POST /v1/audio/speech/batch"] = (
+            "createSpeechBatch",
+            """{"items":[{"input":"Hello there!"},{"input":"Goodbye.","speed":1.2}],"model":"tts-1","voice":"alloy","response_format":"wav"}"""
+        ),
         ["GET /v1/audio/speech/stream"] = ("openSpeechSession", null),
         ["GET /v1/audio/voices"] = ("listVoices", null),
         ["POST /v1/audio/voices"] = ("addVoice", null),
@@ -49,7 +53,13 @@ internal static class ApiOperations
     };
 
     /// <summary>Values of parameters that are required.</summary>
-    private static readonly Dictionary<string, string> Parameters = new() { ["text"] = Text, ["voice_id"] = "default", ["name"] = "Ann", ["id"] = "tts-1" };
+    private static readonly Dictionary<string, string> Parameters = new()
+    {
+        ["text"] = Text,
+        ["voice_id"] = "default",
+        ["name"] = "Ann",
+        ["id"] = "tts-1",
+    };
 
     /// <summary>Adds them to an operation.</summary>
     /// <param name="operation">The operation.</param>

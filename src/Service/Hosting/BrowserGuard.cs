@@ -11,11 +11,25 @@ internal sealed class CostsModelTime;
 /// without. Programs that are no browsers send neither <c>Origin</c> nor <c>Sec-Fetch-Site</c>, and are not concerned.</summary>
 internal static class BrowserGuard
 {
-    private const string OwnPage = "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    private const string Reference = "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"; // its page brings inline code
+    private const string OwnPage =
+        "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; "
+        + "frame-ancestors 'none'";
+
+    // its page brings inline code
+    private const string Reference = "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
     /// <summary>Endings of names that no public name server resolves: they are set up within this network.</summary>
-    private static readonly string[] PrivateEndings = [".localhost", ".local", ".internal", ".lan", ".home", ".home.arpa", ".corp", ".test"];
+    private static readonly string[] PrivateEndings =
+    [
+        ".localhost",
+        ".local",
+        ".internal",
+        ".lan",
+        ".home",
+        ".home.arpa",
+        ".corp",
+        ".test",
+    ];
 
     /// <summary>Refuses foreign pages, and adds the headers that keep own pages to themselves.</summary>
     public static void UseBrowserGuard(this WebApplication app)
@@ -24,34 +38,45 @@ internal static class BrowserGuard
         var origins = security.CorsOrigins.ToHashSet(StringComparer.OrdinalIgnoreCase);
         var hosts = origins.Select(origin => new Uri(origin).Host).Append(Dns.GetHostName()).ToHashSet(StringComparer.OrdinalIgnoreCase);
         var checksHosts = security.ApiKeys.Count == 0 && app.Configuration["AllowedHosts"] is null or ""; // set, the framework checks them
-        app.Use((http, next) =>
-        {
-            http.Response.OnStarting(() =>
+        app.Use(
+            (http, next) =>
             {
-                AddHeaders(http);
-                return Task.CompletedTask;
-            });
-            if (http.GetEndpoint()?.Metadata.GetMetadata<OpenToAll>() is not null)
-            {
+                http.Response.OnStarting(() =>
+                {
+                    AddHeaders(http);
+                    return Task.CompletedTask;
+                });
+                if (http.GetEndpoint()?.Metadata.GetMetadata<OpenToAll>() is not null)
+                {
+                    return next(http);
+                }
+
+                if (checksHosts && !IsOwnName(http.Request.Host.Host, hosts))
+                {
+                    throw new RefusedException(
+                        new Refusal(
+                            StatusCodes.Status403Forbidden,
+                            "This service does not answer to the name in the 'Host' header. Use an address, or add the name to the "
+                                + "setting AllowedHosts (names separated by ';'; '*' allows all), or set Security:ApiKeys.",
+                            Code: "host_not_allowed"
+                        )
+                    );
+                }
+
+                if (IsGuarded(http) && !MayComeFrom(http.Request, origins))
+                {
+                    throw new RefusedException(
+                        new Refusal(
+                            StatusCodes.Status403Forbidden,
+                            "Pages of this origin may not use the service. Security:CorsOrigins is the setting that lets them.",
+                            Code: "origin_not_allowed"
+                        )
+                    );
+                }
+
                 return next(http);
             }
-
-            if (checksHosts && !IsOwnName(http.Request.Host.Host, hosts))
-            {
-                throw new RefusedException(new Refusal(
-                    StatusCodes.Status403Forbidden,
-                    "This service does not answer to the name in the 'Host' header. Use an address, or add the name to the setting AllowedHosts (names separated by ';'; '*' allows all), or set Security:ApiKeys.",
-                    Code: "host_not_allowed"));
-            }
-
-            if (IsGuarded(http) && !MayComeFrom(http.Request, origins))
-            {
-                throw new RefusedException(new Refusal(
-                    StatusCodes.Status403Forbidden, "Pages of this origin may not use the service. Security:CorsOrigins is the setting that lets them.", Code: "origin_not_allowed"));
-            }
-
-            return next(http);
-        });
+        );
     }
 
     /// <summary>Whether a name cannot be one that a foreign page has had pointed to this machine: an address, a name without a dot, one of
@@ -64,7 +89,9 @@ internal static class BrowserGuard
 
     private static bool IsGuarded(HttpContext http) =>
         http.WebSockets.IsWebSocketRequest
-        || !(HttpMethods.IsGet(http.Request.Method) || HttpMethods.IsHead(http.Request.Method) || HttpMethods.IsOptions(http.Request.Method))
+        || !(
+            HttpMethods.IsGet(http.Request.Method) || HttpMethods.IsHead(http.Request.Method) || HttpMethods.IsOptions(http.Request.Method)
+        )
         || http.GetEndpoint()?.Metadata.GetMetadata<CostsModelTime>() is not null;
 
     /// <summary>Whether a request comes from no page, an own page, or one that the settings allow.</summary>
@@ -84,7 +111,10 @@ internal static class BrowserGuard
         }
 
         return origins.Contains(origin)
-            || (Uri.TryCreate(origin, UriKind.Absolute, out var uri) && string.Equals(uri.Authority, request.Host.Value, StringComparison.OrdinalIgnoreCase));
+            || (
+                Uri.TryCreate(origin, UriKind.Absolute, out var uri)
+                && string.Equals(uri.Authority, request.Host.Value, StringComparison.OrdinalIgnoreCase)
+            );
     }
 
     private static void AddHeaders(HttpContext http)

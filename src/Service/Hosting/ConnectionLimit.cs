@@ -16,14 +16,18 @@ internal static class ConnectionLimit
     public static void LimitConnections(this KestrelServerOptions kestrel, int limit)
     {
         var gate = new ClientGate(limit);
-        kestrel.ConfigureEndpointDefaults(listen => listen.Use(next => async connection =>
-        {
-            using var place = gate.TryEnter((connection.RemoteEndPoint as IPEndPoint)?.Address.ToString() ?? "");
-            if (place is not null)
-            {
-                await next(connection);
-            }
-        }));
+        kestrel.ConfigureEndpointDefaults(listen =>
+            listen.Use(next =>
+                async connection =>
+                {
+                    using var place = gate.TryEnter((connection.RemoteEndPoint as IPEndPoint)?.Address.ToString() ?? "");
+                    if (place is not null)
+                    {
+                        await next(connection);
+                    }
+                }
+            )
+        );
     }
 
     /// <summary>Most connections at once.</summary>
@@ -31,11 +35,19 @@ internal static class ConnectionLimit
     public static int Of(int set) => set > 0 ? set : FromOpenFiles(File.Exists(LimitsFile) ? File.ReadLines(LimitsFile) : []);
 
     /// <summary>Half of the files that may be open, since what is served to a connection opens files too; at most 10,000.</summary>
-    /// <param name="limits">Lines of <c>/proc/self/limits</c>; without them, as on other systems, the least that they allow by default is taken.</param>
+    /// <param name="limits">Lines of <c>/proc/self/limits</c>; without them, as on other systems, the least that they allow by default is
+    /// taken.</param>
     internal static int FromOpenFiles(IEnumerable<string> limits)
     {
-        const string Name = "Max open files", Default = "256";
-        var soft = limits.FirstOrDefault(line => line.StartsWith(Name, StringComparison.Ordinal))?[Name.Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries)[0] ?? Default;
-        return long.TryParse(soft, NumberStyles.None, CultureInfo.InvariantCulture, out var files) ? (int)Math.Clamp(files / 2, Least, Most) : Most; // else unlimited
+        const string Name = "Max open files",
+            Default = "256";
+        var soft =
+            limits
+                .FirstOrDefault(line => line.StartsWith(Name, StringComparison.Ordinal))
+                ?[Name.Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries)[0]
+            ?? Default;
+        return long.TryParse(soft, NumberStyles.None, CultureInfo.InvariantCulture, out var files)
+            ? (int)Math.Clamp(files / 2, Least, Most)
+            : Most; // else unlimited
     }
 }

@@ -17,12 +17,14 @@ internal static class DefaultAddress
     public static string Choose(string address, int port, bool hasKeys, bool inContainer) =>
         address != Auto ? address
         : hasKeys || inContainer ? Everywhere
-        : port == 0 ? "127.0.0.1"           // the server finds no free port for both addresses of localhost
+        : port == 0 ? "127.0.0.1" // the server finds no free port for both addresses of localhost
         : "localhost";
 
     /// <summary>Whether this process runs in a container.</summary>
     public static bool IsInContainer() =>
-        Environment.GetEnvironmentVariable("DOTNET_RUNNING_IN_CONTAINER") is "true" or "1" || File.Exists("/.dockerenv") || File.Exists("/run/.containerenv");
+        Environment.GetEnvironmentVariable("DOTNET_RUNNING_IN_CONTAINER") is "true" or "1"
+        || File.Exists("/.dockerenv")
+        || File.Exists("/run/.containerenv");
 
     /// <summary>Whether none of the addresses is reachable from other machines.</summary>
     public static bool IsLocal(IEnumerable<string> addresses) =>

@@ -12,7 +12,8 @@ internal sealed class DialectOptions
     /// <summary>Whether the route of Deepgram is answered: <c>/v1/speak</c>.</summary>
     public bool Deepgram { get; set; } = true;
 
-    /// <summary>Whether the routes are answered that SillyTavern's Chatterbox provider uses: <c>/tts</c>, <c>/tts-stream</c>, <c>/get_predefined_voices</c>, ….</summary>
+    /// <summary>Whether the routes are answered that SillyTavern's Chatterbox provider uses: <c>/tts</c>, <c>/tts-stream</c>,
+    /// <c>/get_predefined_voices</c>, ….</summary>
     public bool ChatterboxServer { get; set; } = true;
 
     /// <summary>Whether <c>/v1/audio/speech/stream</c> also takes the messages of vLLM-Omni.</summary>

@@ -20,11 +20,14 @@ internal static class Dialects
     public static void MapDialects(this WebApplication app)
     {
         var dialects = app.Services.GetRequiredService<IOptions<DialectOptions>>().Value;
-        foreach (var (isOn, map) in ((bool, Action<WebApplication>)[])[
-            (dialects.ElevenLabs, ElevenEndpoints.MapElevenLabs),
-            (dialects.Deepgram, DeepgramEndpoints.MapDeepgram),
-            (dialects.ChatterboxServer, ServerEndpoints.MapChatterboxServer),
-        ])
+        foreach (
+            var (isOn, map) in ((bool, Action<WebApplication>)[])
+                [
+                    (dialects.ElevenLabs, ElevenEndpoints.MapElevenLabs),
+                    (dialects.Deepgram, DeepgramEndpoints.MapDeepgram),
+                    (dialects.ChatterboxServer, ServerEndpoints.MapChatterboxServer),
+                ]
+        )
         {
             if (isOn)
             {

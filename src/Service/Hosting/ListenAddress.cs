@@ -23,18 +23,22 @@ internal static class ListenAddress
         }
         catch (SocketException e)
         {
-            var reason = e.SocketErrorCode == SocketError.AddressAlreadyInUse
-                ? "is in use by another program, or another copy of this one"
-                : $"cannot be used: {e.Message}";
+            var reason =
+                e.SocketErrorCode == SocketError.AddressAlreadyInUse
+                    ? "is in use by another program, or another copy of this one"
+                    : $"cannot be used: {e.Message}";
             var another = (port + 1).ToString(CultureInfo.InvariantCulture);
             throw new SettingException(
                 $"Port {port} on '{address}' {reason}. Stop that program, or choose another port: --port {another} "
-                + $"(in the environment: Service__Port={another}).",
-                e);
+                    + $"(in the environment: Service__Port={another}).",
+                e
+            );
         }
     }
 
     /// <summary>The address of a setting.</summary>
     public static IPAddress Resolve(string address) =>
-        address == "localhost" ? IPAddress.Loopback : IPAddress.TryParse(address, out var ip) ? ip : IPAddress.Any;
+        address == "localhost" ? IPAddress.Loopback
+        : IPAddress.TryParse(address, out var ip) ? ip
+        : IPAddress.Any;
 }

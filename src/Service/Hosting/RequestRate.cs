@@ -9,7 +9,9 @@ namespace Chatterbox.Service.Hosting;
 internal sealed class RequestRate(IOptions<SecurityOptions> options) : IDisposable
 {
     private readonly PartitionedRateLimiter<string>? _limiter = options.Value.RequestsPerMinute is > 0 and var most
-        ? PartitionedRateLimiter.Create<string, string>(client => RateLimitPartition.GetFixedWindowLimiter(client, _ => new() { PermitLimit = most, Window = TimeSpan.FromMinutes(1) }))
+        ? PartitionedRateLimiter.Create<string, string>(client =>
+            RateLimitPartition.GetFixedWindowLimiter(client, _ => new() { PermitLimit = most, Window = TimeSpan.FromMinutes(1) })
+        )
         : null;
 
     /// <summary>Counts one more request of a client.</summary>
@@ -19,11 +21,17 @@ internal sealed class RequestRate(IOptions<SecurityOptions> options) : IDisposab
         using var lease = _limiter?.AttemptAcquire(client);
         if (lease is { IsAcquired: false })
         {
-            throw new RefusedException(new Refusal(
-                StatusCodes.Status429TooManyRequests,
-                string.Create(CultureInfo.InvariantCulture, $"One client may make {options.Value.RequestsPerMinute} requests a minute. Try again later."),
-                Code: "rate_limit_exceeded",
-                RetryAfter: lease.TryGetMetadata(MetadataName.RetryAfter, out var wait) ? wait : TimeSpan.FromMinutes(1)));
+            throw new RefusedException(
+                new Refusal(
+                    StatusCodes.Status429TooManyRequests,
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"One client may make {options.Value.RequestsPerMinute} requests a minute. Try again later."
+                    ),
+                    Code: "rate_limit_exceeded",
+                    RetryAfter: lease.TryGetMetadata(MetadataName.RetryAfter, out var wait) ? wait : TimeSpan.FromMinutes(1)
+                )
+            );
         }
     }
 

@@ -11,13 +11,22 @@ internal static class SecondSignal
     public static IDisposable EndsAtOnce()
     {
         var signals = 0;
-        return new Registrations(new[] { PosixSignal.SIGTERM, PosixSignal.SIGINT }.Select(signal => PosixSignalRegistration.Create(signal, _ =>
-        {
-            if (Interlocked.Increment(ref signals) == 2)
-            {
-                Process.GetCurrentProcess().Kill();
-            }
-        })).ToList());
+        return new Registrations(
+            new[] { PosixSignal.SIGTERM, PosixSignal.SIGINT }
+                .Select(signal =>
+                    PosixSignalRegistration.Create(
+                        signal,
+                        _ =>
+                        {
+                            if (Interlocked.Increment(ref signals) == 2)
+                            {
+                                Process.GetCurrentProcess().Kill();
+                            }
+                        }
+                    )
+                )
+                .ToList()
+        );
     }
 
     private sealed class Registrations(IReadOnlyList<PosixSignalRegistration> all) : IDisposable

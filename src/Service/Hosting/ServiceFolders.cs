@@ -50,10 +50,12 @@ internal sealed partial class ServiceFolders(ILogger<ServiceFolders> logger)
     }
 
     /// <summary>What to do: a folder that exists lacks rights, as where a container's folder is one of the host's.</summary>
-    private static string Remedy(string key, string folder) => Directory.Exists(folder) && !OperatingSystem.IsWindows()
-        ? $"Give this program's user the right to use it: 'sudo chown -R {UserId()} FOLDER', where FOLDER is {folder}, or in a container the "
-            + "host's folder that is mounted there."
-        : $"Set {key} (in the environment: {key.Replace(":", "__", StringComparison.Ordinal)}) to a folder that can.";
+    private static string Remedy(string key, string folder) =>
+        Directory.Exists(folder) && !OperatingSystem.IsWindows()
+            ? $"Give this program's user the right to use it: 'sudo chown -R {UserId()} FOLDER', where FOLDER is {folder}, or in a "
+                + $"container the "
+                + "host's folder that is mounted there."
+            : $"Set {key} (in the environment: {key.Replace(":", "__", StringComparison.Ordinal)}) to a folder that can.";
 
     [LibraryImport("libc", EntryPoint = "geteuid")]
     private static partial uint UserId();

@@ -33,11 +33,13 @@ internal sealed class ServiceOptions
     [Range(0, 87_600)]
     public double MaxAudioHours { get; set; }
 
-    /// <summary>The ffmpeg program, by path or by name in PATH: for aac and m4b, and for recordings other than WAV, FLAC, MP3, Opus and AIFF.</summary>
+    /// <summary>The ffmpeg program, by path or by name in PATH: for aac and m4b, and for recordings other than WAV, FLAC, MP3, Opus and
+    /// AIFF.</summary>
     [Required]
     public string Ffmpeg { get; set; } = "ffmpeg";
 
-    /// <summary>Most connections at once; 0 takes half of the files that the process may open, at most 10,000. One client may have as many of
+    /// <summary>Most connections at once; 0 takes half of the files that the process may open, at most 10,000. One client may have as many
+    /// of
     /// them as stay free for others.</summary>
     [Range(0, 1_000_000)]
     public int MaxConnections { get; set; }
@@ -50,7 +52,8 @@ internal sealed class ServiceOptions
     [Range(1024, 1 << 30)]
     public long MaxRequestBytes { get; set; } = 1 << 20;
 
-    /// <summary>Most seconds that what has begun may take after the service was asked to stop; what is not done then ends with an error.</summary>
+    /// <summary>Most seconds that what has begun may take after the service was asked to stop; what is not done then ends with an
+    /// error.</summary>
     [Range(0, 3600)]
     public double ShutdownSeconds { get; set; } = 30;
 

@@ -58,7 +58,12 @@ internal static class Settings
         var uploads = builder.Read<VoiceOptions>(VoiceOptions.Section).UploadsEnabled;
         using var logging = builder.StartupLogging();
         var folders = new ServiceFolders(logging.CreateLogger<ServiceFolders>());
-        service.VoicesFolder = folders.Find("Service:VoicesFolder", service.VoicesFolder, new ServiceOptions().VoicesFolder, isWritten: uploads);
+        service.VoicesFolder = folders.Find(
+            "Service:VoicesFolder",
+            service.VoicesFolder,
+            new ServiceOptions().VoicesFolder,
+            isWritten: uploads
+        );
         service.AudioFolder = folders.Find("Service:AudioFolder", service.AudioFolder, new ServiceOptions().AudioFolder, isWritten: true);
         return service;
     }
@@ -92,14 +97,17 @@ internal static class Settings
         var wrong = new List<ValidationResult>();
         if (!Validator.TryValidateObject(options, new ValidationContext(options), wrong, validateAllProperties: true))
         {
-            throw new SettingException(string.Join(' ', wrong.Select(w => $"{string.Join(", ", w.MemberNames.Select(Describe))}. {w.ErrorMessage}")));
+            throw new SettingException(
+                string.Join(' ', wrong.Select(w => $"{string.Join(", ", w.MemberNames.Select(Describe))}. {w.ErrorMessage}"))
+            );
         }
 
         return options;
 
-        string Describe(string member) => typeof(T).GetProperty(member)?.GetValue(options) is IConvertible value
-            ? string.Create(CultureInfo.InvariantCulture, $"{section}:{member} is '{value}'")
-            : $"{section}:{member} is wrong"; // lists may hold API keys, which do not belong in a log
+        string Describe(string member) =>
+            typeof(T).GetProperty(member)?.GetValue(options) is IConvertible value
+                ? string.Create(CultureInfo.InvariantCulture, $"{section}:{member} is '{value}'")
+                : $"{section}:{member} is wrong"; // lists may hold API keys, which do not belong in a log
     }
 
     /// <summary>The log until the service has its own.</summary>

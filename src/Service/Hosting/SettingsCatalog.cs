@@ -35,9 +35,15 @@ internal static class SettingsCatalog
             "Model",
             ModelLocator.Auto,
             "names or folders, separated by commas",
-            () => "The models, by [name](models.md#names) or folder; the first is the default."),
+            () => "The models, by [name](models.md#names) or folder; the first is the default."
+        ),
         new("Device", "", "`cpu`, `cuda`, `cuda:1`, …", () => "Where models run; empty takes the first GPU if there is one."),
-        new("AllowedHosts", "", "names, separated by `;`, or `*`", () => "Public names of the service; without API keys it answers to addresses and local names only."),
+        new(
+            "AllowedHosts",
+            "",
+            "names, separated by `;`, or `*`",
+            () => "Public names of the service; without API keys it answers to addresses and local names only."
+        ),
     ];
 
     /// <summary>The sections, in the order in which they are documented.</summary>
@@ -47,12 +53,14 @@ internal static class SettingsCatalog
     public static IEnumerable<Setting> All => Sections.SelectMany(section => section.Settings);
 
     /// <summary>The options classes: those that name their section, and the engine's.</summary>
-    private static IEnumerable<(string Section, Type Type)> OptionsTypes() => typeof(SettingsCatalog).Assembly.GetTypes()
-        .Select(type => (Section: SectionOf(type), Type: type))
-        .Where(found => found.Section is not null)
-        .Select(found => (found.Section!, found.Type))
-        .Append((Settings.EngineSection, typeof(EngineOptions)))
-        .OrderBy(found => found.Item1 == ServiceOptions.Section ? "" : found.Item1, StringComparer.Ordinal);
+    private static IEnumerable<(string Section, Type Type)> OptionsTypes() =>
+        typeof(SettingsCatalog)
+            .Assembly.GetTypes()
+            .Select(type => (Section: SectionOf(type), Type: type))
+            .Where(found => found.Section is not null)
+            .Select(found => (found.Section!, found.Type))
+            .Append((Settings.EngineSection, typeof(EngineOptions)))
+            .OrderBy(found => found.Item1 == ServiceOptions.Section ? "" : found.Item1, StringComparer.Ordinal);
 
     private static string? SectionOf(Type type) =>
         type.GetField("Section", BindingFlags.Public | BindingFlags.Static)?.GetRawConstantValue() as string;
@@ -64,24 +72,32 @@ internal static class SettingsCatalog
         return new SettingsSection(options.Section, () => Documentation.Of(options.Type), [.. settings]);
     }
 
-    private static Setting Read(string section, PropertyInfo property, object? value) => new(
-        $"{section}:{property.Name}",
-        value switch
-        {
-            IDictionary table => string.Join(", ", table.Keys.Cast<string>().Select(key => $"{key} = {table[key]}")),
-            IEnumerable<string> list => string.Join(", ", list),
-            bool flag => flag ? "true" : "false",
-            _ => Convert.ToString(value, CultureInfo.InvariantCulture) ?? "",
-        },
-        property.GetCustomAttribute<RangeAttribute>() is { } range
-            ? string.Create(CultureInfo.InvariantCulture, $"{range.Minimum} to {range.Maximum}")
-            : value is bool ? "true, false"
-            : value is IDictionary ? "names"
-            : value is IEnumerable and not string ? "a list"
-            : property.PropertyType.IsEnum ? string.Join(", ", Enum.GetNames(property.PropertyType))
-            : "text",
-        () => Documentation.Of(property),
-        value switch { string => null, IDictionary => "NAME", IEnumerable => "0", _ => null });
+    private static Setting Read(string section, PropertyInfo property, object? value) =>
+        new(
+            $"{section}:{property.Name}",
+            value switch
+            {
+                IDictionary table => string.Join(", ", table.Keys.Cast<string>().Select(key => $"{key} = {table[key]}")),
+                IEnumerable<string> list => string.Join(", ", list),
+                bool flag => flag ? "true" : "false",
+                _ => Convert.ToString(value, CultureInfo.InvariantCulture) ?? "",
+            },
+            property.GetCustomAttribute<RangeAttribute>() is { } range
+                    ? string.Create(CultureInfo.InvariantCulture, $"{range.Minimum} to {range.Maximum}")
+                : value is bool ? "true, false"
+                : value is IDictionary ? "names"
+                : value is IEnumerable and not string ? "a list"
+                : property.PropertyType.IsEnum ? string.Join(", ", Enum.GetNames(property.PropertyType))
+                : "text",
+            () => Documentation.Of(property),
+            value switch
+            {
+                string => null,
+                IDictionary => "NAME",
+                IEnumerable => "0",
+                _ => null,
+            }
+        );
 
     /// <summary>The documentation that the compiler wrote next to the assemblies, as Markdown.</summary>
     private static class Documentation
@@ -108,12 +124,22 @@ internal static class SettingsCatalog
             return $"{summary} {Markdown(member.Element("remarks"))}".Trim();
         }
 
-        private static string Markdown(XElement? element) => string.Join(' ', string.Concat((element?.Nodes() ?? []).Select(node => node switch
-        {
-            XElement { Name.LocalName: "c" } code => $"`{code.Value}`",
-            XElement reference when reference.Attribute("cref") is { } cref => $"`{cref.Value[(cref.Value.LastIndexOf('.') + 1)..]}`",
-            XElement other => other.Value,
-            _ => node.ToString(),
-        })).Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+        private static string Markdown(XElement? element) =>
+            string.Join(
+                ' ',
+                string.Concat(
+                        (element?.Nodes() ?? []).Select(node =>
+                            node switch
+                            {
+                                XElement { Name.LocalName: "c" } code => $"`{code.Value}`",
+                                XElement reference when reference.Attribute("cref") is { } cref =>
+                                    $"`{cref.Value[(cref.Value.LastIndexOf('.') + 1)..]}`",
+                                XElement other => other.Value,
+                                _ => node.ToString(),
+                            }
+                        )
+                    )
+                    .Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)
+            );
     }
 }

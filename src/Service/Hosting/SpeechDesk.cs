@@ -40,7 +40,14 @@ internal sealed class SpeechDesk(ServiceMetrics metrics, IOptions<ServiceOptions
         try
         {
             var job = model.Submit(request with { Client = caller.Client, Name = caller.RequestId }, listener.Token);
-            return job with { Events = Watch(job.Events, listener, new Visit(caller.RequestId, route, model.Name, arrived, request is SpeechRequest { Pieces: var pieces } ? pieces : [])) };
+            return job with
+            {
+                Events = Watch(
+                    job.Events,
+                    listener,
+                    new Visit(caller.RequestId, route, model.Name, arrived, request is SpeechRequest { Pieces: var pieces } ? pieces : [])
+                ),
+            };
         }
         catch (UnavailableException e)
         {
@@ -103,7 +110,8 @@ internal sealed class SpeechDesk(ServiceMetrics metrics, IOptions<ServiceOptions
             listener.Dispose();
             metrics.Ended(visit.Route, visit.Model, outcome);
             logger.LogInformation(
-                "{Route} {RequestId}: {Outcome} by {Model}; {Pieces} pieces, {Characters} characters, first audio after {FirstAudioSeconds:0.000} s, {AudioSeconds:0.00} s of audio in {Seconds:0.00} s",
+                "{Route} {RequestId}: {Outcome} by {Model}; {Pieces} pieces, {Characters} characters, first audio after "
+                    + "{FirstAudioSeconds:0.000} s, {AudioSeconds:0.00} s of audio in {Seconds:0.00} s",
                 visit.Route,
                 visit.RequestId,
                 outcome,
@@ -112,10 +120,16 @@ internal sealed class SpeechDesk(ServiceMetrics metrics, IOptions<ServiceOptions
                 visit.Pieces.Sum(p => p.Length),
                 first?.TotalSeconds,
                 samples / (double)SpeechResult.SampleRate,
-                Stopwatch.GetElapsedTime(visit.Arrived).TotalSeconds);
+                Stopwatch.GetElapsedTime(visit.Arrived).TotalSeconds
+            );
             if (options.Value.LogTexts)
             {
-                logger.LogInformation("{Route} {RequestId}: text: {Text}", visit.Route, visit.RequestId, LogText.Escape(string.Join(" ", visit.Pieces)));
+                logger.LogInformation(
+                    "{Route} {RequestId}: text: {Text}",
+                    visit.Route,
+                    visit.RequestId,
+                    LogText.Escape(string.Join(" ", visit.Pieces))
+                );
             }
         }
     }

@@ -25,7 +25,8 @@ internal static class WholeFile
         }
     }
 
-    /// <summary>Deletes the partial files of processes that were killed while they wrote. A file younger than an hour may still be written.</summary>
+    /// <summary>Deletes the partial files of processes that were killed while they wrote. A file younger than an hour may still be
+    /// written.</summary>
     /// <param name="folder">The folder; it may be missing.</param>
     /// <param name="now">The time.</param>
     public static void Sweep(string folder, DateTime now)
@@ -35,7 +36,11 @@ internal static class WholeFile
             return;
         }
 
-        foreach (var part in new DirectoryInfo(folder).EnumerateFiles(".*" + Ending).Where(f => IsPart(f.Name) && f.LastWriteTimeUtc < now - LongestWriting))
+        foreach (
+            var part in new DirectoryInfo(folder)
+                .EnumerateFiles(".*" + Ending)
+                .Where(f => IsPart(f.Name) && f.LastWriteTimeUtc < now - LongestWriting)
+        )
         {
             try
             {
@@ -49,5 +54,6 @@ internal static class WholeFile
     }
 
     /// <summary>Whether a file is one that is being written, or was.</summary>
-    public static bool IsPart(string name) => name.StartsWith('.') && name.EndsWith(Ending, StringComparison.Ordinal) && Guid.TryParseExact(name[1..^Ending.Length], "N", out _);
+    public static bool IsPart(string name) =>
+        name.StartsWith('.') && name.EndsWith(Ending, StringComparison.Ordinal) && Guid.TryParseExact(name[1..^Ending.Length], "N", out _);
 }

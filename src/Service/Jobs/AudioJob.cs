@@ -237,7 +237,10 @@ internal sealed class AudioJob
             return new Job(
                 Plan.Id,
                 "audio.job",
-                _isRemoved ? "deleted" : _record.State != JobState.Active ? _record.State.ToString().ToLowerInvariant() : _hasBegun ? "running" : "queued",
+                _isRemoved ? "deleted"
+                    : _record.State != JobState.Active ? _record.State.ToString().ToLowerInvariant()
+                    : _hasBegun ? "running"
+                    : "queued",
                 Plan.Book.Title,
                 Plan.Model,
                 Plan.Speech.Voice.Name,
@@ -248,11 +251,17 @@ internal sealed class AudioJob
                 _done.Count,
                 Plan.Pieces.Count,
                 Math.Round(_samples / (double)SpeechResult.SampleRate, 2),
-                [.. Plan.Book.Chapters.Select(chapter => new JobChapter(
-                    chapter.Title, Enumerable.Range(chapter.FirstPiece, chapter.Plan.Pieces.Count).Count(_done.Contains), chapter.Plan.Pieces.Count))],
+                [
+                    .. Plan.Book.Chapters.Select(chapter => new JobChapter(
+                        chapter.Title,
+                        Enumerable.Range(chapter.FirstPiece, chapter.Plan.Pieces.Count).Count(_done.Contains),
+                        chapter.Plan.Pieces.Count
+                    )),
+                ],
                 _waiting,
                 _record.Error,
-                isDone ? new JobFile($"/v1/audio/jobs/{Plan.Id}/result", Plan.Format.ContentType, _resultBytes) : null);
+                isDone ? new JobFile($"/v1/audio/jobs/{Plan.Id}/result", Plan.Format.ContentType, _resultBytes) : null
+            );
         }
     }
 

@@ -7,17 +7,21 @@ using Chatterbox.Service.OpenAi;
 
 namespace Chatterbox.Service.Jobs;
 
-/// <summary>What <c>POST /v1/audio/jobs</c> takes as JSON. Its other fields are those of <c>POST /v1/audio/speech</c>, <c>model</c>, <c>voice</c>,
+/// <summary>What <c>POST /v1/audio/jobs</c> takes as JSON. Its other fields are those of <c>POST /v1/audio/speech</c>, <c>model</c>,
+/// <c>voice</c>,
 /// <c>language</c>, <c>seed</c>, <c>speed</c> and the settings of the sampling among them; all may be left out.</summary>
 /// <param name="Input">The text, 1 MiB at most (Jobs:MaxTextBytes).</param>
 /// <param name="TextFormat">text, or markdown, whose headings of the first two levels begin chapters.</param>
 /// <param name="Title">Title of the audiobook; that of the text unless given.</param>
-/// <param name="ResponseFormat">mp3, opus, flac, wav, pcm, ulaw, alaw, m4b (an audiobook with chapters; a zip without ffmpeg) or zip (an MP3 for each chapter).</param>
+/// <param name="ResponseFormat">mp3, opus, flac, wav, pcm, ulaw, alaw, m4b (an audiobook with chapters; a zip without ffmpeg) or zip (an
+/// MP3 for each chapter).</param>
 internal sealed record JobBody(
     string Input,
     [property: DefaultValue("text"), AllowedValues("text", "markdown")] string TextFormat = "text",
     string? Title = null,
-    [property: DefaultValue("mp3"), AllowedValues("mp3", "opus", "flac", "wav", "pcm", "ulaw", "alaw", "m4b", "zip")] string ResponseFormat = "mp3")
+    [property: DefaultValue("mp3"), AllowedValues("mp3", "opus", "flac", "wav", "pcm", "ulaw", "alaw", "m4b", "zip")]
+        string ResponseFormat = "mp3"
+)
 {
     /// <summary>Fields of the speech route, by name.</summary>
     [JsonExtensionData]
@@ -59,7 +63,8 @@ internal sealed record Job(
     IReadOnlyList<JobChapter> Chapters,
     string? Waiting = null,
     OpenAiError? Error = null,
-    JobFile? Result = null);
+    JobFile? Result = null
+);
 
 /// <summary>A chapter of a job.</summary>
 /// <param name="Title">Its title.</param>
@@ -89,7 +94,16 @@ internal sealed record JobList(string Object, IReadOnlyList<Job> Data);
 /// <param name="Format">Format of the result.</param>
 /// <param name="Speech">How it is spoken, with the seed and the name of the voice, without the text.</param>
 internal sealed record JobPlan(
-    string Id, string Owner, string Client, DateTimeOffset CreatedAt, SpokenBook Book, string Model, string? VoiceFile, JobFormat Format, SpeechBody Speech)
+    string Id,
+    string Owner,
+    string Client,
+    DateTimeOffset CreatedAt,
+    SpokenBook Book,
+    string Model,
+    string? VoiceFile,
+    JobFormat Format,
+    SpeechBody Speech
+)
 {
     /// <summary>Its pieces, in order.</summary>
     [JsonIgnore]

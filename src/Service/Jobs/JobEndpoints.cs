@@ -13,9 +13,12 @@ namespace Chatterbox.Service.Jobs;
 internal static class JobEndpoints
 {
     private const string CreateDescription =
-        "A text of any length becomes a file: the answer is 202 with the job, whose address is in the header `Location`. The text comes as JSON, "
-        + "or as a form with an EPUB, Markdown or text file. Chapters are those of the EPUB, or the headings of the first two levels in Markdown. "
-        + "Jobs give way to all other requests, are kept on the disk, and continue after a restart where they were; the file is the same as "
+        "A text of any length becomes a file: the answer is 202 with the job, whose address is in the header `Location`. The text "
+        + "comes as JSON, "
+        + "or as a form with an EPUB, Markdown or text file. Chapters are those of the EPUB, or the headings of the first two levels in "
+        + "Markdown. "
+        + "Jobs give way to all other requests, are kept on the disk, and continue after a restart where they were; the file is "
+        + "the same as "
         + "without one. `m4b` is an audiobook with chapters, or a zip of chapters where ffmpeg is not installed.";
 
     private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(15);
@@ -50,39 +53,73 @@ internal static class JobEndpoints
         }
 
         var routes = app.MapGroup("/v1/audio/jobs").WithTags("Jobs").WithMetadata(OpenAiErrors.Dialect);
-        routes.MapPost("", Create)
+        routes
+            .MapPost("", Create)
             .WithSummary("Creates a job that speaks a long text into a file")
             .WithDescription(CreateDescription)
             .TakesForm(JobRequests.Fields)
             .AlsoTakes<JobBody>("application/json")
             .Produces<Job>(202)
             .WithErrors<OpenAiErrorBody>(400, 401, 404, 413, 429, 503, 507);
-        routes.MapGet("", (JobStore store, ApiKeys keys, HttpContext http) =>
-        {
-            var owner = keys.OwnerOf(http);
-            var own = store.All.Where(job => JobStore.Sees(owner, job)).OrderByDescending(job => job.Plan.CreatedAt);
-            return new JobList("list", [.. own.Select(job => job.Describe(store.Keep))]);
-        }).WithSummary("Lists the jobs of the client").WithErrors<OpenAiErrorBody>(401);
-        routes.MapGet("/{id}", (string id, JobStore store, ApiKeys keys, HttpContext http) =>
-                Find(id, store, keys, http).Describe(store.Keep))
-            .WithSummary("Describes a job").WithErrors<OpenAiErrorBody>(401, 404);
-        routes.MapGet("/{id}/events", (string id, JobStore store, ApiKeys keys, HttpContext http) =>
-                new SseResult<Job>(Watch(Find(id, store, keys, http), store.Keep), Json.Of<Job>()))
+        routes
+            .MapGet(
+                "",
+                (JobStore store, ApiKeys keys, HttpContext http) =>
+                {
+                    var owner = keys.OwnerOf(http);
+                    var own = store.All.Where(job => JobStore.Sees(owner, job)).OrderByDescending(job => job.Plan.CreatedAt);
+                    return new JobList("list", [.. own.Select(job => job.Describe(store.Keep))]);
+                }
+            )
+            .WithSummary("Lists the jobs of the client")
+            .WithErrors<OpenAiErrorBody>(401);
+        routes
+            .MapGet(
+                "/{id}",
+                (string id, JobStore store, ApiKeys keys, HttpContext http) => Find(id, store, keys, http).Describe(store.Keep)
+            )
+            .WithSummary("Describes a job")
+            .WithErrors<OpenAiErrorBody>(401, 404);
+        routes
+            .MapGet(
+                "/{id}/events",
+                (string id, JobStore store, ApiKeys keys, HttpContext http) =>
+                    new SseResult<Job>(Watch(Find(id, store, keys, http), store.Keep), Json.Of<Job>())
+            )
             .WithSummary("A job, and again with each change, as events, until it has ended")
-            .Produces<Job>(200, "text/event-stream").WithErrors<OpenAiErrorBody>(401, 404);
-        routes.MapPost("/{id}/pause", (string id, JobStore store, ApiKeys keys, HttpContext http) =>
-                Pause(Find(id, store, keys, http), store))
-            .WithSummary("Pauses a job; what is generated stays").WithErrors<OpenAiErrorBody>(401, 404, 409);
-        routes.MapPost("/{id}/resume", (string id, JobStore store, JobRunner runner, ApiKeys keys, HttpContext http) =>
-                Resume(Find(id, store, keys, http), store, runner))
-            .WithSummary("Continues a job that is paused or has failed").WithErrors<OpenAiErrorBody>(401, 404, 409);
-        routes.MapDelete("/{id}", (string id, JobStore store, ApiKeys keys, HttpContext http) =>
-        {
-            store.Delete(Find(id, store, keys, http));
-            return TypedResults.NoContent();
-        }).WithSummary("Cancels and deletes a job, with its file").WithErrors<OpenAiErrorBody>(401, 404);
-        routes.MapGet("/{id}/result", Result).WithSummary("The file of a job that is done")
-            .Produces<byte[]>(200, "audio/mpeg").AlsoAnswers<byte[]>("audio/mp4", "application/zip", "audio/wav", "audio/opus", "audio/flac")
+            .Produces<Job>(200, "text/event-stream")
+            .WithErrors<OpenAiErrorBody>(401, 404);
+        routes
+            .MapPost(
+                "/{id}/pause",
+                (string id, JobStore store, ApiKeys keys, HttpContext http) => Pause(Find(id, store, keys, http), store)
+            )
+            .WithSummary("Pauses a job; what is generated stays")
+            .WithErrors<OpenAiErrorBody>(401, 404, 409);
+        routes
+            .MapPost(
+                "/{id}/resume",
+                (string id, JobStore store, JobRunner runner, ApiKeys keys, HttpContext http) =>
+                    Resume(Find(id, store, keys, http), store, runner)
+            )
+            .WithSummary("Continues a job that is paused or has failed")
+            .WithErrors<OpenAiErrorBody>(401, 404, 409);
+        routes
+            .MapDelete(
+                "/{id}",
+                (string id, JobStore store, ApiKeys keys, HttpContext http) =>
+                {
+                    store.Delete(Find(id, store, keys, http));
+                    return TypedResults.NoContent();
+                }
+            )
+            .WithSummary("Cancels and deletes a job, with its file")
+            .WithErrors<OpenAiErrorBody>(401, 404);
+        routes
+            .MapGet("/{id}/result", Result)
+            .WithSummary("The file of a job that is done")
+            .Produces<byte[]>(200, "audio/mpeg")
+            .AlsoAnswers<byte[]>("audio/mp4", "application/zip", "audio/wav", "audio/opus", "audio/flac")
             .WithErrors<OpenAiErrorBody>(401, 404, 409);
     }
 
@@ -95,7 +132,8 @@ internal static class JobEndpoints
         return TypedResults.Accepted($"/v1/audio/jobs/{job.Plan.Id}", job.Describe(store.Keep));
     }
 
-    private static AudioJob Find(string id, JobStore store, ApiKeys keys, HttpContext http) => store.Find(id, keys.OwnerOf(http))
+    private static AudioJob Find(string id, JobStore store, ApiKeys keys, HttpContext http) =>
+        store.Find(id, keys.OwnerOf(http))
         ?? throw new RefusedException(new Refusal(404, "There is no such job. GET /v1/audio/jobs lists the jobs.", "id", "job_not_found"));
 
     private static async Task<Job> Pause(AudioJob job, JobStore store)
@@ -151,7 +189,11 @@ internal static class JobEndpoints
 
     /// <summary>A job now, and again when it changes, until it has ended; also now and then where nothing changes, so that the connection
     /// is kept.</summary>
-    private static async IAsyncEnumerable<Job> Watch(AudioJob job, TimeSpan? keep, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    private static async IAsyncEnumerable<Job> Watch(
+        AudioJob job,
+        TimeSpan? keep,
+        [EnumeratorCancellation] CancellationToken cancellationToken = default
+    )
     {
         while (true)
         {

@@ -18,21 +18,23 @@ internal sealed record JobFormat(string Name, int SampleRate)
 
     /// <summary>The format of its audio; AAC in an audiobook.</summary>
     [JsonIgnore]
-    public AudioFormat Audio => Name switch
-    {
-        Book => AudioFormat.Named["aac"],
-        Zip => AudioFormat.Named["mp3"].At(SampleRate),
-        _ => AudioFormat.Named[Name].At(SampleRate),
-    };
+    public AudioFormat Audio =>
+        Name switch
+        {
+            Book => AudioFormat.Named["aac"],
+            Zip => AudioFormat.Named["mp3"].At(SampleRate),
+            _ => AudioFormat.Named[Name].At(SampleRate),
+        };
 
     /// <summary>Its media type.</summary>
     [JsonIgnore]
-    public string ContentType => Name switch
-    {
-        Book => "audio/mp4",
-        Zip => "application/zip",
-        _ => Audio.ContentType,
-    };
+    public string ContentType =>
+        Name switch
+        {
+            Book => "audio/mp4",
+            Zip => "application/zip",
+            _ => Audio.ContentType,
+        };
 
     /// <summary>The name of the file in the job's folder.</summary>
     [JsonIgnore]
@@ -61,13 +63,17 @@ internal sealed record JobFormat(string Name, int SampleRate)
     /// <summary>The format of a file's ending.</summary>
     /// <param name="path">The file.</param>
     /// <exception cref="RequestException">There is none.</exception>
-    public static JobFormat OfFile(string path) => Path.GetExtension(path).ToLowerInvariant() switch
-    {
-        ".m4b" or ".m4a" => new JobFormat(Book, SpeechResult.SampleRate),
-        ".zip" => new JobFormat(Zip, SpeechResult.SampleRate),
-        _ when AudioFormat.OfFile(path) is { Codec: not AudioCodec.Aac } audio => new JobFormat(audio.Name, audio.SampleRate),
-        var ending => throw new RequestException($"A book is not written as {ending}. Let the file end in .m4b, .mp3, .opus, .flac, .wav or .zip.", "out"),
-    };
+    public static JobFormat OfFile(string path) =>
+        Path.GetExtension(path).ToLowerInvariant() switch
+        {
+            ".m4b" or ".m4a" => new JobFormat(Book, SpeechResult.SampleRate),
+            ".zip" => new JobFormat(Zip, SpeechResult.SampleRate),
+            _ when AudioFormat.OfFile(path) is { Codec: not AudioCodec.Aac } audio => new JobFormat(audio.Name, audio.SampleRate),
+            var ending => throw new RequestException(
+                $"A book is not written as {ending}. Let the file end in .m4b, .mp3, .opus, .flac, .wav or .zip.",
+                "out"
+            ),
+        };
 
     /// <summary>The name of a chapter's file in a zip file.</summary>
     /// <param name="number">Its number, from 1.</param>
@@ -78,6 +84,8 @@ internal sealed record JobFormat(string Name, int SampleRate)
         const int longest = 80;
         var digits = Math.Max(2, count.ToString(CultureInfo.InvariantCulture).Length);
         var words = string.Concat(title.Where(character => char.IsLetterOrDigit(character) || character is ' ' or '-' or '_')).Trim();
-        return $"{number.ToString($"D{digits}", CultureInfo.InvariantCulture)} {(words.Length > longest ? words[..longest].Trim() : words)}".Trim() + ".mp3";
+        return $"{number.ToString($"D{digits}", CultureInfo.InvariantCulture)} "
+            + $"{(words.Length > longest ? words[..longest].Trim() : words)}".Trim()
+            + ".mp3";
     }
 }

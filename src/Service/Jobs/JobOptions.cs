@@ -18,12 +18,14 @@ internal sealed class JobOptions
     [Range(0, 87_600)]
     public double KeepHours { get; set; } = 168;
 
-    /// <summary>Most jobs, finished ones among them; the oldest finished ones are deleted for new ones. One client may have as many unfinished
+    /// <summary>Most jobs, finished ones among them; the oldest finished ones are deleted for new ones. One client may have as many
+    /// unfinished
     /// ones as stay free for others.</summary>
     [Range(1, 100_000)]
     public int MaxJobs { get; set; } = 100;
 
-    /// <summary>Most bytes of all jobs; beyond it, the oldest finished ones are deleted, and then jobs fail until some are deleted.</summary>
+    /// <summary>Most bytes of all jobs; beyond it, the oldest finished ones are deleted, and then jobs fail until some are
+    /// deleted.</summary>
     [Range(1L << 20, 1L << 45)]
     public long MaxBytes { get; set; } = 20L << 30;
 

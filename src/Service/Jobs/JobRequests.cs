@@ -15,12 +15,21 @@ namespace Chatterbox.Service.Jobs;
 
 /// <summary>Reads requests for jobs, JSON or forms, and makes jobs of them: everything is checked before anything is kept.</summary>
 internal sealed class JobRequests(
-    JobStore store, ModelFleet fleet, ModelNames models, VoiceNames voices, VoiceFolder folder, AudioCodecs codecs,
-    IOptions<JobOptions> options, IOptions<VoiceOptions> uploads, IOptions<StrictOptions> strict, TimeProvider time)
+    JobStore store,
+    ModelFleet fleet,
+    ModelNames models,
+    VoiceNames voices,
+    VoiceFolder folder,
+    AudioCodecs codecs,
+    IOptions<JobOptions> options,
+    IOptions<VoiceOptions> uploads,
+    IOptions<StrictOptions> strict,
+    TimeProvider time
+)
 {
-    private const int OtherBytes = 64 * 1024;   // what is neither the text nor a recording
-    private const int MostAtOnce = 8;           // requests whose text is being read
-    private const int BytesOfEscape = 6;        // of one character in JSON
+    private const int OtherBytes = 64 * 1024; // what is neither the text nor a recording
+    private const int MostAtOnce = 8; // requests whose text is being read
+    private const int BytesOfEscape = 6; // of one character in JSON
 
     /// <summary>The fields of a form.</summary>
     public static readonly FormField[] Fields =
@@ -46,18 +55,26 @@ internal sealed class JobRequests(
     public async Task<AudioJob> CreateAsync(HttpContext http, string owner)
     {
         var client = Clients.Of(http);
-        using var place = _reading.TryEnter(client) ?? throw new RefusedException(new Refusal(
-            StatusCodes.Status429TooManyRequests,
-            "The service reads as many books as it can, or as one client may send. Try again later.",
-            Code: "too_many_jobs",
-            RetryAfter: TimeSpan.FromSeconds(5)));
+        using var place =
+            _reading.TryEnter(client)
+            ?? throw new RefusedException(
+                new Refusal(
+                    StatusCodes.Status429TooManyRequests,
+                    "The service reads as many books as it can, or as one client may send. Try again later.",
+                    Code: "too_many_jobs",
+                    RetryAfter: TimeSpan.FromSeconds(5)
+                )
+            );
         var (fields, book, title) = http.Request.HasFormContentType ? await ReadFormAsync(http) : await ReadJsonAsync(http);
-        var speech = SpeechFields.Read(fields, new Dictionary<string, JsonElement>
-        {
-            ["model"] = SpeechFields.Of(fleet.Default.Name),
-            ["voice"] = SpeechFields.Of(OpenAiOptions.Default),
-            ["input"] = SpeechFields.Of(""),
-        });
+        var speech = SpeechFields.Read(
+            fields,
+            new Dictionary<string, JsonElement>
+            {
+                ["model"] = SpeechFields.Of(fleet.Default.Name),
+                ["voice"] = SpeechFields.Of(OpenAiOptions.Default),
+                ["input"] = SpeechFields.Of(""),
+            }
+        );
         IgnoredFields.Report(speech, strict.Value, http.Response.Headers);
         var model = models.Find(speech.Model);
         SpeechParameters.Check(speech, model.Served, TextLimits.OpenAi);
@@ -67,14 +84,22 @@ internal sealed class JobRequests(
         var voice = await voices.Find(speech.Voice, model, client, http.RequestAborted); // known to be usable before the job is taken
         store.MakeRoomForOne(client);
         var plan = new JobPlan(
-            Guid.NewGuid().ToString("N"), owner, client, time.GetUtcNow(), spoken, model.Name, VoiceFileOf(speech.Voice, voice.Name), format,
+            Guid.NewGuid().ToString("N"),
+            owner,
+            client,
+            time.GetUtcNow(),
+            spoken,
+            model.Name,
+            VoiceFileOf(speech.Voice, voice.Name),
+            format,
             speech with
             {
                 Input = "",
                 Voice = new VoiceChoice(voice.Name),
                 Seed = speech.Seed ?? SpeechParameters.DrawSeed(),
                 Others = null,
-            });
+            }
+        );
         return await store.CreateAsync(plan, plan.VoiceFile is null ? null : path => CopyVoiceAsync(speech.Voice, voice.Name, path));
     }
 
@@ -82,7 +107,8 @@ internal sealed class JobRequests(
     private string? VoiceFileOf(VoiceChoice choice, string name) =>
         !choice.Recording.IsEmpty ? "voice.recording"
         : name == OpenAiOptions.Default ? null
-        : folder.Find(name) is { IsVoiceFile: true } ? "voice" + VoiceFolder.VoiceFileExtension : "voice.recording";
+        : folder.Find(name) is { IsVoiceFile: true } ? "voice" + VoiceFolder.VoiceFileExtension
+        : "voice.recording";
 
     private Task CopyVoiceAsync(VoiceChoice choice, string name, string path)
     {
@@ -101,10 +127,13 @@ internal sealed class JobRequests(
     {
         if (!http.Request.HasJsonContentType())
         {
-            throw new RefusedException(new Refusal(
-                400,
-                "The request needs a JSON body, with the header 'Content-Type: application/json', or a multipart form with a file.",
-                Code: "invalid_json"));
+            throw new RefusedException(
+                new Refusal(
+                    400,
+                    "The request needs a JSON body, with the header 'Content-Type: application/json', or a multipart form with a file.",
+                    Code: "invalid_json"
+                )
+            );
         }
 
         var recording = uploads.Value.UploadsEnabled ? uploads.Value.MaxUploadBytes * 4 / 3 : 0; // in base64
@@ -112,7 +141,9 @@ internal sealed class JobRequests(
         JobBody body;
         try
         {
-            body = (await JsonSerializer.DeserializeAsync(http.Request.Body, Json.Of<JobBody>(), http.RequestAborted)) ?? throw new JsonException();
+            body =
+                (await JsonSerializer.DeserializeAsync(http.Request.Body, Json.Of<JobBody>(), http.RequestAborted))
+                ?? throw new JsonException();
         }
         catch (JsonException e)
         {
@@ -133,18 +164,31 @@ internal sealed class JobRequests(
         try
         {
             form = await http.Request.ReadFormAsync(
-                new FormOptions { MultipartBodyLengthLimit = limit, ValueCountLimit = 64, ValueLengthLimit = options.Value.MaxTextBytes + 1 }, http.RequestAborted);
+                new FormOptions
+                {
+                    MultipartBodyLengthLimit = limit,
+                    ValueCountLimit = 64,
+                    ValueLengthLimit = options.Value.MaxTextBytes + 1,
+                },
+                http.RequestAborted
+            );
         }
-        catch (Exception e) when (e is InvalidDataException || (e is IOException and not BadHttpRequestException && !DiskErrors.IsFull((IOException)e)))
+        catch (Exception e)
+            when (e is InvalidDataException || (e is IOException and not BadHttpRequestException && !DiskErrors.IsFull((IOException)e)))
         {
-            throw new RefusedException(new Refusal(
-                400,
-                $"The form cannot be read: it is incomplete, damaged, or larger than {options.Value.MaxUploadBytes} bytes (Jobs:MaxUploadBytes). "
-                + "Send a multipart/form-data body that ends with its closing boundary.",
-                Code: "invalid_form"));
+            throw new RefusedException(
+                new Refusal(
+                    400,
+                    $"The form cannot be read: it is incomplete, damaged, or larger than {options.Value.MaxUploadBytes} bytes "
+                        + $"(Jobs:MaxUploadBytes). "
+                        + "Send a multipart/form-data body that ends with its closing boundary.",
+                    Code: "invalid_form"
+                )
+            );
         }
 
-        var fields = form.Keys.Where(name => name is not ("input" or "text_format" or "title"))
+        var fields = form
+            .Keys.Where(name => name is not ("input" or "text_format" or "title"))
             .ToDictionary(name => name, name => ValueOf(name, form[name].ToString()));
         var textFormat = form["text_format"].ToString() is { Length: > 0 } named ? named : null;
         var title = form["title"].ToString() is { Length: > 0 } given ? given : null;
@@ -156,17 +200,22 @@ internal sealed class JobRequests(
 
         var input = form["input"].ToString();
         BookFile.ThrowIfTooLong(Encoding.UTF8.GetByteCount(input), Limits, "input");
-        return input.Length > 0 ? (fields, TextBook(input, textFormat ?? "text"), title)
+        return input.Length > 0
+            ? (fields, TextBook(input, textFormat ?? "text"), title)
             : throw OpenAiErrors.Invalid(
-                "file", $"'file' is missing. Send a book: {BookFile.Kinds}; or a text as 'input'.", "missing_required_parameter");
+                "file",
+                $"'file' is missing. Send a book: {BookFile.Kinds}; or a text as 'input'.",
+                "missing_required_parameter"
+            );
     }
 
-    private static Book TextBook(string text, string format) => format switch
-    {
-        "text" => BookFile.Plain(text),
-        "markdown" => MarkdownBook.Read(text),
-        _ => throw OpenAiErrors.Invalid("text_format", "'text_format' must be text or markdown."),
-    };
+    private static Book TextBook(string text, string format) =>
+        format switch
+        {
+            "text" => BookFile.Plain(text),
+            "markdown" => MarkdownBook.Read(text),
+            _ => throw OpenAiErrors.Invalid("text_format", "'text_format' must be text or markdown."),
+        };
 
     /// <summary>A field of a form as JSON has it: numbers and switches are no strings there.</summary>
     private static JsonElement ValueOf(string name, string value)

@@ -10,11 +10,18 @@ using Microsoft.Extensions.Options;
 
 namespace Chatterbox.Service.Jobs;
 
-/// <summary>Works on the jobs: a few pieces at once, clients alternating, in the background of everything else that the models do.</summary>
+/// <summary>Works on the jobs: a few pieces at once, clients alternating, in the background of everything else that the models
+/// do.</summary>
 internal sealed class JobRunner(
-    JobStore store, ModelFleet fleet, VoiceCache voices, SpeechDesk desk, AudioCodecs codecs, IOptions<JobOptions> options, TimeProvider time,
-    ILogger<JobRunner> logger)
-    : BackgroundService
+    JobStore store,
+    ModelFleet fleet,
+    VoiceCache voices,
+    SpeechDesk desk,
+    AudioCodecs codecs,
+    IOptions<JobOptions> options,
+    TimeProvider time,
+    ILogger<JobRunner> logger
+) : BackgroundService
 {
     /// <summary>The route's name in the log and in measurements.</summary>
     public const string Route = "/v1/audio/jobs";
@@ -24,8 +31,9 @@ internal sealed class JobRunner(
 
     private readonly Lock _gate = new();
     private readonly Dictionary<string, long> _lastTurns = [];
-    private readonly Channel<bool> _wake =
-        Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(
+        new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite }
+    );
     private long _turns;
 
     /// <summary>There may be something to do.</summary>
@@ -35,7 +43,10 @@ internal sealed class JobRunner(
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await Task.Yield(); // the service does not wait for it
-        await Task.WhenAll([SweepAsync(stoppingToken), .. Enumerable.Range(0, options.Value.PiecesAtOnce).Select(_ => WorkAsync(stoppingToken))]);
+        await Task.WhenAll([
+            SweepAsync(stoppingToken),
+            .. Enumerable.Range(0, options.Value.PiecesAtOnce).Select(_ => WorkAsync(stoppingToken)),
+        ]);
     }
 
     private async Task SweepAsync(CancellationToken stopping)
@@ -44,8 +55,7 @@ internal sealed class JobRunner(
         do
         {
             store.Sweep();
-        }
-        while (await timer.WaitForNextTickAsync(stopping));
+        } while (await timer.WaitForNextTickAsync(stopping));
     }
 
     private async Task WorkAsync(CancellationToken stopping)
@@ -69,8 +79,11 @@ internal sealed class JobRunner(
         lock (_gate)
         {
             var now = time.GetUtcNow();
-            var job = store.All.Where(job => job.HasWork(now))
-                .OrderBy(job => _lastTurns.GetValueOrDefault(job.Plan.Client)).ThenBy(job => job.Plan.CreatedAt).FirstOrDefault();
+            var job = store
+                .All.Where(job => job.HasWork(now))
+                .OrderBy(job => _lastTurns.GetValueOrDefault(job.Plan.Client))
+                .ThenBy(job => job.Plan.CreatedAt)
+                .FirstOrDefault();
             if (job is null)
             {
                 return null;
@@ -123,8 +136,14 @@ internal sealed class JobRunner(
     {
         var plan = job.Plan;
         var model = fleet.Find(plan.Model) ?? throw OpenAiErrors.NoModel(fleet.All.Select(other => other.Name));
-        var voice = plan.VoiceFile is null ? null
-            : await voices.GetAsync(new VoiceEntry(plan.Speech.Voice.Name, Path.Combine(job.Folder, plan.VoiceFile)), model, plan.Client, cancellationToken);
+        var voice = plan.VoiceFile is null
+            ? null
+            : await voices.GetAsync(
+                new VoiceEntry(plan.Speech.Voice.Name, Path.Combine(job.Folder, plan.VoiceFile)),
+                model,
+                plan.Client,
+                cancellationToken
+            );
         var request = new SpeechRequest
         {
             Pieces = [plan.Pieces[piece]],
@@ -161,11 +180,16 @@ internal sealed class JobRunner(
         await WholeFile.WriteAsync(
             job.ResultPath,
             part => writer.WriteAsync(part, job.Plan.Book, format, speed, cancellationToken),
-            (part, path) => File.Move(part, path, overwrite: true));
+            (part, path) => File.Move(part, path, overwrite: true)
+        );
         await store.SetAsync(job, JobState.Done);
         JobStore.DeletePieces(job);
         logger.LogInformation(
-            "Job {Job} is done: {Pieces} pieces, {Seconds:0.0} s of speech", job.Plan.Id, job.Plan.Pieces.Count, samples / (double)SpeechResult.SampleRate);
+            "Job {Job} is done: {Pieces} pieces, {Seconds:0.0} s of speech",
+            job.Plan.Id,
+            job.Plan.Pieces.Count,
+            samples / (double)SpeechResult.SampleRate
+        );
     }
 
     private async Task FailAsync(AudioJob job, int? piece, Exception error)
@@ -185,9 +209,11 @@ internal sealed class JobRunner(
             logger.LogWarning("Job {Job} failed: {Reason}", job.Plan.Id, error.Message);
         }
 
-        var message = error is IOException && refusal.Code == "disk_full"
-            ? "The disk of this service is full: what is generated so far is kept. Free some room, then resume the job."
-            : piece is { } at && refusal.Code != "disk_full" ? $"Piece {at + 1}: {refusal.Message}" : refusal.Message;
+        var message =
+            error is IOException && refusal.Code == "disk_full"
+                ? "The disk of this service is full: what is generated so far is kept. Free some room, then resume the job."
+            : piece is { } at && refusal.Code != "disk_full" ? $"Piece {at + 1}: {refusal.Message}"
+            : refusal.Message;
         await store.SetAsync(job, JobState.Failed, OpenAiErrors.From(refusal with { Message = message }));
     }
 }

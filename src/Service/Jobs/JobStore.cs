@@ -7,7 +7,8 @@ using Microsoft.Extensions.Options;
 namespace Chatterbox.Service.Jobs;
 
 /// <summary>
-/// The jobs and their folder. A job is a folder of its own, which appears whole: its plan, a copy of its voice, a file for each piece that is
+/// The jobs and their folder. A job is a folder of its own, which appears whole: its plan, a copy of its voice, a file for each piece that
+/// is
 /// generated, the record of where it stands, and its result. Each of these files appears whole or not at all, so that a process that is
 /// killed loses only the piece that it was generating.
 /// </summary>
@@ -25,7 +26,13 @@ internal sealed class JobStore
     private readonly string _root;
 
     /// <exception cref="SettingException">The folder cannot be used.</exception>
-    public JobStore(IOptions<JobOptions> options, IOptions<ServiceOptions> service, ServiceMetrics metrics, TimeProvider time, ILogger<JobStore> logger)
+    public JobStore(
+        IOptions<JobOptions> options,
+        IOptions<ServiceOptions> service,
+        ServiceMetrics metrics,
+        TimeProvider time,
+        ILogger<JobStore> logger
+    )
     {
         (_options, _time, _logger) = (options.Value, time, logger);
         _root = Path.GetFullPath(options.Value.Folder is { Length: > 0 } set ? set : Path.Combine(service.Value.AudioFolder, ".jobs"));
@@ -72,12 +79,15 @@ internal sealed class JobStore
         var unfinished = All.Where(job => job.Record.State != JobState.Done).ToList();
         if (!FairShare.Allows(_options.MaxJobs, unfinished.Count, unfinished.Count(job => job.Plan.Client == client)))
         {
-            throw new RefusedException(new Refusal(
-                StatusCodes.Status429TooManyRequests,
-                $"There are {unfinished.Count} unfinished jobs, {unfinished.Count(job => job.Plan.Client == client)} of them yours; "
-                + $"Jobs:MaxJobs is {_options.MaxJobs}. Wait for some, or delete some.",
-                Code: "too_many_jobs",
-                RetryAfter: TimeSpan.FromMinutes(1)));
+            throw new RefusedException(
+                new Refusal(
+                    StatusCodes.Status429TooManyRequests,
+                    $"There are {unfinished.Count} unfinished jobs, {unfinished.Count(job => job.Plan.Client == client)} of them yours; "
+                        + $"Jobs:MaxJobs is {_options.MaxJobs}. Wait for some, or delete some.",
+                    Code: "too_many_jobs",
+                    RetryAfter: TimeSpan.FromMinutes(1)
+                )
+            );
         }
 
         foreach (var old in Finished().SkipLast(_options.MaxJobs - unfinished.Count - 1))
@@ -104,10 +114,14 @@ internal sealed class JobStore
 
         if (needed > 0)
         {
-            throw new RefusedException(new Refusal(
-                StatusCodes.Status507InsufficientStorage,
-                $"The jobs of this service have all the room that they may have ({_options.MaxBytes} bytes, Jobs:MaxBytes). Delete some, then resume this one.",
-                Code: "disk_full"));
+            throw new RefusedException(
+                new Refusal(
+                    StatusCodes.Status507InsufficientStorage,
+                    $"The jobs of this service have all the room that they may have ({_options.MaxBytes} bytes, Jobs:MaxBytes). Delete "
+                        + $"some, then resume this one.",
+                    Code: "disk_full"
+                )
+            );
         }
     }
 
@@ -122,7 +136,10 @@ internal sealed class JobStore
         try
         {
             await File.WriteAllBytesAsync(Path.Combine(temporary, PlanFile), JsonSerializer.SerializeToUtf8Bytes(plan, Json.Of<JobPlan>()));
-            await File.WriteAllBytesAsync(Path.Combine(temporary, RecordFile), JsonSerializer.SerializeToUtf8Bytes(record, Json.Of<JobRecord>()));
+            await File.WriteAllBytesAsync(
+                Path.Combine(temporary, RecordFile),
+                JsonSerializer.SerializeToUtf8Bytes(record, Json.Of<JobRecord>())
+            );
             if (voice is not null)
             {
                 await voice(Path.Combine(temporary, plan.VoiceFile!));
@@ -154,7 +171,8 @@ internal sealed class JobStore
             await WholeFile.WriteAsync(
                 Path.Combine(job.Folder, RecordFile),
                 part => File.WriteAllBytesAsync(part, JsonSerializer.SerializeToUtf8Bytes(record, Json.Of<JobRecord>())),
-                (part, path) => File.Move(part, path, overwrite: true));
+                (part, path) => File.Move(part, path, overwrite: true)
+            );
         }
         catch (Exception e) when (error is not null && e is IOException or UnauthorizedAccessException)
         {

@@ -6,7 +6,9 @@ using Microsoft.Extensions.Options;
 namespace Chatterbox.Service.Models;
 
 /// <summary>Starts the fleet with the service and drains it when the service stops.</summary>
-internal sealed class FleetHost(ModelFleet fleet, IHostApplicationLifetime lifetime, IOptions<ServiceOptions> options, TimeProvider time) : IHostedService, IDisposable
+internal sealed class FleetHost(ModelFleet fleet, IHostApplicationLifetime lifetime, IOptions<ServiceOptions> options, TimeProvider time)
+    : IHostedService,
+        IDisposable
 {
     private readonly CancellationTokenSource _giveUp = new();
     private ITimer? _limit;
@@ -19,7 +21,12 @@ internal sealed class FleetHost(ModelFleet fleet, IHostApplicationLifetime lifet
         // What is not done in time is given up before the server closes its connections, so that its clients get the reason.
         lifetime.ApplicationStopping.Register(() =>
         {
-            _limit = time.CreateTimer(_ => _giveUp.Cancel(), null, TimeSpan.FromSeconds(options.Value.ShutdownSeconds), Timeout.InfiniteTimeSpan);
+            _limit = time.CreateTimer(
+                _ => _giveUp.Cancel(),
+                null,
+                TimeSpan.FromSeconds(options.Value.ShutdownSeconds),
+                Timeout.InfiniteTimeSpan
+            );
             _drained = fleet.StopAsync(_giveUp.Token);
         });
         fleet.Start();
@@ -58,8 +65,9 @@ internal static class FleetSetup
             foreach (var name in Names(builder.Configuration))
             {
                 var progress = new ProgressLine(name, logger);
-                builder.Services.AddSingleton(await ModelLoader.FindAsync(
-                    name, builder.Configuration["Device"], parts, logging, progress, selfCheck: selfCheck));
+                builder.Services.AddSingleton(
+                    await ModelLoader.FindAsync(name, builder.Configuration["Device"], parts, logging, progress, selfCheck: selfCheck)
+                );
             }
         }
 
@@ -73,10 +81,17 @@ internal static class FleetSetup
     {
         if (settings.GetSection("Model").GetChildren().Any())
         {
-            throw new SettingException("Model is a list. Write the names into one value, separated by commas: \"english, turbo\". The first is the default.");
+            throw new SettingException(
+                "Model is a list. Write the names into one value, separated by commas: \"english, turbo\". The first is the default."
+            );
         }
 
-        var names = (settings["Model"] ?? ModelLocator.Auto).Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-        return names.Length > 0 ? names : throw new SettingException("Model names no model. Name one or several, separated by commas, such as: english, turbo.");
+        var names = (settings["Model"] ?? ModelLocator.Auto).Split(
+            ',',
+            StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries
+        );
+        return names.Length > 0
+            ? names
+            : throw new SettingException("Model names no model. Name one or several, separated by commas, such as: english, turbo.");
     }
 }

@@ -26,7 +26,7 @@ internal sealed class ModelFleet : IAsyncDisposable
     private readonly ILogger _logger;
     private readonly FleetMetrics _metrics;
     private readonly ITimer? _idleCheck;
-    private readonly List<Residence> _residences = [];      // in the order in which they came
+    private readonly List<Residence> _residences = []; // in the order in which they came
     private bool _hasBeenReady;
     private bool _isStopping;
 
@@ -38,7 +38,13 @@ internal sealed class ModelFleet : IAsyncDisposable
     /// <param name="logging">Receives what is loaded and unloaded.</param>
     /// <exception cref="SettingException">Two models have one name, or one alone takes more memory than there may be.</exception>
     public ModelFleet(
-        IEnumerable<ServedModel> models, IOptions<ModelsOptions> options, IOptions<EngineOptions> engineOptions, IMeterFactory meters, TimeProvider time, ILoggerFactory logging)
+        IEnumerable<ServedModel> models,
+        IOptions<ModelsOptions> options,
+        IOptions<EngineOptions> engineOptions,
+        IMeterFactory meters,
+        TimeProvider time,
+        ILoggerFactory logging
+    )
     {
         All = [.. models.Select(model => new FleetModel(model, this))];
         (_options, _engineOptions, _meters, _time, _logging) = (options.Value, engineOptions.Value, meters, time, logging);
@@ -70,7 +76,8 @@ internal sealed class ModelFleet : IAsyncDisposable
             {
                 return _isStopping ? EngineState.Stopping
                     : StateOf(Default) == ModelState.Failed ? EngineState.Failed
-                    : _hasBeenReady ? EngineState.Ready : EngineState.Loading;
+                    : _hasBeenReady ? EngineState.Ready
+                    : EngineState.Loading;
             }
         }
     }
@@ -107,7 +114,9 @@ internal sealed class ModelFleet : IAsyncDisposable
     {
         if (State == EngineState.Loading)
         {
-            throw new UnavailableException("The service is starting: its model is being loaded. Try again later: GET /health/ready answers 200 when it is loaded.");
+            throw new UnavailableException(
+                "The service is starting: its model is being loaded. Try again later: GET /health/ready answers 200 when it is loaded."
+            );
         }
     }
 
@@ -145,12 +154,14 @@ internal sealed class ModelFleet : IAsyncDisposable
     {
         lock (_gate)
         {
-            return model.Residence is not { IsLeaving: false } at ? ModelState.Unloaded : at.Engine.Status.State switch
-            {
-                EngineState.Loading => ModelState.Loading,
-                EngineState.Failed => ModelState.Failed,
-                _ => ModelState.Ready,
-            };
+            return model.Residence is not { IsLeaving: false } at
+                ? ModelState.Unloaded
+                : at.Engine.Status.State switch
+                {
+                    EngineState.Loading => ModelState.Loading,
+                    EngineState.Failed => ModelState.Failed,
+                    _ => ModelState.Ready,
+                };
         }
     }
 
@@ -189,12 +200,20 @@ internal sealed class ModelFleet : IAsyncDisposable
             throw new UnavailableException("The service is stopping. Try again when it is back.");
         }
 
-        if (model.Residence is not { IsLeaving: false } at || (at.FailedAt is { } failed && _time.GetElapsedTime(failed) >= PauseAfterFailure))
+        if (
+            model.Residence is not { IsLeaving: false } at
+            || (at.FailedAt is { } failed && _time.GetElapsedTime(failed) >= PauseAfterFailure)
+        )
         {
             model.Residence = at = new Residence(model);
             _residences.Add(at);
             at.Engine = new SpeechEngine(
-                [() => Load(at)], _engineOptions, _logging.CreateLogger<SpeechEngine>(), _time, new EngineMetrics(_meters, model.Name));
+                [() => Load(at)],
+                _engineOptions,
+                _logging.CreateLogger<SpeechEngine>(),
+                _time,
+                new EngineMetrics(_meters, model.Name)
+            );
         }
 
         at.LastUsed = _time.GetTimestamp();
@@ -202,11 +221,13 @@ internal sealed class ModelFleet : IAsyncDisposable
     }
 
     /// <summary>Refuses one request too many, before anything is loaded for it.</summary>
-    private void ThrowIfFull(FleetModel asked, string client) => FairShare.ThrowIfFull(
-        Capacity,
-        _residences.Sum(at => at.Engine.Status.Waiting),
-        _residences.Sum(at => at.Engine.WaitingOf(client)),
-        asked.Residence?.Engine.Status.ExpectedWait);
+    private void ThrowIfFull(FleetModel asked, string client) =>
+        FairShare.ThrowIfFull(
+            Capacity,
+            _residences.Sum(at => at.Engine.Status.Waiting),
+            _residences.Sum(at => at.Engine.WaitingOf(client)),
+            asked.Residence?.Engine.Status.ExpectedWait
+        );
 
     /// <summary>Loads a model, on the thread of its engine.</summary>
     private ISpeechModel Load(Residence at)
@@ -220,7 +241,12 @@ internal sealed class ModelFleet : IAsyncDisposable
             var taken = _time.GetElapsedTime(started);
             _metrics.Loaded(served.Name, taken);
             _logger.LogInformation(
-                "Model {Model} was loaded on {Device} in {Seconds:0.0} s{StandIn}", served.Name, served.Device, taken.TotalSeconds, served.StandIn ? ". It is a stand-in that generates noise" : "");
+                "Model {Model} was loaded on {Device} in {Seconds:0.0} s{StandIn}",
+                served.Name,
+                served.Device,
+                taken.TotalSeconds,
+                served.StandIn ? ". It is a stand-in that generates noise" : ""
+            );
             Report(at.Model, model.Runtime, model.SelfCheck);
             lock (_gate)
             {
@@ -247,7 +273,8 @@ internal sealed class ModelFleet : IAsyncDisposable
         }
     }
 
-    /// <summary>Logs how a model's stages are computed, and warns of wrong operations and of stages that could be many times as fast.</summary>
+    /// <summary>Logs how a model's stages are computed, and warns of wrong operations and of stages that could be many times as
+    /// fast.</summary>
     private void Report(FleetModel model, RuntimeReport runtime, SelfCheck check)
     {
         (model.Runtime, model.SelfCheck) = (runtime, check);
@@ -260,7 +287,15 @@ internal sealed class ModelFleet : IAsyncDisposable
         foreach (var alike in runtime.Stages.GroupBy(stage => stage with { Stage = "" }))
         {
             var stages = alike.Count() == runtime.Stages.Count ? "all stages" : string.Join(", ", alike.Select(stage => stage.Stage));
-            _logger.Log(slow.Contains(alike.First()) ? LogLevel.Warning : LogLevel.Information, "Model {Model}, {Stage}", model.Name, alike.Key with { Stage = stages });
+            _logger.Log(
+                slow.Contains(alike.First()) ? LogLevel.Warning : LogLevel.Information,
+                "Model {Model}, {Stage}",
+                model.Name,
+                alike.Key with
+                {
+                    Stage = stages,
+                }
+            );
         }
     }
 
@@ -289,14 +324,20 @@ internal sealed class ModelFleet : IAsyncDisposable
                 }
             }
 
-            Thread.Sleep(Look);     // an engine does not tell when it has nothing left to do; and loading takes longer
+            Thread.Sleep(Look); // an engine does not tell when it has nothing left to do; and loading takes longer
         }
     }
 
     /// <summary>Decides who leaves: first those that have nothing to do, and of them who was not used for longest.</summary>
     private void AskToLeaveFor(Residence coming)
     {
-        foreach (var at in _residences.Where(at => at is { HasRoom: true, IsLeaving: false }).OrderBy(at => at.IsBusy).ThenBy(at => at.LastUsed).ToList())
+        foreach (
+            var at in _residences
+                .Where(at => at is { HasRoom: true, IsLeaving: false })
+                .OrderBy(at => at.IsBusy)
+                .ThenBy(at => at.LastUsed)
+                .ToList()
+        )
         {
             if (Fits(_residences.Where(other => other is { HasRoom: true, IsLeaving: false }).Append(coming)))
             {
@@ -350,7 +391,8 @@ internal sealed class ModelFleet : IAsyncDisposable
 
     private static long MemoryOf(IEnumerable<Residence> residences) => MemoryOf(residences.Select(at => at.Model));
 
-    private static long MemoryOf(IEnumerable<FleetModel> models) => models.SelectMany(model => model.Served.Weights).DistinctBy(file => file.Content).Sum(file => file.Bytes);
+    private static long MemoryOf(IEnumerable<FleetModel> models) =>
+        models.SelectMany(model => model.Served.Weights).DistinctBy(file => file.Content).Sum(file => file.Bytes);
 
     private void Check()
     {
@@ -361,8 +403,13 @@ internal sealed class ModelFleet : IAsyncDisposable
 
         if (_options.MemoryGiB > 0 && All.FirstOrDefault(model => MemoryOf([model]) > _options.MemoryGiB * GiB) is { } large)
         {
-            throw new SettingException(string.Create(CultureInfo.InvariantCulture,
-                $"Models:MemoryGiB is {_options.MemoryGiB}, but the weights of '{large.Name}' alone take {MemoryOf([large]) / GiB:0.00} GiB. Allow that much at least, or leave the model out."));
+            throw new SettingException(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"Models:MemoryGiB is {_options.MemoryGiB}, but the weights of '{large.Name}' alone take "
+                        + $"{MemoryOf([large]) / GiB:0.00} GiB. Allow that much at least, or leave the model out."
+                )
+            );
         }
     }
 }

@@ -17,18 +17,33 @@ internal static class ModelLoader
     /// <param name="cancellationToken">Cancels a download; the completed part is kept for the next time.</param>
     /// <exception cref="ChatterboxException">The model is not available.</exception>
     public static async Task<ServedModel> FindAsync(
-        string model, string? device, SharedParts parts, ILoggerFactory logger, IProgress<double>? progress = null,
-        bool selfCheck = true, CancellationToken cancellationToken = default)
+        string model,
+        string? device,
+        SharedParts parts,
+        ILoggerFactory logger,
+        IProgress<double>? progress = null,
+        bool selfCheck = true,
+        CancellationToken cancellationToken = default
+    )
     {
         using var hub = new ModelHub(ModelHubOptions.FromEnvironment());
         device ??= ModelOptions.BestDevice();
-        var locator = new ModelLocator(hub, ModelLocator.DefaultCacheFolder, logger.CreateLogger<ModelLocator>()) { Preferred = ModelLocator.PreferredOn(device) };
+        var locator = new ModelLocator(hub, ModelLocator.DefaultCacheFolder, logger.CreateLogger<ModelLocator>())
+        {
+            Preferred = ModelLocator.PreferredOn(device),
+        };
         var located = await locator.LocateAsync(model, progress, cancellationToken);
         var options = OptionsOf(located, device, parts) with { SelfCheck = selfCheck };
         var description = ChatterboxModel.Describe(located.Folder, located.Variant);
         if (description.Languages.Contains("ja") && options.JapaneseReader is null)
         {
-            logger.CreateLogger(typeof(ModelLoader)).LogInformation("Model {Model} reads Japanese in kana only, because MeCab, which reads kanji, is not installed: apt install mecab mecab-ipadic-utf8", located.Name);
+            logger
+                .CreateLogger(typeof(ModelLoader))
+                .LogInformation(
+                    "Model {Model} reads Japanese in kana only, because MeCab, which reads kanji, is not installed: apt install mecab "
+                        + "mecab-ipadic-utf8",
+                    located.Name
+                );
         }
 
         return new ServedModel(located.Name, options.Device!.Split(':')[0], located.IsStandIn, () => Load(located.Folder, options))
@@ -46,14 +61,15 @@ internal static class ModelLoader
     /// <param name="located">The model.</param>
     /// <param name="device">cpu, cuda, cuda:N, or null for the best there is.</param>
     /// <param name="parts">What it has in memory together with others.</param>
-    public static ModelOptions OptionsOf(LocatedModel located, string? device, SharedParts parts) => new()
-    {
-        Device = device ?? ModelOptions.BestDevice(),
-        Variant = located.Variant,
-        WatermarkFile = located.WatermarkFile,
-        SharedParts = parts,
-        JapaneseReader = MecabReader.Find(),
-    };
+    public static ModelOptions OptionsOf(LocatedModel located, string? device, SharedParts parts) =>
+        new()
+        {
+            Device = device ?? ModelOptions.BestDevice(),
+            Variant = located.Variant,
+            WatermarkFile = located.WatermarkFile,
+            SharedParts = parts,
+            JapaneseReader = MecabReader.Find(),
+        };
 
     /// <summary>Loads a model and makes it ready, so that the first request is served as fast as the others.</summary>
     private static ChatterboxModel Load(string folder, ModelOptions options)

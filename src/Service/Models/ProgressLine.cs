@@ -7,7 +7,7 @@ namespace Chatterbox.Service.Models;
 internal sealed class ProgressLine(string model, ILogger logger) : IProgress<double>
 {
     private readonly bool _isTerminal = !Console.IsErrorRedirected;
-    private int _shown = -1;     // percent
+    private int _shown = -1; // percent
 
     /// <inheritdoc/>
     public void Report(double value)

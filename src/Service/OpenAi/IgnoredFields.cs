@@ -9,7 +9,8 @@ internal static partial class IgnoredFields
     private const string Header = "X-Chatterbox-Ignored";
     private const int MostNamed = 20;
 
-    /// <summary>Fields that well-known clients send in addition to OpenAI's. They are accepted also where unknown fields are refused.</summary>
+    /// <summary>Fields that well-known clients send in addition to OpenAI's. They are accepted also where unknown fields are
+    /// refused.</summary>
     private static readonly string[] Accepted = ["lang_code", "return_download_link", "user", "volume_multiplier"];
 
     /// <summary>Names the fields without effect in the answer's header.</summary>
@@ -23,8 +24,12 @@ internal static partial class IgnoredFields
         }
 
         // Who the end user is has no effect anywhere; everything else was meant to change the speech.
-        var ignored = names.Where(name => name != "user").Concat(body.Instructions is null ? [] : ["instructions"])
-            .Where(name => HeaderName().IsMatch(name)).Take(MostNamed).ToList();
+        var ignored = names
+            .Where(name => name != "user")
+            .Concat(body.Instructions is null ? [] : ["instructions"])
+            .Where(name => HeaderName().IsMatch(name))
+            .Take(MostNamed)
+            .ToList();
         if (ignored.Count > 0)
         {
             headers[Header] = string.Join(", ", ignored);

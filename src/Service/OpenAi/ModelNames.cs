@@ -15,10 +15,23 @@ internal sealed class ModelNames(ModelFleet fleet, IOptions<OpenAiOptions> optio
     /// <summary>The model of a name.</summary>
     public FleetModel Find(string name) =>
         fleet.Find(name)
-        ?? (OpenAiOptions.Target(options.Value.ModelAliases, name) is not { } target ? null : target == OpenAiOptions.Default ? fleet.Default : fleet.Find(target))
+        ?? (
+            OpenAiOptions.Target(options.Value.ModelAliases, name) is not { } target ? null
+            : target == OpenAiOptions.Default ? fleet.Default
+            : fleet.Find(target)
+        )
         ?? throw OpenAiErrors.NoModel(fleet.All.Select(model => model.Name));
 
     /// <summary>The description of a model.</summary>
-    public ModelEntry Entry(FleetModel model) => new(
-        model.Name, "model", Started, "resemble-ai", model.State.ToString().ToLowerInvariant(), model == fleet.Default, model.Served.Languages, model.Served.Lacks);
+    public ModelEntry Entry(FleetModel model) =>
+        new(
+            model.Name,
+            "model",
+            Started,
+            "resemble-ai",
+            model.State.ToString().ToLowerInvariant(),
+            model == fleet.Default,
+            model.Served.Languages,
+            model.Served.Lacks
+        );
 }

@@ -7,14 +7,15 @@ namespace Chatterbox.Service.OpenAi;
 internal sealed class NormalizeConverter : JsonConverter<bool?>
 {
     /// <inheritdoc/>
-    public override bool? Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.TokenType switch
-    {
-        JsonTokenType.True => true,
-        JsonTokenType.False => false,
-        JsonTokenType.Null => null,
-        JsonTokenType.String when TryRead(reader.GetString(), out var choice) => choice,
-        _ => throw OpenAiErrors.Invalid("normalize", "'normalize' must be true or \"on\", false or \"off\", or \"auto\"."),
-    };
+    public override bool? Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
+        reader.TokenType switch
+        {
+            JsonTokenType.True => true,
+            JsonTokenType.False => false,
+            JsonTokenType.Null => null,
+            JsonTokenType.String when TryRead(reader.GetString(), out var choice) => choice,
+            _ => throw OpenAiErrors.Invalid("normalize", "'normalize' must be true or \"on\", false or \"off\", or \"auto\"."),
+        };
 
     /// <inheritdoc/>
     public override void Write(Utf8JsonWriter writer, bool? value, JsonSerializerOptions options)

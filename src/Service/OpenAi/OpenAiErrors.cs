@@ -12,20 +12,32 @@ internal sealed record OpenAiErrorBody(OpenAiError Error);
 /// <param name="Type">Kind: invalid_request_error, authentication_error, rate_limit_error or server_error.</param>
 /// <param name="Param">The parameter that was wrong, or null.</param>
 /// <param name="Code">Short name of the reason, or null.</param>
-internal sealed record OpenAiError(string Message, string Type, [property: JsonIgnore(Condition = JsonIgnoreCondition.Never)] string? Param, [property: JsonIgnore(Condition = JsonIgnoreCondition.Never)] string? Code);
+internal sealed record OpenAiError(
+    string Message,
+    string Type,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.Never)] string? Param,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.Never)] string? Code
+);
 
 /// <summary>Turns refusals into OpenAI's error object: the only place that knows it.</summary>
 internal static class OpenAiErrors
 {
     /// <summary>The dialect.</summary>
-    public static readonly ErrorDialect Dialect = new((http, refusal) =>
-        http.Response.WriteAsJsonAsync(new OpenAiErrorBody(From(refusal)), Json.Of<OpenAiErrorBody>(), cancellationToken: http.RequestAborted));
+    public static readonly ErrorDialect Dialect = new(
+        (http, refusal) =>
+            http.Response.WriteAsJsonAsync(
+                new OpenAiErrorBody(From(refusal)),
+                Json.Of<OpenAiErrorBody>(),
+                cancellationToken: http.RequestAborted
+            )
+    );
 
     /// <summary>The error object of a refusal.</summary>
     public static OpenAiError From(Refusal refusal) => new(refusal.Message, TypeOf(refusal.Status), refusal.Parameter, refusal.Code);
 
     /// <summary>A parameter has a value that cannot be used.</summary>
-    public static RefusedException Invalid(string parameter, string message, string code = "invalid_value") => new(new Refusal(400, message, parameter, code));
+    public static RefusedException Invalid(string parameter, string message, string code = "invalid_value") =>
+        new(new Refusal(400, message, parameter, code));
 
     /// <summary>No model has this name.</summary>
     public static RefusedException NoModel(IEnumerable<string> known) =>
@@ -35,11 +47,12 @@ internal static class OpenAiErrors
     public static RefusedException NoVoice() =>
         new(new Refusal(404, "The voice does not exist. GET /v1/audio/voices lists the voices.", "voice", "voice_not_found"));
 
-    private static string TypeOf(int status) => status switch
-    {
-        StatusCodes.Status401Unauthorized => "authentication_error",
-        StatusCodes.Status429TooManyRequests => "rate_limit_error",
-        >= 500 => "server_error",
-        _ => "invalid_request_error",
-    };
+    private static string TypeOf(int status) =>
+        status switch
+        {
+            StatusCodes.Status401Unauthorized => "authentication_error",
+            StatusCodes.Status429TooManyRequests => "rate_limit_error",
+            >= 500 => "server_error",
+            _ => "invalid_request_error",
+        };
 }

@@ -30,7 +30,8 @@ internal sealed record BatchItem(
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] ReadOnlyMemory<byte>? AudioData = null,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? MediaType = null,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] SpeechUsage? Usage = null,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] OpenAiError? Error = null);
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] OpenAiError? Error = null
+);
 
 /// <summary>The answer to a batch.</summary>
 /// <param name="Id">What the log calls the request.</param>
@@ -41,7 +42,13 @@ internal sealed record BatchItem(
 internal sealed record BatchAnswer(string Id, IReadOnlyList<BatchItem> Results, int Total, int Succeeded, int Failed);
 
 /// <summary>Speaks several texts for one request: a few at once, each a place in the queue of its own.</summary>
-internal sealed class SpeechBatch(ModelNames models, SpeechAnswers answers, AudioCodecs codecs, RequestRate rate, IOptions<StrictOptions> strict)
+internal sealed class SpeechBatch(
+    ModelNames models,
+    SpeechAnswers answers,
+    AudioCodecs codecs,
+    RequestRate rate,
+    IOptions<StrictOptions> strict
+)
 {
     private const int MostItems = 32;
     private const int MostAtOnce = 4;
@@ -50,11 +57,16 @@ internal sealed class SpeechBatch(ModelNames models, SpeechAnswers answers, Audi
     /// <summary>Speaks the items.</summary>
     /// <returns>What became of each, in their order, as soon as it is known.</returns>
     /// <exception cref="RefusedException">There are none, or too many.</exception>
-    public IAsyncEnumerable<BatchItem> SpeakAsync(BatchBody body, HttpContext http) => body.Items.Count is >= 1 and <= MostItems
-        ? Speak(body, Caller.Of(http), http.RequestAborted)
-        : throw OpenAiErrors.Invalid("items", $"'items' has {body.Items.Count} items; it must have 1 to {MostItems}.");
+    public IAsyncEnumerable<BatchItem> SpeakAsync(BatchBody body, HttpContext http) =>
+        body.Items.Count is >= 1 and <= MostItems
+            ? Speak(body, Caller.Of(http), http.RequestAborted)
+            : throw OpenAiErrors.Invalid("items", $"'items' has {body.Items.Count} items; it must have 1 to {MostItems}.");
 
-    private async IAsyncEnumerable<BatchItem> Speak(BatchBody body, Caller caller, [EnumeratorCancellation] CancellationToken cancellationToken)
+    private async IAsyncEnumerable<BatchItem> Speak(
+        BatchBody body,
+        Caller caller,
+        [EnumeratorCancellation] CancellationToken cancellationToken
+    )
     {
         using var left = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var speaking = new Queue<Task<BatchItem>>();
@@ -82,7 +94,12 @@ internal sealed class SpeechBatch(ModelNames models, SpeechAnswers answers, Audi
     }
 
     private async Task<BatchItem> SpeakItem(
-        int index, Dictionary<string, JsonElement> item, Dictionary<string, JsonElement> shared, Caller caller, CancellationToken cancellationToken)
+        int index,
+        Dictionary<string, JsonElement> item,
+        Dictionary<string, JsonElement> shared,
+        Caller caller,
+        CancellationToken cancellationToken
+    )
     {
         try
         {

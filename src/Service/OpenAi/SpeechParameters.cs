@@ -17,7 +17,10 @@ internal static class SpeechParameters
         if (characters > limits.MostCharacters)
         {
             throw OpenAiErrors.Invalid(
-                limits.Parameter, $"'{limits.Parameter}' has {characters} characters; it can have {limits.MostCharacters}. Send the rest in another request.", "string_above_max_length");
+                limits.Parameter,
+                $"'{limits.Parameter}' has {characters} characters; it can have {limits.MostCharacters}. Send the rest in another request.",
+                "string_above_max_length"
+            );
         }
 
         foreach (var property in typeof(SpeechBody).GetProperties())
@@ -26,7 +29,13 @@ internal static class SpeechParameters
             {
                 var name = RequestBody.NameOf(property.Name)!;
                 var from = range.MinimumIsExclusive ? "above " : "from ";
-                throw OpenAiErrors.Invalid(name, string.Create(CultureInfo.InvariantCulture, $"'{name}' is {value}; it must be {from}{range.Minimum} to {range.Maximum}."));
+                throw OpenAiErrors.Invalid(
+                    name,
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"'{name}' is {value}; it must be {from}{range.Minimum} to {range.Maximum}."
+                    )
+                );
             }
         }
 
@@ -37,7 +46,10 @@ internal static class SpeechParameters
 
         if (body.TimestampGranularities?.FirstOrDefault(granularity => granularity is not ("sentence" or "word")) is { } unknown)
         {
-            throw OpenAiErrors.Invalid("timestamp_granularities", $"'timestamp_granularities' has \"{unknown}\"; it can have \"sentence\" and \"word\".");
+            throw OpenAiErrors.Invalid(
+                "timestamp_granularities",
+                $"'timestamp_granularities' has \"{unknown}\"; it can have \"sentence\" and \"word\"."
+            );
         }
 
         CheckLanguage(body.Language, model);
@@ -50,23 +62,24 @@ internal static class SpeechParameters
     public static long DrawSeed() => Random.Shared.NextInt64(1L << 53);
 
     /// <summary>How speech tokens are chosen.</summary>
-    public static SamplingOptions Sampling(SpeechBody body, long seed) => new()
-    {
-        Seed = seed,
-        Exaggeration = body.Exaggeration,
-        CfgWeight = body.CfgWeight,
-        Temperature = body.Temperature,
-        TopP = body.TopP,
-        MinP = body.MinP,
-        TopK = body.TopK,
-        RepetitionPenalty = body.RepetitionPenalty,
-        BlockSize = body.BlockSize,
-        BlockSteps = body.BlockSteps,
-        TimeShift = body.TimeShift,
-        ScheduleShift = body.ScheduleShift,
-        PositionTemperature = body.PositionTemperature,
-        FixedPrior = body.FixedPrior,
-    };
+    public static SamplingOptions Sampling(SpeechBody body, long seed) =>
+        new()
+        {
+            Seed = seed,
+            Exaggeration = body.Exaggeration,
+            CfgWeight = body.CfgWeight,
+            Temperature = body.Temperature,
+            TopP = body.TopP,
+            MinP = body.MinP,
+            TopK = body.TopK,
+            RepetitionPenalty = body.RepetitionPenalty,
+            BlockSize = body.BlockSize,
+            BlockSteps = body.BlockSteps,
+            TimeShift = body.TimeShift,
+            ScheduleShift = body.ScheduleShift,
+            PositionTemperature = body.PositionTemperature,
+            FixedPrior = body.FixedPrior,
+        };
 
     private static bool IsGiven(SpeechBody body, string parameter) =>
         typeof(SpeechBody).GetProperties().FirstOrDefault(p => RequestBody.NameOf(p.Name) == parameter)?.GetValue(body) is not null;
@@ -80,6 +93,9 @@ internal static class SpeechParameters
 
         throw model.Languages.Count == 0
             ? OpenAiErrors.Invalid("language", $"Model '{model.Name}' speaks one language. Leave 'language' out.", "unsupported_parameter")
-            : OpenAiErrors.Invalid("language", $"Model '{model.Name}' does not speak that language. It speaks {string.Join(", ", model.Languages)}.");
+            : OpenAiErrors.Invalid(
+                "language",
+                $"Model '{model.Name}' does not speak that language. It speaks {string.Join(", ", model.Languages)}."
+            );
     }
 }

@@ -37,9 +37,11 @@ internal sealed class SpeechResponse(SpokenAnswer answer, Delivery delivery) : I
 
         await using var blocks = await answer.FirstAsync(http.RequestAborted);
         SpeechHeaders.Set(http.Response.Headers, answer.Speech);
-        await (delivery == Delivery.Events
-            ? new SseResult<SpeechStreamEvent>(Events(blocks, http), Json.Of<SpeechStreamEvent>()).ExecuteAsync(http)
-            : SendBytes(blocks, http));
+        await (
+            delivery == Delivery.Events
+                ? new SseResult<SpeechStreamEvent>(Events(blocks, http), Json.Of<SpeechStreamEvent>()).ExecuteAsync(http)
+                : SendBytes(blocks, http)
+        );
     }
 
     private Task SendWhole(ReadOnlyMemory<byte> file, HttpContext http)
@@ -61,11 +63,14 @@ internal sealed class SpeechResponse(SpokenAnswer answer, Delivery delivery) : I
         do
         {
             await http.Response.BodyWriter.WriteAsync(blocks.Current, http.RequestAborted); // waits for a slow reader
-        }
-        while (await blocks.MoveNextAsync());
+        } while (await blocks.MoveNextAsync());
     }
 
-    private async IAsyncEnumerable<SpeechStreamEvent> Events(IAsyncEnumerator<ReadOnlyMemory<byte>> blocks, HttpContext http, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    private async IAsyncEnumerable<SpeechStreamEvent> Events(
+        IAsyncEnumerator<ReadOnlyMemory<byte>> blocks,
+        HttpContext http,
+        [EnumeratorCancellation] CancellationToken cancellationToken = default
+    )
     {
         Exception? failure = null;
         var more = true;
@@ -92,7 +97,8 @@ internal sealed class SpeechResponse(SpokenAnswer answer, Delivery delivery) : I
 
         if (failure is not null)
         {
-            http.RequestServices.GetRequiredService<ILogger<SpeechResponse>>().LogWarning(failure, "The stream of request {RequestId} ended early", http.TraceIdentifier);
+            http.RequestServices.GetRequiredService<ILogger<SpeechResponse>>()
+                .LogWarning(failure, "The stream of request {RequestId} ended early", http.TraceIdentifier);
             yield return new SpeechError("error", OpenAiErrors.From(Refusal.From(failure, http)));
             yield break;
         }

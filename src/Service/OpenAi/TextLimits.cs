@@ -17,5 +17,6 @@ internal sealed record TextLimits(string Parameter, int MostCharacters)
     public bool BySentence { get; init; }
 
     /// <summary>The text as it is spoken.</summary>
-    public TextPlan Plan(string text, SpokenForm form) => BySentence ? TextPlan.OfSentences(text, Parameter, form) : TextPlan.Of(text, Parameter, PieceLength, form);
+    public TextPlan Plan(string text, SpokenForm form) =>
+        BySentence ? TextPlan.OfSentences(text, Parameter, form) : TextPlan.Of(text, Parameter, PieceLength, form);
 }

@@ -48,7 +48,8 @@ internal sealed class VoiceChoiceConverter : JsonConverter<VoiceChoice>
     }
 
     /// <inheritdoc/>
-    public override void Write(Utf8JsonWriter writer, VoiceChoice value, JsonSerializerOptions options) => writer.WriteStringValue(value.Name);
+    public override void Write(Utf8JsonWriter writer, VoiceChoice value, JsonSerializerOptions options) =>
+        writer.WriteStringValue(value.Name);
 
     private static byte[] Decode(string url)
     {
@@ -68,6 +69,9 @@ internal sealed class VoiceChoiceConverter : JsonConverter<VoiceChoice>
         }
     }
 
-    private static Hosting.RefusedException Unreadable() => OpenAiErrors.Invalid(
-        "voice", "'voice.audio' is not a data URL with base64. Send a recording of the voice as \"data:audio/wav;base64,…\".");
+    private static Hosting.RefusedException Unreadable() =>
+        OpenAiErrors.Invalid(
+            "voice",
+            "'voice.audio' is not a data URL with base64. Send a recording of the voice as \"data:audio/wav;base64,…\"."
+        );
 }

@@ -20,16 +20,26 @@ internal sealed class VoiceNames(VoiceFolder folder, VoiceCache voices, SentVoic
     /// <summary>Every name.</summary>
     public OpenAiVoiceList List()
     {
-        var own = folder.All().Select(v => new OpenAiVoice(v.Id, v.Id, v.IsVoiceFile ? "voice_file" : "recording")).Where(v => v.Id != OpenAiOptions.Default).ToList();
-        var aliases = options.Value.VoiceAliases.Where(a => a.Value.Length > 0 && own.All(v => v.Id != a.Key)).OrderBy(a => a.Key, StringComparer.Ordinal);
-        return new OpenAiVoiceList(
-            [new OpenAiVoice(OpenAiOptions.Default, OpenAiOptions.Default, "built_in"), .. own, .. aliases.Select(a => new OpenAiVoice(a.Key, a.Key, Alias, a.Value))]);
+        var own = folder
+            .All()
+            .Select(v => new OpenAiVoice(v.Id, v.Id, v.IsVoiceFile ? "voice_file" : "recording"))
+            .Where(v => v.Id != OpenAiOptions.Default)
+            .ToList();
+        var aliases = options
+            .Value.VoiceAliases.Where(a => a.Value.Length > 0 && own.All(v => v.Id != a.Key))
+            .OrderBy(a => a.Key, StringComparer.Ordinal);
+        return new OpenAiVoiceList([
+            new OpenAiVoice(OpenAiOptions.Default, OpenAiOptions.Default, "built_in"),
+            .. own,
+            .. aliases.Select(a => new OpenAiVoice(a.Key, a.Key, Alias, a.Value)),
+        ]);
     }
 
     /// <summary>A model's voice that a request asks for.</summary>
-    public async Task<NamedVoice> Find(VoiceChoice choice, FleetModel model, string client, CancellationToken cancellationToken) => choice.Recording.IsEmpty
-        ? await Find(choice.Name, model, client, cancellationToken)
-        : new NamedVoice(Sent, await sent.GetAsync(choice.Recording, model, client, cancellationToken));
+    public async Task<NamedVoice> Find(VoiceChoice choice, FleetModel model, string client, CancellationToken cancellationToken) =>
+        choice.Recording.IsEmpty
+            ? await Find(choice.Name, model, client, cancellationToken)
+            : new NamedVoice(Sent, await sent.GetAsync(choice.Recording, model, client, cancellationToken));
 
     /// <summary>A model's voice of a name. A voice of the folder goes before an alias of the same name.</summary>
     public async Task<NamedVoice> Find(string name, FleetModel model, string client, CancellationToken cancellationToken)
@@ -41,7 +51,8 @@ internal sealed class VoiceNames(VoiceFolder folder, VoiceCache voices, SentVoic
 
         var target = folder.Find(name) is null ? OpenAiOptions.Target(options.Value.VoiceAliases, name) : name;
         return target == OpenAiOptions.Default ? new NamedVoice(target, null)
-            : target is not null && folder.Find(target) is { } entry ? new NamedVoice(entry.Id, await voices.GetAsync(entry, model, client, cancellationToken))
+            : target is not null && folder.Find(target) is { } entry
+                ? new NamedVoice(entry.Id, await voices.GetAsync(entry, model, client, cancellationToken))
             : throw OpenAiErrors.NoVoice();
     }
 }

@@ -36,11 +36,19 @@ internal sealed class RecordingForm
     /// <param name="known">Names of the fields that the route knows; another is refused.</param>
     /// <param name="recordings">Most recordings among them.</param>
     /// <exception cref="RefusedException">The request is no such form, or too large; or there is no place for it.</exception>
-    public static async Task<RecordingForm> ReadAsync(HttpContext http, RecordingGate gate, VoiceOptions limits, IReadOnlyList<string> known, int recordings = 1)
+    public static async Task<RecordingForm> ReadAsync(
+        HttpContext http,
+        RecordingGate gate,
+        VoiceOptions limits,
+        IReadOnlyList<string> known,
+        int recordings = 1
+    )
     {
         if (!http.Request.HasFormContentType)
         {
-            throw new RefusedException(new Refusal(400, $"The request needs a multipart form with the fields {string.Join(", ", known)}.", Code: "invalid_form"));
+            throw new RefusedException(
+                new Refusal(400, $"The request needs a multipart form with the fields {string.Join(", ", known)}.", Code: "invalid_form")
+            );
         }
 
         var limit = (recordings * limits.MaxUploadBytes) + OtherBytes;
@@ -53,20 +61,38 @@ internal sealed class RecordingForm
         IFormCollection form;
         try
         {
-            form = await http.Request.ReadFormAsync(new FormOptions { MultipartBodyLengthLimit = limit, ValueCountLimit = 16, ValueLengthLimit = 4096 }, http.RequestAborted);
+            form = await http.Request.ReadFormAsync(
+                new FormOptions
+                {
+                    MultipartBodyLengthLimit = limit,
+                    ValueCountLimit = 16,
+                    ValueLengthLimit = 4096,
+                },
+                http.RequestAborted
+            );
         }
-        catch (Exception e) when (e is InvalidDataException || (e is IOException and not BadHttpRequestException && !DiskErrors.IsFull((IOException)e)))
+        catch (Exception e)
+            when (e is InvalidDataException || (e is IOException and not BadHttpRequestException && !DiskErrors.IsFull((IOException)e)))
         {
             // Its length or number of fields is over a limit, or it ends before its closing boundary.
-            throw new RefusedException(new Refusal(
-                400,
-                "The form cannot be read: it is incomplete, damaged, or has more fields than this route takes. Send a multipart/form-data body that ends with its closing boundary.",
-                Code: "invalid_form"));
+            throw new RefusedException(
+                new Refusal(
+                    400,
+                    "The form cannot be read: it is incomplete, damaged, or has more fields than this route takes. Send a "
+                        + "multipart/form-data body that ends with its closing boundary.",
+                    Code: "invalid_form"
+                )
+            );
         }
 
         var stranger = form.Keys.Concat(form.Files.Select(file => file.Name)).FirstOrDefault(name => !known.Contains(name));
-        return stranger is null ? new RecordingForm(form, gate, limits, http.RequestServices.GetRequiredService<AudioCodecs>())
-            : throw OpenAiErrors.Invalid(stranger, $"The form has an unknown field. The fields of this route are: {string.Join(", ", known)}.", "unknown_parameter");
+        return stranger is null
+            ? new RecordingForm(form, gate, limits, http.RequestServices.GetRequiredService<AudioCodecs>())
+            : throw OpenAiErrors.Invalid(
+                stranger,
+                $"The form has an unknown field. The fields of this route are: {string.Join(", ", known)}.",
+                "unknown_parameter"
+            );
     }
 
     /// <summary>The text of a field, or null.</summary>
@@ -74,12 +100,21 @@ internal sealed class RecordingForm
 
     /// <summary>A file, or null.</summary>
     /// <exception cref="RefusedException">It is too large.</exception>
-    public IFormFile? File(string name) => _form.Files.GetFile(name) is not { } file ? null
+    public IFormFile? File(string name) =>
+        _form.Files.GetFile(name) is not { } file ? null
         : file.Length <= _limits.MaxUploadBytes ? file
-        : throw new RefusedException(new Refusal(413, $"The recording has {file.Length} bytes; the limit is {_limits.MaxUploadBytes} (Voices:MaxUploadBytes).", name, "request_too_large"));
+        : throw new RefusedException(
+            new Refusal(
+                413,
+                $"The recording has {file.Length} bytes; the limit is {_limits.MaxUploadBytes} (Voices:MaxUploadBytes).",
+                name,
+                "request_too_large"
+            )
+        );
 
     /// <summary>A file that must be there.</summary>
-    public IFormFile RequiredFile(string name) => File(name) ?? throw OpenAiErrors.Invalid(name, $"'{name}' is missing. Send a recording.", "missing_required_parameter");
+    public IFormFile RequiredFile(string name) =>
+        File(name) ?? throw OpenAiErrors.Invalid(name, $"'{name}' is missing. Send a recording.", "missing_required_parameter");
 
     /// <summary>The sound of a file that must be there.</summary>
     /// <param name="name">Name of its field.</param>
@@ -91,14 +126,25 @@ internal sealed class RecordingForm
         await using var stream = RequiredFile(name).OpenReadStream();
         try
         {
-            recording = await _gate.DecodeAsync(() => _codecs.Load(stream, TimeSpan.FromSeconds(_limits.MaxUploadSeconds), cancellationToken), cancellationToken);
+            recording = await _gate.DecodeAsync(
+                () => _codecs.Load(stream, TimeSpan.FromSeconds(_limits.MaxUploadSeconds), cancellationToken),
+                cancellationToken
+            );
         }
         catch (VoiceException e)
         {
             throw OpenAiErrors.Invalid(name, e.Message, "unusable_recording");
         }
 
-        return recording.Duration.TotalSeconds >= ShortestSeconds ? recording : throw OpenAiErrors.Invalid(
-            name, string.Create(CultureInfo.InvariantCulture, $"The recording lasts {recording.Duration.TotalSeconds:0.###} s, expected {ShortestSeconds} s at least."), "unusable_recording");
+        return recording.Duration.TotalSeconds >= ShortestSeconds
+            ? recording
+            : throw OpenAiErrors.Invalid(
+                name,
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"The recording lasts {recording.Duration.TotalSeconds:0.###} s, expected {ShortestSeconds} s at least."
+                ),
+                "unusable_recording"
+            );
     }
 }

@@ -8,7 +8,9 @@ namespace Chatterbox.Service.Recordings;
 /// clients and by one; and how many are decoded at once.</summary>
 /// <remarks>A recording takes more memory than a text does, so there are fewer places than in the queue of the engine, which it waits
 /// in as well. Decoding blocks a thread, so it has threads of its own: those of the server stay free.</remarks>
-internal sealed class RecordingGate(IOptions<EngineOptions> engine) : ClientGate(Math.Max(1, engine.Value.QueueFor(places: 0) / PlacesInQueueForOne)), IDisposable
+internal sealed class RecordingGate(IOptions<EngineOptions> engine)
+    : ClientGate(Math.Max(1, engine.Value.QueueFor(places: 0) / PlacesInQueueForOne)),
+        IDisposable
 {
     private const int PlacesInQueueForOne = 4;
 
@@ -18,8 +20,18 @@ internal sealed class RecordingGate(IOptions<EngineOptions> engine) : ClientGate
 
     /// <summary>Takes a place for a request with recordings, until its answer has ended.</summary>
     /// <exception cref="RefusedException">There is none for this client.</exception>
-    public void Enter(HttpContext http) => http.Response.RegisterForDispose(TryEnter(Clients.Of(http)) ?? throw new RefusedException(new Refusal(
-        StatusCodes.Status429TooManyRequests, "The service has as many recordings in hand as it can take, or as one client may have. Try again later.", Code: "too_many_recordings", RetryAfter: RetryAfter)));
+    public void Enter(HttpContext http) =>
+        http.Response.RegisterForDispose(
+            TryEnter(Clients.Of(http))
+                ?? throw new RefusedException(
+                    new Refusal(
+                        StatusCodes.Status429TooManyRequests,
+                        "The service has as many recordings in hand as it can take, or as one client may have. Try again later.",
+                        Code: "too_many_recordings",
+                        RetryAfter: RetryAfter
+                    )
+                )
+        );
 
     /// <summary>Decodes when there is a processor for it.</summary>
     /// <param name="decode">Decodes.</param>

@@ -8,7 +8,8 @@ namespace Chatterbox.Service.Recordings;
 /// <summary>On an endpoint whose JSON body may have a recording.</summary>
 internal sealed class TakesRecordings;
 
-/// <summary>Lets bodies with a recording be larger than others, where uploads are on: each takes one of the places for recordings.</summary>
+/// <summary>Lets bodies with a recording be larger than others, where uploads are on: each takes one of the places for
+/// recordings.</summary>
 internal static class RecordingBodies
 {
     /// <summary>Adds it.</summary>
@@ -22,17 +23,21 @@ internal static class RecordingBodies
 
         var gate = app.Services.GetRequiredService<RecordingGate>();
         var usual = app.Services.GetRequiredService<IOptions<ServiceOptions>>().Value.MaxRequestBytes;
-        app.Use((http, next) =>
-        {
-            if (http.Request.ContentLength > usual
-                && http.GetEndpoint()?.Metadata.GetMetadata<TakesRecordings>() is not null
-                && http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } size)
+        app.Use(
+            (http, next) =>
             {
-                gate.Enter(http);
-                size.MaxRequestBodySize = usual + (voices.MaxUploadBytes * 4 / 3) + 4; // in base64
-            }
+                if (
+                    http.Request.ContentLength > usual
+                    && http.GetEndpoint()?.Metadata.GetMetadata<TakesRecordings>() is not null
+                    && http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } size
+                )
+                {
+                    gate.Enter(http);
+                    size.MaxRequestBodySize = usual + (voices.MaxUploadBytes * 4 / 3) + 4; // in base64
+                }
 
-            return next(http);
-        });
+                return next(http);
+            }
+        );
     }
 }

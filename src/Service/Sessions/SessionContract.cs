@@ -24,11 +24,13 @@ namespace Chatterbox.Service.Sessions;
 /// <param name="ScheduleShift">How the tokens of a block are shared among its passes, 0 to 10; less leaves more to later ones.</param>
 /// <param name="PositionTemperature">0 takes the tokens of a block in the order of sureness, more with noise; 0 to 100.</param>
 /// <param name="FixedPrior">Whether sureness is measured without text and voice, or against the other tokens of the block.</param>
-/// <param name="Seed">The same seed gives the same text the same speech, however its messages are cut; one is drawn if none is given.</param>
+/// <param name="Seed">The same seed gives the same text the same speech, however its messages are cut; one is drawn if none is
+/// given.</param>
 /// <param name="Language">Code of the language, for models that speak several.</param>
 /// <param name="Chunk">True to send speech while its sentence is still being made.</param>
 /// <param name="SampleRate">Samples a second (Hz), 8000 to 48000; 24000 if none is given, 8000 for ulaw and alaw.</param>
-/// <param name="Normalize">Whether numbers, dates, amounts, units, addresses and abbreviations are written out as words; auto leaves it to the setting.</param>
+/// <param name="Normalize">Whether numbers, dates, amounts, units, addresses and abbreviations are written out as words; auto leaves it to
+/// the setting.</param>
 /// <param name="Markup">skip leaves marks of Markdown, code blocks and emoji out, keep reads them.</param>
 /// <param name="Pronunciations">Words and how they are respelled.</param>
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
@@ -58,13 +60,40 @@ internal sealed record SessionSettings(
     int? SampleRate = null,
     [property: JsonConverter(typeof(NormalizeConverter))] bool? Normalize = null,
     string? Markup = null,
-    IReadOnlyDictionary<string, string>? Pronunciations = null)
+    IReadOnlyDictionary<string, string>? Pronunciations = null
+)
 {
     /// <summary>The same settings as a request for speech.</summary>
-    public SpeechBody Saying(string model, string text) => new(
-        model, text, Voice ?? VoiceChoice.Default, ResponseFormat, Speed, "audio", Instructions: null, Exaggeration, CfgWeight, Temperature, TopP, MinP, TopK, RepetitionPenalty,
-        BlockSize, BlockSteps, TimeShift, ScheduleShift, PositionTemperature, FixedPrior, Seed, Language, Chunk, SampleRate: SampleRate, Normalize: Normalize, Markup: Markup,
-        Pronunciations: Pronunciations);
+    public SpeechBody Saying(string model, string text) =>
+        new(
+            model,
+            text,
+            Voice ?? VoiceChoice.Default,
+            ResponseFormat,
+            Speed,
+            "audio",
+            Instructions: null,
+            Exaggeration,
+            CfgWeight,
+            Temperature,
+            TopP,
+            MinP,
+            TopK,
+            RepetitionPenalty,
+            BlockSize,
+            BlockSteps,
+            TimeShift,
+            ScheduleShift,
+            PositionTemperature,
+            FixedPrior,
+            Seed,
+            Language,
+            Chunk,
+            SampleRate: SampleRate,
+            Normalize: Normalize,
+            Markup: Markup,
+            Pronunciations: Pronunciations
+        );
 }
 
 /// <summary>More of the text.</summary>
@@ -95,7 +124,13 @@ internal abstract record SessionEvent;
 /// <param name="SampleRate">Samples a second of pcm and wav, Hz.</param>
 /// <param name="Seed">The seed of the first piece of text; each that follows has the next one.</param>
 /// <param name="Type">session.ready.</param>
-internal sealed record SessionReady(string RequestId, string Model, int SampleRate, long Seed, [property: JsonPropertyOrder(-1)] string Type = "session.ready") : SessionEvent;
+internal sealed record SessionReady(
+    string RequestId,
+    string Model,
+    int SampleRate,
+    long Seed,
+    [property: JsonPropertyOrder(-1)] string Type = "session.ready"
+) : SessionEvent;
 
 /// <summary>A sentence is next.</summary>
 /// <param name="Index">Index of the sentence in the session, from 0.</param>
@@ -119,7 +154,8 @@ internal sealed record SentenceDone(
     double AudioSeconds,
     SpeechUsage Usage,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyList<string>? Repairs,
-    [property: JsonPropertyOrder(-1)] string Type = "sentence.done") : SessionEvent;
+    [property: JsonPropertyOrder(-1)] string Type = "sentence.done"
+) : SessionEvent;
 
 /// <summary>All audio of the text before a flush has been sent.</summary>
 /// <param name="Type">flushed.</param>
@@ -129,7 +165,11 @@ internal sealed record SessionFlushed(string Type = "flushed") : SessionEvent;
 /// <param name="Sentences">Those not spoken to their end, in order.</param>
 /// <param name="Text">What had come of the sentence behind them.</param>
 /// <param name="Type">cancelled.</param>
-internal sealed record SessionCancelled(IReadOnlyList<DroppedSentence> Sentences, string Text, [property: JsonPropertyOrder(-1)] string Type = "cancelled") : SessionEvent;
+internal sealed record SessionCancelled(
+    IReadOnlyList<DroppedSentence> Sentences,
+    string Text,
+    [property: JsonPropertyOrder(-1)] string Type = "cancelled"
+) : SessionEvent;
 
 /// <summary>A sentence not spoken to its end.</summary>
 /// <param name="Index">Index of the sentence.</param>
@@ -146,7 +186,8 @@ internal sealed record SessionError(
     OpenAiError Error,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Index = null,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] double? RetryAfter = null,
-    [property: JsonPropertyOrder(-1)] string Type = "error") : SessionEvent;
+    [property: JsonPropertyOrder(-1)] string Type = "error"
+) : SessionEvent;
 
 /// <summary>Everything has been spoken; the connection closes.</summary>
 /// <param name="Usage">Tokens of the session.</param>

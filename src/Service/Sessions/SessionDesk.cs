@@ -12,8 +12,22 @@ internal sealed class SessionGate(IOptions<StreamingOptions> options) : ClientGa
 
 /// <summary>What every session takes to speak, in whatever dialect, and where it begins.</summary>
 internal sealed class SessionDesk(
-    ModelFleet fleet, ModelNames models, VoiceNames voices, SpokenForms forms, SpeechDesk speech, RequestRate rate, AudioCodecs codecs, EncoderGate encoders, SessionGate gate, ServiceMetrics metrics,
-    IOptions<StreamingOptions> options, IOptions<ServiceOptions> service, TimeProvider time, IHostApplicationLifetime lifetime, ILogger<SessionDesk> logger)
+    ModelFleet fleet,
+    ModelNames models,
+    VoiceNames voices,
+    SpokenForms forms,
+    SpeechDesk speech,
+    RequestRate rate,
+    AudioCodecs codecs,
+    EncoderGate encoders,
+    SessionGate gate,
+    ServiceMetrics metrics,
+    IOptions<StreamingOptions> options,
+    IOptions<ServiceOptions> service,
+    TimeProvider time,
+    IHostApplicationLifetime lifetime,
+    ILogger<SessionDesk> logger
+)
 {
     /// <summary>The models.</summary>
     public ModelFleet Fleet => fleet;
@@ -63,12 +77,18 @@ internal sealed class SessionDesk(
     {
         if (!http.WebSockets.IsWebSocketRequest)
         {
-            throw new RefusedException(new Refusal(StatusCodes.Status426UpgradeRequired, $"This route is a WebSocket. {instead}", Code: "upgrade_required"));
+            throw new RefusedException(
+                new Refusal(StatusCodes.Status426UpgradeRequired, $"This route is a WebSocket. {instead}", Code: "upgrade_required")
+            );
         }
 
         using var place = Enter(Clients.Of(http));
         using var socket = new SessionSocket(
-            await http.WebSockets.AcceptWebSocketAsync(http.WebSockets.WebSocketRequestedProtocols.FirstOrDefault()), Options.MaxMessageBytes, LongestSending, http.RequestAborted);
+            await http.WebSockets.AcceptWebSocketAsync(http.WebSockets.WebSocketRequestedProtocols.FirstOrDefault()),
+            Options.MaxMessageBytes,
+            LongestSending,
+            http.RequestAborted
+        );
         var session = new SocketSession(socket, this, Caller.Of(http), http.RequestAborted);
         await using var dialect = begin(session);
         await session.RunAsync(dialect);
@@ -76,10 +96,19 @@ internal sealed class SessionDesk(
 
     /// <summary>Takes the place of a session, until it is disposed.</summary>
     /// <exception cref="RefusedException">There is none for this client.</exception>
-    public IDisposable Enter(string client) => new Place(
-        gate.TryEnter(client) ?? throw new RefusedException(new Refusal(
-            StatusCodes.Status429TooManyRequests, "The service has as many sessions as it can take, or as one client may have. Close one, or try again later.", Code: "too_many_sessions", RetryAfter: TimeSpan.FromSeconds(5))),
-        metrics);
+    public IDisposable Enter(string client) =>
+        new Place(
+            gate.TryEnter(client)
+                ?? throw new RefusedException(
+                    new Refusal(
+                        StatusCodes.Status429TooManyRequests,
+                        "The service has as many sessions as it can take, or as one client may have. Close one, or try again later.",
+                        Code: "too_many_sessions",
+                        RetryAfter: TimeSpan.FromSeconds(5)
+                    )
+                ),
+            metrics
+        );
 
     private sealed class Place : IDisposable
     {

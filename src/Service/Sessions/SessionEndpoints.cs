@@ -29,19 +29,23 @@ internal static class SessionEndpoints
     }
 
     /// <summary>Accepts WebSockets, and detects lost connections.</summary>
-    public static void UseSessions(this WebApplication app) => app.UseWebSockets(new() { KeepAliveInterval = Heartbeat, KeepAliveTimeout = Heartbeat });
+    public static void UseSessions(this WebApplication app) =>
+        app.UseWebSockets(new() { KeepAliveInterval = Heartbeat, KeepAliveTimeout = Heartbeat });
 
     /// <summary>Adds the route.</summary>
-    public static void MapSessions(this WebApplication app) => app.MapGet(Route, Serve)
-        .WithTags("OpenAI")
-        .WithMetadata(OpenAiErrors.Dialect)
-        .WithSummary("Generates speech while the text is being written, over a WebSocket")
-        .WithDescription(Description)
-        .Produces(StatusCodes.Status101SwitchingProtocols)
-        .WithErrors<OpenAiErrorBody>(401, 403, 426, 429);
+    public static void MapSessions(this WebApplication app) =>
+        app.MapGet(Route, Serve)
+            .WithTags("OpenAI")
+            .WithMetadata(OpenAiErrors.Dialect)
+            .WithSummary("Generates speech while the text is being written, over a WebSocket")
+            .WithDescription(Description)
+            .Produces(StatusCodes.Status101SwitchingProtocols)
+            .WithErrors<OpenAiErrorBody>(401, 403, 426, 429);
 
-    private static Task Serve(HttpContext http, SessionDesk desk, IOptions<DialectOptions> dialects) => desk.ServeAsync(
-        http,
-        "POST a complete text to /v1/audio/speech.",
-        session => dialects.Value.VllmOmni ? new ChosenDialect(session) : new SpeechSession(session));
+    private static Task Serve(HttpContext http, SessionDesk desk, IOptions<DialectOptions> dialects) =>
+        desk.ServeAsync(
+            http,
+            "POST a complete text to /v1/audio/speech.",
+            session => dialects.Value.VllmOmni ? new ChosenDialect(session) : new SpeechSession(session)
+        );
 }

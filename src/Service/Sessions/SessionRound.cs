@@ -25,8 +25,8 @@ internal sealed record SessionMark(bool EndsSession) : SessionItem;
 internal sealed class SessionRound
 {
     private readonly Lock _gate = new();
-    private readonly List<SessionItem> _left = [];      // not spoken to their end
-    private TaskCompletionSource? _done;                // completes when none is left
+    private readonly List<SessionItem> _left = []; // not spoken to their end
+    private TaskCompletionSource? _done; // completes when none is left
 
     /// <summary>What is not begun.</summary>
     public Channel<SessionItem> Items { get; } = Channel.CreateUnbounded<SessionItem>(new() { SingleReader = true });
@@ -123,7 +123,10 @@ internal sealed class SessionRound
         lock (_gate)
         {
             IsDropped = true;
-            var dropped = _left.OfType<SessionSentence>().Select(sentence => new DroppedSentence(sentence.Index, sentence.Text, sentence.Seconds)).ToList();
+            var dropped = _left
+                .OfType<SessionSentence>()
+                .Select(sentence => new DroppedSentence(sentence.Index, sentence.Text, sentence.Seconds))
+                .ToList();
             _left.Clear();
             TellIfDone();
             return dropped;

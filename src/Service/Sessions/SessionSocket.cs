@@ -23,7 +23,7 @@ internal sealed record SocketMessage(ReadOnlyMemory<byte> Bytes, bool IsText)
 /// <param name="gone">Set when the client has left.</param>
 internal sealed class SessionSocket(WebSocket socket, int mostBytes, TimeSpan longestSending, CancellationToken gone) : IDisposable
 {
-    private const int MostFrameBytes = 64 * 1024;     // clients have limits of their own
+    private const int MostFrameBytes = 64 * 1024; // clients have limits of their own
 
     private static readonly TimeSpan ClosingTime = TimeSpan.FromSeconds(5);
 
@@ -71,13 +71,14 @@ internal sealed class SessionSocket(WebSocket socket, int mostBytes, TimeSpan lo
 
     /// <summary>Sends messages that nothing comes between.</summary>
     /// <param name="tell">Makes them when their turn has come.</param>
-    public Task SendAsync(Func<IReadOnlyList<SocketMessage>> tell) => InTurn(async () =>
-    {
-        foreach (var message in tell())
+    public Task SendAsync(Func<IReadOnlyList<SocketMessage>> tell) =>
+        InTurn(async () =>
         {
-            await SendInTime(message.Bytes, message.IsText ? WebSocketMessageType.Text : WebSocketMessageType.Binary);
-        }
-    });
+            foreach (var message in tell())
+            {
+                await SendInTime(message.Bytes, message.IsText ? WebSocketMessageType.Text : WebSocketMessageType.Binary);
+            }
+        });
 
     /// <summary>Sends audio, in frames that every client takes.</summary>
     /// <param name="audio">The bytes.</param>
@@ -126,7 +127,8 @@ internal sealed class SessionSocket(WebSocket socket, int mostBytes, TimeSpan lo
     /// <inheritdoc/>
     public void Dispose() => socket.Dispose();
 
-    /// <summary>Sends a message. A client that does not read it is disconnected: what is made for it would pile up, and the model's time be lost.</summary>
+    /// <summary>Sends a message. A client that does not read it is disconnected: what is made for it would pile up, and the model's time be
+    /// lost.</summary>
     private async Task SendInTime(ReadOnlyMemory<byte> message, WebSocketMessageType type)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(gone);

@@ -55,7 +55,7 @@ internal sealed class SessionSpeaker : IAsyncDisposable
     private readonly Action<Ending> _end;
     private readonly SentenceBuffer _buffer = new();
     private SessionSetup? _setup;
-    private IDisposable? _encoder;      // the place of its encoder, where it has one
+    private IDisposable? _encoder; // the place of its encoder, where it has one
     private SessionRound _round;
     private bool _isEnding;
     private int _sentences;
@@ -91,11 +91,22 @@ internal sealed class SessionSpeaker : IAsyncDisposable
     /// <param name="isWhole">Whether a stream is sent once it is complete.</param>
     /// <exception cref="RefusedException">A parameter is wrong, there is no such voice, or something is being spoken.</exception>
     public async Task<SessionSetup> SetUpAsync(
-        FleetModel model, SpeechBody body, AudioFormat format, AudioStreams streams, CancellationToken cancellationToken, bool isWhole = false)
+        FleetModel model,
+        SpeechBody body,
+        AudioFormat format,
+        AudioStreams streams,
+        CancellationToken cancellationToken,
+        bool isWhole = false
+    )
     {
         if (!IsIdle || _buffer.Text.Length > 0 || _isEnding)
         {
-            throw OpenAiErrors.Invalid("type", "A session can be changed only while nothing is being spoken and no text waits. Send 'cancel' first, or 'flush' and wait for 'flushed'.", "session_busy");
+            throw OpenAiErrors.Invalid(
+                "type",
+                "A session can be changed only while nothing is being spoken and no text waits. Send 'cancel' first, or 'flush' and wait "
+                    + "for 'flushed'.",
+                "session_busy"
+            );
         }
 
         SpeechParameters.Check(body, model.Served, TextLimits.OpenAi);
@@ -107,7 +118,12 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         }
 
         var voice = await _desk.Voices.Find(body.Voice, model, _caller.Client, cancellationToken);
-        _setup = new(model, voice, body, format, body.Seed ?? SpeechParameters.DrawSeed()) { Form = form, Streams = streams, IsWhole = isWhole };
+        _setup = new(model, voice, body, format, body.Seed ?? SpeechParameters.DrawSeed())
+        {
+            Form = form,
+            Streams = streams,
+            IsWhole = isWhole,
+        };
         _pieces = 0;
         return _setup;
     }
@@ -120,11 +136,15 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         var (waiting, most) = (_round.CharactersLeft + _buffer.Text.Length, _desk.Options.MaxWaitingCharacters);
         if (waiting + text.Length > most)
         {
-            throw new RefusedException(new Refusal(
-                StatusCodes.Status429TooManyRequests,
-                $"{waiting} characters wait to be spoken, and the limit is {most}. Send these {text.Length} again when some have been spoken.",
-                "text",
-                "too_much_text"));
+            throw new RefusedException(
+                new Refusal(
+                    StatusCodes.Status429TooManyRequests,
+                    $"{waiting} characters wait to be spoken, and the limit is {most}. Send these {text.Length} again when some have "
+                        + $"been spoken.",
+                    "text",
+                    "too_much_text"
+                )
+            );
         }
 
         _buffer.Add(text);
@@ -173,8 +193,14 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         ThrowIfNotReady();
         if (_round.MarksLeft >= MostMarks)
         {
-            throw new RefusedException(new Refusal(
-                StatusCodes.Status429TooManyRequests, $"{MostMarks} flushes wait for the speech before them, and there can be no more. Send another when some are answered.", "type", "too_many_flushes"));
+            throw new RefusedException(
+                new Refusal(
+                    StatusCodes.Status429TooManyRequests,
+                    $"{MostMarks} flushes wait for the speech before them, and there can be no more. Send another when some are answered.",
+                    "type",
+                    "too_many_flushes"
+                )
+            );
         }
 
         if (_buffer.TakeRest() is { Length: > 0 } rest)
@@ -240,7 +266,13 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         try
         {
             var audio = _desk.Codecs.Encode(
-                Blocks(setup, round, stream), setup.Format, setup.Settings.Speed, stream.Begun.Task, setup.IsWhole, round.Stop.Token);
+                Blocks(setup, round, stream),
+                setup.Format,
+                setup.Settings.Speed,
+                stream.Begun.Task,
+                setup.IsWhole,
+                round.Stop.Token
+            );
             await foreach (var bytes in audio)
             {
                 await _listener.PlayAsync(bytes, () => !round.IsDropped);
@@ -261,7 +293,11 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         if (round.Reached is { } mark)
         {
             round.Reached = null;
-            await _listener.TellAsync(() => !round.Finish(mark) ? null : mark.EndsSession ? new SessionDone(_usage) : new SessionFlushed());
+            await _listener.TellAsync(() =>
+                !round.Finish(mark) ? null
+                : mark.EndsSession ? new SessionDone(_usage)
+                : new SessionFlushed()
+            );
             if (mark.EndsSession && !round.Stop.IsCancellationRequested)
             {
                 _end(new(WebSocketCloseStatus.NormalClosure, ""));
@@ -296,7 +332,12 @@ internal sealed class SessionSpeaker : IAsyncDisposable
     }
 
     /// <summary>Speaks a sentence, and tells its end or why it could not be spoken to it.</summary>
-    private async IAsyncEnumerable<ReadOnlyMemory<float>> Speak(SessionSetup setup, SessionSentence sentence, SessionRound round, AudioStream stream)
+    private async IAsyncEnumerable<ReadOnlyMemory<float>> Speak(
+        SessionSetup setup,
+        SessionSentence sentence,
+        SessionRound round,
+        AudioStream stream
+    )
     {
         using var left = CancellationTokenSource.CreateLinkedTokenSource(round.Stop.Token);
         JoinedSpeech? speech = null;
@@ -356,12 +397,24 @@ internal sealed class SessionSpeaker : IAsyncDisposable
     }
 
     /// <summary>Queues a sentence.</summary>
-    private (JoinedSpeech Speech, IAsyncEnumerator<ReadOnlyMemory<float>> Blocks) Begin(SessionSetup setup, SessionSentence sentence, string? before, AudioStream stream, CancellationToken cancellationToken)
+    private (JoinedSpeech Speech, IAsyncEnumerator<ReadOnlyMemory<float>> Blocks) Begin(
+        SessionSetup setup,
+        SessionSentence sentence,
+        string? before,
+        AudioStream stream,
+        CancellationToken cancellationToken
+    )
     {
         var plan = TextPlan.OfSentence(sentence.Text, "text", setup.Form);
         if (plan.Pieces.Count == 0)
         {
-            return (new JoinedSpeech(plan), new ReadOnlyMemory<float>[] { JoinedSpeech.Silence(plan.PausesSeconds[0]) }.Where(pause => pause.Length > 0).ToAsyncEnumerable().GetAsyncEnumerator(cancellationToken));
+            return (
+                new JoinedSpeech(plan),
+                new ReadOnlyMemory<float>[] { JoinedSpeech.Silence(plan.PausesSeconds[0]) }
+                    .Where(pause => pause.Length > 0)
+                    .ToAsyncEnumerable()
+                    .GetAsyncEnumerator(cancellationToken)
+            );
         }
 
         var request = new SpeechRequest
@@ -390,16 +443,26 @@ internal sealed class SessionSpeaker : IAsyncDisposable
         }
 
         var usage = SpeechUsage.Of(speech!);
-        _usage = new(_usage.InputTokens + usage.InputTokens, _usage.OutputTokens + usage.OutputTokens, _usage.TotalTokens + usage.TotalTokens);
-        await _listener.TellAsync(() => round.Finish(sentence) ? new SentenceDone(sentence.Index, sentence.Seconds, usage, speech!.Repairs.Count > 0 ? speech.Repairs : null) : null);
+        _usage = new(
+            _usage.InputTokens + usage.InputTokens,
+            _usage.OutputTokens + usage.OutputTokens,
+            _usage.TotalTokens + usage.TotalTokens
+        );
+        await _listener.TellAsync(() =>
+            round.Finish(sentence)
+                ? new SentenceDone(sentence.Index, sentence.Seconds, usage, speech!.Repairs.Count > 0 ? speech.Repairs : null)
+                : null
+        );
     }
 
     private Task TellError(Exception error, SessionRound round, SessionSentence? sentence = null)
     {
         var refusal = Refusal.From(error, _caller.RequestId);
-        return _listener.TellAsync(() => (sentence is null ? !round.IsDropped : round.Finish(sentence))
-            ? new SessionError(OpenAiErrors.From(refusal), sentence?.Index, refusal.RetryAfter?.TotalSeconds)
-            : null);
+        return _listener.TellAsync(() =>
+            (sentence is null ? !round.IsDropped : round.Finish(sentence))
+                ? new SessionError(OpenAiErrors.From(refusal), sentence?.Index, refusal.RetryAfter?.TotalSeconds)
+                : null
+        );
     }
 
     /// <returns>False once the service stops; what has begun is spoken to its end.</returns>

@@ -41,7 +41,12 @@ internal abstract class SessionDialect : IAsyncDisposable
     {
         try
         {
-            return message.ValueKind == JsonValueKind.Object && message.TryGetProperty(property, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+            return
+                message.ValueKind == JsonValueKind.Object
+                && message.TryGetProperty(property, out var value)
+                && value.ValueKind == JsonValueKind.String
+                ? value.GetString()
+                : null;
         }
         catch (InvalidOperationException)
         {
@@ -77,7 +82,8 @@ internal sealed class SocketSession(SessionSocket socket, SessionDesk desk, Call
     public TimeSpan LongestIdle { get; set; } = TimeSpan.FromSeconds(desk.Options.IdleSeconds);
 
     /// <summary>Makes a speaker that is heard here.</summary>
-    public SessionSpeaker Speaker(ISessionListener listener, string route, Action<Ending>? end = null) => new(listener, desk, Caller, route, end ?? End);
+    public SessionSpeaker Speaker(ISessionListener listener, string route, Action<Ending>? end = null) =>
+        new(listener, desk, Caller, route, end ?? End);
 
     /// <summary>Ends it.</summary>
     public void End(Ending ending) => _over.TrySetResult(ending);
@@ -121,7 +127,13 @@ internal sealed class SocketSession(SessionSocket socket, SessionDesk desk, Call
         }
         catch (MessageTooLongException)
         {
-            await dialect.TellAsync(new(StatusCodes.Status413PayloadTooLarge, $"A message has more than {desk.Options.MaxMessageBytes} bytes. Send the text in several.", Code: "message_too_large"));
+            await dialect.TellAsync(
+                new(
+                    StatusCodes.Status413PayloadTooLarge,
+                    $"A message has more than {desk.Options.MaxMessageBytes} bytes. Send the text in several.",
+                    Code: "message_too_large"
+                )
+            );
             return new(WebSocketCloseStatus.MessageTooBig, "A message is too long.");
         }
         catch (Exception e) when (e is not OperationCanceledException)
@@ -173,7 +185,13 @@ internal sealed class SocketSession(SessionSocket socket, SessionDesk desk, Call
     {
         if (await _idle.ExpiresAsync(LongestIdle, () => dialect.IsIdle, cancellationToken))
         {
-            await dialect.TellAsync(new(StatusCodes.Status408RequestTimeout, $"No message was received for {LongestIdle.TotalSeconds:0.#} s.", Code: "idle_timeout"));
+            await dialect.TellAsync(
+                new(
+                    StatusCodes.Status408RequestTimeout,
+                    $"No message was received for {LongestIdle.TotalSeconds:0.#} s.",
+                    Code: "idle_timeout"
+                )
+            );
         }
 
         return new(WebSocketCloseStatus.NormalClosure, "No message was received for a while.");

@@ -9,7 +9,7 @@ internal sealed class SpeechSession : SessionDialect, ISessionListener
 {
     private readonly SocketSession _session;
     private readonly SessionSpeaker _speaker;
-    private bool _asEvents;     // whether audio comes in messages, in base64
+    private bool _asEvents; // whether audio comes in messages, in base64
 
     /// <param name="session">The connection.</param>
     public SpeechSession(SocketSession session) => (_session, _speaker) = (session, session.Speaker(this, SessionEndpoints.Route));
@@ -47,15 +47,17 @@ internal sealed class SpeechSession : SessionDialect, ISessionListener
     }
 
     /// <inheritdoc/>
-    public override Task TellAsync(Refusal refusal) => TellAsync(() => new SessionError(OpenAiErrors.From(refusal), RetryAfter: refusal.RetryAfter?.TotalSeconds));
+    public override Task TellAsync(Refusal refusal) =>
+        TellAsync(() => new SessionError(OpenAiErrors.From(refusal), RetryAfter: refusal.RetryAfter?.TotalSeconds));
 
     /// <inheritdoc/>
     public Task TellAsync(Func<SessionEvent?> tell) => _session.Socket.SendAsync(tell);
 
     /// <inheritdoc/>
-    public Task PlayAsync(ReadOnlyMemory<byte> audio, Func<bool> isWanted) => _asEvents
-        ? _session.Socket.SendAudioAsync<SessionEvent>(audio, isWanted, frame => new SessionAudio(frame))
-        : _session.Socket.SendAudioAsync(audio, isWanted);
+    public Task PlayAsync(ReadOnlyMemory<byte> audio, Func<bool> isWanted) =>
+        _asEvents
+            ? _session.Socket.SendAudioAsync<SessionEvent>(audio, isWanted, frame => new SessionAudio(frame))
+            : _session.Socket.SendAudioAsync(audio, isWanted);
 
     /// <inheritdoc/>
     public override ValueTask DisposeAsync() => _speaker.DisposeAsync();

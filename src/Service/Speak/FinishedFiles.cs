@@ -44,7 +44,14 @@ internal sealed class FinishedFiles(IOptions<ServiceOptions> options, TimeProvid
 
         try
         {
-            var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1 << 16, useAsync: true);
+            var file = new FileStream(
+                path,
+                FileMode.Open,
+                FileAccess.Read,
+                FileShare.ReadWrite | FileShare.Delete,
+                1 << 16,
+                useAsync: true
+            );
             File.SetLastAccessTimeUtc(file.SafeFileHandle, time.GetUtcNow().UtcDateTime);
             return file;
         }
@@ -77,8 +84,7 @@ internal sealed class FinishedFiles(IOptions<ServiceOptions> options, TimeProvid
         do
         {
             await Task.Run(Sweep, stoppingToken);
-        }
-        while (await timer.WaitForNextTickAsync(stoppingToken));
+        } while (await timer.WaitForNextTickAsync(stoppingToken));
     }
 
     private static bool IsId(string id) => Guid.TryParseExact(id, "N", out _);
@@ -89,9 +95,14 @@ internal sealed class FinishedFiles(IOptions<ServiceOptions> options, TimeProvid
     private long KeepWithin(DateTime now)
     {
         WholeFile.Sweep(_options.AudioFolder, now);
-        var finished = new DirectoryInfo(_options.AudioFolder).GetFiles().Where(f => f.Extension == ".wav" && IsId(Path.GetFileNameWithoutExtension(f.Name))).OrderByDescending(f => f.LastAccessTimeUtc).ToList();
+        var finished = new DirectoryInfo(_options.AudioFolder)
+            .GetFiles()
+            .Where(f => f.Extension == ".wav" && IsId(Path.GetFileNameWithoutExtension(f.Name)))
+            .OrderByDescending(f => f.LastAccessTimeUtc)
+            .ToList();
         var unused = _options.MaxAudioHours > 0 ? now.AddHours(-_options.MaxAudioHours) : DateTime.MinValue;
-        var most = finished.Sum(f => f.Length) > _options.MaxAudioBytes ? (long)(KeptShare * _options.MaxAudioBytes) : _options.MaxAudioBytes;
+        var most =
+            finished.Sum(f => f.Length) > _options.MaxAudioBytes ? (long)(KeptShare * _options.MaxAudioBytes) : _options.MaxAudioBytes;
         var (kept, deleted) = (0L, 0);
         foreach (var file in finished)
         {

@@ -20,7 +20,8 @@ internal sealed record SpeakRequest( // positional: generated JSON code drops th
     [property: DefaultValue(0.5), Range(0.0, 2.0)] double CfgWeight = 0.5,
     bool Stream = false,
     bool Chunk = false,
-    long? Seed = null);
+    long? Seed = null
+);
 
 /// <summary>One event of a <c>/speak</c> stream.</summary>
 [JsonDerivedType(typeof(SpeakChunk))]
@@ -31,7 +32,8 @@ internal abstract record SpeakEvent;
 
 /// <summary>A sentence, or a chunk of one, was generated; its audio is the next event.</summary>
 /// <param name="ChunkIndex">Index of the sentence, from 0; with <c>chunk</c> that of the chunk, running over all sentences.</param>
-/// <param name="TotalChunks">Number of sentences; with <c>chunk</c> how many chunks there are at least: those so far, and one for each sentence that follows.</param>
+/// <param name="TotalChunks">Number of sentences; with <c>chunk</c> how many chunks there are at least: those so far, and one for each
+/// sentence that follows.</param>
 /// <param name="Text">The sentence, for each of its chunks.</param>
 /// <param name="AudioSize">Bytes of its WAV file.</param>
 /// <param name="Status">success.</param>
@@ -46,14 +48,18 @@ internal sealed record SpeakChunk(
     string Status = "success",
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? SentenceIndex = null,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? TotalSentences = null,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] bool? Truncated = null) : SpeakEvent;
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] bool? Truncated = null
+) : SpeakEvent;
 
 /// <summary>The audio of a sentence, or of a chunk of one.</summary>
 /// <param name="AudioData">A complete WAV file, in base64. The samples of chunks follow each other without a gap.</param>
 /// <param name="ChunkIndex">As in the event before it.</param>
 /// <param name="SentenceIndex">Index of the sentence, from 0; only with <c>chunk</c>.</param>
 internal sealed record SpeakAudio(
-    byte[] AudioData, int ChunkIndex, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? SentenceIndex = null) : SpeakEvent;
+    byte[] AudioData,
+    int ChunkIndex,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? SentenceIndex = null
+) : SpeakEvent;
 
 /// <summary>A sentence could not be generated; with <c>chunk</c>, or not completely.</summary>
 /// <param name="ChunkIndex">Index of the sentence, from 0; with <c>chunk</c> that of the chunk that is missing.</param>
@@ -66,7 +72,8 @@ internal sealed record SpeakFailure(
     string Status = "error",
     string Message = "Failed to generate audio",
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? SentenceIndex = null,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] bool? Truncated = null) : SpeakEvent;
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] bool? Truncated = null
+) : SpeakEvent;
 
 /// <summary>The last event.</summary>
 /// <param name="Status">complete.</param>
@@ -81,7 +88,15 @@ internal sealed record SpeakComplete(string Status, int TotalChunks) : SpeakEven
 /// <param name="Emotion">The exaggeration.</param>
 /// <param name="TextLength">Characters spoken.</param>
 /// <param name="Truncated">Whether the text was cut.</param>
-internal sealed record SpeakSaved(string Status, string AudioUrl, bool Cloned, string VoiceUsed, double Emotion, int TextLength, bool Truncated);
+internal sealed record SpeakSaved(
+    string Status,
+    string AudioUrl,
+    bool Cloned,
+    string VoiceUsed,
+    double Emotion,
+    int TextLength,
+    bool Truncated
+);
 
 /// <summary>Why a request was refused.</summary>
 /// <param name="Status">error.</param>
@@ -97,8 +112,14 @@ internal sealed record VoiceList(IReadOnlyList<string> Voices, string Default);
 internal static class SpeakErrors
 {
     /// <summary>The dialect.</summary>
-    public static readonly ErrorDialect Dialect = new((http, refusal) =>
-        http.Response.WriteAsJsonAsync(new SpeakError("error", refusal.Message), Json.Of<SpeakError>(), cancellationToken: http.RequestAborted));
+    public static readonly ErrorDialect Dialect = new(
+        (http, refusal) =>
+            http.Response.WriteAsJsonAsync(
+                new SpeakError("error", refusal.Message),
+                Json.Of<SpeakError>(),
+                cancellationToken: http.RequestAborted
+            )
+    );
 
     /// <summary>The text has nothing that could be spoken.</summary>
     public static RefusedException EmptyText => new(new Refusal(400, "Empty text after cleaning", "text", "empty_text"));

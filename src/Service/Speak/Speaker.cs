@@ -11,7 +11,15 @@ namespace Chatterbox.Service.Speak;
 
 /// <summary>Speaks as <c>/speak</c> promises: sentence by sentence, or chunk by chunk, as events, or into a file.</summary>
 internal sealed class Speaker(
-    SpeechDesk desk, ModelFleet fleet, SpokenForms forms, VoiceFolder folder, VoiceCache voices, FinishedFiles files, IOptions<StreamingOptions> streaming, ILogger<Speaker> logger)
+    SpeechDesk desk,
+    ModelFleet fleet,
+    SpokenForms forms,
+    VoiceFolder folder,
+    VoiceCache voices,
+    FinishedFiles files,
+    IOptions<StreamingOptions> streaming,
+    ILogger<Speaker> logger
+)
 {
     private const string Route = "/speak";
 
@@ -58,7 +66,15 @@ internal sealed class Speaker(
         }
 
         var id = await files.Save(samples.ToArray(), cancellationToken);
-        return new SpeakSaved("success", $"/audio/{id}", voice.Name is not null, voice.Name ?? "default", body.Exaggeration, length, truncated);
+        return new SpeakSaved(
+            "success",
+            $"/audio/{id}",
+            voice.Name is not null,
+            voice.Name ?? "default",
+            body.Exaggeration,
+            length,
+            truncated
+        );
     }
 
     private static (string Text, int Length, bool Truncated) Read(SpeakRequest body)
@@ -82,32 +98,42 @@ internal sealed class Speaker(
         }
     }
 
-    private SpeechRequest Request(SpeakRequest body, IReadOnlyList<string> pieces, Voice? voice) => new()
-    {
-        Pieces = pieces,
-        Voice = voice,
-        Sampling = new SamplingOptions
+    private SpeechRequest Request(SpeakRequest body, IReadOnlyList<string> pieces, Voice? voice) =>
+        new()
         {
-            Seed = body.Seed,
+            Pieces = pieces,
+            Voice = voice,
+            Sampling = new SamplingOptions
+            {
+                Seed = body.Seed,
 
-            // These clients always send both; a model without them speaks all the same.
-            Exaggeration = fleet.Default.Served.Lacks.Contains("exaggeration") ? null : body.Exaggeration,
-            CfgWeight = fleet.Default.Served.Lacks.Contains("cfg_weight") ? null : body.CfgWeight,
-        },
-        Chunks = body.Chunk ? streaming.Value.Chunks() : null,
-    };
+                // These clients always send both; a model without them speaks all the same.
+                Exaggeration = fleet.Default.Served.Lacks.Contains("exaggeration") ? null : body.Exaggeration,
+                CfgWeight = fleet.Default.Served.Lacks.Contains("cfg_weight") ? null : body.CfgWeight,
+            },
+            Chunks = body.Chunk ? streaming.Value.Chunks() : null,
+        };
 
-    /// <summary>Finds the voice, and names it in the answer's header: an unknown name speaks with the default voice, which existing clients rely on.</summary>
+    /// <summary>Finds the voice, and names it in the answer's header: an unknown name speaks with the default voice, which existing clients
+    /// rely on.</summary>
     private async Task<(string? Name, Voice? Voice)> FindVoice(SpeakRequest body, HttpContext http)
     {
         var entry = body.Voice == "default" ? null : folder.FindForSpeak(body.Voice);
         VoiceHeader.Set(http.Response.Headers, entry?.Id ?? "default");
-        return entry is null ? (null, null) : (entry.Id, await voices.GetAsync(entry, fleet.Default, Clients.Of(http), http.RequestAborted));
+        return entry is null
+            ? (null, null)
+            : (entry.Id, await voices.GetAsync(entry, fleet.Default, Clients.Of(http), http.RequestAborted));
     }
 
     private async IAsyncEnumerable<SpeakEvent> Tell(
-        SpeechJob job, bool byChunk, bool truncated, IReadOnlyList<string> sentences, IReadOnlyList<TextPlan> plans, string requestId,
-        [EnumeratorCancellation] CancellationToken cancellationToken)
+        SpeechJob job,
+        bool byChunk,
+        bool truncated,
+        IReadOnlyList<string> sentences,
+        IReadOnlyList<TextPlan> plans,
+        string requestId,
+        [EnumeratorCancellation] CancellationToken cancellationToken
+    )
     {
         await using var events = job.Events.GetAsyncEnumerator(CancellationToken.None);
         var index = 0;
@@ -124,7 +150,15 @@ internal sealed class Speaker(
                 {
                     var follow = sentences.Count - i - 1;
                     yield return byChunk
-                        ? new SpeakChunk(index, index + 1 + follow, sentences[i], wav.Length, SentenceIndex: i, TotalSentences: sentences.Count, Truncated: wasCut)
+                        ? new SpeakChunk(
+                            index,
+                            index + 1 + follow,
+                            sentences[i],
+                            wav.Length,
+                            SentenceIndex: i,
+                            TotalSentences: sentences.Count,
+                            Truncated: wasCut
+                        )
                         : new SpeakChunk(index, sentences.Count, sentences[i], wav.Length, Truncated: wasCut);
                     yield return new SpeakAudio(wav, index, byChunk ? i : null);
                 }
@@ -140,7 +174,12 @@ internal sealed class Speaker(
     /// <summary>The WAV files of one sentence: one for all of it, or one for each chunk. Null where a piece of it failed, or the
     /// request was ended early.</summary>
     private async IAsyncEnumerable<byte[]?> Files(
-        TextPlan plan, bool byChunk, IAsyncEnumerator<SpeechEvent> events, string requestId, [EnumeratorCancellation] CancellationToken cancellationToken)
+        TextPlan plan,
+        bool byChunk,
+        IAsyncEnumerator<SpeechEvent> events,
+        string requestId,
+        [EnumeratorCancellation] CancellationToken cancellationToken
+    )
     {
         var (speech, left, failed, some) = (new JoinedSpeech(plan), plan.Pieces.Count, false, false);
         List<float> heard = [.. left == 0 ? JoinedSpeech.Silence(plan.PausesSeconds[0]) : []];

@@ -12,10 +12,15 @@ internal sealed class EncoderGate(IOptions<EngineOptions> engine) : ClientGate(M
 
     /// <summary>Takes a place.</summary>
     /// <exception cref="RefusedException">There is none for this client.</exception>
-    public IDisposable Enter(string client) => TryEnter(client) ?? throw new RefusedException(new Refusal(
-        StatusCodes.Status429TooManyRequests,
-        "The service encodes as many answers as it can, or as one client may have. Ask for wav or pcm, or try again later.",
-        "response_format",
-        "too_many_encoders",
-        TimeSpan.FromSeconds(5)));
+    public IDisposable Enter(string client) =>
+        TryEnter(client)
+        ?? throw new RefusedException(
+            new Refusal(
+                StatusCodes.Status429TooManyRequests,
+                "The service encodes as many answers as it can, or as one client may have. Ask for wav or pcm, or try again later.",
+                "response_format",
+                "too_many_encoders",
+                TimeSpan.FromSeconds(5)
+            )
+        );
 }

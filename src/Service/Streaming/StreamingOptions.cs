@@ -42,11 +42,12 @@ internal sealed class StreamingOptions
     public int MaxSessions { get; set; } = 1000;
 
     /// <summary>How a request's pieces are cut.</summary>
-    public ChunkOptions Chunks() => new()
-    {
-        FirstTokens = FirstTokens > 0 ? FirstTokens : null,
-        MostTokens = MostTokens,
-        LeftContext = LeftContext,
-        FirstPrompt = FirstPrompt,
-    };
+    public ChunkOptions Chunks() =>
+        new()
+        {
+            FirstTokens = FirstTokens > 0 ? FirstTokens : null,
+            MostTokens = MostTokens,
+            LeftContext = LeftContext,
+            FirstPrompt = FirstPrompt,
+        };
 }

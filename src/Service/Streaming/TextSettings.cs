@@ -11,14 +11,17 @@ internal sealed class TextSettings
     /// <summary>Name of the section in the settings.</summary>
     public const string Section = "Text";
 
-    /// <summary>Where numbers, dates, amounts, units, addresses and abbreviations are written out as words: in English, in every language as far
-    /// as it is known to be right, or nowhere. A model that was trained to do so itself (Flash) gets texts as they are, unless a request asks for it.</summary>
+    /// <summary>Where numbers, dates, amounts, units, addresses and abbreviations are written out as words: in English, in every language
+    /// as far
+    /// as it is known to be right, or nowhere. A model that was trained to do so itself (Flash) gets texts as they are, unless a request
+    /// asks for it.</summary>
     public NormalizedLanguages Normalize { get; set; } = NormalizedLanguages.English;
 
     /// <summary>Whether marks of Markdown, code blocks and emoji are left out.</summary>
     public bool SkipMarkup { get; set; }
 
-    /// <summary>Words and how they are respelled, by language: <c>Text__Pronunciations__en__SQL=sequel</c>; <c>*</c> is every language. A word without
+    /// <summary>Words and how they are respelled, by language: <c>Text__Pronunciations__en__SQL=sequel</c>; <c>*</c> is every language. A
+    /// word without
     /// capitals stands for any case of it, one with capitals for itself; the longest that fits is taken.</summary>
     public Dictionary<string, Dictionary<string, string>> Pronunciations { get; } = new(StringComparer.OrdinalIgnoreCase);
 }
@@ -50,12 +53,14 @@ internal sealed class SpokenForms(IOptions<TextSettings> settings)
     public SpokenForm Of(ServedModel model, SpeechBody? body)
     {
         var language = body?.Language ?? model.OnlyLanguage;
-        var isUsual = !model.SpellsOut && settings.Value.Normalize switch
-        {
-            NormalizedLanguages.English => language == "en",
-            NormalizedLanguages.All => language is not null,
-            _ => false,
-        };
+        var isUsual =
+            !model.SpellsOut
+            && settings.Value.Normalize switch
+            {
+                NormalizedLanguages.English => language == "en",
+                NormalizedLanguages.All => language is not null,
+                _ => false,
+            };
         if (body?.Markup is not (null or "keep" or "skip"))
         {
             throw OpenAiErrors.Invalid("markup", "'markup' must be keep or skip.");
@@ -68,18 +73,31 @@ internal sealed class SpokenForms(IOptions<TextSettings> settings)
                 SkipMarkup = body?.Markup is { } markup ? markup == "skip" : settings.Value.SkipMarkup,
                 Pronunciations = Pronunciations(language, body?.Pronunciations),
             },
-            language);
+            language
+        );
     }
 
     private IReadOnlyDictionary<string, string> Pronunciations(string? language, IReadOnlyDictionary<string, string>? own)
     {
-        if (own?.Count > MostPronunciations || own?.Any(word => word.Key.Length is 0 or > LongestWord || word.Value is null or { Length: > LongestWord }) == true)
+        if (
+            own?.Count > MostPronunciations
+            || own?.Any(word => word.Key.Length is 0 or > LongestWord || word.Value is null or { Length: > LongestWord }) == true
+        )
         {
-            throw OpenAiErrors.Invalid("pronunciations", $"'pronunciations' can have {MostPronunciations} words of 1 to {LongestWord} characters, each with a respelling of at most {LongestWord}.");
+            throw OpenAiErrors.Invalid(
+                "pronunciations",
+                $"'pronunciations' can have {MostPronunciations} words of 1 to {LongestWord} characters, each with a respelling of at "
+                    + $"most {LongestWord}."
+            );
         }
 
         var words = new Dictionary<string, string>();
-        IReadOnlyDictionary<string, string>?[] tables = [settings.Value.Pronunciations.GetValueOrDefault("*"), settings.Value.Pronunciations.GetValueOrDefault(language ?? "en"), own];
+        IReadOnlyDictionary<string, string>?[] tables =
+        [
+            settings.Value.Pronunciations.GetValueOrDefault("*"),
+            settings.Value.Pronunciations.GetValueOrDefault(language ?? "en"),
+            own,
+        ];
         foreach (var (word, respelling) in tables.SelectMany(table => table ?? new Dictionary<string, string>()))
         {
             words[word] = respelling;

@@ -4,7 +4,8 @@ using Chatterbox.Service.Sessions;
 
 namespace Chatterbox.Service.VllmOmni;
 
-/// <summary>A session whose first message chooses its dialect: <c>session.config</c> that of vLLM-Omni, any other the service's own.</summary>
+/// <summary>A session whose first message chooses its dialect: <c>session.config</c> that of vLLM-Omni, any other the service's
+/// own.</summary>
 internal sealed class ChosenDialect(SocketSession session) : SessionDialect
 {
     private SessionDialect _dialect = new SpeechSession(session);

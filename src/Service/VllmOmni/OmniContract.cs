@@ -22,7 +22,13 @@ internal abstract record OmniEvent;
 /// <param name="SampleRate">Samples a second (Hz).</param>
 /// <param name="Type">audio.start.</param>
 internal sealed record OmniAudioStart(
-    int UtteranceIndex, int SentenceIndex, string SentenceText, string Format, int SampleRate, [property: JsonPropertyOrder(-1)] string Type = "audio.start") : OmniEvent;
+    int UtteranceIndex,
+    int SentenceIndex,
+    string SentenceText,
+    string Format,
+    int SampleRate,
+    [property: JsonPropertyOrder(-1)] string Type = "audio.start"
+) : OmniEvent;
 
 /// <summary>All of a sentence's audio has been sent.</summary>
 /// <param name="UtteranceIndex">As of its beginning.</param>
@@ -30,13 +36,20 @@ internal sealed record OmniAudioStart(
 /// <param name="TotalBytes">Bytes of its audio.</param>
 /// <param name="Error">Whether it could not be spoken to its end.</param>
 /// <param name="Type">audio.done.</param>
-internal sealed record OmniAudioDone(int UtteranceIndex, int SentenceIndex, long TotalBytes, bool Error, [property: JsonPropertyOrder(-1)] string Type = "audio.done") : OmniEvent;
+internal sealed record OmniAudioDone(
+    int UtteranceIndex,
+    int SentenceIndex,
+    long TotalBytes,
+    bool Error,
+    [property: JsonPropertyOrder(-1)] string Type = "audio.done"
+) : OmniEvent;
 
 /// <summary>The text up to an input.done has been spoken, or dropped.</summary>
 /// <param name="UtteranceIndex">Its index.</param>
 /// <param name="TotalSentences">Sentences of it that were begun.</param>
 /// <param name="Type">session.done.</param>
-internal sealed record OmniDone(int UtteranceIndex, int TotalSentences, [property: JsonPropertyOrder(-1)] string Type = "session.done") : OmniEvent;
+internal sealed record OmniDone(int UtteranceIndex, int TotalSentences, [property: JsonPropertyOrder(-1)] string Type = "session.done")
+    : OmniEvent;
 
 /// <summary>A message could not be taken, or a sentence not be spoken.</summary>
 /// <param name="Message">Why.</param>

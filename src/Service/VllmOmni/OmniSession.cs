@@ -62,9 +62,11 @@ internal sealed class OmniSession : SessionDialect, ISessionListener
     public async Task PlayAsync(ReadOnlyMemory<byte> audio, Func<bool> isWanted)
     {
         // A sentence that is sent whole is one frame, however long.
-        await (_setup!.IsWhole
-            ? _session.Socket.SendAsync(() => isWanted() ? [new SocketMessage(audio, IsText: false)] : [])
-            : _session.Socket.SendAudioAsync(audio, isWanted));
+        await (
+            _setup!.IsWhole
+                ? _session.Socket.SendAsync(() => isWanted() ? [new SocketMessage(audio, IsText: false)] : [])
+                : _session.Socket.SendAudioAsync(audio, isWanted)
+        );
         _bytes += audio.Length;
     }
 
@@ -77,15 +79,25 @@ internal sealed class OmniSession : SessionDialect, ISessionListener
         var fields = Read<Dictionary<string, JsonElement>>(message);
         fields.Remove("type");
         var streams = fields.Remove("stream_audio", out var stream) && stream.ValueKind == JsonValueKind.True;
-        var body = SpeechFields.Read(fields, new()
-        {
-            ["model"] = SpeechFields.Of(desk.Fleet.Default.Name),
-            ["input"] = SpeechFields.Of(""),
-            ["voice"] = SpeechFields.Of(OpenAiOptions.Default),
-            ["response_format"] = SpeechFields.Of("wav"),
-        });
+        var body = SpeechFields.Read(
+            fields,
+            new()
+            {
+                ["model"] = SpeechFields.Of(desk.Fleet.Default.Name),
+                ["input"] = SpeechFields.Of(""),
+                ["voice"] = SpeechFields.Of(OpenAiOptions.Default),
+                ["response_format"] = SpeechFields.Of("wav"),
+            }
+        );
         var format = SpeechFormat.Of(body.ResponseFormat, body.SampleRate, desk.Codecs);
-        _setup = await _speaker.SetUpAsync(desk.Models.Find(body.Model), body, format, AudioStreams.Sentences, _session.Gone, isWhole: !streams);
+        _setup = await _speaker.SetUpAsync(
+            desk.Models.Find(body.Model),
+            body,
+            format,
+            AudioStreams.Sentences,
+            _session.Gone,
+            isWhole: !streams
+        );
     }
 
     private IReadOnlyList<SocketMessage> Translate(SessionEvent? told)
@@ -98,7 +110,11 @@ internal sealed class OmniSession : SessionDialect, ISessionListener
             case SentenceDone:
                 return [Message(new OmniAudioDone(_utterance, _sentence, _bytes, Error: false))];
             case SessionError { Index: not null } error:
-                return [Message(new OmniError(error.Error.Message)), Message(new OmniAudioDone(_utterance, _sentence, _bytes, Error: true))];
+                return
+                [
+                    Message(new OmniError(error.Error.Message)),
+                    Message(new OmniAudioDone(_utterance, _sentence, _bytes, Error: true)),
+                ];
             case SessionError error:
                 return [Message(new OmniError(error.Error.Message))];
             case SessionFlushed or SessionCancelled:

@@ -20,8 +20,14 @@ internal sealed class SentVoices(VoiceCache voices, VoiceFormats formats, Record
         ThrowIfOff();
         if (recording.Length > options.Value.MaxUploadBytes)
         {
-            throw new RefusedException(new Refusal(
-                413, $"The recording has {recording.Length} bytes; the limit is {options.Value.MaxUploadBytes} (Voices:MaxUploadBytes).", "voice", "request_too_large"));
+            throw new RefusedException(
+                new Refusal(
+                    413,
+                    $"The recording has {recording.Length} bytes; the limit is {options.Value.MaxUploadBytes} (Voices:MaxUploadBytes).",
+                    "voice",
+                    "request_too_large"
+                )
+            );
         }
 
         Voice? voice = null;
@@ -33,7 +39,8 @@ internal sealed class SentVoices(VoiceCache voices, VoiceFormats formats, Record
                 await File.WriteAllBytesAsync(part, recording, cancellationToken);
                 voice = await CheckAsync(new VoiceEntry("sent", part), model, client, "voice", cancellationToken);
             },
-            (_, _) => { }); // only its voice is kept
+            (_, _) => { }
+        ); // only its voice is kept
         return voice!;
     }
 
@@ -44,11 +51,20 @@ internal sealed class SentVoices(VoiceCache voices, VoiceFormats formats, Record
     /// <param name="parameter">Name of the recording in the request.</param>
     /// <param name="cancellationToken">Stops waiting for it.</param>
     /// <exception cref="RefusedException">It is unusable.</exception>
-    public async Task<Voice> CheckAsync(VoiceEntry entry, FleetModel model, string client, string parameter, CancellationToken cancellationToken)
+    public async Task<Voice> CheckAsync(
+        VoiceEntry entry,
+        FleetModel model,
+        string client,
+        string parameter,
+        CancellationToken cancellationToken
+    )
     {
         try
         {
-            await gate.DecodeAsync(() => formats.LoadRecording(entry.Path, TimeSpan.FromSeconds(options.Value.MaxUploadSeconds)), cancellationToken);
+            await gate.DecodeAsync(
+                () => formats.LoadRecording(entry.Path, TimeSpan.FromSeconds(options.Value.MaxUploadSeconds)),
+                cancellationToken
+            );
             return await voices.GetAsync(entry, model, client, cancellationToken);
         }
         catch (VoiceException e)
@@ -67,7 +83,13 @@ internal sealed class SentVoices(VoiceCache voices, VoiceFormats formats, Record
     {
         if (!options.Value.UploadsEnabled)
         {
-            throw new RefusedException(new Refusal(403, "Changing voices over HTTP, or sending a recording of one, is off. Set Voices:UploadsEnabled to turn it on.", Code: "uploads_disabled"));
+            throw new RefusedException(
+                new Refusal(
+                    403,
+                    "Changing voices over HTTP, or sending a recording of one, is off. Set Voices:UploadsEnabled to turn it on.",
+                    Code: "uploads_disabled"
+                )
+            );
         }
     }
 }

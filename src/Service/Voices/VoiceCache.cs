@@ -14,14 +14,24 @@ namespace Chatterbox.Service.Voices;
 /// <param name="LoadRecording">Reads a recording of any kind, unless it is longer than the time given.</param>
 /// <param name="LoadVoice">Reads a finished voice.</param>
 /// <param name="SaveVoice">Writes one.</param>
-internal sealed record VoiceFormats(Func<string, TimeSpan, AudioClip> LoadRecording, Func<string, Voice> LoadVoice, Action<string, Voice, VoiceInfo> SaveVoice);
+internal sealed record VoiceFormats(
+    Func<string, TimeSpan, AudioClip> LoadRecording,
+    Func<string, Voice> LoadVoice,
+    Action<string, Voice, VoiceInfo> SaveVoice
+);
 
 /// <summary>
 /// Voices by the content of their files: what a model computes from a recording once is kept in memory and on disk, both
 /// bounded, and those who ask for the same at the same time wait for one computation.
 /// </summary>
 internal sealed class VoiceCache(
-    VoiceFormats formats, RecordingGate gate, IOptions<VoiceOptions> options, IOptions<ServiceOptions> service, ServiceMetrics metrics, ILogger<VoiceCache> logger)
+    VoiceFormats formats,
+    RecordingGate gate,
+    IOptions<VoiceOptions> options,
+    IOptions<ServiceOptions> service,
+    ServiceMetrics metrics,
+    ILogger<VoiceCache> logger
+)
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<string, LinkedListNode<(string Key, Voice Voice)>> _byKey = [];
@@ -30,7 +40,8 @@ internal sealed class VoiceCache(
     private readonly ConcurrentDictionary<string, (long Length, DateTime Written, string Hash)> _hashes = new();
 
     /// <summary>The folder in which voices are kept; it may be missing.</summary>
-    public string Folder { get; } = options.Value.CacheFolder is { Length: > 0 } set ? set : Path.Combine(service.Value.AudioFolder, ".voices");
+    public string Folder { get; } =
+        options.Value.CacheFolder is { Length: > 0 } set ? set : Path.Combine(service.Value.AudioFolder, ".voices");
 
     /// <summary>The voice of a file.</summary>
     /// <param name="entry">The file.</param>
@@ -137,7 +148,16 @@ internal sealed class VoiceCache(
         logger.LogInformation("Voice {Voice} was computed in {Seconds:0.00} s", entry.Id, Stopwatch.GetElapsedTime(started).TotalSeconds);
         if (options.Value.MaxOnDisk > 0)
         {
-            SaveToDisk(file, voice, new VoiceInfo(entry.Id) { Model = model.Name, SourceHash = key.Split('-')[0], Created = DateTimeOffset.UtcNow });
+            SaveToDisk(
+                file,
+                voice,
+                new VoiceInfo(entry.Id)
+                {
+                    Model = model.Name,
+                    SourceHash = key.Split('-')[0],
+                    Created = DateTimeOffset.UtcNow,
+                }
+            );
         }
 
         return voice;
@@ -150,7 +170,12 @@ internal sealed class VoiceCache(
             var folder = Directory.CreateDirectory(Folder);
             WholeFile.Sweep(Folder, DateTime.UtcNow);
             formats.SaveVoice(file, voice, info);
-            foreach (var old in folder.EnumerateFiles("*" + VoiceFolder.VoiceFileExtension).OrderByDescending(f => f.LastWriteTimeUtc).Skip(options.Value.MaxOnDisk))
+            foreach (
+                var old in folder
+                    .EnumerateFiles("*" + VoiceFolder.VoiceFileExtension)
+                    .OrderByDescending(f => f.LastWriteTimeUtc)
+                    .Skip(options.Value.MaxOnDisk)
+            )
             {
                 old.Delete();
             }
@@ -167,14 +192,26 @@ internal sealed class VoiceCache(
     private async Task<string> HashOf(VoiceEntry entry, CancellationToken cancellationToken)
     {
         var file = new FileInfo(entry.Path);
-        if (_hashes.TryGetValue(entry.Path, out var known) && file.Exists && known.Length == file.Length && known.Written == file.LastWriteTimeUtc)
+        if (
+            _hashes.TryGetValue(entry.Path, out var known)
+            && file.Exists
+            && known.Length == file.Length
+            && known.Written == file.LastWriteTimeUtc
+        )
         {
             return known.Hash;
         }
 
         try
         {
-            await using var stream = new FileStream(entry.Path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1 << 16, useAsync: true);
+            await using var stream = new FileStream(
+                entry.Path,
+                FileMode.Open,
+                FileAccess.Read,
+                FileShare.ReadWrite | FileShare.Delete,
+                1 << 16,
+                useAsync: true
+            );
             var hash = Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, cancellationToken));
             _hashes[entry.Path] = (file.Length, file.LastWriteTimeUtc, hash);
             return hash;

@@ -12,7 +12,8 @@ internal sealed record VoiceEntry(string Id, string Path)
     /// <summary>Whether the file holds a finished voice, not a recording.</summary>
     public bool IsVoiceFile => Path.EndsWith(VoiceFolder.VoiceFileExtension, StringComparison.OrdinalIgnoreCase);
 
-    /// <summary>A message about the file that calls it by the voice's name: where files lie, and what an upload is called before it is one, is
+    /// <summary>A message about the file that calls it by the voice's name: where files lie, and what an upload is called before it is one,
+    /// is
     /// not for clients.</summary>
     public string WithoutPath(string message) =>
         message.Replace(Path, Id, StringComparison.Ordinal).Replace(System.IO.Path.GetFileName(Path), Id, StringComparison.Ordinal);
@@ -27,7 +28,17 @@ internal sealed class VoiceFolder(IOptions<ServiceOptions> options)
     private const int LongestNameBytes = 200; // file systems take 255, with extension and the marks of a half-written file
 
     private static readonly string[] SpeakExtensions = [".wav", ".mp3"];
-    private static readonly string[] AllExtensions = [.. SpeakExtensions, ".flac", ".ogg", ".opus", ".aiff", ".aif", ".m4a", VoiceFileExtension];
+    private static readonly string[] AllExtensions =
+    [
+        .. SpeakExtensions,
+        ".flac",
+        ".ogg",
+        ".opus",
+        ".aiff",
+        ".aif",
+        ".m4a",
+        VoiceFileExtension,
+    ];
 
     /// <summary>The folder, with links followed.</summary>
     public string Root { get; } = Resolve(new DirectoryInfo(System.IO.Path.GetFullPath(options.Value.VoicesFolder)));
@@ -43,14 +54,23 @@ internal sealed class VoiceFolder(IOptions<ServiceOptions> options)
 
     /// <summary>What has the name of a voice and is none, with the reason.</summary>
     public IReadOnlyList<(string File, string Reason)> Unusable() =>
-    [
-        .. Directory.EnumerateFileSystemEntries(Root)
-            .Where(f => AllExtensions.Contains(System.IO.Path.GetExtension(f), StringComparer.Ordinal) && System.IO.Path.GetFileName(f)[0] != '.')
-            .Select(f => (System.IO.Path.GetFileName(f), Reason: !IsName(System.IO.Path.GetFileNameWithoutExtension(f)) ? "its name cannot be a voice's" : WhyUnusable(f)))
-            .Where(f => f.Reason is not null)
-            .OrderBy(f => f.Item1, StringComparer.Ordinal)
-            .Select(f => (f.Item1, f.Reason!)),
-    ];
+        [
+            .. Directory
+                .EnumerateFileSystemEntries(Root)
+                .Where(f =>
+                    AllExtensions.Contains(System.IO.Path.GetExtension(f), StringComparer.Ordinal)
+                    && System.IO.Path.GetFileName(f)[0] != '.'
+                )
+                .Select(f =>
+                    (
+                        System.IO.Path.GetFileName(f),
+                        Reason: !IsName(System.IO.Path.GetFileNameWithoutExtension(f)) ? "its name cannot be a voice's" : WhyUnusable(f)
+                    )
+                )
+                .Where(f => f.Reason is not null)
+                .OrderBy(f => f.Item1, StringComparer.Ordinal)
+                .Select(f => (f.Item1, f.Reason!)),
+        ];
 
     /// <summary>Finds NAME.wav, else NAME.mp3; null if neither is there.</summary>
     public VoiceEntry? FindForSpeak(string name) => SpeakExtensions.Select(e => Find(name, e)).FirstOrDefault(v => v is not null);
@@ -72,8 +92,7 @@ internal sealed class VoiceFolder(IOptions<ServiceOptions> options)
         && !name.Any(c => char.IsControl(c) || c is '/' or '\\' or ':' or '*' or '?' or '"' or '<' or '>' or '|')
         && name == System.IO.Path.GetFileName(name);
 
-    private static string Resolve(FileSystemInfo file) =>
-        file.ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? file.FullName;
+    private static string Resolve(FileSystemInfo file) => file.ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? file.FullName;
 
     private VoiceEntry? Find(string name, string extension)
     {
@@ -81,13 +100,15 @@ internal sealed class VoiceFolder(IOptions<ServiceOptions> options)
     }
 
     /// <summary>Why a file cannot be a voice, whatever its name; null if it may. A link may lead to another file of the folder, and
-    /// nowhere else; and what is empty is not opened at all: pipes, sockets and devices look so, and opening one can take for ever.</summary>
+    /// nowhere else; and what is empty is not opened at all: pipes, sockets and devices look so, and opening one can take for
+    /// ever.</summary>
     private string? WhyUnusable(string path)
     {
         try
         {
             var target = new FileInfo(Resolve(new FileInfo(path)));
-            return !target.FullName.StartsWith(Root + System.IO.Path.DirectorySeparatorChar, StringComparison.Ordinal) ? "it is a link out of the folder"
+            return !target.FullName.StartsWith(Root + System.IO.Path.DirectorySeparatorChar, StringComparison.Ordinal)
+                    ? "it is a link out of the folder"
                 : Directory.Exists(target.FullName) ? "it is a folder"
                 : !target.Exists ? "it is a link to a file that is missing"
                 : target.Length == 0 ? "it is empty, or no regular file"
@@ -100,13 +121,14 @@ internal sealed class VoiceFolder(IOptions<ServiceOptions> options)
     }
 
     private List<VoiceEntry> List(string[] extensions) =>
-    [
-        .. Directory.EnumerateFiles(Root)
-            .Where(f => extensions.Contains(System.IO.Path.GetExtension(f), StringComparer.Ordinal))
-            .Select(f => System.IO.Path.GetFileNameWithoutExtension(f))
-            .Distinct()
-            .Order(StringComparer.Ordinal)
-            .Select(name => extensions.Select(e => Find(name, e)).FirstOrDefault(v => v is not null))
-            .OfType<VoiceEntry>(),
-    ];
+        [
+            .. Directory
+                .EnumerateFiles(Root)
+                .Where(f => extensions.Contains(System.IO.Path.GetExtension(f), StringComparer.Ordinal))
+                .Select(f => System.IO.Path.GetFileNameWithoutExtension(f))
+                .Distinct()
+                .Order(StringComparer.Ordinal)
+                .Select(name => extensions.Select(e => Find(name, e)).FirstOrDefault(v => v is not null))
+                .OfType<VoiceEntry>(),
+        ];
 }

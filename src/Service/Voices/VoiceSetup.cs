@@ -14,7 +14,8 @@ internal static class VoiceSetup
         builder.Services.TryAddSingleton(services => new VoiceFormats(
             (path, longest) => services.GetRequiredService<AudioCodecs>().Load(path, longest),
             path => VoiceFile.Load(path).Voice,
-            VoiceFile.Save));
+            VoiceFile.Save
+        ));
         builder.Services.AddSingleton<RecordingGate>();
         builder.Services.AddSingleton<VoiceFolder>();
         builder.Services.AddSingleton<VoiceCache>();

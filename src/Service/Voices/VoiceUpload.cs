@@ -7,7 +7,15 @@ using Microsoft.Extensions.Options;
 namespace Chatterbox.Service.Voices;
 
 /// <summary>Adds and deletes voices over HTTP, where the settings allow it.</summary>
-internal sealed class VoiceUpload(ModelFleet fleet, VoiceFolder folder, VoiceCache voices, SentVoices sent, RecordingGate gate, IOptions<VoiceOptions> options, ILogger<VoiceUpload> logger)
+internal sealed class VoiceUpload(
+    ModelFleet fleet,
+    VoiceFolder folder,
+    VoiceCache voices,
+    SentVoices sent,
+    RecordingGate gate,
+    IOptions<VoiceOptions> options,
+    ILogger<VoiceUpload> logger
+)
 {
     private readonly Lock _placing = new();
 
@@ -24,29 +32,45 @@ internal sealed class VoiceUpload(ModelFleet fleet, VoiceFolder folder, VoiceCac
         sent.ThrowIfOff();
         var form = await RecordingForm.ReadAsync(http, gate, options.Value, [.. Fields.Select(field => field.Name)]);
         var file = form.RequiredFile("file");
-        var name = form.Text("name") ?? throw OpenAiErrors.Invalid("name", "'name' is missing. Send a name for the voice.", "missing_required_parameter");
+        var name =
+            form.Text("name")
+            ?? throw OpenAiErrors.Invalid("name", "'name' is missing. Send a name for the voice.", "missing_required_parameter");
         var extension = Path.GetExtension(file.FileName).ToLowerInvariant();
         if (!VoiceFolder.RecordingExtensions.Contains(extension))
         {
-            throw OpenAiErrors.Invalid("file", $"The file must be a recording: {string.Join(", ", VoiceFolder.RecordingExtensions)}.", "unsupported_type");
+            throw OpenAiErrors.Invalid(
+                "file",
+                $"The file must be a recording: {string.Join(", ", VoiceFolder.RecordingExtensions)}.",
+                "unsupported_type"
+            );
         }
 
-        var path = name == "default" || VoiceFolder.RecordingExtensions.Any(e => name.EndsWith(e, StringComparison.OrdinalIgnoreCase)) ? null : folder.PathFor(name, extension);
+        var path =
+            name == "default" || VoiceFolder.RecordingExtensions.Any(e => name.EndsWith(e, StringComparison.OrdinalIgnoreCase))
+                ? null
+                : folder.PathFor(name, extension);
         if (path is null)
         {
-            throw OpenAiErrors.Invalid("name", "'name' must be a name that a file can have, without extension: letters, digits, spaces, dots within, '-' and '_'.");
+            throw OpenAiErrors.Invalid(
+                "name",
+                "'name' must be a name that a file can have, without extension: letters, digits, spaces, dots within, '-' and '_'."
+            );
         }
 
         ThrowIfThere(name);
         WholeFile.Sweep(folder.Root, DateTime.UtcNow);
-        await WholeFile.WriteAsync(path, half => WriteAndCheck(file, new VoiceEntry(name, half), Clients.Of(http), cancellationToken), (half, whole) =>
-        {
-            lock (_placing)
+        await WholeFile.WriteAsync(
+            path,
+            half => WriteAndCheck(file, new VoiceEntry(name, half), Clients.Of(http), cancellationToken),
+            (half, whole) =>
             {
-                ThrowIfThere(name); // another upload was faster, perhaps one of another kind of file
-                File.Move(half, whole);
+                lock (_placing)
+                {
+                    ThrowIfThere(name); // another upload was faster, perhaps one of another kind of file
+                    File.Move(half, whole);
+                }
             }
-        });
+        );
         logger.LogInformation("Voice {Voice} was uploaded", name);
         return new OpenAiVoice(name, name, "recording");
     }
@@ -65,7 +89,9 @@ internal sealed class VoiceUpload(ModelFleet fleet, VoiceFolder folder, VoiceCac
     {
         if (folder.Find(name) is not null || VoiceFolder.RecordingExtensions.Any(extension => Path.Exists(folder.PathFor(name, extension))))
         {
-            throw new RefusedException(new Refusal(409, "A voice of this name exists. Delete it first, or choose another name.", "name", "voice_exists"));
+            throw new RefusedException(
+                new Refusal(409, "A voice of this name exists. Delete it first, or choose another name.", "name", "voice_exists")
+            );
         }
     }
 

@@ -24,7 +24,11 @@ internal sealed class VoiceWatch(VoiceFolder folder, VoiceCache cache, ILogger<V
         catch (Exception e) when (e is IOException or ArgumentException)
         {
             // Each use of a voice compares the file's size and time as well.
-            logger.LogWarning(e, "The folder of voices, {Folder}, cannot be watched; each use compares size and time of the file", folder.Root);
+            logger.LogWarning(
+                e,
+                "The folder of voices, {Folder}, cannot be watched; each use compares size and time of the file",
+                folder.Root
+            );
         }
 
         logger.LogInformation("{Count} voices in {Folder}", folder.All().Count, folder.Root);

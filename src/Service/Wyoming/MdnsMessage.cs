@@ -23,9 +23,19 @@ internal static class MdnsMessage
     /// <summary>Seconds for which others may keep what they are told.</summary>
     public const uint Lifetime = 120;
 
-    private const ushort TypeA = 1, TypePtr = 12, TypeTxt = 16, TypeAaaa = 28, TypeSrv = 33, TypeAny = 255;
-    private const ushort ClassIn = 1, ClassFlush = 0x8001, UnicastBit = 0x8000;
-    private const int HeaderBytes = 12, MostQuestions = 64, MostLabels = 32, MostLabelBytes = 63;
+    private const ushort TypeA = 1,
+        TypePtr = 12,
+        TypeTxt = 16,
+        TypeAaaa = 28,
+        TypeSrv = 33,
+        TypeAny = 255;
+    private const ushort ClassIn = 1,
+        ClassFlush = 0x8001,
+        UnicastBit = 0x8000;
+    private const int HeaderBytes = 12,
+        MostQuestions = 64,
+        MostLabels = 32,
+        MostLabelBytes = 63;
 
     private static readonly string[] AllTypes = ["_services", "_dns-sd", "_udp", "local"];
 
@@ -58,7 +68,8 @@ internal static class MdnsMessage
     public static bool Answers(this MdnsService service, MdnsQuestion question)
     {
         bool Asks(IEnumerable<string> name, params ReadOnlySpan<ushort> types) =>
-            (question.Type == TypeAny || types.Contains(question.Type)) && question.Name.SequenceEqual(name, StringComparer.OrdinalIgnoreCase);
+            (question.Type == TypeAny || types.Contains(question.Type))
+            && question.Name.SequenceEqual(name, StringComparer.OrdinalIgnoreCase);
         return Asks(service.Type.Split('.'), TypePtr)
             || Asks(AllTypes, TypePtr)
             || Asks(Instance(service), TypeSrv, TypeTxt)
@@ -75,16 +86,33 @@ internal static class MdnsMessage
         {
             Record(service.Type.Split('.'), TypePtr, ClassIn, lifetime, EncodeName(Instance(service))),
             Record(AllTypes, TypePtr, ClassIn, lifetime, EncodeName(service.Type.Split('.'))),
-            Record(Instance(service), TypeSrv, ClassFlush, lifetime, [0, 0, 0, 0, (byte)(service.Port >> 8), (byte)service.Port, .. EncodeName(Host(service))]),
+            Record(
+                Instance(service),
+                TypeSrv,
+                ClassFlush,
+                lifetime,
+                [0, 0, 0, 0, (byte)(service.Port >> 8), (byte)service.Port, .. EncodeName(Host(service))]
+            ),
             Record(Instance(service), TypeTxt, ClassFlush, lifetime, [0]),
         };
-        records.AddRange(addresses.Select(address => Record(Host(service), address.AddressFamily == System.Net.Sockets.AddressFamily.InterNetworkV6 ? TypeAaaa : TypeA, ClassFlush, lifetime, address.GetAddressBytes())));
+        records.AddRange(
+            addresses.Select(address =>
+                Record(
+                    Host(service),
+                    address.AddressFamily == System.Net.Sockets.AddressFamily.InterNetworkV6 ? TypeAaaa : TypeA,
+                    ClassFlush,
+                    lifetime,
+                    address.GetAddressBytes()
+                )
+            )
+        );
         byte[] header = [0, 0, 0x84, 0, 0, 0, 0, (byte)records.Count, 0, 0, 0, 0]; // an answer, of who knows
         return [.. header, .. records.SelectMany(record => record)];
     }
 
     /// <summary>The question who offers a service of a kind.</summary>
-    public static byte[] Ask(string type) => [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, .. EncodeName(type.Split('.')), 0, (byte)TypePtr, 0, (byte)ClassIn];
+    public static byte[] Ask(string type) =>
+        [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, .. EncodeName(type.Split('.')), 0, (byte)TypePtr, 0, (byte)ClassIn];
 
     private static string[] Instance(MdnsService service) => [Cut(service.Name), .. service.Type.Split('.')];
 

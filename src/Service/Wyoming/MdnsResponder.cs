@@ -72,9 +72,14 @@ internal sealed class MdnsResponder : IAsyncDisposable
 
     private static IEnumerable<(int Index, IReadOnlyList<IPAddress> Addresses)> Interfaces() =>
         from network in NetworkInterface.GetAllNetworkInterfaces()
-        where network is { OperationalStatus: OperationalStatus.Up, SupportsMulticast: true } && network.NetworkInterfaceType != NetworkInterfaceType.Loopback
+        where
+            network is { OperationalStatus: OperationalStatus.Up, SupportsMulticast: true }
+            && network.NetworkInterfaceType != NetworkInterfaceType.Loopback
         let properties = network.GetIPProperties()
-        let addresses = properties.UnicastAddresses.Select(address => address.Address).Where(address => address.AddressFamily == AddressFamily.InterNetwork).ToList()
+        let addresses = properties
+            .UnicastAddresses.Select(address => address.Address)
+            .Where(address => address.AddressFamily == AddressFamily.InterNetwork)
+            .ToList()
         where addresses.Count > 0
         select (properties.GetIPv4Properties().Index, (IReadOnlyList<IPAddress>)addresses);
 

@@ -12,7 +12,7 @@ namespace Chatterbox.Service.Wyoming;
 internal sealed class WyomingConnection : ISessionListener, IAsyncDisposable
 {
     private const string Route = "wyoming";
-    private const int MostChunkBytes = 8192;    // clients play chunk by chunk
+    private const int MostChunkBytes = 8192; // clients play chunk by chunk
 
     private static readonly WyomingAudio Format = new(SpeechResult.SampleRate, Pcm16.BytesPerSample, 1);
 
@@ -24,9 +24,9 @@ internal sealed class WyomingConnection : ISessionListener, IAsyncDisposable
     private readonly SemaphoreSlim _sending = new(1);
     private readonly SessionSpeaker _speaker;
     private readonly IdleWatch _idle;
-    private bool _isWriting;        // between synthesize-start and synthesize-stop
-    private bool _isStreamed;       // whether the text came so: each of its sentences is a stream of audio, otherwise all of it is one
-    private bool _isPlaying;        // between audio-start and audio-stop
+    private bool _isWriting; // between synthesize-start and synthesize-stop
+    private bool _isStreamed; // whether the text came so: each of its sentences is a stream of audio, otherwise all of it is one
+    private bool _isPlaying; // between audio-start and audio-stop
 
     /// <param name="stream">Its connection.</param>
     /// <param name="desk">What it takes to speak.</param>
@@ -77,29 +77,30 @@ internal sealed class WyomingConnection : ISessionListener, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public Task TellAsync(Func<SessionEvent?> tell) => InTurn(async () =>
-    {
-        switch (tell())
+    public Task TellAsync(Func<SessionEvent?> tell) =>
+        InTurn(async () =>
         {
-            case SentenceBegun:
-                await StartAudio();
-                break;
-            case SentenceDone when _isStreamed:
-                await StopAudio();
-                break;
-            case SessionError error:
-                await Write("error", new WyomingError(error.Error.Message, error.Error.Code ?? "error"), default);
-                await (_isStreamed ? StopAudio() : Task.CompletedTask);
-                break;
-            case SessionFlushed when _isStreamed:
-                await Write("synthesize-stopped", new WyomingNothing(), default);
-                break;
-            case SessionFlushed:
-                await StartAudio(); // of a text without words, too: the client waits for an end
-                await StopAudio();
-                break;
-        }
-    });
+            switch (tell())
+            {
+                case SentenceBegun:
+                    await StartAudio();
+                    break;
+                case SentenceDone when _isStreamed:
+                    await StopAudio();
+                    break;
+                case SessionError error:
+                    await Write("error", new WyomingError(error.Error.Message, error.Error.Code ?? "error"), default);
+                    await (_isStreamed ? StopAudio() : Task.CompletedTask);
+                    break;
+                case SessionFlushed when _isStreamed:
+                    await Write("synthesize-stopped", new WyomingNothing(), default);
+                    break;
+                case SessionFlushed:
+                    await StartAudio(); // of a text without words, too: the client waits for an end
+                    await StopAudio();
+                    break;
+            }
+        });
 
     /// <inheritdoc/>
     public async Task PlayAsync(ReadOnlyMemory<byte> audio, Func<bool> isWanted)
@@ -157,11 +158,23 @@ internal sealed class WyomingConnection : ISessionListener, IAsyncDisposable
         var language = frame.Text("voice", "language");
         var body = new SpeechBody(model.Name, "", new(frame.Text("voice", "name") ?? OpenAiOptions.Default))
         {
-            Language = language is null || model.Served.Languages.Count == 0 ? null
-                : model.Served.Languages.FirstOrDefault(code => language == code || language.StartsWith(code + "_", StringComparison.Ordinal) || language.StartsWith(code + "-", StringComparison.Ordinal)) ?? language,
+            Language =
+                language is null || model.Served.Languages.Count == 0
+                    ? null
+                    : model.Served.Languages.FirstOrDefault(code =>
+                        language == code
+                        || language.StartsWith(code + "_", StringComparison.Ordinal)
+                        || language.StartsWith(code + "-", StringComparison.Ordinal)
+                    ) ?? language,
         };
         await _speaker.IdleAsync(_gone.Token); // a text that is sent while another is spoken is spoken behind it
-        await _speaker.SetUpAsync(model, body, AudioFormat.Named["pcm"], isStreamed ? AudioStreams.Sentences : AudioStreams.UpToFlush, _gone.Token);
+        await _speaker.SetUpAsync(
+            model,
+            body,
+            AudioFormat.Named["pcm"],
+            isStreamed ? AudioStreams.Sentences : AudioStreams.UpToFlush,
+            _gone.Token
+        );
         _isStreamed = isStreamed;
     }
 
@@ -189,7 +202,10 @@ internal sealed class WyomingConnection : ISessionListener, IAsyncDisposable
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(_gone.Token);
         limit.CancelAfter(_desk.LongestSending);
-        await _stream.WriteAsync(WyomingFrame.Write(type, JsonSerializer.SerializeToUtf8Bytes(data, Json.Of<T>()), payload.Span), limit.Token);
+        await _stream.WriteAsync(
+            WyomingFrame.Write(type, JsonSerializer.SerializeToUtf8Bytes(data, Json.Of<T>()), payload.Span),
+            limit.Token
+        );
     }
 
     /// <summary>Sends when nobody else does. A client that does not read, or is gone, is left.</summary>

@@ -2,15 +2,36 @@ namespace Chatterbox.Service.Wyoming;
 
 /// <summary>What the service is, in the protocol's words.</summary>
 internal sealed record WyomingInfo(
-    IReadOnlyList<WyomingProgram> Tts, IReadOnlyList<string> Asr, IReadOnlyList<string> Handle, IReadOnlyList<string> Intent, IReadOnlyList<string> Wake, IReadOnlyList<string> Mic, IReadOnlyList<string> Snd);
+    IReadOnlyList<WyomingProgram> Tts,
+    IReadOnlyList<string> Asr,
+    IReadOnlyList<string> Handle,
+    IReadOnlyList<string> Intent,
+    IReadOnlyList<string> Wake,
+    IReadOnlyList<string> Mic,
+    IReadOnlyList<string> Snd
+);
 
 /// <summary>A program that speaks.</summary>
 internal sealed record WyomingProgram(
-    string Name, WyomingAttribution Attribution, bool Installed, string Description, string Version, IReadOnlyList<WyomingVoice> Voices, bool SupportsSynthesizeStreaming);
+    string Name,
+    WyomingAttribution Attribution,
+    bool Installed,
+    string Description,
+    string Version,
+    IReadOnlyList<WyomingVoice> Voices,
+    bool SupportsSynthesizeStreaming
+);
 
 /// <summary>A voice.</summary>
 internal sealed record WyomingVoice(
-    string Name, WyomingAttribution Attribution, bool Installed, string Description, string Version, IReadOnlyList<string> Languages, IReadOnlyList<string>? Speakers = null);
+    string Name,
+    WyomingAttribution Attribution,
+    bool Installed,
+    string Description,
+    string Version,
+    IReadOnlyList<string> Languages,
+    IReadOnlyList<string>? Speakers = null
+);
 
 /// <summary>Whose work it is.</summary>
 internal sealed record WyomingAttribution(string Name, string Url);

@@ -15,7 +15,7 @@ internal sealed class WyomingException(string message) : Exception(message);
 internal sealed record WyomingFrame(string Type, JsonElement? Data)
 {
     private const int MostHeaderBytes = 64 * 1024;
-    private const string Version = "1.8.0";     // of the protocol's library, whose messages these are
+    private const string Version = "1.8.0"; // of the protocol's library, whose messages these are
 
     /// <summary>A text of its data.</summary>
     public string? Text(string property) => String(Object(Data, property));
@@ -128,12 +128,17 @@ internal sealed record WyomingFrame(string Type, JsonElement? Data)
             return 0;
         }
 
-        return value.TryGetInt32(out var length) && length >= 0 && length <= most ? length
+        return value.TryGetInt32(out var length) && length >= 0 && length <= most
+            ? length
             : throw new WyomingException(string.Create(CultureInfo.InvariantCulture, $"'{property}' must be from 0 to {most}."));
     }
 
     private static JsonElement? Object(JsonElement? json, string property) =>
-        json is { ValueKind: JsonValueKind.Object } known && known.TryGetProperty(property, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
+        json is { ValueKind: JsonValueKind.Object } known
+        && known.TryGetProperty(property, out var value)
+        && value.ValueKind != JsonValueKind.Null
+            ? value
+            : null;
 
     private static string? String(JsonElement? json)
     {
@@ -149,7 +154,11 @@ internal sealed record WyomingFrame(string Type, JsonElement? Data)
 
     private static JsonElement Merge(JsonElement first, JsonElement second)
     {
-        var fields = first.EnumerateObject().Concat(second.EnumerateObject()).GroupBy(field => field.Name).ToDictionary(same => same.Key, same => same.Last().Value);
+        var fields = first
+            .EnumerateObject()
+            .Concat(second.EnumerateObject())
+            .GroupBy(field => field.Name)
+            .ToDictionary(same => same.Key, same => same.Last().Value);
         return JsonSerializer.SerializeToElement(fields, Json.Of<Dictionary<string, JsonElement>>());
     }
 }

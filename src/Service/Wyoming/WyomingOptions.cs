@@ -12,7 +12,8 @@ internal sealed class WyomingOptions
     [Range(0, 65535)]
     public int Port { get; set; }
 
-    /// <summary>Address to listen on: <c>localhost</c> for this machine only, <c>*</c> for all of its addresses. Every client that reaches it can use the service.</summary>
+    /// <summary>Address to listen on: <c>localhost</c> for this machine only, <c>*</c> for all of its addresses. Every client that reaches
+    /// it can use the service.</summary>
     [Required]
     public string Address { get; set; } = "localhost";
 

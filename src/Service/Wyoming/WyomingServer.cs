@@ -23,7 +23,12 @@ internal static class WyomingSetup
 }
 
 /// <summary>Listens for clients of the protocol.</summary>
-internal sealed class WyomingServer(SessionDesk desk, IOptions<WyomingOptions> options, IHostApplicationLifetime lifetime, ILogger<WyomingServer> logger) : IHostedService, IAsyncDisposable
+internal sealed class WyomingServer(
+    SessionDesk desk,
+    IOptions<WyomingOptions> options,
+    IHostApplicationLifetime lifetime,
+    ILogger<WyomingServer> logger
+) : IHostedService, IAsyncDisposable
 {
     private const string Home = "https://github.com/resemble-ai/chatterbox";
 
@@ -49,14 +54,21 @@ internal sealed class WyomingServer(SessionDesk desk, IOptions<WyomingOptions> o
         }
         catch (SocketException e)
         {
-            throw new SettingException($"Wyoming:Port {port.ToString(CultureInfo.InvariantCulture)} on '{address}' cannot be used: {e.Message}. Choose another, or 0 to leave it off.", e);
+            throw new SettingException(
+                $"Wyoming:Port {port.ToString(CultureInfo.InvariantCulture)} on '{address}' cannot be used: {e.Message}. Choose another, "
+                    + $"or 0 to leave it off.",
+                e
+            );
         }
 
         logger.LogInformation("Wyoming listens on {EndPoint}", EndPoint);
         _accepting = AcceptAsync(_listener);
         if (options.Value.Announce && !IPAddress.IsLoopback(EndPoint!.Address))
         {
-            _responder = MdnsResponder.TryStart(new MdnsService("_wyoming._tcp.local", $"Chatterbox on {Dns.GetHostName()}", Dns.GetHostName(), (ushort)EndPoint.Port), logger);
+            _responder = MdnsResponder.TryStart(
+                new MdnsService("_wyoming._tcp.local", $"Chatterbox on {Dns.GetHostName()}", Dns.GetHostName(), (ushort)EndPoint.Port),
+                logger
+            );
         }
 
         return Task.CompletedTask;
@@ -101,9 +113,19 @@ internal sealed class WyomingServer(SessionDesk desk, IOptions<WyomingOptions> o
         var model = desk.Fleet.Default;
         var attribution = new WyomingAttribution("Resemble AI", Home);
         IReadOnlyList<string> languages = model.Served.Languages.Count > 0 ? model.Served.Languages : ["en"];
-        var voices = desk.Voices.List().Voices.Where(voice => voice.Type != VoiceNames.Alias)
+        var voices = desk
+            .Voices.List()
+            .Voices.Where(voice => voice.Type != VoiceNames.Alias)
             .Select(voice => new WyomingVoice(voice.Id, attribution, Installed: true, voice.Name, Hosting.Home.Version, languages));
-        var program = new WyomingProgram("chatterbox", attribution, Installed: true, $"Chatterbox {model.Name}", Hosting.Home.Version, [.. voices], SupportsSynthesizeStreaming: true);
+        var program = new WyomingProgram(
+            "chatterbox",
+            attribution,
+            Installed: true,
+            $"Chatterbox {model.Name}",
+            Hosting.Home.Version,
+            [.. voices],
+            SupportsSynthesizeStreaming: true
+        );
         return new([program], [], [], [], [], [], []);
     }
 

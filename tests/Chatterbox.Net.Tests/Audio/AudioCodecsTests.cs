@@ -78,7 +78,11 @@ public sealed class AudioCodecsTests : IDisposable
         Assert.Equal("", RunOrSkip("mpg123", $"-q -t {path}"));
 
         // A whole file says what its encoder put before and after the samples, which players then cut off.
-        await File.WriteAllBytesAsync(path, Encode(new Mp3Encoder(format.SampleRate, format.BitRate!.Value, isWhole: true), samples, isWhole: true), Cancel);
+        await File.WriteAllBytesAsync(
+            path,
+            Encode(new Mp3Encoder(format.SampleRate, format.BitRate!.Value, isWhole: true), samples, isWhole: true),
+            Cancel
+        );
         Assert.Equal(samples.Length, _encoded.Decode(path).Samples.Length);
         Assert.InRange(SignalToNoise.Of(samples, _encoded.Decode(path).Samples.ToArray()), decibels - 10, 90);
         Assert.Equal("", RunOrSkip("mpg123", $"-q -t {path}"));
@@ -91,7 +95,7 @@ public sealed class AudioCodecsTests : IDisposable
         var (installed, _) = await Write(name, ".mp3");
         if (!LameEncoder.IsInstalled || Mp3Header.Of(format.SampleRate, format.BitRate!.Value).FrameBytes > 180)
         {
-            Assert.Equal(samples.Length, _encoded.Decode(installed).Samples.Length);    // libmp3lame says it where its frames have room
+            Assert.Equal(samples.Length, _encoded.Decode(installed).Samples.Length); // libmp3lame says it where its frames have room
         }
 
         Assert.InRange(SignalToNoise.Segmental(samples, _encoded.Decode(installed).Samples.ToArray(), format.SampleRate), decibels - 6, 90);
@@ -107,7 +111,9 @@ public sealed class AudioCodecsTests : IDisposable
         Assert.SkipUnless(LameEncoder.IsInstalled, "libmp3lame is not installed");
         var samples = Speech(recording);
         var (ours, theirs) = (Quality(new Mp3Encoder(24_000, kilobits * 1000)), Quality(new LameEncoder(24_000, kilobits * 1000)));
-        TestContext.Current.TestOutputHelper?.WriteLine($"{recording} at {kilobits} kbit/s: ours {ours:0.0} dB, libmp3lame {theirs:0.0} dB");
+        TestContext.Current.TestOutputHelper?.WriteLine(
+            $"{recording} at {kilobits} kbit/s: ours {ours:0.0} dB, libmp3lame {theirs:0.0} dB"
+        );
         Assert.True(ours > theirs - 3, $"ours {ours:0.0} dB, libmp3lame {theirs:0.0} dB");
 
         double Quality(IAudioEncoder encoder)
@@ -132,12 +138,16 @@ public sealed class AudioCodecsTests : IDisposable
             [1e-5f],
             [],
         ];
-        foreach (var (signal, rate, kilobits) in signals.SelectMany(s => new[] { (s, 24_000, 128), (s, 24_000, 8), (s, 44_100, 32), (s, 48_000, 320) }))
+        foreach (
+            var (signal, rate, kilobits) in signals.SelectMany(s =>
+                new[] { (s, 24_000, 128), (s, 24_000, 8), (s, 44_100, 32), (s, 48_000, 320) }
+            )
+        )
         {
             var path = Path.Combine(_encoded.Folder, "extreme.mp3");
             File.WriteAllBytes(path, Encode(new Mp3Encoder(rate, kilobits * 1000), signal));
             Assert.Equal("", RunOrSkip("mpg123", $"-q -t {path}"));
-            if (signal.Length > 1)                  // ffmpeg does not try to decode less than some frames
+            if (signal.Length > 1) // ffmpeg does not try to decode less than some frames
             {
                 Assert.InRange(_encoded.Decode(path).Samples.Length, signal.Length + Mp3Encoder.DelaySamples, signal.Length + 5000);
             }
@@ -193,7 +203,7 @@ public sealed class AudioCodecsTests : IDisposable
             var whole = await Collect(_codecs.Encode(Blocks([samples]), format, speed, cancellationToken: Cancel));
             var random = new Random(1);
             var pieces = new List<float[]>();
-            for (var i = 0; i < samples.Length;)
+            for (var i = 0; i < samples.Length; )
             {
                 var length = Math.Min(samples.Length - i, random.Next(0, 3000));
                 pieces.Add(samples[i..(i + length)]);
@@ -255,9 +265,15 @@ public sealed class AudioCodecsTests : IDisposable
             var format = AudioFormat.Parse(support.Name);
             if (support.Name == "aac")
             {
-                Assert.Contains("ffmpeg", Assert.Throws<RequestException>(() => _codecs.ThrowIfUnsupported(format)).Message, StringComparison.Ordinal);
+                Assert.Contains(
+                    "ffmpeg",
+                    Assert.Throws<RequestException>(() => _codecs.ThrowIfUnsupported(format)).Message,
+                    StringComparison.Ordinal
+                );
                 Assert.Contains("apt install ffmpeg", support.Missing, StringComparison.Ordinal);
-                await Assert.ThrowsAsync<EncoderException>(() => Collect(_codecs.Encode(Blocks([new float[1000]]), format, cancellationToken: Cancel)));
+                await Assert.ThrowsAsync<EncoderException>(() =>
+                    Collect(_codecs.Encode(Blocks([new float[1000]]), format, cancellationToken: Cancel))
+                );
             }
             else
             {
@@ -269,7 +285,18 @@ public sealed class AudioCodecsTests : IDisposable
 
     [Fact]
     public async Task No_samples_give_no_bytes() =>
-        Assert.Empty(await Collect(_codecs.Encode(Blocks([[], []]), AudioFormat.Parse("wav"), cancellationToken: Cancel)));
+        Assert.Empty(
+            await Collect(
+                _codecs.Encode(
+                    Blocks([
+                        [],
+                        [],
+                    ]),
+                    AudioFormat.Parse("wav"),
+                    cancellationToken: Cancel
+                )
+            )
+        );
 
     [Fact]
     public async Task Aac_comes_from_ffmpeg()
@@ -329,8 +356,13 @@ public sealed class AudioCodecsTests : IDisposable
 
     private static string RunOrSkip(string program, string arguments)
     {
-        Assert.SkipUnless((Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(f => File.Exists(Path.Combine(f, program))), $"{program} is not installed");
-        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true, RedirectStandardOutput = true })!;
+        Assert.SkipUnless(
+            (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(f => File.Exists(Path.Combine(f, program))),
+            $"{program} is not installed"
+        );
+        using var process = Process.Start(
+            new ProcessStartInfo(program, arguments) { RedirectStandardError = true, RedirectStandardOutput = true }
+        )!;
         var messages = process.StandardError.ReadToEndAsync();
         process.StandardOutput.ReadToEnd();
         process.WaitForExit();

@@ -65,7 +65,11 @@ public sealed class AudioFileTests : IDisposable
         var clip = AudioFile.Load(Encode("jfk_16k_mono.wav", extension, options), Cancel);
         Assert.InRange(clip.Duration.TotalSeconds, 10.9, 11.2);
         var loudness = Loudness.Integrated(clip.Samples.ToArray(), clip.SampleRate);
-        Assert.Equal(Loudness.Integrated(WavFile.Read(Recording("jfk_16k_mono.wav"), cancellationToken: Cancel).Samples.ToArray(), 16000), loudness, 0.5);
+        Assert.Equal(
+            Loudness.Integrated(WavFile.Read(Recording("jfk_16k_mono.wav"), cancellationToken: Cancel).Samples.ToArray(), 16000),
+            loudness,
+            0.5
+        );
     }
 
     [Fact]
@@ -122,7 +126,16 @@ public sealed class AudioFileTests : IDisposable
         var noise = new byte[200_000];
         new Random(7).NextBytes(noise);
         var flac = File.ReadAllBytes(Recording("jfk_44k1_stereo_24bit.flac"));
-        foreach (var content in new[] { noise, [0x89, .. "PNG\r\n\u001a\n"u8, .. new byte[500]], [.. "PK\x3\x4"u8, .. noise[..5000]], new byte[5000], flac[..60] })
+        foreach (
+            var content in new[]
+            {
+                noise,
+                [0x89, .. "PNG\r\n\u001a\n"u8, .. new byte[500]],
+                [.. "PK\x3\x4"u8, .. noise[..5000]],
+                new byte[5000],
+                flac[..60],
+            }
+        )
         {
             Assert.Throws<VoiceException>(() => AudioFile.Load(new MemoryStream(content), Cancel));
         }
@@ -141,7 +154,11 @@ public sealed class AudioFileTests : IDisposable
     {
         var path = Path.Combine(Folder, "empty.mp3");
         File.WriteAllBytes(path, []);
-        Assert.StartsWith("empty.mp3: it is empty", Assert.Throws<VoiceException>(() => AudioFile.Load(path, Cancel)).Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "empty.mp3: it is empty",
+            Assert.Throws<VoiceException>(() => AudioFile.Load(path, Cancel)).Message,
+            StringComparison.Ordinal
+        );
         Assert.Throws<VoiceException>(() => AudioFile.Load(new MemoryStream(), Cancel));
         Assert.Throws<VoiceException>(() => AudioFile.Load(new Trickle([], 1), Cancel));
         Assert.Throws<VoiceException>(() => AudioFile.Load(Path.Combine(Folder, "missing.mp3"), Cancel));
@@ -172,14 +189,20 @@ public sealed class AudioFileTests : IDisposable
         Assert.Throws<VoiceException>(() => AudioFile.Load(Recording("jfk_16k_mono.wav"), TimeSpan.FromSeconds(5), Cancel));
 
         var streamed = Encode("jfk_16k_mono.wav", "webm", "-c:a libopus -live 1");
-        Assert.Contains("expected at most 00:00:05", Assert.Throws<VoiceException>(() => AudioFile.Load(streamed, TimeSpan.FromSeconds(5), Cancel)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "expected at most 00:00:05",
+            Assert.Throws<VoiceException>(() => AudioFile.Load(streamed, TimeSpan.FromSeconds(5), Cancel)).Message,
+            StringComparison.Ordinal
+        );
         Assert.InRange(AudioFile.Load(streamed, TimeSpan.FromSeconds(12), Cancel).Duration.TotalSeconds, 10.9, 11.2);
     }
 
     [Fact]
     public void Loading_can_be_cancelled()
     {
-        Assert.ThrowsAny<OperationCanceledException>(() => AudioFile.Load(Recording("jfk_16k_mono.mp3"), new CancellationToken(canceled: true)));
+        Assert.ThrowsAny<OperationCanceledException>(() =>
+            AudioFile.Load(Recording("jfk_16k_mono.mp3"), new CancellationToken(canceled: true))
+        );
     }
 
     [Fact]
@@ -202,7 +225,18 @@ public sealed class AudioFileTests : IDisposable
         var path = _encoded.Encode("jfk_16k_mono.wav", "m4a", "-c:a aac");
         var decoder = new RecordingDecoder(new FfmpegProgram("/no/such/ffmpeg"));
         var error = Assert.Throws<VoiceException>(() => AudioFile.Load(path, AudioFile.DefaultLongest, decoder, Cancel)).Message;
-        foreach (var part in new[] { "encoded.m4a: ", "needs ffmpeg", "/no/such/ffmpeg", "apt install ffmpeg", "winget install ffmpeg", "brew install ffmpeg", "MP3" })
+        foreach (
+            var part in new[]
+            {
+                "encoded.m4a: ",
+                "needs ffmpeg",
+                "/no/such/ffmpeg",
+                "apt install ffmpeg",
+                "winget install ffmpeg",
+                "brew install ffmpeg",
+                "MP3",
+            }
+        )
         {
             Assert.Contains(part, error, StringComparison.Ordinal);
         }

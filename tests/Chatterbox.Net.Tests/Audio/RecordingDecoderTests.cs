@@ -73,7 +73,11 @@ public sealed class RecordingDecoderTests : IDisposable
     public void Mp3_at_8_kHz_is_left_to_ffmpeg()
     {
         var path = _encoded.Encode("jfk_16k_mono.wav", "mp3", "-c:a libmp3lame -ar 8000");
-        Assert.Contains("it is MP3 at 8000 Hz, so that it needs ffmpeg", Assert.Throws<VoiceException>(() => Load(path)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "it is MP3 at 8000 Hz, so that it needs ffmpeg",
+            Assert.Throws<VoiceException>(() => Load(path)).Message,
+            StringComparison.Ordinal
+        );
         Assert.InRange(AudioFile.Load(path, Cancel).Duration.TotalSeconds, 10.9, 11.2);
     }
 
@@ -90,7 +94,7 @@ public sealed class RecordingDecoderTests : IDisposable
         inDigest[Digest] ^= 1;
         Assert.Contains("MD5", Assert.Throws<VoiceException>(() => Load(inDigest)).Message, StringComparison.Ordinal);
 
-        Array.Clear(inDigest, Digest, 16);          // unknown, as streams have it
+        Array.Clear(inDigest, Digest, 16); // unknown, as streams have it
         Assert.Equal(Load(flac).Samples, Load(inDigest).Samples);
     }
 

@@ -8,11 +8,24 @@ namespace Chatterbox.Tests.Audio;
 
 public class ResamplerTests
 {
-    public static TheoryData<int, int> RatePairs => new()
-    {
-        { 16000, 24000 }, { 24000, 16000 }, { 24000, 32000 }, { 32000, 24000 }, { 44100, 24000 }, { 48000, 24000 }, { 22050, 24000 },
-        { 11025, 24000 }, { 8000, 24000 }, { 96000, 24000 }, { 44101, 24000 }, { 12347, 24000 }, { 192000, 16000 }, { 767999, 24000 },
-    };
+    public static TheoryData<int, int> RatePairs =>
+        new()
+        {
+            { 16000, 24000 },
+            { 24000, 16000 },
+            { 24000, 32000 },
+            { 32000, 24000 },
+            { 44100, 24000 },
+            { 48000, 24000 },
+            { 22050, 24000 },
+            { 11025, 24000 },
+            { 8000, 24000 },
+            { 96000, 24000 },
+            { 44101, 24000 },
+            { 12347, 24000 },
+            { 192000, 16000 },
+            { 767999, 24000 },
+        };
 
     [Fact]
     public void White_noise_comes_out_as_from_soxr_hq()
@@ -71,7 +84,7 @@ public class ResamplerTests
     public void Upsampling_adds_no_images(int from, int to, int hertz)
     {
         var resampled = Resampler.Resample(Sine(hertz, from, from / 2), from, to);
-        var image = from - hertz;      // where the spectrum would be mirrored
+        var image = from - hertz; // where the spectrum would be mirrored
         var (re, im) = (0.0, 0.0);
         var middle = Middle(resampled, to);
         for (var i = 0; i < middle.Length; i++)
@@ -90,11 +103,11 @@ public class ResamplerTests
 
     [Theory]
     [InlineData(24000, 32000, 3000, 4000, 0)]
-    [InlineData(24000, 32000, 3001, 4002, 1)]      // soxr makes 4001; librosa appends a zero
+    [InlineData(24000, 32000, 3001, 4002, 1)] // soxr makes 4001; librosa appends a zero
     [InlineData(24000, 32000, 3002, 4003, 0)]
     [InlineData(24000, 16000, 3001, 2001, 0)]
     [InlineData(24000, 24000, 3001, 3001, 0)]
-    [InlineData(44100, 24000, 147, 81, 1)]         // 147·(24000/44100) is a little more than 80 in floating point
+    [InlineData(44100, 24000, 147, 81, 1)] // 147·(24000/44100) is a little more than 80 in floating point
     public void Length_and_trailing_zero_are_librosas(int from, int to, int samples, int length, int zeros)
     {
         var resampled = Resampler.Resample(SignalReference.Noise(samples), from, to);
@@ -104,17 +117,19 @@ public class ResamplerTests
 
     [Fact]
     public void Resampling_is_linear_and_any_length_works() =>
-        Gen.Select(Gen.Int[0, 400], Gen.Int[4000, 60000], Gen.Int[4000, 60000]).Sample(
-            (length, from, to) =>
-            {
-                var signal = SignalReference.Noise(length);
-                var resampled = Resampler.Resample(signal, from, to);
-                var doubled = Resampler.Resample(signal.Select(x => 2 * x).ToArray(), from, to);
-                Assert.Equal(Resampler.OutputLength(length, from, to), resampled.Length);
-                Assert.Equal(resampled.Select(x => 2 * x), doubled);
-                Assert.All(resampled, x => Assert.InRange(x, -2, 2));
-            },
-            iter: 50);
+        Gen.Select(Gen.Int[0, 400], Gen.Int[4000, 60000], Gen.Int[4000, 60000])
+            .Sample(
+                (length, from, to) =>
+                {
+                    var signal = SignalReference.Noise(length);
+                    var resampled = Resampler.Resample(signal, from, to);
+                    var doubled = Resampler.Resample(signal.Select(x => 2 * x).ToArray(), from, to);
+                    Assert.Equal(Resampler.OutputLength(length, from, to), resampled.Length);
+                    Assert.Equal(resampled.Select(x => 2 * x), doubled);
+                    Assert.All(resampled, x => Assert.InRange(x, -2, 2));
+                },
+                iter: 50
+            );
 
     [Fact]
     public void Resampling_there_and_back_keeps_what_lies_in_the_passband()
@@ -144,16 +159,19 @@ public class ResamplerTests
     public void The_filter_cache_is_bounded_and_may_be_shared()
     {
         var designed = 0;
-        var cache = new PolyphaseFilterCache(capacity: 2, (up, down) =>
-        {
-            Interlocked.Increment(ref designed);
-            return new PolyphaseFilter(up, down, 1, _ => 1);
-        });
+        var cache = new PolyphaseFilterCache(
+            capacity: 2,
+            (up, down) =>
+            {
+                Interlocked.Increment(ref designed);
+                return new PolyphaseFilter(up, down, 1, _ => 1);
+            }
+        );
         var first = cache.Get(2, 3);
         Assert.Same(first, cache.Get(20, 30));
         cache.Get(2, 5);
         Assert.Same(first, cache.Get(2, 3));
-        cache.Get(2, 7);                                // drops 2:5
+        cache.Get(2, 7); // drops 2:5
         Assert.Equal(3, designed);
         Assert.Same(first, cache.Get(2, 3));
         cache.Get(2, 5);
@@ -176,18 +194,24 @@ public class ResamplerTests
         var noise = SignalReference.Noise(samples);
         var expected = new float[(int)((long)samples * up / down)];
         filter.Apply(noise, expected);
-        Assert.InRange(Error(expected, HostTransfers.Read(filter.Apply(HostTransfers.Place(noise, device), expected.Length, expected.Length))), 0, 1e-6);
+        Assert.InRange(
+            Error(expected, HostTransfers.Read(filter.Apply(HostTransfers.Place(noise, device), expected.Length, expected.Length))),
+            0,
+            1e-6
+        );
     }
 
     [Fact]
     public void An_awkward_ratio_takes_little_longer_than_a_plain_one()
     {
         var samples = SignalReference.Noise(480_000);
-        Resampler.Resample(samples, 44100, 24000);      // a row of taps for each of 80 places
-        Resampler.Resample(samples, 48000, 24000);      // one row
+        Resampler.Resample(samples, 44100, 24000); // a row of taps for each of 80 places
+        Resampler.Resample(samples, 48000, 24000); // one row
         var plain = ProcessorTime.Of(() => Resampler.Resample(samples, 48000, 24000), tries: 5);
         var awkward = ProcessorTime.Of(() => Resampler.Resample(samples, 44100, 24000), tries: 5);
-        Close.Report($"480000 samples from 44100 to 24000 Hz: {awkward.TotalMilliseconds:F1} ms, from 48000: {plain.TotalMilliseconds:F1} ms");
+        Close.Report(
+            $"480000 samples from 44100 to 24000 Hz: {awkward.TotalMilliseconds:F1} ms, from 48000: {plain.TotalMilliseconds:F1} ms"
+        );
         Assert.InRange(awkward / (plain + TimeSpan.FromMilliseconds(5)), 0, 10);
     }
 
@@ -196,7 +220,10 @@ public class ResamplerTests
         Assert.Equal(row.Length, resampled.Length);
         var middle = resampled.AsSpan(row.Length / 2, row.Middle.Length).ToArray();
         var error = ends
-            ? Error([.. row.Head, .. row.Middle, .. row.Tail], [.. resampled[..row.Head.Length], .. middle, .. resampled[^row.Tail.Length..]])
+            ? Error(
+                [.. row.Head, .. row.Middle, .. row.Tail],
+                [.. resampled[..row.Head.Length], .. middle, .. resampled[^row.Tail.Length..]]
+            )
             : Error(row.Middle, middle);
         Close.Report($"{row.From} to {row.To} Hz: relative error {error:E2} (bound {tolerance:E0})");
         Assert.InRange(error, 0, tolerance);

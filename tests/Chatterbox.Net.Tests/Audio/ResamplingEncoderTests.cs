@@ -20,7 +20,7 @@ public class ResamplingEncoderTests
             float[] samples = [.. Enumerable.Range(0, length).Select(_ => random.NextSingle() - 0.5f)];
             var output = new ArrayBufferWriter<byte>();
             using var encoder = new ResamplingEncoder(24_000, rate, new FloatEncoder());
-            for (var i = 0; i < length;)
+            for (var i = 0; i < length; )
             {
                 var count = Math.Min(length - i, random.Next(1, 5000));
                 encoder.Encode(samples.AsSpan(i, count), output);

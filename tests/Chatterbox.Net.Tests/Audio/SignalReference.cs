@@ -7,8 +7,9 @@ namespace Chatterbox.Tests.Audio;
 /// <summary>What libsoxr, scipy and pyloudnorm made of signals computed here too; see tests/fixtures/signal/record.py.</summary>
 internal static class SignalReference
 {
-    private static readonly JsonDocument Recorded =
-        JsonDocument.Parse(File.ReadAllText(Path.Combine(Fixtures.Root, "signal", "reference.json")));
+    private static readonly JsonDocument Recorded = JsonDocument.Parse(
+        File.ReadAllText(Path.Combine(Fixtures.Root, "signal", "reference.json"))
+    );
 
     public sealed record Row(int From, int To, int Length, float[] Head, float[] Middle, float[] Tail);
 

@@ -25,7 +25,8 @@ internal static class SignalToNoise
     {
         var delay = Delay(expected, actual);
         var common = Math.Min(expected.Length, actual.Length - delay);
-        var gain = System.Numerics.Tensors.TensorPrimitives.Dot<float>(expected.AsSpan(0, common), actual.AsSpan(delay, common))
+        var gain =
+            System.Numerics.Tensors.TensorPrimitives.Dot<float>(expected.AsSpan(0, common), actual.AsSpan(delay, common))
             / System.Numerics.Tensors.TensorPrimitives.SumOfSquares<float>(actual.AsSpan(delay, common));
         actual = [.. actual.Select(x => x * gain)];
         var (length, loud) = (sampleRate / 50, Math.Sqrt(expected.Average(x => (double)x * x)) / 100);
@@ -45,7 +46,11 @@ internal static class SignalToNoise
     private static int Delay(float[] expected, float[] actual)
     {
         var (from, length) = (expected.Length / 3, Math.Min(8000, expected.Length / 3));
-        return Enumerable.Range(0, MostDelay).Where(delay => from + delay + length <= actual.Length).MaxBy(delay =>
-            System.Numerics.Tensors.TensorPrimitives.Dot<float>(expected.AsSpan(from, length), actual.AsSpan(from + delay, length)));
+        return Enumerable
+            .Range(0, MostDelay)
+            .Where(delay => from + delay + length <= actual.Length)
+            .MaxBy(delay =>
+                System.Numerics.Tensors.TensorPrimitives.Dot<float>(expected.AsSpan(from, length), actual.AsSpan(from + delay, length))
+            );
     }
 }

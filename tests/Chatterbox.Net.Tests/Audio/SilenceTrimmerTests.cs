@@ -35,8 +35,8 @@ public class SilenceTrimmerTests
     }
 
     [Theory]
-    [InlineData(0.0999f, 7168)]     // frame 14 is the first to see the loud part
-    [InlineData(0.1001f, 1024)]     // frame 2 is the first that does not reach beyond the start
+    [InlineData(0.0999f, 7168)] // frame 14 is the first to see the loud part
+    [InlineData(0.1001f, 1024)] // frame 2 is the first that does not reach beyond the start
     public void The_threshold_is_20_dB_below_the_loudest_frame(float before, int start)
     {
         var samples = Enumerable.Repeat(before, 30000).ToArray();
@@ -56,8 +56,8 @@ public class SilenceTrimmerTests
     }
 
     [Theory]
-    [InlineData(9.0e-5f, 0, 20000)]         // 19.1 dB above the floor of -100 dB, where all that is quieter lies
-    [InlineData(1.1e-4f, 7168, 13312)]      // 20.8 dB above it
+    [InlineData(9.0e-5f, 0, 20000)] // 19.1 dB above the floor of -100 dB, where all that is quieter lies
+    [InlineData(1.1e-4f, 7168, 13312)] // 20.8 dB above it
     public void Nothing_is_quieter_than_minus_100_dB(float amplitude, int start, int end)
     {
         var samples = new float[20000];

@@ -38,7 +38,7 @@ public sealed class SpectralFrontEndTests : IDisposable
     {
         const int Band = 40;
         var speech = randn(400, generator: new Generator(1)) * 0.1;
-        var fbank = new KaldiFbank(80, _tables.Root).Forward(cat([speech, zeros(480)]));      // frames at 0, 160, 320 and 480
+        var fbank = new KaldiFbank(80, _tables.Root).Forward(cat([speech, zeros(480)])); // frames at 0, 160, 320 and 480
         Assert.Equal([4, 80], fbank.shape);
         var rise = (fbank[0] - fbank[3])[Band].item<float>();
         Assert.Equal(Math.Log(BandEnergy(speech, Band)) - Math.Log(1.1920928955078125e-7), rise, 1e-3);
@@ -113,5 +113,8 @@ public sealed class SpectralFrontEndTests : IDisposable
     }
 
     private static void AssertAll(double expected, Tensor values) =>
-        Assert.True((values - expected).abs().max().item<float>() < 1e-5, $"{values.min().item<float>()} to {values.max().item<float>()}, expected {expected}");
+        Assert.True(
+            (values - expected).abs().max().item<float>() < 1e-5,
+            $"{values.min().item<float>()} to {values.max().item<float>()}, expected {expected}"
+        );
 }

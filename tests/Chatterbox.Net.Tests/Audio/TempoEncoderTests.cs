@@ -23,7 +23,11 @@ public class TempoEncoderTests
             var changed = Change(tone, tempo);
             Assert.Equal((int)Math.Round(60_001 / tempo), changed.Length);
             var middle = changed.AsSpan(changed.Length / 8, changed.Length * 3 / 4).ToArray();
-            Assert.Equal(hertz, middle.Zip(middle.Skip(1)).Count(p => p.First < 0 && p.Second >= 0) * (double)Rate / middle.Length, hertz * 0.03);
+            Assert.Equal(
+                hertz,
+                middle.Zip(middle.Skip(1)).Count(p => p.First < 0 && p.Second >= 0) * (double)Rate / middle.Length,
+                hertz * 0.03
+            );
 
             // Pieces of a tone that are joined where they fit leave its level as it was.
             Assert.InRange(Math.Sqrt(middle.Average(x => (double)x * x)), 0.33, 0.37);
@@ -41,7 +45,10 @@ public class TempoEncoderTests
             for (var part = 0.5; part < 10; part += 0.5)
             {
                 var (before, after) = (Level(speech, part, 0.5), Level(changed, part / tempo, 0.5 / tempo));
-                Assert.True(Math.Abs(before - after) < 0.25 * Math.Max(before, 0.05), $"at {part} s: {before:0.000}, at tempo {tempo}: {after:0.000}");
+                Assert.True(
+                    Math.Abs(before - after) < 0.25 * Math.Max(before, 0.05),
+                    $"at {part} s: {before:0.000}, at tempo {tempo}: {after:0.000}"
+                );
             }
         }
 

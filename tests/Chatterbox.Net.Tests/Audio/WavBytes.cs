@@ -23,20 +23,36 @@ internal static class WavBytes
     public static byte[] Format(int codec, int channels, uint rate, int bits, int? frameBytes = null, byte[]? extra = null)
     {
         var frame = frameBytes ?? channels * bits / 8;
-        return Chunk("fmt ",
-        [
-            .. BitConverter.GetBytes((ushort)codec), .. BitConverter.GetBytes((ushort)channels), .. BitConverter.GetBytes(rate),
-            .. BitConverter.GetBytes(unchecked(rate * (uint)frame)), .. BitConverter.GetBytes((ushort)frame), .. BitConverter.GetBytes((ushort)bits), .. extra ?? [],
-        ]);
+        return Chunk(
+            "fmt ",
+            [
+                .. BitConverter.GetBytes((ushort)codec),
+                .. BitConverter.GetBytes((ushort)channels),
+                .. BitConverter.GetBytes(rate),
+                .. BitConverter.GetBytes(unchecked(rate * (uint)frame)),
+                .. BitConverter.GetBytes((ushort)frame),
+                .. BitConverter.GetBytes((ushort)bits),
+                .. extra ?? [],
+            ]
+        );
     }
 
     /// <summary>WAVE_FORMAT_EXTENSIBLE around a codec.</summary>
     public static byte[] ExtensibleFormat(int codec, int channels, uint rate, int bits) =>
-        Format(0xFFFE, channels, rate, bits, extra:
-        [
-            .. BitConverter.GetBytes((ushort)22), .. BitConverter.GetBytes((ushort)bits), .. new byte[4], .. BitConverter.GetBytes((ushort)codec),
-            .. new byte[] { 0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71 },
-        ]);
+        Format(
+            0xFFFE,
+            channels,
+            rate,
+            bits,
+            extra:
+            [
+                .. BitConverter.GetBytes((ushort)22),
+                .. BitConverter.GetBytes((ushort)bits),
+                .. new byte[4],
+                .. BitConverter.GetBytes((ushort)codec),
+                .. new byte[] { 0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71 },
+            ]
+        );
 
     /// <summary>Little-endian 16-bit samples.</summary>
     public static byte[] Shorts(params short[] samples) => samples.SelectMany(BitConverter.GetBytes).ToArray();
@@ -55,7 +71,11 @@ internal sealed class Trickle(byte[] bytes, int step) : Stream
 
     public override long Length => throw new NotSupportedException();
 
-    public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
+    public override long Position
+    {
+        get => throw new NotSupportedException();
+        set => throw new NotSupportedException();
+    }
 
     public override int Read(byte[] buffer, int offset, int count)
     {
@@ -65,9 +85,7 @@ internal sealed class Trickle(byte[] bytes, int step) : Stream
         return read;
     }
 
-    public override void Flush()
-    {
-    }
+    public override void Flush() { }
 
     public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
 

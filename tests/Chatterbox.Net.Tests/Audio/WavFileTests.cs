@@ -41,9 +41,16 @@ public class WavFileTests
     [Fact]
     public void Other_chunks_are_skipped_with_their_padding()
     {
-        var clip = Read(WavBytes.File(
-            WavBytes.Chunk("JUNK", new byte[33]), WavBytes.Format(Float, 1, 8000, 32, extra: [0, 0]), WavBytes.Chunk("fact", [4, 0, 0, 0]),
-            WavBytes.Chunk("LIST", new byte[70001]), WavBytes.Chunk("data", BitConverter.GetBytes(0.25f)), WavBytes.Chunk("LIST", new byte[50])));
+        var clip = Read(
+            WavBytes.File(
+                WavBytes.Chunk("JUNK", new byte[33]),
+                WavBytes.Format(Float, 1, 8000, 32, extra: [0, 0]),
+                WavBytes.Chunk("fact", [4, 0, 0, 0]),
+                WavBytes.Chunk("LIST", new byte[70001]),
+                WavBytes.Chunk("data", BitConverter.GetBytes(0.25f)),
+                WavBytes.Chunk("LIST", new byte[50])
+            )
+        );
         Assert.Equal([0.25f], clip.Samples.ToArray());
     }
 
@@ -68,23 +75,29 @@ public class WavFileTests
     {
         byte[] ds64 = [.. BitConverter.GetBytes(0L), .. BitConverter.GetBytes(2L), .. BitConverter.GetBytes(1L), 0, 0, 0, 0];
         var file = WavBytes.File(
-            0xFFFFFFFF, WavBytes.Chunk("ds64", ds64), WavBytes.Format(Pcm, 1, 16000, 16), WavBytes.Chunk("data", WavBytes.Shorts(8192, 8192, 8192), 0xFFFFFFFF));
+            0xFFFFFFFF,
+            WavBytes.Chunk("ds64", ds64),
+            WavBytes.Format(Pcm, 1, 16000, 16),
+            WavBytes.Chunk("data", WavBytes.Shorts(8192, 8192, 8192), 0xFFFFFFFF)
+        );
         "RF64"u8.CopyTo(file);
         Assert.Equal([0.25f], Read(file).Samples.ToArray());
     }
 
     [Fact]
     public void What_was_written_is_read_back() =>
-        Gen.Select(Gen.Float[-1, 1].Array[1, 40000], Gen.Int[1000, 192000], Gen.Bool).Sample(
-            (samples, rate, pcm) =>
-            {
-                using var file = new MemoryStream();
-                WavFile.Write(file, samples, rate, pcm ? WavEncoding.Pcm16 : WavEncoding.FloatingPoint32);
-                var clip = Read(file.ToArray());
-                Assert.Equal(rate, clip.SampleRate);
-                Assert.Equal(pcm ? samples.Select(x => Pcm16.FromFloat(x) / 32768f) : samples, clip.Samples.ToArray());
-            },
-            iter: 50);
+        Gen.Select(Gen.Float[-1, 1].Array[1, 40000], Gen.Int[1000, 192000], Gen.Bool)
+            .Sample(
+                (samples, rate, pcm) =>
+                {
+                    using var file = new MemoryStream();
+                    WavFile.Write(file, samples, rate, pcm ? WavEncoding.Pcm16 : WavEncoding.FloatingPoint32);
+                    var clip = Read(file.ToArray());
+                    Assert.Equal(rate, clip.SampleRate);
+                    Assert.Equal(pcm ? samples.Select(x => Pcm16.FromFloat(x) / 32768f) : samples, clip.Samples.ToArray());
+                },
+                iter: 50
+            );
 
     [Fact]
     public void Writing_gives_the_canonical_header()
@@ -95,8 +108,41 @@ public class WavFileTests
             WavFile.Write(path, [0.5f, -2f], 24000);
             byte[] expected =
             [
-                .. "RIFF"u8, 40, 0, 0, 0, .. "WAVEfmt "u8, 16, 0, 0, 0, 1, 0, 1, 0, 0xC0, 0x5D, 0, 0, 0x80, 0xBB, 0, 0, 2, 0, 16, 0,
-                .. "data"u8, 4, 0, 0, 0, 0x00, 0x40, 0x00, 0x80,
+                .. "RIFF"u8,
+                40,
+                0,
+                0,
+                0,
+                .. "WAVEfmt "u8,
+                16,
+                0,
+                0,
+                0,
+                1,
+                0,
+                1,
+                0,
+                0xC0,
+                0x5D,
+                0,
+                0,
+                0x80,
+                0xBB,
+                0,
+                0,
+                2,
+                0,
+                16,
+                0,
+                .. "data"u8,
+                4,
+                0,
+                0,
+                0,
+                0x00,
+                0x40,
+                0x00,
+                0x80,
             ];
             Assert.Equal(expected, File.ReadAllBytes(path));
             Assert.Equal([0.5f, -1f], WavFile.Read(path, cancellationToken: TestContext.Current.CancellationToken).Samples.ToArray());
@@ -118,30 +164,46 @@ public class WavFileTests
         Assert.Equal(whole.Samples, Read(new Trickle(file, 4093)).Samples);
     }
 
-    public static TheoryData<string, byte[]> Faulty => new()
-    {
-        { "empty", [] },
-        { "does not begin as a WAV file", [1, 2, 3] },
-        { "does not begin as a WAV file", [.. "RIFF"u8, 4, 0, 0, 0, .. "AVI "u8] },
-        { "ends after 12 bytes", WavBytes.File() },
-        { "no 'data' chunk", WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 16)) },
-        { "no 'data' chunk", WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 16), WavBytes.Chunk("LIST", [1, 2], 0xFFFFFFFF)) },
-        { "before their format", WavBytes.File(WavBytes.Chunk("data", [1, 2]), WavBytes.Format(Pcm, 1, 16000, 16)) },
-        { "14 bytes, expected at least 16", WavBytes.File(WavBytes.Chunk("fmt ", new byte[14]), WavBytes.Chunk("data", [1, 2])) },
-        { "0 channels at 16000 Hz", WavBytes.File(WavBytes.Format(Pcm, 0, 16000, 16), WavBytes.Chunk("data", [1, 2])) },
-        { "1 channels at 0 Hz", WavBytes.File(WavBytes.Format(Pcm, 1, 0, 16), WavBytes.Chunk("data", [1, 2])) },
-        { "at 4294967295 Hz", WavBytes.File(WavBytes.Format(Pcm, 1, uint.MaxValue, 16), WavBytes.Chunk("data", [1, 2])) },
-        { "names 0 bytes for 1 channels of 16 bits, expected 2", WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 16, 0), WavBytes.Chunk("data", [1, 2])) },
-        { "names 65535 bytes for 1 channels", WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 16, 65535), WavBytes.Chunk("data", [1, 2])) },
-        { "expected 524280", WavBytes.File(WavBytes.Format(Float, 65535, 16000, 64), WavBytes.Chunk("data", [1, 2])) },
-        { "codec 0x0011 with 4 bits; expected PCM", WavBytes.File(WavBytes.Format(0x11, 1, 16000, 4, 256), WavBytes.Chunk("data", [1, 2])) },
-        { "codec 0x0001 with 12 bits", WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 12, 2), WavBytes.Chunk("data", [1, 2])) },
-        { "codec 0xFFFE", WavBytes.File(WavBytes.Format(0xFFFE, 1, 16000, 16), WavBytes.Chunk("data", [1, 2])) },
-        { "holds no samples", WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 16), WavBytes.Chunk("data", []), WavBytes.Chunk("LIST", new byte[40])) },
-        { "holds no samples", WavBytes.File(WavBytes.Format(Pcm, 2, 16000, 16), WavBytes.Chunk("data", [1, 2])) },
-        { "sample 1 is NaN", WavBytes.File(WavBytes.Format(Float, 1, 16000, 32), WavBytes.Chunk("data", [0, 0, 0, 0, 0, 0, 0xC0, 0x7F])) },
-        { "is", WavBytes.File(WavBytes.Format(Float, 1, 16000, 64), WavBytes.Chunk("data", BitConverter.GetBytes(1e300))) },
-    };
+    public static TheoryData<string, byte[]> Faulty =>
+        new()
+        {
+            { "empty", [] },
+            { "does not begin as a WAV file", [1, 2, 3] },
+            { "does not begin as a WAV file", [.. "RIFF"u8, 4, 0, 0, 0, .. "AVI "u8] },
+            { "ends after 12 bytes", WavBytes.File() },
+            { "no 'data' chunk", WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 16)) },
+            { "no 'data' chunk", WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 16), WavBytes.Chunk("LIST", [1, 2], 0xFFFFFFFF)) },
+            { "before their format", WavBytes.File(WavBytes.Chunk("data", [1, 2]), WavBytes.Format(Pcm, 1, 16000, 16)) },
+            { "14 bytes, expected at least 16", WavBytes.File(WavBytes.Chunk("fmt ", new byte[14]), WavBytes.Chunk("data", [1, 2])) },
+            { "0 channels at 16000 Hz", WavBytes.File(WavBytes.Format(Pcm, 0, 16000, 16), WavBytes.Chunk("data", [1, 2])) },
+            { "1 channels at 0 Hz", WavBytes.File(WavBytes.Format(Pcm, 1, 0, 16), WavBytes.Chunk("data", [1, 2])) },
+            { "at 4294967295 Hz", WavBytes.File(WavBytes.Format(Pcm, 1, uint.MaxValue, 16), WavBytes.Chunk("data", [1, 2])) },
+            {
+                "names 0 bytes for 1 channels of 16 bits, expected 2",
+                WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 16, 0), WavBytes.Chunk("data", [1, 2]))
+            },
+            {
+                "names 65535 bytes for 1 channels",
+                WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 16, 65535), WavBytes.Chunk("data", [1, 2]))
+            },
+            { "expected 524280", WavBytes.File(WavBytes.Format(Float, 65535, 16000, 64), WavBytes.Chunk("data", [1, 2])) },
+            {
+                "codec 0x0011 with 4 bits; expected PCM",
+                WavBytes.File(WavBytes.Format(0x11, 1, 16000, 4, 256), WavBytes.Chunk("data", [1, 2]))
+            },
+            { "codec 0x0001 with 12 bits", WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 12, 2), WavBytes.Chunk("data", [1, 2])) },
+            { "codec 0xFFFE", WavBytes.File(WavBytes.Format(0xFFFE, 1, 16000, 16), WavBytes.Chunk("data", [1, 2])) },
+            {
+                "holds no samples",
+                WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 16), WavBytes.Chunk("data", []), WavBytes.Chunk("LIST", new byte[40]))
+            },
+            { "holds no samples", WavBytes.File(WavBytes.Format(Pcm, 2, 16000, 16), WavBytes.Chunk("data", [1, 2])) },
+            {
+                "sample 1 is NaN",
+                WavBytes.File(WavBytes.Format(Float, 1, 16000, 32), WavBytes.Chunk("data", [0, 0, 0, 0, 0, 0, 0xC0, 0x7F]))
+            },
+            { "is", WavBytes.File(WavBytes.Format(Float, 1, 16000, 64), WavBytes.Chunk("data", BitConverter.GetBytes(1e300))) },
+        };
 
     [Theory, MemberData(nameof(Faulty))]
     public void A_faulty_file_is_refused_with_what_is_wrong(string expected, byte[] file)
@@ -152,7 +214,13 @@ public class WavFileTests
 
     [Fact]
     public void A_missing_file_is_refused() =>
-        Assert.Contains("/no/such.wav", Assert.Throws<VoiceException>(() => WavFile.Read("/no/such.wav", cancellationToken: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "/no/such.wav",
+            Assert
+                .Throws<VoiceException>(() => WavFile.Read("/no/such.wav", cancellationToken: TestContext.Current.CancellationToken))
+                .Message,
+            StringComparison.Ordinal
+        );
 
     [Fact]
     public void A_recording_over_the_limit_is_refused_before_it_is_read()
@@ -164,7 +232,7 @@ public class WavFileTests
             using (var file = File.Create(path))
             {
                 file.Write(header);
-                file.SetLength(header.Length + 3 * 3600 * 32000L);      // three hours, without taking room on the disk
+                file.SetLength(header.Length + 3 * 3600 * 32000L); // three hours, without taking room on the disk
             }
 
             var before = GC.GetAllocatedBytesForCurrentThread();
@@ -186,13 +254,18 @@ public class WavFileTests
         Assert.Contains("expected at most 00:00:59", Error(59), StringComparison.Ordinal);
         Assert.Equal(960000, Read(new Trickle(file, 1 << 20), TimeSpan.FromSeconds(60)).Samples.Length);
 
-        string Error(int seconds) => Assert.Throws<VoiceException>(() => Read(new Trickle(file, 1 << 20), TimeSpan.FromSeconds(seconds))).Message;
+        string Error(int seconds) =>
+            Assert.Throws<VoiceException>(() => Read(new Trickle(file, 1 << 20), TimeSpan.FromSeconds(seconds))).Message;
     }
 
     [Fact]
     public void Reading_can_be_cancelled() =>
         Assert.Throws<OperationCanceledException>(() =>
-            WavFile.Read(new MemoryStream(WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 16), WavBytes.Chunk("data", new byte[1000]))), cancellationToken: new(canceled: true)));
+            WavFile.Read(
+                new MemoryStream(WavBytes.File(WavBytes.Format(Pcm, 1, 16000, 16), WavBytes.Chunk("data", new byte[1000]))),
+                cancellationToken: new(canceled: true)
+            )
+        );
 
     [Fact]
     public void Damaged_files_are_read_or_refused_without_crash_hang_or_great_allocations()
@@ -201,8 +274,16 @@ public class WavFileTests
         byte[][] files =
         [
             recording,
-            WavBytes.File(WavBytes.ExtensibleFormat(Pcm, 2, 48000, 24), WavBytes.Chunk("LIST", new byte[27]), WavBytes.Chunk("data", recording[1000..1600])),
-            WavBytes.File(WavBytes.Chunk("ds64", new byte[28]), WavBytes.Format(Float, 1, 24000, 32), WavBytes.Chunk("data", new byte[400])),
+            WavBytes.File(
+                WavBytes.ExtensibleFormat(Pcm, 2, 48000, 24),
+                WavBytes.Chunk("LIST", new byte[27]),
+                WavBytes.Chunk("data", recording[1000..1600])
+            ),
+            WavBytes.File(
+                WavBytes.Chunk("ds64", new byte[28]),
+                WavBytes.Format(Float, 1, 24000, 32),
+                WavBytes.Chunk("data", new byte[400])
+            ),
             WavBytes.File(0xFFFFFFFF, WavBytes.Format(Pcm, 1, 8000, 8), WavBytes.Chunk("data", recording[1000..1500], 0)),
         ];
 
@@ -211,26 +292,29 @@ public class WavFileTests
         uint[] numbers = [0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF];
         var number = Gen.Int[0, numbers.Length - 1].Select(i => numbers[i]);
         var mutation = Gen.Select(Gen.Int[0, 5], place, number);
-        Gen.Select(Gen.Int[0, files.Length - 1], mutation.List[1, 4], Gen.Bool).Sample(
-            (which, mutations, forwardOnly) =>
-            {
-                var file = mutations.Aggregate(files[which], (bytes, m) => Mutate(bytes, m.Item1, m.Item2, m.Item3));
-                var before = GC.GetAllocatedBytesForCurrentThread();
-                try
+        Gen.Select(Gen.Int[0, files.Length - 1], mutation.List[1, 4], Gen.Bool)
+            .Sample(
+                (which, mutations, forwardOnly) =>
                 {
-                    var clip = Read(forwardOnly ? new Trickle(file, 97) : new MemoryStream(file));
-                    Assert.InRange(clip.Samples.Length, 1, file.Length);
-                    Assert.All(clip.Samples.ToArray(), sample => Assert.True(float.IsFinite(sample)));
-                    Assert.InRange(clip.SampleRate, 1000, 192_000);
-                }
-                catch (VoiceException e)
-                {
-                    Assert.StartsWith("The WAV data: ", e.Message, StringComparison.Ordinal);
-                }
+                    var file = mutations.Aggregate(files[which], (bytes, m) => Mutate(bytes, m.Item1, m.Item2, m.Item3));
+                    var before = GC.GetAllocatedBytesForCurrentThread();
+                    try
+                    {
+                        var clip = Read(forwardOnly ? new Trickle(file, 97) : new MemoryStream(file));
+                        Assert.InRange(clip.Samples.Length, 1, file.Length);
+                        Assert.All(clip.Samples.ToArray(), sample => Assert.True(float.IsFinite(sample)));
+                        Assert.InRange(clip.SampleRate, 1000, 192_000);
+                    }
+                    catch (VoiceException e)
+                    {
+                        Assert.StartsWith("The WAV data: ", e.Message, StringComparison.Ordinal);
+                    }
 
-                Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 4_000_000);
-            },
-            iter: 20_000, threads: 1);
+                    Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 4_000_000);
+                },
+                iter: 20_000,
+                threads: 1
+            );
     }
 
     private static byte[] Mutate(byte[] file, int kind, int place, uint number)
@@ -250,5 +334,6 @@ public class WavFileTests
 
     private static AudioClip Read(byte[] file) => Read(new MemoryStream(file));
 
-    private static AudioClip Read(Stream file, TimeSpan? longest = null) => WavFile.Read(file, longest, TestContext.Current.CancellationToken);
+    private static AudioClip Read(Stream file, TimeSpan? longest = null) =>
+        WavFile.Read(file, longest, TestContext.Current.CancellationToken);
 }

@@ -3,10 +3,26 @@ using Chatterbox.Engine;
 
 namespace Chatterbox.Tests.Engine;
 
-/// <summary>Random requests, answered alone and then all at once, some late and some cancelled: each is answered alike, to the bit.</summary>
+/// <summary>Random requests, answered alone and then all at once, some late and some cancelled: each is answered alike, to the
+/// bit.</summary>
 internal static class Company
 {
-    private static readonly string[] Words = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and", "sleeps", "in", "rain"];
+    private static readonly string[] Words =
+    [
+        "the",
+        "quick",
+        "brown",
+        "fox",
+        "jumps",
+        "over",
+        "a",
+        "lazy",
+        "dog",
+        "and",
+        "sleeps",
+        "in",
+        "rain",
+    ];
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
@@ -23,8 +39,12 @@ internal static class Company
             alone.Add(await engine.Submit(request, Cancel).Events.ToListAsync(Cancel));
         }
 
-        var company = await Task.WhenAll(requests.Select((request, i) =>
-            AskAsync(request, leavesAfter: i % 10 == 9 ? random.Next(1, 3) : int.MaxValue, comesAfter: random.Next(0, mostDelay))));
+        var company = await Task.WhenAll(
+            requests.Select(
+                (request, i) =>
+                    AskAsync(request, leavesAfter: i % 10 == 9 ? random.Next(1, 3) : int.MaxValue, comesAfter: random.Next(0, mostDelay))
+            )
+        );
         foreach (var (i, (events, hasLeft)) in company.Index())
         {
             Assert.True(hasLeft || events.Count == alone[i].Count, $"request {i}: {events.Count} events, alone {alone[i].Count}");
@@ -94,16 +114,22 @@ internal static class Company
             {
                 0 => null,
                 1 => new(),
-                _ => new() { FirstTokens = random.Next(2, 8), MostTokens = random.Next(8, 16), LeftContext = random.Next(0, 20) },
+                _ => new()
+                {
+                    FirstTokens = random.Next(2, 8),
+                    MostTokens = random.Next(8, 16),
+                    LeftContext = random.Next(0, 20),
+                },
             },
             Client = $"client {number % 7}",
         };
     }
 
-    private static Voice Changed(Voice voice, int how) => voice with
-    {
-        T3 = voice.T3 with { SpeakerEmbedding = [.. voice.T3.SpeakerEmbedding.Select(number => number * (1 + (0.3f * how)))] },
-    };
+    private static Voice Changed(Voice voice, int how) =>
+        voice with
+        {
+            T3 = voice.T3 with { SpeakerEmbedding = [.. voice.T3.SpeakerEmbedding.Select(number => number * (1 + (0.3f * how)))] },
+        };
 
     private static void AssertSame(int request, SpeechEvent expected, SpeechEvent actual)
     {
@@ -114,17 +140,23 @@ internal static class Company
         }
 
         var other = Assert.IsType<AudioChunk>(actual);
-        Assert.True(chunk.Samples.Span.SequenceEqual(other.Samples.ToArray()), $"request {request}, piece {chunk.Piece}: {Difference(chunk, other)}");
+        Assert.True(
+            chunk.Samples.Span.SequenceEqual(other.Samples.ToArray()),
+            $"request {request}, piece {chunk.Piece}: {Difference(chunk, other)}"
+        );
         Assert.Equal(
             (chunk.Piece, chunk.EndsPiece, chunk.TextTokens, chunk.SpeechTokens, chunk.Repair),
-            (other.Piece, other.EndsPiece, other.TextTokens, other.SpeechTokens, other.Repair));
+            (other.Piece, other.EndsPiece, other.TextTokens, other.SpeechTokens, other.Repair)
+        );
 
         static string Difference(AudioChunk expected, AudioChunk actual)
         {
             var common = expected.Samples.Span.CommonPrefixLength(actual.Samples.ToArray());
             var most = expected.Samples.ToArray().Zip(actual.Samples.ToArray(), (a, b) => Math.Abs(a - b)).DefaultIfEmpty().Max();
-            return $"alone {expected.Samples.Length} samples of {expected.SpeechTokens} tokens, in company {actual.Samples.Length} of {actual.SpeechTokens}, "
-                + $"other from sample {common} on by up to {most:0.0e0}, alone at most {expected.Samples.ToArray().DefaultIfEmpty().Max(MathF.Abs):0.0e0}";
+            return $"alone {expected.Samples.Length} samples of {expected.SpeechTokens} tokens, in company {actual.Samples.Length} of "
+                + $"{actual.SpeechTokens}, "
+                + $"other from sample {common} on by up to {most:0.0e0}, alone at most "
+                + $"{expected.Samples.ToArray().DefaultIfEmpty().Max(MathF.Abs):0.0e0}";
         }
     }
 }

@@ -34,7 +34,11 @@ public sealed class CompanyOnGpuTests(ModelOnGpuTests.Checkpoints checkpoints) :
         var failed = 0;
         shaped.StepFails = rows => rows > 8 && Interlocked.CompareExchange(ref failed, rows, 0) == 0;
         var during = await Ask();
-        Assert.InRange(during.Count(events => events.OfType<PieceFailed>().Any(piece => piece.Error.InnerException?.Message == "a kernel failed")), 1, failed);
+        Assert.InRange(
+            during.Count(events => events.OfType<PieceFailed>().Any(piece => piece.Error.InnerException?.Message == "a kernel failed")),
+            1,
+            failed
+        );
         shaped.StepFails = _ => false;
         Assert.Equal(before.Select(Samples), (await Ask()).Select(Samples));
         Assert.Equal(EngineState.Ready, engine.Status.State);

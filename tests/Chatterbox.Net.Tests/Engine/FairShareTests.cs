@@ -28,18 +28,25 @@ public class FairShareTests
 
     [Fact]
     public void A_client_without_a_place_gets_one_while_there_are_fewer_others_than_the_places_halve() =>
-        Gen.Int[1, 1000].Select(Gen.Int[0, 9], Gen.Int[0, 9].List[0, 3000]).Sample((capacity, newcomer, arrivals) =>
-        {
-            var own = new int[10];
-            foreach (var client in arrivals.Where(client => client != newcomer))
-            {
-                own[client] += FairShare.Allows(capacity, own.Sum(), own[client]) ? 1 : 0;
-            }
+        Gen.Int[1, 1000]
+            .Select(Gen.Int[0, 9], Gen.Int[0, 9].List[0, 3000])
+            .Sample(
+                (capacity, newcomer, arrivals) =>
+                {
+                    var own = new int[10];
+                    foreach (var client in arrivals.Where(client => client != newcomer))
+                    {
+                        own[client] += FairShare.Allows(capacity, own.Sum(), own[client]) ? 1 : 0;
+                    }
 
-            var others = own.Count(places => places > 0);
-            Assert.True(own.Sum() <= capacity);
-            Assert.True(capacity >> others < 2 || FairShare.Allows(capacity, own.Sum(), 0), $"{others} others left nothing of {capacity}: {string.Join(' ', own)}");
-        });
+                    var others = own.Count(places => places > 0);
+                    Assert.True(own.Sum() <= capacity);
+                    Assert.True(
+                        capacity >> others < 2 || FairShare.Allows(capacity, own.Sum(), 0),
+                        $"{others} others left nothing of {capacity}: {string.Join(' ', own)}"
+                    );
+                }
+            );
 
     /// <summary>Places that a client can take after others have taken some.</summary>
     private static int Fill(int capacity, int[] others)

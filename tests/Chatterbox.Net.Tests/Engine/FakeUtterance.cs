@@ -54,9 +54,7 @@ internal sealed class FakeUtterance(Func<CancellationToken, VoicedChunk> next) :
         }
     }
 
-    public void TakeChunk()
-    {
-    }
+    public void TakeChunk() { }
 
     public void Dispose() => OnClose();
 

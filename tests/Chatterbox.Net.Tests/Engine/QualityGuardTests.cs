@@ -31,7 +31,10 @@ public sealed class QualityGuardTests
         foreach (var before in (int[])[0, 20])
         {
             var silent = Tone(before).Concat(new float[(int)(seconds * SpeechResult.SampleRate)]).Concat(Tone(20)).ToArray();
-            var (_, repair, _) = Speak(new SpeechResult(silent, 9, Distinct(silent.Length / SpeechResult.SamplesPerToken), false), Spoken(Distinct(30)));
+            var (_, repair, _) = Speak(
+                new SpeechResult(silent, 9, Distinct(silent.Length / SpeechResult.SamplesPerToken), false),
+                Spoken(Distinct(30))
+            );
             Assert.Equal(isLong ? "long silence; spoken again" : null, repair);
         }
     }
@@ -48,7 +51,9 @@ public sealed class QualityGuardTests
     public void A_silent_end_is_trimmed_though_its_tokens_are_all_the_same()
     {
         int[] tokens = [.. Distinct(40), .. Enumerable.Repeat(4299, 100)];
-        var (speech, repair, seeds) = Speak(new SpeechResult((float[])[.. Tone(40), .. new float[100 * SpeechResult.SamplesPerToken]], 9, tokens, false));
+        var (speech, repair, seeds) = Speak(
+            new SpeechResult((float[])[.. Tone(40), .. new float[100 * SpeechResult.SamplesPerToken]], 9, tokens, false)
+        );
         Assert.Equal("silent end trimmed", repair);
         Assert.Single(seeds);
         Assert.InRange(speech.Samples.Length, 40 * SpeechResult.SamplesPerToken, 45 * SpeechResult.SamplesPerToken);
@@ -77,7 +82,8 @@ public sealed class QualityGuardTests
 
     private static int[] Distinct(int count, int from = 0) => [.. Enumerable.Range(from, count)];
 
-    private static float[] Tone(int tokens) => [.. Enumerable.Range(0, tokens * SpeechResult.SamplesPerToken).Select(i => 0.5f * MathF.Sin(i))];
+    private static float[] Tone(int tokens) =>
+        [.. Enumerable.Range(0, tokens * SpeechResult.SamplesPerToken).Select(i => 0.5f * MathF.Sin(i))];
 
     private static SpeechResult Spoken(int[] tokens) => new(Tone(tokens.Length), 9, tokens, ReachedLimit: false);
 

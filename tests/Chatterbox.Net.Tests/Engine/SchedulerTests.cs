@@ -60,7 +60,7 @@ public sealed class SchedulerTests
         var late = world.Add("late", chunks: 5, tokens: 5, audio: 20);
         world.Run();
         var order = world.Voiced.ToList();
-        Assert.InRange(order.IndexOf(late), 1, 2);      // after what was in hand when it came
+        Assert.InRange(order.IndexOf(late), 1, 2); // after what was in hand when it came
     }
 
     [Fact]
@@ -115,49 +115,64 @@ public sealed class SchedulerTests
     }
 
     [Fact]
-    public void Every_request_ends_no_client_starves_and_limits_hold() => Gen.Select(
-        Gen.Select(Gen.Int[0, 4], Gen.Int[1, 4], Gen.Int[1, 12], Gen.Double[0, 3], Gen.Int[0, 9]).List[1, 40], Gen.Int[1, 16], Gen.Int[1, 4], Gen.Int[1, 12], Gen.Bool).Sample(
-        (requests, stepWidth, voiceWidth, maxOpen, overlaps) =>
-        {
-            var world = new World(new(stepWidth, voiceWidth, maxOpen, overlaps)) { StepTime = 0.02, VoiceTime = 0.07 };
-            foreach (var (client, chunks, tokens, audio, leaving) in requests)
-            {
-                world.Add($"client {client}", chunks, tokens, audio > 1 ? audio : null).LeavesAfter = leaving == 0 ? 3 : int.MaxValue;
-                world.Advance(0.01);
-            }
+    public void Every_request_ends_no_client_starves_and_limits_hold() =>
+        Gen.Select(
+                Gen.Select(Gen.Int[0, 4], Gen.Int[1, 4], Gen.Int[1, 12], Gen.Double[0, 3], Gen.Int[0, 9]).List[1, 40],
+                Gen.Int[1, 16],
+                Gen.Int[1, 4],
+                Gen.Int[1, 12],
+                Gen.Bool
+            )
+            .Sample(
+                (requests, stepWidth, voiceWidth, maxOpen, overlaps) =>
+                {
+                    var world = new World(new(stepWidth, voiceWidth, maxOpen, overlaps)) { StepTime = 0.02, VoiceTime = 0.07 };
+                    foreach (var (client, chunks, tokens, audio, leaving) in requests)
+                    {
+                        world.Add($"client {client}", chunks, tokens, audio > 1 ? audio : null).LeavesAfter =
+                            leaving == 0 ? 3 : int.MaxValue;
+                        world.Advance(0.01);
+                    }
 
-            world.Run();
-            Assert.True(world.MostOpen <= maxOpen);
-            Assert.True(world.MostRows <= stepWidth);
-            Assert.True(world.MostDue <= voiceWidth);
-            Assert.All(world.Requests, request => Assert.True(request.HasLeft || request.Chunk == request.Chunks));
+                    world.Run();
+                    Assert.True(world.MostOpen <= maxOpen);
+                    Assert.True(world.MostRows <= stepWidth);
+                    Assert.True(world.MostDue <= voiceWidth);
+                    Assert.All(world.Requests, request => Assert.True(request.HasLeft || request.Chunk == request.Chunks));
 
-            // Nobody waits longer than it takes to do all there is one by one.
-            Assert.All(world.Requests, request => Assert.True(request.Ended <= world.WorkInAll));
-        });
+                    // Nobody waits longer than it takes to do all there is one by one.
+                    Assert.All(world.Requests, request => Assert.True(request.Ended <= world.WorkInAll));
+                }
+            );
 
     [Fact]
-    public void No_client_waits_for_more_than_a_turn_of_each_other() => Gen.Select(Gen.Int[0, 4], Gen.Int[1, 6]).List[1, 30].Sample(requests =>
-    {
-        var world = new World(Single with { MaxOpen = 100 });
-        foreach (var (client, chunks) in requests)
-        {
-            world.Add($"client {client}", chunks, tokens: 1);
-        }
-
-        world.Run();
-        foreach (var client in world.Requests.GroupBy(request => request.Client))
-        {
-            // In the order they came, and between two turns of a client each other client has one turn at most.
-            Assert.Equal(client.Select(request => request.Number), world.Voiced.Where(request => request.Client == client.Key).Select(request => request.Number).Distinct());
-            var at = world.Voiced.Index().Where(turn => turn.Item.Client == client.Key).Select(turn => turn.Index).ToList();
-            foreach (var (from, to) in at.Zip(at.Skip(1)))
+    public void No_client_waits_for_more_than_a_turn_of_each_other() =>
+        Gen.Select(Gen.Int[0, 4], Gen.Int[1, 6])
+            .List[1, 30]
+            .Sample(requests =>
             {
-                var between = world.Voiced.Take(to).Skip(from + 1).Select(request => request.Client).ToList();
-                Assert.Equal(between.Distinct().Count(), between.Count);
-            }
-        }
-    });
+                var world = new World(Single with { MaxOpen = 100 });
+                foreach (var (client, chunks) in requests)
+                {
+                    world.Add($"client {client}", chunks, tokens: 1);
+                }
+
+                world.Run();
+                foreach (var client in world.Requests.GroupBy(request => request.Client))
+                {
+                    // In the order they came, and between two turns of a client each other client has one turn at most.
+                    Assert.Equal(
+                        client.Select(request => request.Number),
+                        world.Voiced.Where(request => request.Client == client.Key).Select(request => request.Number).Distinct()
+                    );
+                    var at = world.Voiced.Index().Where(turn => turn.Item.Client == client.Key).Select(turn => turn.Index).ToList();
+                    foreach (var (from, to) in at.Zip(at.Skip(1)))
+                    {
+                        var between = world.Voiced.Take(to).Skip(from + 1).Select(request => request.Client).ToList();
+                        Assert.Equal(between.Distinct().Count(), between.Count);
+                    }
+                }
+            });
 
     /// <summary>A worker, its requests and a clock. Steps and voicing take their time; where they overlap, at the same time.</summary>
     private sealed class World(WorkerLimits limits)
@@ -185,7 +200,8 @@ public sealed class SchedulerTests
         public int MostDue { get; private set; }
 
         /// <summary>Time to do everything one by one, from the last arrival.</summary>
-        public double WorkInAll => 0.01 * Requests.Count + Requests.Sum(request => request.Chunks * ((request.TokensPerChunk * StepTime) + VoiceTime)) + 1e-6;
+        public double WorkInAll =>
+            0.01 * Requests.Count + Requests.Sum(request => request.Chunks * ((request.TokensPerChunk * StepTime) + VoiceTime)) + 1e-6;
 
         public Simulated Add(string client, int chunks, int tokens, double? audio = null)
         {
@@ -221,7 +237,7 @@ public sealed class SchedulerTests
                 {
                     if (plan.Ended.Count == 0)
                     {
-                        Assert.NotEmpty(_inHand);         // or nothing would ever happen again
+                        Assert.NotEmpty(_inHand); // or nothing would ever happen again
                         Now = _inHandUntil;
                     }
 
@@ -316,9 +332,19 @@ public sealed class SchedulerTests
 
         private bool CanStep => Tokens < chunks * tokensPerChunk;
 
-        public Standing Standing(double now, object worker) => new(
-            IsInHand ? Stage.InHand : HasLeft ? Stage.Ended : !IsOpen ? Stage.Begin : Tokens >= (Chunk + 1) * tokensPerChunk ? Stage.Due : Stage.Steps,
-            IsOpen ? worker : null, IsOpen, IsOpen && CanStep, _playedAll is { } end ? TimeSpan.FromSeconds(end - now) : null, TimeSpan.FromSeconds(0.1));
+        public Standing Standing(double now, object worker) =>
+            new(
+                IsInHand ? Stage.InHand
+                    : HasLeft ? Stage.Ended
+                    : !IsOpen ? Stage.Begin
+                    : Tokens >= (Chunk + 1) * tokensPerChunk ? Stage.Due
+                    : Stage.Steps,
+                IsOpen ? worker : null,
+                IsOpen,
+                IsOpen && CanStep,
+                _playedAll is { } end ? TimeSpan.FromSeconds(end - now) : null,
+                TimeSpan.FromSeconds(0.1)
+            );
 
         public void Step(double now)
         {

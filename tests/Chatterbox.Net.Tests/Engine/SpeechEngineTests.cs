@@ -14,15 +14,22 @@ public sealed class SpeechEngineTests
     [Fact]
     public void Options_that_no_engine_can_work_with_are_refused()
     {
-        foreach (var (options, name) in (ReadOnlySpan<(EngineOptions, string)>)
-        [
-            (new() { MaxStreams = -1 }, nameof(EngineOptions.MaxStreams)),
-            (new() { MaxQueuedRequests = -1 }, nameof(EngineOptions.MaxQueuedRequests)),
-            (new() { RequestTimeoutSeconds = 0 }, nameof(EngineOptions.RequestTimeoutSeconds)),
-            (new() { MaxUnreadSeconds = double.NaN }, nameof(EngineOptions.MaxUnreadSeconds)),
-        ])
+        foreach (
+            var (options, name) in (ReadOnlySpan<(EngineOptions, string)>)
+                [
+                    (new() { MaxStreams = -1 }, nameof(EngineOptions.MaxStreams)),
+                    (new() { MaxQueuedRequests = -1 }, nameof(EngineOptions.MaxQueuedRequests)),
+                    (new() { RequestTimeoutSeconds = 0 }, nameof(EngineOptions.RequestTimeoutSeconds)),
+                    (new() { MaxUnreadSeconds = double.NaN }, nameof(EngineOptions.MaxUnreadSeconds)),
+                ]
+        )
         {
-            Assert.Equal(name, Assert.Throws<ArgumentOutOfRangeException>(() => new SpeechEngine([() => throw new NotSupportedException()], options)).ParamName);
+            Assert.Equal(
+                name,
+                Assert
+                    .Throws<ArgumentOutOfRangeException>(() => new SpeechEngine([() => throw new NotSupportedException()], options))
+                    .ParamName
+            );
         }
     }
 
@@ -30,7 +37,14 @@ public sealed class SpeechEngineTests
     public async Task Pieces_come_in_order_with_their_own_seeds()
     {
         await using var engine = Engine(new StepModel { Free = true });
-        var job = engine.Submit(new SpeechRequest { Pieces = ["one", "two", "three"], Sampling = new() { Seed = 7 } }, Cancel);
+        var job = engine.Submit(
+            new SpeechRequest
+            {
+                Pieces = ["one", "two", "three"],
+                Sampling = new() { Seed = 7 },
+            },
+            Cancel
+        );
         var chunks = await Collect(job);
         Assert.Equal([0, 1, 2], chunks.Cast<AudioChunk>().Select(c => c.Piece));
         Assert.Equal([7f, 8f, 9f], chunks.Cast<AudioChunk>().Select(c => c.Samples.Span[0]));
@@ -86,7 +100,11 @@ public sealed class SpeechEngineTests
         var model = new StepModel();
         await using var engine = Engine(model, new EngineOptions { RequestTimeoutSeconds = 0.05 });
         var job = engine.Submit(new SpeechRequest { Pieces = ["one"] }, Cancel);
-        Assert.Contains("given up after", (await Assert.ThrowsAsync<UnavailableException>(() => Collect(job))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "given up after",
+            (await Assert.ThrowsAsync<UnavailableException>(() => Collect(job))).Message,
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
@@ -111,18 +129,29 @@ public sealed class SpeechEngineTests
     public async Task A_model_that_cannot_be_loaded_refuses_everything_with_the_reason()
     {
         await using var engine = new SpeechEngine(
-            [() => throw new CheckpointException("no weights")], new EngineOptions(), NullLogger<SpeechEngine>.Instance);
+            [() => throw new CheckpointException("no weights")],
+            new EngineOptions(),
+            NullLogger<SpeechEngine>.Instance
+        );
         await Assert.ThrowsAsync<CheckpointException>(() => engine.Ready);
         Assert.Equal(EngineState.Failed, engine.Status.State);
-        Assert.Contains("no weights", Assert.Throws<UnavailableException>(() => engine.Submit(new SpeechRequest { Pieces = ["x"] }, Cancel)).Message, StringComparison.Ordinal);
-        await Assert.ThrowsAsync<UnavailableException>(() => engine.CreateVoiceAsync(new AudioClip((float[])[0], 24000), cancellationToken: Cancel));
+        Assert.Contains(
+            "no weights",
+            Assert.Throws<UnavailableException>(() => engine.Submit(new SpeechRequest { Pieces = ["x"] }, Cancel)).Message,
+            StringComparison.Ordinal
+        );
+        await Assert.ThrowsAsync<UnavailableException>(() =>
+            engine.CreateVoiceAsync(new AudioClip((float[])[0], 24000), cancellationToken: Cancel)
+        );
     }
 
     [Fact]
     public async Task Jobs_run_on_the_models_thread_and_report_their_errors()
     {
         await using var engine = Engine(new StepModel { Free = true });
-        await Assert.ThrowsAsync<VoiceException>(() => engine.CreateVoiceAsync(new AudioClip((float[])[0], 24000), cancellationToken: Cancel));
+        await Assert.ThrowsAsync<VoiceException>(() =>
+            engine.CreateVoiceAsync(new AudioClip((float[])[0], 24000), cancellationToken: Cancel)
+        );
         Assert.Null(await engine.DetectWatermarkAsync(new AudioClip((float[])[0], 24000), cancellationToken: Cancel));
     }
 
@@ -133,7 +162,10 @@ public sealed class SpeechEngineTests
         await using var engine = Engine(model);
         var begun = engine.Submit(new SpeechRequest { Pieces = ["begun"], Client = "a" }, Cancel);
         await model.Speaking.Arrives();
-        var checks = Enumerable.Range(0, 3).Select(_ => engine.DetectWatermarkAsync(new AudioClip((float[])[0], 24000), "a", Cancel)).ToList();
+        var checks = Enumerable
+            .Range(0, 3)
+            .Select(_ => engine.DetectWatermarkAsync(new AudioClip((float[])[0], 24000), "a", Cancel))
+            .ToList();
         var speech = engine.Submit(new SpeechRequest { Pieces = ["speech"], Client = "b" }, Cancel);
         Assert.Equal(4, engine.Status.Waiting);
         model.Finish(5);
@@ -180,7 +212,10 @@ public sealed class SpeechEngineTests
                 jobs.Add(engine.Submit(new SpeechRequest { Pieces = ["one"], Client = "greedy" }, Cancel));
             }
         });
-        Assert.Equal("5 of your requests are waiting already; the other 3 places are kept for other clients. Try again later.", refusal.Message);
+        Assert.Equal(
+            "5 of your requests are waiting already; the other 3 places are kept for other clients. Try again later.",
+            refusal.Message
+        );
         Assert.Equal(5, engine.Status.Waiting);
         jobs.Add(engine.Submit(new SpeechRequest { Pieces = ["one"], Client = "modest" }, Cancel));
         model.Finish(jobs.Count);
@@ -191,8 +226,17 @@ public sealed class SpeechEngineTests
     public async Task Speech_pauses_while_its_reader_is_far_behind_and_loses_nothing()
     {
         var model = new StepModel { Free = true };
-        await using var engine = Engine(model, new EngineOptions { MaxUnreadSeconds = 2.0 / SpeechResult.SampleRate }); // a piece has one sample
-        var slow = engine.Submit(new SpeechRequest { Pieces = [.. Enumerable.Repeat("slow", 10)], Sampling = new() { Seed = 1 }, Client = "a" }, Cancel);
+        // a piece has one sample
+        await using var engine = Engine(model, new EngineOptions { MaxUnreadSeconds = 2.0 / SpeechResult.SampleRate });
+        var slow = engine.Submit(
+            new SpeechRequest
+            {
+                Pieces = [.. Enumerable.Repeat("slow", 10)],
+                Sampling = new() { Seed = 1 },
+                Client = "a",
+            },
+            Cancel
+        );
         Assert.Single(await Collect(engine.Submit(new SpeechRequest { Pieces = ["first"], Client = "b" }, Cancel)));
         for (var others = 0; others < 20; others++)
         {
@@ -200,7 +244,10 @@ public sealed class SpeechEngineTests
         }
 
         Assert.Equal(3, model.Turns.Count(turn => turn == "slow"));
-        Assert.Equal(Enumerable.Range(1, 10).Select(i => (float)i), (await Collect(slow)).Cast<AudioChunk>().Select(chunk => chunk.Samples.Span[0]));
+        Assert.Equal(
+            Enumerable.Range(1, 10).Select(i => (float)i),
+            (await Collect(slow)).Cast<AudioChunk>().Select(chunk => chunk.Samples.Span[0])
+        );
     }
 
     [Fact]
@@ -231,16 +278,27 @@ public sealed class SpeechEngineTests
         var model = new StepModel();
         await using var engine = Engine(model);
         var recording = new AudioClip((float[])[1, 2, 3], 16_000);
-        var conversion = engine.Submit(new ConversionRequest { Recording = recording, Seed = 10, Client = "a" }, Cancel);
+        var conversion = engine.Submit(
+            new ConversionRequest
+            {
+                Recording = recording,
+                Seed = 10,
+                Client = "a",
+            },
+            Cancel
+        );
         await model.Speaking.Arrives();
         var speech = engine.Submit(new SpeechRequest { Pieces = ["one"], Client = "b" }, Cancel);
         Assert.Equal(1, speech.Position);
         model.Finish(2);
-        Assert.Single(await Collect(speech));                                                  // before the recording's end
+        Assert.Single(await Collect(speech)); // before the recording's end
         Assert.Equal(new EngineStatus(EngineState.Ready, 0, 1, 64), engine.Status with { ExpectedWait = null });
         model.Finish(2);
         var chunks = (await Collect(conversion)).Cast<AudioChunk>().ToList();
-        Assert.Equal([(11, false, 0), (12, false, 0), (13, true, 3)], chunks.Select(chunk => ((int)chunk.Samples.ToArray().Single(), chunk.EndsPiece, chunk.SpeechTokens)));
+        Assert.Equal(
+            [(11, false, 0), (12, false, 0), (13, true, 3)],
+            chunks.Select(chunk => ((int)chunk.Samples.ToArray().Single(), chunk.EndsPiece, chunk.SpeechTokens))
+        );
         Assert.Same(recording, Assert.Single(model.Disposed));
     }
 
@@ -265,15 +323,24 @@ public sealed class SpeechEngineTests
     [Fact]
     public async Task A_step_that_fails_ends_the_pieces_it_was_for_and_the_engine_goes_on()
     {
-        await using var engine = new SpeechEngine([() => new StepwiseModel()], new EngineOptions { GuardQuality = false }, NullLogger<SpeechEngine>.Instance);
+        await using var engine = new SpeechEngine(
+            [() => new StepwiseModel()],
+            new EngineOptions { GuardQuality = false },
+            NullLogger<SpeechEngine>.Instance
+        );
         for (var i = 0; i < 3; i++)
         {
             var events = await Collect(engine.Submit(new SpeechRequest { Pieces = ["bad", "good"], Client = "a" }, Cancel));
-            Assert.Equal("a kernel failed", Assert.IsType<ModelFailedException>(Assert.IsType<PieceFailed>(events[0]).Error).InnerException!.Message);
+            Assert.Equal(
+                "a kernel failed",
+                Assert.IsType<ModelFailedException>(Assert.IsType<PieceFailed>(events[0]).Error).InnerException!.Message
+            );
             Assert.IsType<AudioChunk>(events[1]);
         }
 
-        var others = await Task.WhenAll(Enumerable.Range(0, 20).Select(i => Collect(engine.Submit(new SpeechRequest { Pieces = ["good"], Client = $"{i}" }, Cancel))));
+        var others = await Task.WhenAll(
+            Enumerable.Range(0, 20).Select(i => Collect(engine.Submit(new SpeechRequest { Pieces = ["good"], Client = $"{i}" }, Cancel)))
+        );
         Assert.All(others, events => Assert.IsType<AudioChunk>(Assert.Single(events)));
     }
 
@@ -284,9 +351,15 @@ public sealed class SpeechEngineTests
         await using var engine = new SpeechEngine([() => model], new EngineOptions(), NullLogger<SpeechEngine>.Instance);
         Assert.IsType<AudioChunk>(Assert.Single(await Collect(engine.Submit(new SpeechRequest { Pieces = ["good"] }, Cancel))));
         var events = await Collect(engine.Submit(new SpeechRequest { Pieces = ["bad"] }, Cancel));
-        Assert.Equal("a kernel failed", Assert.IsType<ModelFailedException>(Assert.IsType<PieceFailed>(Assert.Single(events)).Error).InnerException!.Message);
+        Assert.Equal(
+            "a kernel failed",
+            Assert.IsType<ModelFailedException>(Assert.IsType<PieceFailed>(Assert.Single(events)).Error).InnerException!.Message
+        );
         Assert.Equal(EngineState.Failed, engine.Status.State);
-        Assert.Equal(model.DeviceError, Assert.Throws<UnavailableException>(() => engine.Submit(new SpeechRequest { Pieces = ["good"] }, Cancel)).Message);
+        Assert.Equal(
+            model.DeviceError,
+            Assert.Throws<UnavailableException>(() => engine.Submit(new SpeechRequest { Pieces = ["good"] }, Cancel)).Message
+        );
         await engine.StopAsync(Cancel).Arrives();
     }
 
@@ -335,14 +408,23 @@ public sealed class SpeechEngineTests
     public async Task The_queue_holds_twice_what_the_models_generate_at_once_unless_it_is_set()
     {
         await using var engine = new SpeechEngine(
-            [() => new StepwiseModel { MaxUtterances = 40 }, () => new StepwiseModel { MaxUtterances = 60 }], new EngineOptions(), NullLogger<SpeechEngine>.Instance);
+            [() => new StepwiseModel { MaxUtterances = 40 }, () => new StepwiseModel { MaxUtterances = 60 }],
+            new EngineOptions(),
+            NullLogger<SpeechEngine>.Instance
+        );
         await Waits.Until(() => engine.Status.Capacity == 200);
         await using var limited = new SpeechEngine(
-            [() => new StepwiseModel { MaxUtterances = 40 }], new EngineOptions { MaxStreams = 10 }, NullLogger<SpeechEngine>.Instance);
+            [() => new StepwiseModel { MaxUtterances = 40 }],
+            new EngineOptions { MaxStreams = 10 },
+            NullLogger<SpeechEngine>.Instance
+        );
         await limited.Ready.Arrives();
         Assert.Equal(64, limited.Status.Capacity);
         await using var set = new SpeechEngine(
-            [() => new StepwiseModel { MaxUtterances = 40 }], new EngineOptions { MaxQueuedRequests = 3 }, NullLogger<SpeechEngine>.Instance);
+            [() => new StepwiseModel { MaxUtterances = 40 }],
+            new EngineOptions { MaxQueuedRequests = 3 },
+            NullLogger<SpeechEngine>.Instance
+        );
         await set.Ready.Arrives();
         Assert.Equal(3, set.Status.Capacity);
     }
@@ -427,9 +509,7 @@ public sealed class SpeechEngineTests
 
         public double? DetectWatermark(AudioClip recording) => null;
 
-        public void Dispose()
-        {
-        }
+        public void Dispose() { }
     }
 
     /// <summary>Speaks a piece when <see cref="Finish"/> allows one more, or at once if <see cref="Free"/>.</summary>
@@ -478,7 +558,9 @@ public sealed class SpeechEngineTests
                     Assert.True(_allowed.Wait(Waits.Limit, cancellationToken), "The test has not let the model go on.");
                 }
 
-                return text == "bad" ? throw new RequestException("bad text") : new SpeechResult((float[])[sampling.Seed!.Value], 1, [0], false);
+                return text == "bad"
+                    ? throw new RequestException("bad text")
+                    : new SpeechResult((float[])[sampling.Seed!.Value], 1, [0], false);
             }
             finally
             {

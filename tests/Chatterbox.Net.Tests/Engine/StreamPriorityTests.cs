@@ -8,9 +8,16 @@ public class StreamPriorityTests
     public void Streams_that_would_run_dry_come_first_then_turns_then_streams_with_time_enough()
     {
         double?[] left = [null, -0.5, 0.1, 0.3, 0.4, 1, 5];
-        var ranks = left.Select(seconds => StreamPriority.Rank(seconds is { } s ? TimeSpan.FromSeconds(s) : null, TimeSpan.FromSeconds(0.25), TimeSpan.FromSeconds(0.25))).ToArray();
-        Assert.All(ranks[..3], rank => Assert.Equal(0, rank));              // nothing to be late for, or late whatever is done
-        Assert.True(ranks[3] < ranks[4] && ranks[4] < 0);                   // the sooner it runs dry, the sooner
+        var ranks = left.Select(seconds =>
+                StreamPriority.Rank(
+                    seconds is { } s ? TimeSpan.FromSeconds(s) : null,
+                    TimeSpan.FromSeconds(0.25),
+                    TimeSpan.FromSeconds(0.25)
+                )
+            )
+            .ToArray();
+        Assert.All(ranks[..3], rank => Assert.Equal(0, rank)); // nothing to be late for, or late whatever is done
+        Assert.True(ranks[3] < ranks[4] && ranks[4] < 0); // the sooner it runs dry, the sooner
         Assert.True(ranks[5] > 0 && ranks[6] > ranks[5]);
     }
 

@@ -23,8 +23,21 @@ public sealed class StreamingEngineTests
         }
 
         await using var engine = new SpeechEngine(
-            [() => ChatterboxModel.Load(TinyCheckpoint.Folder, new ModelOptions { Device = "cpu" })], new EngineOptions { GuardQuality = false }, NullLogger<SpeechEngine>.Instance);
-        var chunks = await engine.StreamAsync(new() { Pieces = [Text], Sampling = new() { Seed = 4 }, Chunks = new() { FirstTokens = 4 } }, Cancel).ToListAsync(Cancel);
+            [() => ChatterboxModel.Load(TinyCheckpoint.Folder, new ModelOptions { Device = "cpu" })],
+            new EngineOptions { GuardQuality = false },
+            NullLogger<SpeechEngine>.Instance
+        );
+        var chunks = await engine
+            .StreamAsync(
+                new()
+                {
+                    Pieces = [Text],
+                    Sampling = new() { Seed = 4 },
+                    Chunks = new() { FirstTokens = 4 },
+                },
+                Cancel
+            )
+            .ToListAsync(Cancel);
 
         Assert.Equal(expected, chunks.Select(chunk => chunk.Samples.ToArray()));
         Assert.Equal(Enumerable.Repeat(false, chunks.Count - 1).Append(true), chunks.Select(chunk => chunk.EndsPiece));
@@ -36,8 +49,20 @@ public sealed class StreamingEngineTests
     public async Task Pieces_follow_each_other_with_their_own_seeds()
     {
         await using var engine = Engine(new ChunkModel { Free = true });
-        var chunks = await engine.StreamAsync(new() { Pieces = ["ab", "c"], Sampling = new() { Seed = 7 } }, Cancel).ToListAsync(Cancel);
-        Assert.Equal([(0, 'a', 7f, false), (0, 'b', 7f, true), (1, 'c', 8f, true)], chunks.Select(c => (c.Piece, (char)c.Samples.Span[0], c.Samples.Span[1], c.EndsPiece)));
+        var chunks = await engine
+            .StreamAsync(
+                new()
+                {
+                    Pieces = ["ab", "c"],
+                    Sampling = new() { Seed = 7 },
+                },
+                Cancel
+            )
+            .ToListAsync(Cancel);
+        Assert.Equal(
+            [(0, 'a', 7f, false), (0, 'b', 7f, true), (1, 'c', 8f, true)],
+            chunks.Select(c => (c.Piece, (char)c.Samples.Span[0], c.Samples.Span[1], c.EndsPiece))
+        );
     }
 
     [Fact]
@@ -61,7 +86,9 @@ public sealed class StreamingEngineTests
         await using var engine = Engine(model, time: time);
         var first = engine.StreamAsync(new() { Pieces = ["abc"], Client = "1" }, Cancel).ToListAsync(Cancel);
         await model.Asked.Arrives();
-        var others = new[] { "x", "y", "z" }.Select(text => engine.StreamAsync(new() { Pieces = [text], Client = text }, Cancel).ToListAsync(Cancel).AsTask()).ToList();
+        var others = new[] { "x", "y", "z" }
+            .Select(text => engine.StreamAsync(new() { Pieces = [text], Client = text }, Cancel).ToListAsync(Cancel).AsTask())
+            .ToList();
         model.Allow(6);
         await Task.WhenAll([first.AsTask(), .. others]);
 
@@ -77,7 +104,9 @@ public sealed class StreamingEngineTests
         await using var engine = Engine(model, time: time);
         model.Allow(2);
         await engine.StreamAsync(new() { Pieces = ["ab"], Client = "1" }, Cancel).ToListAsync(Cancel);
-        var others = new[] { "cd", "ef" }.Select(text => engine.StreamAsync(new() { Pieces = [text], Client = text }, Cancel).ToListAsync(Cancel).AsTask()).ToList();
+        var others = new[] { "cd", "ef" }
+            .Select(text => engine.StreamAsync(new() { Pieces = [text], Client = text }, Cancel).ToListAsync(Cancel).AsTask())
+            .ToList();
         model.Allow(4);
         await Task.WhenAll(others);
         Assert.Equal("abcdef", model.Made);
@@ -104,7 +133,9 @@ public sealed class StreamingEngineTests
         await using var engine = Engine(model, options: new EngineOptions { MaxStreams = 2 });
         var first = engine.StreamAsync(new() { Pieces = ["abc"], Client = "1" }, Cancel).ToListAsync(Cancel);
         await model.Asked.Arrives();
-        var others = new[] { "uvw", "xyz" }.Select(text => engine.StreamAsync(new() { Pieces = [text], Client = text }, Cancel).ToListAsync(Cancel).AsTask()).ToList();
+        var others = new[] { "uvw", "xyz" }
+            .Select(text => engine.StreamAsync(new() { Pieces = [text], Client = text }, Cancel).ToListAsync(Cancel).AsTask())
+            .ToList();
         model.Allow(9);
         await Task.WhenAll([first.AsTask(), .. others]);
         Assert.Equal("aubvcxywz", model.Made);
@@ -113,12 +144,21 @@ public sealed class StreamingEngineTests
     [Fact]
     public async Task Requests_wait_while_the_model_has_no_room_and_fail_only_if_it_never_has()
     {
-        var model = new ChunkModel { Seconds = 100, Free = true, Room = 1 };
+        var model = new ChunkModel
+        {
+            Seconds = 100,
+            Free = true,
+            Room = 1,
+        };
         await using var engine = Engine(model);
-        var streams = new[] { "ab", "cd", "ef" }.Select(text => engine.StreamAsync(new() { Pieces = [text], Client = text }, Cancel).ToListAsync(Cancel).AsTask()).ToList();
+        var streams = new[] { "ab", "cd", "ef" }
+            .Select(text => engine.StreamAsync(new() { Pieces = [text], Client = text }, Cancel).ToListAsync(Cancel).AsTask())
+            .ToList();
         Assert.All(await Task.WhenAll(streams), chunks => Assert.Equal(2, chunks.Count));
         model.Room = 0;
-        await Assert.ThrowsAsync<UnavailableException>(async () => await engine.StreamAsync(new() { Pieces = ["gh"] }, Cancel).ToListAsync(Cancel));
+        await Assert.ThrowsAsync<UnavailableException>(async () =>
+            await engine.StreamAsync(new() { Pieces = ["gh"] }, Cancel).ToListAsync(Cancel)
+        );
     }
 
     [Theory, InlineData(0), InlineData(1), InlineData(2), InlineData(3)]
@@ -145,7 +185,12 @@ public sealed class StreamingEngineTests
         await model.Closed.Arrives();
         Assert.True(model.ClosedOnItsThread);
         model.Allow(1);
-        Assert.Equal("x", string.Concat((await engine.StreamAsync(new() { Pieces = ["x"] }, Cancel).ToListAsync(Cancel)).Select(c => (char)c.Samples.Span[0])));
+        Assert.Equal(
+            "x",
+            string.Concat(
+                (await engine.StreamAsync(new() { Pieces = ["x"] }, Cancel).ToListAsync(Cancel)).Select(c => (char)c.Samples.Span[0])
+            )
+        );
     }
 
     [Fact]
@@ -154,13 +199,21 @@ public sealed class StreamingEngineTests
         var model = new ChunkModel { Seconds = 100 };
         await using var engine = Engine(model);
         using var leaving = new CancellationTokenSource();
-        var job = engine.Submit(new SpeechRequest { Pieces = ["ab"], Chunks = new(), Client = "1" }, leaving.Token);
+        var job = engine.Submit(
+            new SpeechRequest
+            {
+                Pieces = ["ab"],
+                Chunks = new(),
+                Client = "1",
+            },
+            leaving.Token
+        );
         await using var events = job.Events.GetAsyncEnumerator(Cancel);
         await model.Asked.Arrives();
         var other = engine.StreamAsync(new() { Pieces = ["xy"], Client = "2" }, Cancel).ToListAsync(Cancel);
         model.Allow(1);
         Assert.True(await events.MoveNextAsync());
-        await model.Asked.Arrives();                // the other's first chunk
+        await model.Asked.Arrives(); // the other's first chunk
         await leaving.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await events.MoveNextAsync());
         model.Allow(2);
@@ -207,7 +260,9 @@ public sealed class StreamingEngineTests
         await using var engine = Engine(model);
         var events = await engine.Submit(new SpeechRequest { Pieces = ["a!b", "c"], Chunks = new() }, Cancel).Events.ToListAsync(Cancel);
         Assert.Equal([typeof(AudioChunk), typeof(PieceFailed), typeof(AudioChunk)], events.Select(e => e.GetType()));
-        await Assert.ThrowsAsync<RequestException>(async () => await engine.StreamAsync(new() { Pieces = ["a!b", "c"] }, Cancel).ToListAsync(Cancel));
+        await Assert.ThrowsAsync<RequestException>(async () =>
+            await engine.StreamAsync(new() { Pieces = ["a!b", "c"] }, Cancel).ToListAsync(Cancel)
+        );
     }
 
     [Fact]
@@ -232,7 +287,18 @@ public sealed class StreamingEngineTests
     {
         var model = new ChunkModel { Free = true, Limited = true };
         await using var engine = Engine(model);
-        var chunk = Assert.Single(await engine.StreamAsync(new() { Pieces = ["a"], Sampling = new() { Seed = 1 } }, Cancel).ToListAsync(Cancel));
+        var chunk = Assert.Single(
+            await engine
+                .StreamAsync(
+                    new()
+                    {
+                        Pieces = ["a"],
+                        Sampling = new() { Seed = 1 },
+                    },
+                    Cancel
+                )
+                .ToListAsync(Cancel)
+        );
         Assert.Equal("more speech than the text needs; spoken again", chunk.Repair);
         Assert.Equal([1 + 0x5EED], chunk.Samples.ToArray());
     }
@@ -258,7 +324,23 @@ public sealed class StreamingEngineTests
         var model = new ChunkModel { Seconds = 100 };
         await using var engine = Engine(model);
         var chunks = new ChunkOptions { MostTokens = 99 };
-        var streams = Enumerable.Range(1, 3).Select(i => engine.StreamAsync(new() { Pieces = ["ab"], Chunks = chunks, Client = $"{i}" }, Cancel).ToListAsync(Cancel).AsTask()).ToList();
+        var streams = Enumerable
+            .Range(1, 3)
+            .Select(i =>
+                engine
+                    .StreamAsync(
+                        new()
+                        {
+                            Pieces = ["ab"],
+                            Chunks = chunks,
+                            Client = $"{i}",
+                        },
+                        Cancel
+                    )
+                    .ToListAsync(Cancel)
+                    .AsTask()
+            )
+            .ToList();
         model.Allow(6);
         await Task.WhenAll(streams);
         Assert.Equal(Enumerable.Repeat(chunks with { EndsWhenStuck = true }, 3), model.Chunks);
@@ -268,7 +350,10 @@ public sealed class StreamingEngineTests
     public async Task Sound_depends_on_the_request_and_its_seed_whoever_shares_the_model()
     {
         await using var engine = new SpeechEngine(
-            [() => ChatterboxModel.Load(TinyCheckpoint.Folder, new ModelOptions { Device = "cpu" })], new EngineOptions { GuardQuality = false }, NullLogger<SpeechEngine>.Instance);
+            [() => ChatterboxModel.Load(TinyCheckpoint.Folder, new ModelOptions { Device = "cpu" })],
+            new EngineOptions { GuardQuality = false },
+            NullLogger<SpeechEngine>.Instance
+        );
         var alone = new List<float[][]>();
         for (var seed = 0; seed < 3; seed++)
         {
@@ -278,15 +363,45 @@ public sealed class StreamingEngineTests
         Assert.Equal(alone, await Task.WhenAll(Enumerable.Range(0, 3).Select(Speak)));
 
         async Task<float[][]> Speak(int seed) =>
-            [.. (await engine.StreamAsync(new() { Pieces = ["The quick brown fox."], Sampling = new() { Seed = seed }, Client = $"{seed}" }, Cancel).ToListAsync(Cancel)).Select(chunk => chunk.Samples.ToArray())];
+            [
+                .. (
+                    await engine
+                        .StreamAsync(
+                            new()
+                            {
+                                Pieces = ["The quick brown fox."],
+                                Sampling = new() { Seed = seed },
+                                Client = $"{seed}",
+                            },
+                            Cancel
+                        )
+                        .ToListAsync(Cancel)
+                ).Select(chunk => chunk.Samples.ToArray()),
+            ];
     }
 
     [Fact]
     public async Task A_model_without_chunks_of_its_own_makes_each_piece_one()
     {
-        await using var engine = new SpeechEngine([() => new PlainModel()], new EngineOptions { GuardQuality = false }, NullLogger<SpeechEngine>.Instance);
-        var chunks = await engine.StreamAsync(new() { Pieces = ["one", "two"], Sampling = new() { Seed = 1 } }, Cancel).ToListAsync(Cancel);
-        Assert.Equal([(0, 1f, true, 5, 2), (1, 2f, true, 5, 2)], chunks.Select(c => (c.Piece, c.Samples.Span[0], c.EndsPiece, c.TextTokens, c.SpeechTokens)));
+        await using var engine = new SpeechEngine(
+            [() => new PlainModel()],
+            new EngineOptions { GuardQuality = false },
+            NullLogger<SpeechEngine>.Instance
+        );
+        var chunks = await engine
+            .StreamAsync(
+                new()
+                {
+                    Pieces = ["one", "two"],
+                    Sampling = new() { Seed = 1 },
+                },
+                Cancel
+            )
+            .ToListAsync(Cancel);
+        Assert.Equal(
+            [(0, 1f, true, 5, 2), (1, 2f, true, 5, 2)],
+            chunks.Select(c => (c.Piece, c.Samples.Span[0], c.EndsPiece, c.TextTokens, c.SpeechTokens))
+        );
     }
 
     private static SpeechEngine Engine(ChunkModel model, TimeProvider? time = null, EngineOptions? options = null) =>
@@ -351,7 +466,9 @@ public sealed class StreamingEngineTests
             LastSampling = sampling;
             Chunks.Add(chunks);
             var next = 0;
-            return new FakeUtterance(cancellationToken => new(Chunk(text[next++], sampling.Seed!.Value, cancellationToken), IsLast: next == text.Length))
+            return new FakeUtterance(cancellationToken =>
+                new(Chunk(text[next++], sampling.Seed!.Value, cancellationToken), IsLast: next == text.Length)
+            )
             {
                 TextTokens = text.Length,
                 Tokens = () => new int[next],
@@ -370,9 +487,7 @@ public sealed class StreamingEngineTests
 
         public double? DetectWatermark(AudioClip recording) => null;
 
-        public void Dispose()
-        {
-        }
+        public void Dispose() { }
 
         private float[] Chunk(char letter, long seed, CancellationToken cancellationToken)
         {
@@ -437,8 +552,6 @@ public sealed class StreamingEngineTests
 
         public double? DetectWatermark(AudioClip recording) => null;
 
-        public void Dispose()
-        {
-        }
+        public void Dispose() { }
     }
 }

@@ -57,7 +57,8 @@ public sealed class TextToSpeechClientTests : IAsyncLifetime
         var chunks = await _engine.StreamAsync(Text, sampling: Short, cancellationToken: Cancel).ToListAsync(Cancel);
         Assert.Equal(
             Pcm16.Encode([.. chunks.SelectMany(chunk => chunk.Samples.ToArray())]),
-            updates.SelectMany(update => update.Contents.OfType<DataContent>()).SelectMany(audio => audio.Data.ToArray()));
+            updates.SelectMany(update => update.Contents.OfType<DataContent>()).SelectMany(audio => audio.Data.ToArray())
+        );
 
         var whole = updates.ToTextToSpeechResponse();
         Assert.Equal(("tiny", chunks.Sum(chunk => chunk.SpeechTokens)), (whole.ModelId, (int)whole.Usage!.OutputTokenCount!));
@@ -71,7 +72,18 @@ public sealed class TextToSpeechClientTests : IAsyncLifetime
     [InlineData("pcm_16000", "audio/pcm")]
     public async Task Formats_are_named_or_media_types(string format, string type)
     {
-        var response = await _client.GetAudioAsync("Hello.", new() { AudioFormat = format, Language = "en-GB", Speed = 1.5f, ModelId = "tiny", Pitch = 1 }, Cancel);
+        var response = await _client.GetAudioAsync(
+            "Hello.",
+            new()
+            {
+                AudioFormat = format,
+                Language = "en-GB",
+                Speed = 1.5f,
+                ModelId = "tiny",
+                Pitch = 1,
+            },
+            Cancel
+        );
         Assert.Equal(type, Assert.IsType<DataContent>(Assert.Single(response.Contents)).MediaType);
     }
 
@@ -79,11 +91,23 @@ public sealed class TextToSpeechClientTests : IAsyncLifetime
     public async Task Properties_are_sampling_settings()
     {
         var json = JsonSerializer.SerializeToElement(4);
-        foreach (var properties in new AdditionalPropertiesDictionary[]
-                 {
-                     new() { ["seed"] = 4, ["cfg_weight"] = 0.2, ["exaggeration"] = 1.5f },
-                     new() { ["Seed"] = json, ["CfgWeight"] = 0.2m, ["EXAGGERATION"] = 1.5 },
-                 })
+        foreach (
+            var properties in new AdditionalPropertiesDictionary[]
+            {
+                new()
+                {
+                    ["seed"] = 4,
+                    ["cfg_weight"] = 0.2,
+                    ["exaggeration"] = 1.5f,
+                },
+                new()
+                {
+                    ["Seed"] = json,
+                    ["CfgWeight"] = 0.2m,
+                    ["EXAGGERATION"] = 1.5,
+                },
+            }
+        )
         {
             await AssertSpeaks(new() { AdditionalProperties = properties });
         }
@@ -93,7 +117,16 @@ public sealed class TextToSpeechClientTests : IAsyncLifetime
         async Task AssertSpeaks(TextToSpeechOptions options)
         {
             var response = await _client.GetAudioAsync("Hello.", options, Cancel);
-            var speech = await _engine.SynthesizeAsync("Hello.", sampling: Short with { Seed = 4, CfgWeight = 0.2, Exaggeration = 1.5 }, cancellationToken: Cancel);
+            var speech = await _engine.SynthesizeAsync(
+                "Hello.",
+                sampling: Short with
+                {
+                    Seed = 4,
+                    CfgWeight = 0.2,
+                    Exaggeration = 1.5,
+                },
+                cancellationToken: Cancel
+            );
             Assert.Equal(Pcm16.Encode(speech.Samples.ToArray()), ((DataContent)response.Contents[0]).Data[44..].ToArray());
             Assert.Equal(4L, response.AdditionalProperties!["seed"]);
         }
@@ -118,7 +151,11 @@ public sealed class TextToSpeechClientTests : IAsyncLifetime
         ];
         foreach (var (options, message) in refused)
         {
-            Assert.Contains(message, (await Assert.ThrowsAsync<RequestException>(() => _client.GetAudioAsync("Hello.", options, Cancel))).Message, StringComparison.Ordinal);
+            Assert.Contains(
+                message,
+                (await Assert.ThrowsAsync<RequestException>(() => _client.GetAudioAsync("Hello.", options, Cancel))).Message,
+                StringComparison.Ordinal
+            );
         }
 
         await Assert.ThrowsAsync<RequestException>(() => _client.GetAudioAsync("…", cancellationToken: Cancel));
@@ -151,9 +188,16 @@ public sealed class TextToSpeechClientTests : IAsyncLifetime
             ActivityStopped = activities.Enqueue,
         };
         ActivitySource.AddActivityListener(listener);
-        var services = new ServiceCollection().AddSingleton<ISpeechEngine>(_engine).AddLogging(logging => logging.SetMinimumLevel(LogLevel.Trace));
-        services.AddTextToSpeechClient(provider => new ChatterboxTextToSpeechClient(provider.GetRequiredService<ISpeechEngine>(), new() { ModelId = "tiny", Sampling = Short }))
-            .UseLogging().UseOpenTelemetry(sourceName: "speech");
+        var services = new ServiceCollection()
+            .AddSingleton<ISpeechEngine>(_engine)
+            .AddLogging(logging => logging.SetMinimumLevel(LogLevel.Trace));
+        services
+            .AddTextToSpeechClient(provider => new ChatterboxTextToSpeechClient(
+                provider.GetRequiredService<ISpeechEngine>(),
+                new() { ModelId = "tiny", Sampling = Short }
+            ))
+            .UseLogging()
+            .UseOpenTelemetry(sourceName: "speech");
         await using (var provider = services.BuildServiceProvider())
         {
             var client = provider.GetRequiredService<ITextToSpeechClient>();
@@ -172,13 +216,19 @@ public sealed class TextToSpeechClientTests : IAsyncLifetime
     public async Task It_is_registered_once_or_by_key()
     {
         var services = new ServiceCollection()
-            .AddSingleton<ISpeechEngine>(_engine).AddKeyedSingleton<ISpeechEngine>("second", _engine)
-            .AddChatterboxTextToSpeech().AddKeyedChatterboxTextToSpeech("second", options => options.ModelId = "second");
+            .AddSingleton<ISpeechEngine>(_engine)
+            .AddKeyedSingleton<ISpeechEngine>("second", _engine)
+            .AddChatterboxTextToSpeech()
+            .AddKeyedChatterboxTextToSpeech("second", options => options.ModelId = "second");
         await using var provider = services.BuildServiceProvider();
-        var (one, two) = (provider.GetRequiredService<ITextToSpeechClient>(), provider.GetRequiredKeyedService<ITextToSpeechClient>("second"));
+        var (one, two) = (
+            provider.GetRequiredService<ITextToSpeechClient>(),
+            provider.GetRequiredKeyedService<ITextToSpeechClient>("second")
+        );
         Assert.Equal(
             ("chatterbox", "second"),
-            (one.GetService<TextToSpeechClientMetadata>()!.DefaultModelId, two.GetService<TextToSpeechClientMetadata>()!.DefaultModelId));
+            (one.GetService<TextToSpeechClientMetadata>()!.DefaultModelId, two.GetService<TextToSpeechClientMetadata>()!.DefaultModelId)
+        );
         Assert.Same(one, one.GetService<ChatterboxTextToSpeechClient>());
     }
 

@@ -9,14 +9,23 @@ namespace Chatterbox.Tests.HiFT;
 /// <summary>The vocoder on fused kernels, judged by what is heard of it: magnitude spectra.</summary>
 public sealed class FusedHiFTTests : IDisposable
 {
-    private const double SpectrumBound = 4e-3;   // measured: 5e-4 to 1e-3
-    private const double PitchBound = 1e-5, SourceBound = 1e-4;
+    private const double SpectrumBound = 4e-3; // measured: 5e-4 to 1e-3
+    private const double PitchBound = 1e-5,
+        SourceBound = 1e-4;
 
     private readonly List<WeightStore> _stores = [];
 
     public static TheoryData<string> Files => [.. Fixtures.All("s3gen"), .. Fixtures.All("s3gen-meanflow")];
 
-    public static TheoryData<int, int> Lengths => new() { { 1, 1 }, { 1, 17 }, { 2, 63 }, { 1, 129 }, { 1, 500 } };
+    public static TheoryData<int, int> Lengths =>
+        new()
+        {
+            { 1, 1 },
+            { 1, 17 },
+            { 2, 63 },
+            { 1, 129 },
+            { 1, 500 },
+        };
 
     [Theory, MemberData(nameof(Files))]
     public void Spectra_are_close_to_the_reference(string path)
@@ -64,7 +73,7 @@ public sealed class FusedHiFTTests : IDisposable
         var (fused, plain) = (Build(device, Precision.Fast), Build(device, Precision.Full));
         var generator = new Generator(9);
         var f0 = (300 * rand([rows, frames], generator: generator)).to(device);
-        f0 = where(f0.le(60), zeros([], device: device), f0);                        // some frames are unvoiced
+        f0 = where(f0.le(60), zeros([], device: device), f0); // some frames are unvoiced
         using var noise = new NoiseSource(9);
         var drawn = fused.DrawNoise(noise, rows, frames);
         AssertSame(plain.MakeSource(f0, drawn), fused.MakeSource(f0, drawn), SourceBound, "source");

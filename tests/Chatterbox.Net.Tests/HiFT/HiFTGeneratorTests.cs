@@ -72,11 +72,14 @@ public class HiFTGeneratorTests(HiFTNetwork network) : IClassFixture<HiFTNetwork
         using var scope = NewDisposeScope();
         var mel = Mel(2, 3);
         var f0 = network.HiFT.PredictF0(mel);
-        var draws = Enumerable.Range(0, 2).Select(row =>
-        {
-            using var noise = new NoiseSource(row);
-            return network.HiFT.DrawNoise(noise, 1, 3);
-        }).ToArray();
+        var draws = Enumerable
+            .Range(0, 2)
+            .Select(row =>
+            {
+                using var noise = new NoiseSource(row);
+                return network.HiFT.DrawNoise(noise, 1, 3);
+            })
+            .ToArray();
         var both = new SourceNoise(cat([.. draws.Select(d => d.Phases)]), cat([.. draws.Select(d => d.Noise)]));
         var source = network.HiFT.MakeSource(f0, both);
         var together = network.HiFT.Decode(mel, source);
@@ -114,18 +117,23 @@ public class HiFTGeneratorTests(HiFTNetwork network) : IClassFixture<HiFTNetwork
         var silent = new SourceNoise(full([1, 9, 1], Math.PI / 2), zeros(1, 9, 3 * SamplesPerFrame));
         var noisy = silent with { Noise = ones(1, 9, 3 * SamplesPerFrame) };
 
-        using var store = new WeightStore(new ChangedTensors(SyntheticTensors.FullSize("s3gen"), new()
-        {
-            ["mel2wav.m_source.l_linear.weight"] = w => zeros_like(w).index_fill_(1, tensor(1L), 1),   // the first overtone alone
-            ["mel2wav.m_source.l_linear.bias"] = x => zeros_like(x),
-        }));
+        using var store = new WeightStore(
+            new ChangedTensors(
+                SyntheticTensors.FullSize("s3gen"),
+                new()
+                {
+                    ["mel2wav.m_source.l_linear.weight"] = w => zeros_like(w).index_fill_(1, tensor(1L), 1), // the first overtone alone
+                    ["mel2wav.m_source.l_linear.bias"] = x => zeros_like(x),
+                }
+            )
+        );
         var hift = HiFTNetwork.Build(store);
         var hum = hift.MakeSource(f0, silent).atanh().reshape(3, SamplesPerFrame);
         var hiss = hift.MakeSource(f0, noisy).atanh().reshape(3, SamplesPerFrame) - hum;
 
         Assert.Equal(0, hum[0].abs().max().item<float>());
         Assert.Equal(0, hum[2].abs().max().item<float>());
-        Assert.Equal(0.1f, hum[1].abs().max().item<float>(), 1e-4f);   // starts at a quarter turn: the cosine's top
+        Assert.Equal(0.1f, hum[1].abs().max().item<float>(), 1e-4f); // starts at a quarter turn: the cosine's top
         Assert.Equal(0.1f / 3, hiss[0].mean().item<float>(), 1e-5f);
         Assert.Equal(0.003f, hiss[1].mean().item<float>(), 1e-5f);
     }
@@ -145,11 +153,15 @@ public class HiFTGeneratorTests(HiFTNetwork network) : IClassFixture<HiFTNetwork
         // The last convolution gives its biases alone: the highest bin at e⁷ > 100, all others at nothing, no phase. Frames
         // of a constant c make c/16 · (−1)ⁿ, and Hann windows a quarter apart add up to 2, squared to 1.5.
         using var scope = NewDisposeScope();
-        ChangedTensors Loud() => new(SyntheticTensors.FullSize("s3gen"), new()
-        {
-            ["mel2wav.conv_post.parametrizations.weight.original0"] = x => zeros_like(x),
-            ["mel2wav.conv_post.bias"] = b => cat([full(8, -100f), full(1, 7f), zeros(9)]),
-        });
+        ChangedTensors Loud() =>
+            new(
+                SyntheticTensors.FullSize("s3gen"),
+                new()
+                {
+                    ["mel2wav.conv_post.parametrizations.weight.original0"] = x => zeros_like(x),
+                    ["mel2wav.conv_post.bias"] = b => cat([full(8, -100f), full(1, 7f), zeros(9)]),
+                }
+            );
         Tensor Generate(HiFTConfig config)
         {
             using var store = new WeightStore(Loud());
@@ -174,7 +186,10 @@ public class HiFTGeneratorTests(HiFTNetwork network) : IClassFixture<HiFTNetwork
         var faded = network.HiFT.FadeIn(ones(2, 1000))[1];
         for (var i = 0; i < 1000; i++)
         {
-            var expected = i < 480 ? 0 : i < 960 ? (1 - Math.Cos(Math.PI * (i - 480) / 479)) / 2 : 1;
+            var expected =
+                i < 480 ? 0
+                : i < 960 ? (1 - Math.Cos(Math.PI * (i - 480) / 479)) / 2
+                : 1;
             Assert.Equal(expected, faded[i].item<float>(), 1e-6);
         }
 

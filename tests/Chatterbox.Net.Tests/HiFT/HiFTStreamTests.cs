@@ -12,8 +12,8 @@ public class HiFTStreamTests(HiFTNetwork network) : IClassFixture<HiFTNetwork>
     [Theory]
     [InlineData(90, new[] { 90 })]
     [InlineData(90, new[] { 25, 40, 90 })]
-    [InlineData(90, new[] { 21, 22, 23, 60, 61, 90, 90 })]     // pieces of one frame, and an end without new frames
-    [InlineData(30, new[] { 1, 5, 19, 30 })]                   // nothing becomes sound before the end
+    [InlineData(90, new[] { 21, 22, 23, 60, 61, 90, 90 })] // pieces of one frame, and an end without new frames
+    [InlineData(30, new[] { 1, 5, 19, 30 })] // nothing becomes sound before the end
     public void Pieces_joined_are_the_whole(int frames, int[] known)
     {
         using var mode = inference_mode();

@@ -19,7 +19,11 @@ public sealed class AddChatterboxTests
     public async Task An_engine_starts_with_the_host_and_is_drained_when_it_stops()
     {
         var builder = Host.CreateApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
-        builder.Configuration.AddInMemoryCollection([new("Speech:Model", TinyCheckpoint.Folder), new("Speech:WarmUp", "false"), new("Speech:Engine:MaxQueuedRequests", "7")]);
+        builder.Configuration.AddInMemoryCollection([
+            new("Speech:Model", TinyCheckpoint.Folder),
+            new("Speech:WarmUp", "false"),
+            new("Speech:Engine:MaxQueuedRequests", "7"),
+        ]);
         builder.Services.AddChatterbox().BindConfiguration("Speech");
         using var listener = new MeterListener();
         var audioSeconds = 0d;
@@ -58,11 +62,17 @@ public sealed class AddChatterboxTests
         builder.Services.AddKeyedChatterbox("missing", options => options.Model = "no-such-model");
         var host = builder.Build();
         await host.StartAsync(Cancel);
-        var (good, missing) = (host.Services.GetRequiredKeyedService<ISpeechEngine>("good"), host.Services.GetRequiredKeyedService<ISpeechEngine>("missing"));
+        var (good, missing) = (
+            host.Services.GetRequiredKeyedService<ISpeechEngine>("good"),
+            host.Services.GetRequiredKeyedService<ISpeechEngine>("missing")
+        );
         await good.Ready;
         await Assert.ThrowsAsync<CheckpointException>(() => missing.Ready);
         var report = await CheckAsync(host);
-        Assert.Equal((HealthStatus.Healthy, HealthStatus.Unhealthy), (report.Entries["chatterbox-good"].Status, report.Entries["chatterbox-missing"].Status));
+        Assert.Equal(
+            (HealthStatus.Healthy, HealthStatus.Unhealthy),
+            (report.Entries["chatterbox-good"].Status, report.Entries["chatterbox-missing"].Status)
+        );
         Assert.IsType<CheckpointException>(report.Entries["chatterbox-missing"].Exception);
         await host.StopAsync(Cancel);
         await ((IAsyncDisposable)host).DisposeAsync();
@@ -79,5 +89,6 @@ public sealed class AddChatterboxTests
         Assert.Contains(nameof(EngineOptions.MaxStreams), error.Message, StringComparison.Ordinal);
     }
 
-    private static Task<HealthReport> CheckAsync(IHost host) => host.Services.GetRequiredService<HealthCheckService>().CheckHealthAsync(Cancel);
+    private static Task<HealthReport> CheckAsync(IHost host) =>
+        host.Services.GetRequiredService<HealthCheckService>().CheckHealthAsync(Cancel);
 }

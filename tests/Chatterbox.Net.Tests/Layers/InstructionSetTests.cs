@@ -10,9 +10,11 @@ namespace Chatterbox.Tests.Layers;
 public class InstructionSetTests
 {
     private static readonly string Executable = Path.ChangeExtension(
-        Path.Combine(AppContext.BaseDirectory, Path.GetFileName(typeof(InstructionSetTests).Assembly.Location)), OperatingSystem.IsWindows() ? "exe" : null);
+        Path.Combine(AppContext.BaseDirectory, Path.GetFileName(typeof(InstructionSetTests).Assembly.Location)),
+        OperatingSystem.IsWindows() ? "exe" : null
+    );
 
-    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(10);    // far more than it takes
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(10); // far more than it takes
 
     /// <summary>Limits of oneDNN and of torch; empty for none.</summary>
     public static MatrixTheoryData<string, string> Limits => new(["", "AVX512_CORE", "AVX2", "AVX", "SSE41"], ["", "avx2"]);
@@ -29,11 +31,16 @@ public class InstructionSetTests
     public Task Kernels_are_right(string turnedOff, int vectorBits) =>
         RunAsync(
             [typeof(RowProductsTests), typeof(CpuOpsTests), typeof(CpuBackboneTests)],
-            ($"DOTNET_{turnedOff}", "0"), (RowProductsTests.MostVectorBits, $"{vectorBits}"));
+            ($"DOTNET_{turnedOff}", "0"),
+            (RowProductsTests.MostVectorBits, $"{vectorBits}")
+        );
 
     private static async Task RunAsync(Type[] classes, params (string Name, string Value)[] environment)
     {
-        var start = new ProcessStartInfo(Executable, [.. classes.SelectMany(type => new[] { "-class", type.FullName! }), "-noLogo", "-noColor"])
+        var start = new ProcessStartInfo(
+            Executable,
+            [.. classes.SelectMany(type => new[] { "-class", type.FullName! }), "-noLogo", "-noColor"]
+        )
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
@@ -47,7 +54,7 @@ public class InstructionSetTests
             }
         }
 
-        start.Environment["OMP_WAIT_POLICY"] = "PASSIVE";       // threads that spin would take the processor from each other on a busy machine
+        start.Environment["OMP_WAIT_POLICY"] = "PASSIVE"; // threads that spin would take the processor from each other on a busy machine
         using var process = Process.Start(start)!;
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
         limit.CancelAfter(Limit);

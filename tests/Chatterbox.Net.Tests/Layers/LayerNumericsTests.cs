@@ -10,7 +10,8 @@ namespace Chatterbox.Tests.Layers;
 /// under each instruction set.</summary>
 public class LayerNumericsTests
 {
-    private const double WideBound = 1e-5, NarrowBound = 3e-2;    // of float32, and of bfloat16, against the largest number
+    private const double WideBound = 1e-5,
+        NarrowBound = 3e-2; // of float32, and of bfloat16, against the largest number
 
     /// <summary>Name, shape of the input but for its rows, with its lengths in place of 0, and how the layer is made.</summary>
     private static readonly Dictionary<string, (long[] Shape, long[] Lengths, Func<WeightScope, Func<Tensor, Tensor>> Make)> All = new()
@@ -26,11 +27,14 @@ public class LayerNumericsTests
         ["HiFT: first upsampling"] = Transposed(512, 256, 16, stride: 8, padding: 4),
         ["HiFT: second upsampling"] = Transposed(256, 128, 11, stride: 5, padding: 3),
         ["HiFT: third upsampling"] = Transposed(128, 64, 7, stride: 3, padding: 2),
-        ["HiFT: Snake"] = ([64, 0], [481], weights =>
-        {
-            var alpha = weights.Get("alpha", 1, 64, 1);
-            return x => weights.Ops.Snake(x, alpha.abs().Add(0.5));
-        }
+        ["HiFT: Snake"] = (
+            [64, 0],
+            [481],
+            weights =>
+            {
+                var alpha = weights.Get("alpha", 1, 64, 1);
+                return x => weights.Ops.Snake(x, alpha.abs().Add(0.5));
+            }
         ),
         ["odd channels"] = Conv(20, 40, 3, padding: 1, lengths: [33, 3001]),
         ["odd channels, upsampling"] = Transposed(20, 10, 16, stride: 8, padding: 4),
@@ -58,13 +62,20 @@ public class LayerNumericsTests
         ["attention with a mask"] = Attend((q, k, v) => TorchOps.Plain.Attention(q, k, v, Distances(q))),
         ["causal attention"] = Attend((q, k, v) => TorchOps.Plain.Attention(q, k, v, causal: true)),
         ["gates"] = ([0, 512], [1, 33], _ => x => TorchOps.Plain.SiluGate(x, x.flip(-1))),
-        ["activations"] = ([0, 256], [33], _ => x => cat([nn.functional.gelu(x), x.Mish(), x.Elu(), x.tanh(), x.sigmoid(), x.softmax(-1), x.sin()])),
+        ["activations"] = (
+            [0, 256],
+            [33],
+            _ => x => cat([nn.functional.gelu(x), x.Mish(), x.Elu(), x.tanh(), x.sigmoid(), x.softmax(-1), x.sin()])
+        ),
         ["exponentials"] = ([0, 256], [33], _ => x => x.exp()),
-        ["LSTM"] = ([0, 40], [1, 40], weights =>
-        {
-            var lstm = new Lstm(weights, 40, 256, 3);
-            return x => lstm.Forward(x).Outputs;
-        }
+        ["LSTM"] = (
+            [0, 40],
+            [1, 40],
+            weights =>
+            {
+                var lstm = new Lstm(weights, 40, 256, 3);
+                return x => lstm.Forward(x).Outputs;
+            }
         ),
         ["Fourier transform of HiFT"] = Transform(16, 4),
         ["Fourier transform of the mel"] = Transform(1920, 480),
@@ -95,7 +106,9 @@ public class LayerNumericsTests
         using var all = NewDisposeScope();
         var wrong = new List<string>();
         var (shape, lengths, make) = All[layer];
-        ScalarType[] types = layer.StartsWith("Fourier", StringComparison.Ordinal) ? [ScalarType.Float32] : [ScalarType.Float32, ScalarType.BFloat16];
+        ScalarType[] types = layer.StartsWith("Fourier", StringComparison.Ordinal)
+            ? [ScalarType.Float32]
+            : [ScalarType.Float32, ScalarType.BFloat16];
         foreach (var type in types)
         {
             var weights = Draw(make, type);
@@ -117,7 +130,9 @@ public class LayerNumericsTests
                     var bound = type == ScalarType.Float32 ? WideBound : NarrowBound;
                     if (!(error <= bound))
                     {
-                        wrong.Add($"{layer}, [{string.Join(", ", x.shape)}] in {type}, {threads} thread(s): error {error:g2} (bound {bound:g1})");
+                        wrong.Add(
+                            $"{layer}, [{string.Join(", ", x.shape)}] in {type}, {threads} thread(s): error {error:g2} (bound {bound:g1})"
+                        );
                     }
                 }
             }
@@ -140,22 +155,44 @@ public class LayerNumericsTests
     }
 
     private static (long[], long[], Func<WeightScope, Func<Tensor, Tensor>>) Conv(
-        long inputs, long outputs, long kernel, long[] lengths, long stride = 1, long padding = 0, long dilation = 1, long groups = 1) =>
-        ([inputs, 0], lengths, weights => new Conv1d(weights, inputs, outputs, kernel, stride, padding, dilation, groups).Forward);
+        long inputs,
+        long outputs,
+        long kernel,
+        long[] lengths,
+        long stride = 1,
+        long padding = 0,
+        long dilation = 1,
+        long groups = 1
+    ) => ([inputs, 0], lengths, weights => new Conv1d(weights, inputs, outputs, kernel, stride, padding, dilation, groups).Forward);
 
-    private static (long[], long[], Func<WeightScope, Func<Tensor, Tensor>>) Transposed(long inputs, long outputs, long kernel, long stride, long padding) =>
-        ([inputs, 0], [7, 90], weights => new ConvTranspose1d(weights, inputs, outputs, kernel, stride, padding).Forward);
+    private static (long[], long[], Func<WeightScope, Func<Tensor, Tensor>>) Transposed(
+        long inputs,
+        long outputs,
+        long kernel,
+        long stride,
+        long padding
+    ) => ([inputs, 0], [7, 90], weights => new ConvTranspose1d(weights, inputs, outputs, kernel, stride, padding).Forward);
 
-    private static (long[], long[], Func<WeightScope, Func<Tensor, Tensor>>) Image(long inputs, long outputs, long kernel, (long, long) stride, long padding) =>
-        ([inputs, 80, 0], [37, 150], weights => new Conv2d(weights, inputs, outputs, kernel, stride, padding, bias: false).Forward);
+    private static (long[], long[], Func<WeightScope, Func<Tensor, Tensor>>) Image(
+        long inputs,
+        long outputs,
+        long kernel,
+        (long, long) stride,
+        long padding
+    ) => ([inputs, 80, 0], [37, 150], weights => new Conv2d(weights, inputs, outputs, kernel, stride, padding, bias: false).Forward);
 
     private static (long[], long[], Func<WeightScope, Func<Tensor, Tensor>>) Attend(Func<Tensor, Tensor, Tensor, Tensor> attention) =>
-        ([0, 3 * 4 * 64], [1, 33, 150], _ => x =>
-        {
-            var parts = x.chunk(3, -1).Select(part => part.unflatten(2, 4, 64).transpose(1, 2)).ToArray();    // [rows, heads, time, 64]
-            return attention(parts[0], parts[1], parts[2]);
-        }
-    );
+        (
+            [0, 3 * 4 * 64],
+            [1, 33, 150],
+            _ =>
+                x =>
+                {
+                    // [rows, heads, time, 64]
+                    var parts = x.chunk(3, -1).Select(part => part.unflatten(2, 4, 64).transpose(1, 2)).ToArray();
+                    return attention(parts[0], parts[1], parts[2]);
+                }
+        );
 
     /// <summary>A mask of numbers that bfloat16 holds exactly: how far each key is from each query, [time, time].</summary>
     private static Tensor Distances(Tensor q)
@@ -164,13 +201,18 @@ public class LayerNumericsTests
         return (places.unsqueeze(0) - places.unsqueeze(1)).Div(16).to(q.dtype);
     }
 
-    private static (long[], long[], Func<WeightScope, Func<Tensor, Tensor>>) Transform(int size, int hop) => ([0], [(10 * size) + 1], _ => x =>
-    {
-        var window = hann_window(size, dtype: ScalarType.Float64).to(x.dtype);
-        var spectrum = stft(x, size, hop, size, window, return_complex: true);
-        return cat([view_as_real(spectrum).flatten(), istft(spectrum, size, hop, size, window).flatten()]);
-    }
-    );
+    private static (long[], long[], Func<WeightScope, Func<Tensor, Tensor>>) Transform(int size, int hop) =>
+        (
+            [0],
+            [(10 * size) + 1],
+            _ =>
+                x =>
+                {
+                    var window = hann_window(size, dtype: ScalarType.Float64).to(x.dtype);
+                    var spectrum = stft(x, size, hop, size, window, return_complex: true);
+                    return cat([view_as_real(spectrum).flatten(), istft(spectrum, size, hop, size, window).flatten()]);
+                }
+        );
 
     /// <summary>Random weights for a layer, scaled so that sums stay about as large as what goes in.</summary>
     private static GivenTensors Draw(Func<WeightScope, Func<Tensor, Tensor>> make, ScalarType type)
@@ -178,10 +220,18 @@ public class LayerNumericsTests
         using var names = new WeightStore(new GivenTensors([]));
         make(names.Root);
         var generator = new Generator(5);
-        return new(names.Asked.OrderBy(weight => weight.Key, StringComparer.Ordinal).ToDictionary(weight => weight.Key, weight =>
-        {
-            var drawn = randn(weight.Value, generator: generator).Div(Math.Sqrt(weight.Value.Skip(1).Aggregate(1L, (product, size) => product * size)));
-            return (weight.Key == "running_var" ? drawn.abs().Add(0.5) : drawn).to(type);
-        }));
+        return new(
+            names
+                .Asked.OrderBy(weight => weight.Key, StringComparer.Ordinal)
+                .ToDictionary(
+                    weight => weight.Key,
+                    weight =>
+                    {
+                        var drawn = randn(weight.Value, generator: generator)
+                            .Div(Math.Sqrt(weight.Value.Skip(1).Aggregate(1L, (product, size) => product * size)));
+                        return (weight.Key == "running_var" ? drawn.abs().Add(0.5) : drawn).to(type);
+                    }
+                )
+        );
     }
 }

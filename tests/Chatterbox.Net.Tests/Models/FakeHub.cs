@@ -94,7 +94,8 @@ internal sealed class FakeHub : IAsyncDisposable
     }
 
     /// <summary>The files as a model whose sizes and hashes are known.</summary>
-    public HubModel Pinned(string revision = Commit) => new(Repository, revision, [.. Files.Select(f => new HubFile(f.Key, f.Value.Length, Sha256(f.Value)))]);
+    public HubModel Pinned(string revision = Commit) =>
+        new(Repository, revision, [.. Files.Select(f => new HubFile(f.Key, f.Value.Length, Sha256(f.Value)))]);
 
     /// <summary>The files as a model of which nothing else is known.</summary>
     public HubModel Unpinned(string revision = "main") => Pinned(revision).At(revision);
@@ -115,21 +116,22 @@ internal sealed class FakeHub : IAsyncDisposable
                     await Task.Delay(Timeout.Infinite, context.RequestAborted).ContinueWith(_ => { }, TaskScheduler.Default);
                 }
 
-                return true;   // before all bytes have been sent, so that the server closes the connection
+                return true; // before all bytes have been sent, so that the server closes the connection
             });
         }
     }
 
-    public void RefuseNext(ConcurrentQueue<Func<HttpContext, Task<bool>>> where, int status, string? header = null, string? value = null) => where.Enqueue(context =>
-    {
-        context.Response.StatusCode = status;
-        if (header is not null)
+    public void RefuseNext(ConcurrentQueue<Func<HttpContext, Task<bool>>> where, int status, string? header = null, string? value = null) =>
+        where.Enqueue(context =>
         {
-            context.Response.Headers[header] = value;
-        }
+            context.Response.StatusCode = status;
+            if (header is not null)
+            {
+                context.Response.Headers[header] = value;
+            }
 
-        return Task.FromResult(true);
-    });
+            return Task.FromResult(true);
+        });
 
     public async ValueTask DisposeAsync()
     {
@@ -140,7 +142,9 @@ internal sealed class FakeHub : IAsyncDisposable
     /// <summary>The part of a stored file that a request asks for.</summary>
     private byte[] Stored(HttpContext context)
     {
-        var content = Files.Values.Append(Package.Wheel).Single(f => context.Request.Path.Value!.EndsWith(Sha256(f), StringComparison.Ordinal));
+        var content = Files
+            .Values.Append(Package.Wheel)
+            .Single(f => context.Request.Path.Value!.EndsWith(Sha256(f), StringComparison.Ordinal));
         if (!KnowsRanges || context.Request.GetTypedHeaders().Range?.Ranges.Single() is not { } range)
         {
             return content;
@@ -154,7 +158,15 @@ internal sealed class FakeHub : IAsyncDisposable
     private async Task AnswerAsync(HttpContext context)
     {
         var ofStorage = context.Connection.LocalPort == _storagePort;
-        Log.Enqueue(new Asked(context.Request.Method, context.Request.Path.Value!, context.Request.Headers.Range, context.Request.Headers.Authorization, ofStorage));
+        Log.Enqueue(
+            new Asked(
+                context.Request.Method,
+                context.Request.Path.Value!,
+                context.Request.Headers.Range,
+                context.Request.Headers.Authorization,
+                ofStorage
+            )
+        );
         if ((ofStorage ? StorageFaults : HubFaults).TryDequeue(out var fault) && await fault(context))
         {
             return;
@@ -232,12 +244,27 @@ internal sealed class FakeHub : IAsyncDisposable
     }
 
     /// <summary>What the package index says of a wheel that the storage has.</summary>
-    public string PackageJson(byte[] wheel, string? sha256 = null, string? url = null) => JsonSerializer.Serialize(new
-    {
-        urls = new object[]
-        {
-            new { packagetype = "sdist", url = "http://localhost/none.tar.gz", size = 1, digests = new { sha256 = new string('0', 64) } },
-            new { packagetype = "bdist_wheel", url = url ?? $"http://localhost:{_storagePort}/packages/{Sha256(wheel)}", size = wheel.Length, digests = new { sha256 = sha256 ?? Sha256(wheel) } },
-        },
-    });
+    public string PackageJson(byte[] wheel, string? sha256 = null, string? url = null) =>
+        JsonSerializer.Serialize(
+            new
+            {
+                urls = new object[]
+                {
+                    new
+                    {
+                        packagetype = "sdist",
+                        url = "http://localhost/none.tar.gz",
+                        size = 1,
+                        digests = new { sha256 = new string('0', 64) },
+                    },
+                    new
+                    {
+                        packagetype = "bdist_wheel",
+                        url = url ?? $"http://localhost:{_storagePort}/packages/{Sha256(wheel)}",
+                        size = wheel.Length,
+                        digests = new { sha256 = sha256 ?? Sha256(wheel) },
+                    },
+                },
+            }
+        );
 }

@@ -15,7 +15,15 @@ public sealed class ModelHubTests : IAsyncLifetime
     {
         _hub = await FakeHub.StartAsync();
         var random = new Random(1);
-        foreach (var (name, size) in new[] { ("t3.safetensors", 300_000), ("s3gen.pt", 65_536), ("tokenizer.json", 777), ("voices/conds.pt", 5_000) })
+        foreach (
+            var (name, size) in new[]
+            {
+                ("t3.safetensors", 300_000),
+                ("s3gen.pt", 65_536),
+                ("tokenizer.json", 777),
+                ("voices/conds.pt", 5_000),
+            }
+        )
         {
             var content = new byte[size];
             random.NextBytes(content);
@@ -49,9 +57,18 @@ public sealed class ModelHubTests : IAsyncLifetime
         Assert.Equal(Path.Combine(root, "snapshots", FakeHub.Commit), folder);
         AssertWhole(folder);
         Assert.Equal(FakeHub.Commit, File.ReadAllText(Path.Combine(root, "refs", "main")));
-        Assert.Equal($"../../blobs/{FakeHub.Sha256(_hub.Files["t3.safetensors"])}", new FileInfo(Path.Combine(folder, "t3.safetensors")).LinkTarget);
-        Assert.Equal($"../../../blobs/{FakeHub.Sha256(_hub.Files["voices/conds.pt"])}", new FileInfo(Path.Combine(folder, "voices/conds.pt")).LinkTarget);
-        Assert.Equal($"../../blobs/{FakeHub.GitBlob(_hub.Files["tokenizer.json"])}", new FileInfo(Path.Combine(folder, "tokenizer.json")).LinkTarget);
+        Assert.Equal(
+            $"../../blobs/{FakeHub.Sha256(_hub.Files["t3.safetensors"])}",
+            new FileInfo(Path.Combine(folder, "t3.safetensors")).LinkTarget
+        );
+        Assert.Equal(
+            $"../../../blobs/{FakeHub.Sha256(_hub.Files["voices/conds.pt"])}",
+            new FileInfo(Path.Combine(folder, "voices/conds.pt")).LinkTarget
+        );
+        Assert.Equal(
+            $"../../blobs/{FakeHub.GitBlob(_hub.Files["tokenizer.json"])}",
+            new FileInfo(Path.Combine(folder, "tokenizer.json")).LinkTarget
+        );
         Assert.Equal(_hub.Files.Count, Directory.GetFiles(Path.Combine(root, "blobs")).Length);
         Assert.Equal(_hub.Files.Values.Sum(f => f.Length), progress.All[^1].Bytes);
         Assert.All(progress.All, p => Assert.InRange(p.Fraction, 0, 1));
@@ -62,7 +79,10 @@ public sealed class ModelHubTests : IAsyncLifetime
     public async Task Large_files_come_in_parts_and_the_token_stays_with_the_hub()
     {
         await Download(_hub.Pinned());
-        Assert.Equal(10, _hub.Downloads.Count(asked => asked.Path.EndsWith(FakeHub.Sha256(_hub.Files["t3.safetensors"]), StringComparison.Ordinal)));
+        Assert.Equal(
+            10,
+            _hub.Downloads.Count(asked => asked.Path.EndsWith(FakeHub.Sha256(_hub.Files["t3.safetensors"]), StringComparison.Ordinal))
+        );
         Assert.Contains(_hub.Downloads, asked => asked.Range == "bytes=294912-299999");
         Assert.All(_hub.Downloads, asked => Assert.Null(asked.Authorization));
         Assert.All(_hub.Log.Where(asked => !asked.OfStorage), asked => Assert.Equal("Bearer hf_secret", asked.Authorization));
@@ -112,7 +132,11 @@ public sealed class ModelHubTests : IAsyncLifetime
         var folder = await Download(_hub.Pinned());
         var other = _hub.Files["t3.safetensors"].Reverse().ToArray();
         var model = _hub.Pinned();
-        var changed = model with { Revision = new string('b', 40), Files = [.. model.Files.Skip(1), new HubFile("t3.safetensors", other.Length, FakeHub.Sha256(other))] };
+        var changed = model with
+        {
+            Revision = new string('b', 40),
+            Files = [.. model.Files.Skip(1), new HubFile("t3.safetensors", other.Length, FakeHub.Sha256(other))],
+        };
         using var hub = new ModelHub(_options);
         Assert.False(hub.TryFindCached(changed, out _));
         Assert.True(hub.TryFindCached(model with { Revision = new string('b', 40) }, out var same));
@@ -224,7 +248,9 @@ public sealed class ModelHubTests : IAsyncLifetime
             });
         }
 
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Download(_hub.Pinned(), _options with { Connections = 2 }, cancellationToken: stop.Token));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() =>
+            Download(_hub.Pinned(), _options with { Connections = 2 }, cancellationToken: stop.Token)
+        );
         Assert.False(new ModelHub(_options).TryFindCached(_hub.Pinned(), out _));
         _hub.StorageFaults.Clear();
         _hub.Log.Clear();
@@ -259,7 +285,9 @@ public sealed class ModelHubTests : IAsyncLifetime
     [Fact]
     public async Task Two_without_links_share_the_work_too()
     {
-        var folders = await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => Task.Run(() => Download(_hub.Pinned(), _options with { UseSymlinks = false }))));
+        var folders = await Task.WhenAll(
+            Enumerable.Range(0, 3).Select(_ => Task.Run(() => Download(_hub.Pinned(), _options with { UseSymlinks = false })))
+        );
         AssertWhole(folders[0]);
         Assert.Equal(10 + 2 + 1, _hub.Downloads.Count());
     }
@@ -295,10 +323,14 @@ public sealed class ModelHubTests : IAsyncLifetime
             await context.Response.Body.WriteAsync(new byte[32_768]);
             return true;
         });
-        var error = await Assert.ThrowsAsync<CheckpointException>(() => Download(model with { Files = [model.Files[0]] }, _options with { Connections = 1 }));
+        var error = await Assert.ThrowsAsync<CheckpointException>(() =>
+            Download(model with { Files = [model.Files[0]] }, _options with { Connections = 1 })
+        );
         Assert.Contains("changed upstream", error.Message, StringComparison.Ordinal);
         Assert.Contains(model.Files[0].Sha256!, error.Message, StringComparison.Ordinal);
-        Assert.Empty(Directory.GetFiles(Path.Combine(_options.CacheFolder, "models--Somebody--some-model"), "*", SearchOption.AllDirectories));
+        Assert.Empty(
+            Directory.GetFiles(Path.Combine(_options.CacheFolder, "models--Somebody--some-model"), "*", SearchOption.AllDirectories)
+        );
     }
 
     [Fact]
@@ -308,9 +340,17 @@ public sealed class ModelHubTests : IAsyncLifetime
         _hub.Files.Remove("s3gen.pt");
         _hub.Files.Remove("voices/conds.pt");
         var pinned = new HubModel(FakeHub.Repository, FakeHub.Commit, [new HubFile("tokenizer.json", 777, new string('0', 64))]);
-        Assert.Contains("changed upstream", (await Assert.ThrowsAsync<CheckpointException>(() => Download(pinned))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "changed upstream",
+            (await Assert.ThrowsAsync<CheckpointException>(() => Download(pinned))).Message,
+            StringComparison.Ordinal
+        );
         _hub.Headers["ETag"] = $"\"{new string('0', 40)}\"";
-        Assert.Contains("changed upstream", (await Assert.ThrowsAsync<CheckpointException>(() => Download(_hub.Unpinned()))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "changed upstream",
+            (await Assert.ThrowsAsync<CheckpointException>(() => Download(_hub.Unpinned()))).Message,
+            StringComparison.Ordinal
+        );
         _hub.Headers.Clear();
         AssertWhole(await Download(_hub.Unpinned()));
     }
@@ -335,7 +375,11 @@ public sealed class ModelHubTests : IAsyncLifetime
     public async Task Answers_that_are_not_the_hubs_are_refused(string header, string value)
     {
         _hub.Headers[header] = value;
-        Assert.Contains("not as the hub answers", (await Assert.ThrowsAsync<UnavailableException>(() => Download(_hub.Unpinned()))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "not as the hub answers",
+            (await Assert.ThrowsAsync<UnavailableException>(() => Download(_hub.Unpinned()))).Message,
+            StringComparison.Ordinal
+        );
         Assert.Empty(_hub.Downloads);
     }
 
@@ -370,9 +414,17 @@ public sealed class ModelHubTests : IAsyncLifetime
         var model = _hub.Pinned();
         async Task<string> Fails<T>(HubModel wanted)
             where T : ChatterboxException => (await Assert.ThrowsAsync<T>(() => Download(wanted))).Message;
-        Assert.Contains("has no file 'missing.bin'", await Fails<CheckpointException>(model with { Files = [new HubFile("missing.bin")] }), StringComparison.Ordinal);
+        Assert.Contains(
+            "has no file 'missing.bin'",
+            await Fails<CheckpointException>(model with { Files = [new HubFile("missing.bin")] }),
+            StringComparison.Ordinal
+        );
         Assert.Contains("no revision 'v9'", await Fails<CheckpointException>(model with { Revision = "v9" }), StringComparison.Ordinal);
-        Assert.Contains("does not exist, or is private", await Fails<UnavailableException>(model with { Repository = "Nobody/nothing" }), StringComparison.Ordinal);
+        Assert.Contains(
+            "does not exist, or is private",
+            await Fails<UnavailableException>(model with { Repository = "Nobody/nothing" }),
+            StringComparison.Ordinal
+        );
         _hub.RefuseNext(_hub.HubFaults, 403);
         Assert.Contains("may not read", await Fails<UnavailableException>(model), StringComparison.Ordinal);
         _hub.RefuseNext(_hub.HubFaults, 418);
@@ -391,7 +443,11 @@ public sealed class ModelHubTests : IAsyncLifetime
     public async Task Names_that_lead_elsewhere_are_refused(string repository, string revision, string file)
     {
         var model = new HubModel(repository, revision, [new HubFile(file)]);
-        Assert.Contains("is no name of", (await Assert.ThrowsAsync<CheckpointException>(() => Download(model))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "is no name of",
+            (await Assert.ThrowsAsync<CheckpointException>(() => Download(model))).Message,
+            StringComparison.Ordinal
+        );
         Assert.Empty(_hub.Log);
     }
 
@@ -418,7 +474,9 @@ public sealed class ModelHubTests : IAsyncLifetime
     [Fact]
     public async Task A_full_disk_is_noticed_before_the_first_byte()
     {
-        var error = await Assert.ThrowsAsync<UnavailableException>(() => Download(_hub.Pinned(), _options with { FreeBytes = _ => 16 << 20 }));
+        var error = await Assert.ThrowsAsync<UnavailableException>(() =>
+            Download(_hub.Pinned(), _options with { FreeBytes = _ => 16 << 20 })
+        );
         Assert.Contains("are free there", error.Message, StringComparison.Ordinal);
         Assert.Empty(_hub.Downloads);
         var free = (16 << 20) + _hub.Files.Values.Sum(f => f.Length);
@@ -429,12 +487,18 @@ public sealed class ModelHubTests : IAsyncLifetime
     public async Task A_disk_that_fills_up_meanwhile_is_an_error_too()
     {
         Assert.SkipUnless(File.Exists("/dev/full"), "This system has no /dev/full.");
-        var error = await Assert.ThrowsAsync<UnavailableException>(() => DiskErrors.ExplainAsync("/cache", "HF_HOME", async () =>
-        {
-            await using var full = new FileStream("/dev/full", FileMode.Open, FileAccess.Write, FileShare.ReadWrite, 0);
-            await full.WriteAsync(new byte[1]);
-            return 0;
-        }));
+        var error = await Assert.ThrowsAsync<UnavailableException>(() =>
+            DiskErrors.ExplainAsync(
+                "/cache",
+                "HF_HOME",
+                async () =>
+                {
+                    await using var full = new FileStream("/dev/full", FileMode.Open, FileAccess.Write, FileShare.ReadWrite, 0);
+                    await full.WriteAsync(new byte[1]);
+                    return 0;
+                }
+            )
+        );
         Assert.Contains("The disk of /cache is full", error.Message, StringComparison.Ordinal);
     }
 
@@ -460,7 +524,11 @@ public sealed class ModelHubTests : IAsyncLifetime
             _hub.RefuseNext(_hub.HubFaults, 302, "Location", "/round/and/round");
         }
 
-        Assert.Contains("redirects more than", (await Assert.ThrowsAsync<UnavailableException>(() => Download(_hub.Unpinned(), Elsewhere))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "redirects more than",
+            (await Assert.ThrowsAsync<UnavailableException>(() => Download(_hub.Unpinned(), Elsewhere))).Message,
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
@@ -479,7 +547,9 @@ public sealed class ModelHubTests : IAsyncLifetime
     {
         using var client = new HttpClient();
         using var hub = new ModelHub(_options, client);
-        await Assert.ThrowsAsync<InvalidOperationException>(() => hub.DownloadAsync(_hub.Pinned(), cancellationToken: TestContext.Current.CancellationToken));
+        await Assert.ThrowsAsync<InvalidOperationException>(() =>
+            hub.DownloadAsync(_hub.Pinned(), cancellationToken: TestContext.Current.CancellationToken)
+        );
     }
 
     [Fact]
@@ -492,16 +562,32 @@ public sealed class ModelHubTests : IAsyncLifetime
         var plain = From(("HF_TOKEN", ""));
         Assert.Equal(Path.Combine(home, ".cache/huggingface/hub"), plain.CacheFolder);
         Assert.Equal(Path.Combine(home, ".cache/huggingface/assets"), plain.AssetsFolder);
-        Assert.Equal(("https://huggingface.co/", null, false, true), (plain.Endpoint.AbsoluteUri, plain.Token, plain.Offline, plain.UseSymlinks));
+        Assert.Equal(
+            ("https://huggingface.co/", null, false, true),
+            (plain.Endpoint.AbsoluteUri, plain.Token, plain.Offline, plain.UseSymlinks)
+        );
         Assert.Equal("/x/huggingface/hub", From(("XDG_CACHE_HOME", "/x")).CacheFolder);
         Assert.Equal(("/h/hub", "/h/assets"), (From(("HF_HOME", "/h")).CacheFolder, From(("HF_HOME", "/h")).AssetsFolder));
         Assert.Equal(Path.Combine(home, "h/hub"), From(("HF_HOME", "~/h")).CacheFolder);
         Assert.Equal("/c", From(("HF_HOME", "/h"), ("HF_HUB_CACHE", "/c")).CacheFolder);
         Assert.Equal("/c", From(("HUGGINGFACE_HUB_CACHE", "/c")).CacheFolder);
         Assert.Equal("/a", From(("HF_ASSETS_CACHE", "/a")).AssetsFolder);
-        var set = From(("HF_ENDPOINT", "https://mirror.example/hf/"), ("HF_TOKEN", " hf_x\n"), ("HF_HUB_OFFLINE", "1"), ("HF_HUB_DISABLE_SYMLINKS", "true"), ("CHATTERBOX_PYPI", "http://pypi.local"));
-        Assert.Equal(("https://mirror.example/hf", "hf_x", true, false, "http://pypi.local/"), (set.Endpoint.AbsoluteUri, set.Token, set.Offline, set.UseSymlinks, set.PackageIndex.AbsoluteUri));
-        Assert.Contains("HF_ENDPOINT is 'nonsense'", Assert.Throws<UnavailableException>(() => From(("HF_ENDPOINT", "nonsense"))).Message, StringComparison.Ordinal);
+        var set = From(
+            ("HF_ENDPOINT", "https://mirror.example/hf/"),
+            ("HF_TOKEN", " hf_x\n"),
+            ("HF_HUB_OFFLINE", "1"),
+            ("HF_HUB_DISABLE_SYMLINKS", "true"),
+            ("CHATTERBOX_PYPI", "http://pypi.local")
+        );
+        Assert.Equal(
+            ("https://mirror.example/hf", "hf_x", true, false, "http://pypi.local/"),
+            (set.Endpoint.AbsoluteUri, set.Token, set.Offline, set.UseSymlinks, set.PackageIndex.AbsoluteUri)
+        );
+        Assert.Contains(
+            "HF_ENDPOINT is 'nonsense'",
+            Assert.Throws<UnavailableException>(() => From(("HF_ENDPOINT", "nonsense"))).Message,
+            StringComparison.Ordinal
+        );
         Assert.False(From(("HF_HUB_OFFLINE", "0")).Offline);
     }
 
@@ -509,14 +595,20 @@ public sealed class ModelHubTests : IAsyncLifetime
     public void The_published_models_are_pinned_by_size_and_hash()
     {
         HubModel[] models = [HubModel.English, HubModel.MultilingualV2, HubModel.MultilingualV3, HubModel.Turbo, HubModel.Nano];
-        Assert.All(models, model =>
-        {
-            Assert.Matches("^[0-9a-f]{40}$", model.Revision);
-            Assert.All(model.Files, file => Assert.Matches("^[0-9a-f]{64}$", file.Sha256));
-            Assert.All(model.Files, file => Assert.True(file.Size > 0));
-            Assert.Equal(model.Files.Count, model.Files.Select(f => f.Path).Distinct().Count());
-        });
-        Assert.Equal(["ve.safetensors", "t3_cfg.safetensors", "s3gen.safetensors", "tokenizer.json", "conds.pt"], HubModel.English.Files.Select(f => f.Path));
+        Assert.All(
+            models,
+            model =>
+            {
+                Assert.Matches("^[0-9a-f]{40}$", model.Revision);
+                Assert.All(model.Files, file => Assert.Matches("^[0-9a-f]{64}$", file.Sha256));
+                Assert.All(model.Files, file => Assert.True(file.Size > 0));
+                Assert.Equal(model.Files.Count, model.Files.Select(f => f.Path).Distinct().Count());
+            }
+        );
+        Assert.Equal(
+            ["ve.safetensors", "t3_cfg.safetensors", "s3gen.safetensors", "tokenizer.json", "conds.pt"],
+            HubModel.English.Files.Select(f => f.Path)
+        );
         Assert.Equal(3_191_966_992, HubModel.English.Files.Sum(f => f.Size!.Value));
         Assert.All(HubModel.English.At("main").Files, file => Assert.Null(file.Sha256));
     }
@@ -525,13 +617,21 @@ public sealed class ModelHubTests : IAsyncLifetime
     public void Flash_is_pinned_to_a_commit_whose_hashes_the_hub_knows()
     {
         Assert.Matches("^[0-9a-f]{40}$", HubModel.Flash.Revision);
-        Assert.Equal(["ve.safetensors", "t3_flash.safetensors", "s3gen.safetensors", "tokenizer.json"], HubModel.Flash.Files.Select(file => file.Path));
+        Assert.Equal(
+            ["ve.safetensors", "t3_flash.safetensors", "s3gen.safetensors", "tokenizer.json"],
+            HubModel.Flash.Files.Select(file => file.Path)
+        );
         Assert.Equal(HubModel.English.Files.Single(file => file.Path == "tokenizer.json"), HubModel.Flash.Files[^1]);
     }
 
     private ModelHubOptions Elsewhere => _options with { CacheFolder = Path.Combine(_folder, "elsewhere") };
 
-    private async Task<string> Download(HubModel model, ModelHubOptions? options = null, IProgress<DownloadProgress>? progress = null, CancellationToken? cancellationToken = null)
+    private async Task<string> Download(
+        HubModel model,
+        ModelHubOptions? options = null,
+        IProgress<DownloadProgress>? progress = null,
+        CancellationToken? cancellationToken = null
+    )
     {
         using var hub = new ModelHub(options ?? _options);
         return await hub.DownloadAsync(model, progress, cancellationToken ?? TestContext.Current.CancellationToken);
@@ -539,8 +639,14 @@ public sealed class ModelHubTests : IAsyncLifetime
 
     private void AssertWhole(string folder)
     {
-        Assert.All(_hub.Files, file => Assert.Equal(FakeHub.Sha256(file.Value), FakeHub.Sha256(File.ReadAllBytes(Path.Combine(folder, file.Key)))));
-        Assert.DoesNotContain(Directory.GetFiles(_folder, "*", SearchOption.AllDirectories), path => Regex.IsMatch(path, "incomplete|tmp$"));
+        Assert.All(
+            _hub.Files,
+            file => Assert.Equal(FakeHub.Sha256(file.Value), FakeHub.Sha256(File.ReadAllBytes(Path.Combine(folder, file.Key))))
+        );
+        Assert.DoesNotContain(
+            Directory.GetFiles(_folder, "*", SearchOption.AllDirectories),
+            path => Regex.IsMatch(path, "incomplete|tmp$")
+        );
     }
 
     private static void Write(string path, byte[] content)

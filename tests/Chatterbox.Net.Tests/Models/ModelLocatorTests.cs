@@ -9,14 +9,17 @@ public sealed class ModelLocatorTests : IDisposable
     private readonly string _cache = Directory.CreateTempSubdirectory().FullName;
     private readonly ModelHub _hub;
 
-    public ModelLocatorTests() => _hub = new ModelHub(new ModelHubOptions
-    {
-        Endpoint = new Uri("http://127.0.0.1:9"),
-        PackageIndex = new Uri("http://127.0.0.1:9"),
-        CacheFolder = Path.Combine(_cache, "hub"),
-        AssetsFolder = Path.Combine(_cache, "assets"),
-        Retries = 0,
-    });
+    public ModelLocatorTests() =>
+        _hub = new ModelHub(
+            new ModelHubOptions
+            {
+                Endpoint = new Uri("http://127.0.0.1:9"),
+                PackageIndex = new Uri("http://127.0.0.1:9"),
+                CacheFolder = Path.Combine(_cache, "hub"),
+                AssetsFolder = Path.Combine(_cache, "assets"),
+                Retries = 0,
+            }
+        );
 
     [Fact]
     public async Task Auto_without_a_network_says_loudly_that_it_is_a_stand_in()
@@ -40,7 +43,11 @@ public sealed class ModelLocatorTests : IDisposable
     public async Task A_named_model_is_never_replaced()
     {
         await Assert.ThrowsAsync<UnavailableException>(() => Locator().LocateAsync(ModelLocator.English));
-        Assert.Contains("no-such-model", (await Assert.ThrowsAsync<CheckpointException>(() => Locator().LocateAsync("no-such-model"))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "no-such-model",
+            (await Assert.ThrowsAsync<CheckpointException>(() => Locator().LocateAsync("no-such-model"))).Message,
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
@@ -81,7 +88,12 @@ public sealed class ModelLocatorTests : IDisposable
 
         public bool IsEnabled(LogLevel logLevel) => true;
 
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-            Lines.Add($"{logLevel} {formatter(state, exception)}");
+        public void Log<TState>(
+            LogLevel logLevel,
+            EventId eventId,
+            TState state,
+            Exception? exception,
+            Func<TState, Exception?, string> formatter
+        ) => Lines.Add($"{logLevel} {formatter(state, exception)}");
     }
 }

@@ -100,9 +100,18 @@ public sealed class PerthPackageTests : IAsyncLifetime
 
     [Theory]
     [InlineData("{\"urls\": []}")]
-    [InlineData("{\"urls\": [{\"packagetype\": \"bdist_wheel\", \"url\": \"file:///etc/passwd\", \"size\": 1, \"digests\": {\"sha256\": \"0000000000000000000000000000000000000000000000000000000000000000\"}}]}")]
-    [InlineData("{\"urls\": [{\"packagetype\": \"bdist_wheel\", \"url\": \"http://localhost/x\", \"size\": 1, \"digests\": {\"sha256\": \"../../x\"}}]}")]
-    [InlineData("{\"urls\": [{\"packagetype\": \"bdist_wheel\", \"url\": \"http://localhost/x\", \"size\": 99999999999, \"digests\": {\"sha256\": \"0000000000000000000000000000000000000000000000000000000000000000\"}}]}")]
+    [InlineData(
+        "{\"urls\": [{\"packagetype\": \"bdist_wheel\", \"url\": \"file:///etc/passwd\", \"size\": 1, \"digests\": {\"sha256\": "
+            + "\"0000000000000000000000000000000000000000000000000000000000000000\"}}]}"
+    )]
+    [InlineData(
+        "{\"urls\": [{\"packagetype\": \"bdist_wheel\", \"url\": \"http://localhost/x\", \"size\": 1, \"digests\": {\"sha256\": "
+            + "\"../../x\"}}]}"
+    )]
+    [InlineData(
+        "{\"urls\": [{\"packagetype\": \"bdist_wheel\", \"url\": \"http://localhost/x\", \"size\": 99999999999, \"digests\": "
+            + "{\"sha256\": \"0000000000000000000000000000000000000000000000000000000000000000\"}}]}"
+    )]
     public async Task A_wheel_that_cannot_be_used_is_refused(string json)
     {
         _index.Package = ([], json);
@@ -112,12 +121,20 @@ public sealed class PerthPackageTests : IAsyncLifetime
     [Fact]
     public async Task Offline_and_refusals_say_where_to_put_the_file()
     {
-        Assert.Contains(Target, (await Assert.ThrowsAsync<UnavailableException>(() => Download(_options with { Offline = true }))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            Target,
+            (await Assert.ThrowsAsync<UnavailableException>(() => Download(_options with { Offline = true }))).Message,
+            StringComparison.Ordinal
+        );
         _index.RefuseNext(_index.HubFaults, 404);
         Assert.Contains(Target, await Fails<CheckpointException>(), StringComparison.Ordinal);
         _index.RefuseNext(_index.HubFaults, 403);
         Assert.Contains("answers 403", await Fails<UnavailableException>(), StringComparison.Ordinal);
-        Assert.Contains("are free there", (await Assert.ThrowsAsync<UnavailableException>(() => Download(_options with { FreeBytes = _ => 100_000 }))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "are free there",
+            (await Assert.ThrowsAsync<UnavailableException>(() => Download(_options with { FreeBytes = _ => 100_000 }))).Message,
+            StringComparison.Ordinal
+        );
     }
 
     private async Task<string> Fails<T>()
@@ -127,7 +144,10 @@ public sealed class PerthPackageTests : IAsyncLifetime
     {
         using var client = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false });
         var weights = new HubFile("perth_net.pth.tar", Weights.Length, FakeHub.Sha256(Weights));
-        return await new PerthPackage(new HubHttp(client, options ?? _options), options ?? _options) { Weights = weights }.DownloadAsync(null, TestContext.Current.CancellationToken);
+        return await new PerthPackage(new HubHttp(client, options ?? _options), options ?? _options) { Weights = weights }.DownloadAsync(
+            null,
+            TestContext.Current.CancellationToken
+        );
     }
 
     private void Publish(byte[] wheel) => _index.Package = (wheel, _index.PackageJson(wheel));
@@ -137,7 +157,13 @@ public sealed class PerthPackageTests : IAsyncLifetime
         using var stream = new MemoryStream();
         using (var archive = new ZipArchive(stream, ZipArchiveMode.Create, leaveOpen: true))
         {
-            foreach (var (name, content) in new[] { ("perth/__init__.py", "#"u8.ToArray()), ("perth/perth_net/pretrained/implicit/perth_net.pth.tar", weights) })
+            foreach (
+                var (name, content) in new[]
+                {
+                    ("perth/__init__.py", "#"u8.ToArray()),
+                    ("perth/perth_net/pretrained/implicit/perth_net.pth.tar", weights),
+                }
+            )
             {
                 using var entry = archive.CreateEntry(name).Open();
                 entry.Write(content);

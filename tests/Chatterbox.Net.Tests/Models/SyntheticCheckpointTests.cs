@@ -8,12 +8,16 @@ public class SyntheticCheckpointTests
     [Fact]
     public void The_tiny_model_is_a_hundredth_of_the_full_one()
     {
-        var full = new[] { "ve", "t3_cfg", "s3gen", "perth_net" }.Sum(file => SyntheticTensors.FullSize(file).Tensors.Values.Sum(t => t.Count));
-        var tiny = Directory.GetFiles(TinyCheckpoint.Folder, "*.safetensors").Sum(path =>
-        {
-            using var file = SafetensorsFile.Open(path);
-            return file.Tensors.Values.Sum(t => t.Count);
-        });
+        var full = new[] { "ve", "t3_cfg", "s3gen", "perth_net" }.Sum(file =>
+            SyntheticTensors.FullSize(file).Tensors.Values.Sum(t => t.Count)
+        );
+        var tiny = Directory
+            .GetFiles(TinyCheckpoint.Folder, "*.safetensors")
+            .Sum(path =>
+            {
+                using var file = SafetensorsFile.Open(path);
+                return file.Tensors.Values.Sum(t => t.Count);
+            });
         Assert.InRange(tiny, full / 400, full / 60);
     }
 

@@ -23,10 +23,10 @@ public class SyntheticTensorsTests
     {
         using var file = SyntheticTensors.FullSize("t3_cfg");
         var scale = file["speech_head.weight"].Scale;
-        using var longer = new SyntheticTensors("longer", new Dictionary<string, SyntheticTensor>
-        {
-            ["speech_head.weight"] = new(new(ScalarType.Float32, [8391655]), 0, scale),
-        });
+        using var longer = new SyntheticTensors(
+            "longer",
+            new Dictionary<string, SyntheticTensor> { ["speech_head.weight"] = new(new(ScalarType.Float32, [8391655]), 0, scale) }
+        );
         using var values = longer.Read("speech_head.weight");
         Assert.Equal(0x3d79eca4, BitConverter.SingleToInt32Bits(values[8391654].item<float>()));
         Assert.Equal(0x3d9777c9, BitConverter.SingleToInt32Bits(values[0].item<float>()));

@@ -12,13 +12,20 @@ internal static class TinyCheckpoint
     public static string Folder => FolderOf("tiny");
 
     /// <summary>The folder of one of them; not to be changed.</summary>
-    public static string FolderOf(string model) => Written.GetOrAdd(model, _ => new(() =>
-    {
-        var folder = Directory.CreateTempSubdirectory("chatterbox-tiny-").FullName;
-        AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(folder, recursive: true);
-        SyntheticCheckpoint.Write(model, folder);
-        return folder;
-    })).Value;
+    public static string FolderOf(string model) =>
+        Written
+            .GetOrAdd(
+                model,
+                _ =>
+                    new(() =>
+                    {
+                        var folder = Directory.CreateTempSubdirectory("chatterbox-tiny-").FullName;
+                        AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(folder, recursive: true);
+                        SyntheticCheckpoint.Write(model, folder);
+                        return folder;
+                    })
+            )
+            .Value;
 
     /// <summary>A copy that a test may damage.</summary>
     public static string Copy(string model = "tiny")

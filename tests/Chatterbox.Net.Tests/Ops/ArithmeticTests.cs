@@ -19,10 +19,28 @@ public class ArithmeticTests
         var indices = tensor([2L, 5L]);
         Func<Tensor, Tensor>[] operations =
         [
-            y => y.Add(y), y => y.Add(1.5), y => y.Sub(0.25), y => y.Mul(3), y => y.Div(7), y => y.Square(), y => y.Remainder(0.3),
-            y => y.ClampMin(-0.5), y => y.ClampMax(0.5), y => y.Clamp(-0.5, 0.5), y => y.Lt(0), y => y.Le(0), y => y.Gt(0.5),
-            y => y.MaskedFill(mask, -3), y => y.clone().Fill(9), y => y.clone().IndexFill(0, indices, 4), y => y.LeakyRelu(0.1),
-            y => y.Elu(), y => y.Mish(), y => y.MulAdd(y, y), _ => Arithmetic.Range(2, 18), y => y.abs().Pow(0.85),
+            y => y.Add(y),
+            y => y.Add(1.5),
+            y => y.Sub(0.25),
+            y => y.Mul(3),
+            y => y.Div(7),
+            y => y.Square(),
+            y => y.Remainder(0.3),
+            y => y.ClampMin(-0.5),
+            y => y.ClampMax(0.5),
+            y => y.Clamp(-0.5, 0.5),
+            y => y.Lt(0),
+            y => y.Le(0),
+            y => y.Gt(0.5),
+            y => y.MaskedFill(mask, -3),
+            y => y.clone().Fill(9),
+            y => y.clone().IndexFill(0, indices, 4),
+            y => y.LeakyRelu(0.1),
+            y => y.Elu(),
+            y => y.Mish(),
+            y => y.MulAdd(y, y),
+            _ => Arithmetic.Range(2, 18),
+            y => y.abs().Pow(0.85),
         ];
         var expected = operations.Select(operation => operation(x).to(ScalarType.Float32).data<float>().ToArray()).ToArray();
 
@@ -70,15 +88,19 @@ public class ArithmeticTests
         Assert.Empty(CallsOf(makers.Contains, except: [typeof(Arithmetic)]));
     }
 
-    /// <summary>The rule that keeps results from following where memory lies: of a tensor in an array's memory, which may begin anywhere, some
+    /// <summary>The rule that keeps results from following where memory lies: of a tensor in an array's memory, which may begin anywhere,
+    /// some
     /// processors' products have other bits than of one in libtorch's.</summary>
     [Fact]
     public void Nothing_is_computed_in_the_memory_of_arrays()
     {
-        Type[] except = [typeof(BlockSampler), typeof(VoiceFile)];      // they neither add nor multiply
-        Assert.Empty(CallsOf(called => called.DeclaringType == typeof(torch) && called.Name == "tensor" && TakesManyFloats(called), except));
+        Type[] except = [typeof(BlockSampler), typeof(VoiceFile)]; // they neither add nor multiply
+        Assert.Empty(
+            CallsOf(called => called.DeclaringType == typeof(torch) && called.Name == "tensor" && TakesManyFloats(called), except)
+        );
 
-        static bool TakesManyFloats(MethodBase method) => method.GetParameters()[0].ParameterType is var type
+        static bool TakesManyFloats(MethodBase method) =>
+            method.GetParameters()[0].ParameterType is var type
             && (type.GetElementType() ?? type.GetGenericArguments().FirstOrDefault()) == typeof(float);
     }
 
@@ -87,13 +109,21 @@ public class ArithmeticTests
         where !except.Contains(method.DeclaringType)
         from called in Called(method)
         where isWanted(called)
-        select $"{method.DeclaringType}.{method.Name} calls {called.DeclaringType!.Name}.{called.Name}({string.Join(", ", called.GetParameters().Select(parameter => parameter.ParameterType.Name))})";
+        select $"{method.DeclaringType}.{method.Name} calls "
+            + $"{called.DeclaringType!.Name}.{called.Name}({string.Join(", ", called.GetParameters().Select(parameter => parameter.ParameterType.Name))})";
 
     /// <summary>The conversions to Scalar, and all methods of the assembly that use one, or each other.</summary>
     private static HashSet<MethodBase> MakersOfScalars(Assembly assembly)
     {
-        var callers = Methods(assembly).SelectMany(method => Called(method).Select(called => (method, called))).ToLookup(call => call.called, call => call.method);
-        var makers = Methods(assembly).Where(method => method is MethodInfo { Name: "op_Implicit" or "ToScalar" or "ToBFloat16Scalar", IsStatic: true } made && made.ReturnType == typeof(Scalar)).ToHashSet();
+        var callers = Methods(assembly)
+            .SelectMany(method => Called(method).Select(called => (method, called)))
+            .ToLookup(call => call.called, call => call.method);
+        var makers = Methods(assembly)
+            .Where(method =>
+                method is MethodInfo { Name: "op_Implicit" or "ToScalar" or "ToBFloat16Scalar", IsStatic: true } made
+                && made.ReturnType == typeof(Scalar)
+            )
+            .ToHashSet();
         var open = new Queue<MethodBase>(makers);
         while (open.TryDequeue(out var maker))
         {
@@ -108,7 +138,8 @@ public class ArithmeticTests
 
     private static IEnumerable<MethodBase> Methods(Assembly assembly)
     {
-        const BindingFlags Own = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.Instance | BindingFlags.DeclaredOnly;
+        const BindingFlags Own =
+            BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.Instance | BindingFlags.DeclaredOnly;
         return LoadableTypes(assembly).SelectMany(type => type.GetMethods(Own).Cast<MethodBase>().Concat(type.GetConstructors(Own)));
     }
 
@@ -120,20 +151,24 @@ public class ArithmeticTests
         }
         catch (ReflectionTypeLoadException e)
         {
-            return e.Types.OfType<Type>();   // TorchSharp has types of packages that are not here
+            return e.Types.OfType<Type>(); // TorchSharp has types of packages that are not here
         }
     }
 
     private static IEnumerable<MethodBase> Called(MethodBase method)
     {
         var code = method.GetMethodBody()?.GetILAsByteArray() ?? [];
-        for (var at = 0; at < code.Length;)
+        for (var at = 0; at < code.Length; )
         {
             var operation = OpCodesByValue[code[at] == 0xFE ? (short)(0xFE00 | code[at + 1]) : code[at]];
             at += operation.Size;
             if (operation.OperandType is OperandType.InlineMethod)
             {
-                var called = method.Module.ResolveMethod(BitConverter.ToInt32(code, at), method.DeclaringType!.GetGenericArguments(), method.IsGenericMethod ? method.GetGenericArguments() : null)!;
+                var called = method.Module.ResolveMethod(
+                    BitConverter.ToInt32(code, at),
+                    method.DeclaringType!.GetGenericArguments(),
+                    method.IsGenericMethod ? method.GetGenericArguments() : null
+                )!;
                 yield return called is MethodInfo { IsGenericMethod: true } generic ? generic.GetGenericMethodDefinition() : called;
             }
 
@@ -149,6 +184,8 @@ public class ArithmeticTests
         }
     }
 
-    private static readonly Dictionary<short, OpCode> OpCodesByValue = typeof(OpCodes).GetFields(BindingFlags.Public | BindingFlags.Static)
-        .Select(field => (OpCode)field.GetValue(null)!).ToDictionary(operation => operation.Value);
+    private static readonly Dictionary<short, OpCode> OpCodesByValue = typeof(OpCodes)
+        .GetFields(BindingFlags.Public | BindingFlags.Static)
+        .Select(field => (OpCode)field.GetValue(null)!)
+        .ToDictionary(operation => operation.Value);
 }

@@ -7,7 +7,7 @@ namespace Chatterbox.Tests.Ops;
 /// <summary>Each operation that is one kernel in bfloat16, against the plain one in float32 on the same numbers.</summary>
 public class CudaOpsTests
 {
-    private const double Bound = 3e-3;   // half of bfloat16's last place
+    private const double Bound = 3e-3; // half of bfloat16's last place
 
     private readonly Generator _generator = new(19);
 
@@ -16,7 +16,12 @@ public class CudaOpsTests
         get
         {
             // rows, time, heads of 64
-            var shapes = new TheoryData<int, int, int> { { 2, 80, 16 }, { 1, 1, 16 }, { 1, 400, 12 } };
+            var shapes = new TheoryData<int, int, int>
+            {
+                { 2, 80, 16 },
+                { 1, 1, 16 },
+                { 1, 400, 12 },
+            };
             var random = new Random(4);
             for (var i = 0; i < 8; i++)
             {
@@ -42,7 +47,11 @@ public class CudaOpsTests
         Check("RMS norm", TorchOps.Plain.RmsNorm(Wide(hidden), Wide(gain), 1e-5), ops.RmsNorm(hidden, gain, 1e-5));
         var parts = hidden.narrow(2, 0, 2 * heads * 64).chunk(2, -1);
         Check("gates", TorchOps.Plain.SiluGate(Wide(parts[0]), Wide(parts[1])), ops.SiluGate(parts[0], parts[1]));
-        var (turned, cos, sin) = (x.narrow(2, 0, 2 * heads), Draw(time + 2, 1, 64).narrow(0, 2, time), Draw(time + 2, 1, 64).narrow(0, 2, time));
+        var (turned, cos, sin) = (
+            x.narrow(2, 0, 2 * heads),
+            Draw(time + 2, 1, 64).narrow(0, 2, time),
+            Draw(time + 2, 1, 64).narrow(0, 2, time)
+        );
         Check("rotation", TorchOps.Plain.Rotate(Wide(turned), Wide(cos), Wide(sin)), ops.Rotate(turned, cos, sin));
 
         Tensor Draw(params long[] shape) => randn(shape, generator: _generator).to(ScalarType.BFloat16).to(device);

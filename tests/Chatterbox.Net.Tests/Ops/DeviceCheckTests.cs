@@ -25,7 +25,7 @@ public class DeviceCheckTests
     public void This_GPU_is_right()
     {
         var device = Gpu.Required();
-        _ = DeviceCheck.Run(device, TorchOps.Of(device), Precision.Fast);       // loads kernels
+        _ = DeviceCheck.Run(device, TorchOps.Of(device), Precision.Fast); // loads kernels
         var found = DeviceCheck.Run(device, TorchOps.Of(device), Precision.Fast);
         Close.Report(string.Join('\n', found.Result.Operations.Append<object>($"{found.Result.Duration.TotalMilliseconds:f0} ms")));
         Assert.Contains(found.Result.Operations, operation => operation.Type == "bfloat16");
@@ -50,7 +50,11 @@ public class DeviceCheckTests
     [Fact]
     public void Several_wrong_operations_are_replaced()
     {
-        var found = DeviceCheck.Run(CPU, new WrongOps(OperationKinds.Convolution | OperationKinds.Attention | OperationKinds.LayerNorm), Precision.Full);
+        var found = DeviceCheck.Run(
+            CPU,
+            new WrongOps(OperationKinds.Convolution | OperationKinds.Attention | OperationKinds.LayerNorm),
+            Precision.Full
+        );
         Assert.Equal(3, found.Result.Replaced.Count());
         Assert.Empty(DeviceCheck.Run(CPU, found.Ops, Precision.Full).Result.Replaced);
     }
@@ -60,14 +64,20 @@ public class DeviceCheckTests
     {
         using var right = ChatterboxModel.Load(TinyCheckpoint.Folder, new ModelOptions { Device = "cpu" });
         using var wrong = ChatterboxModel.Load(
-            TinyCheckpoint.Folder, new ModelOptions { Device = "cpu", OpsOf = (_, _) => new WrongOps(OperationKinds.Convolution | OperationKinds.LayerNorm) });
+            TinyCheckpoint.Folder,
+            new ModelOptions { Device = "cpu", OpsOf = (_, _) => new WrongOps(OperationKinds.Convolution | OperationKinds.LayerNorm) }
+        );
         Assert.Empty(right.SelfCheck.Replaced);
         Assert.Equal(["convolution", "layer norm"], wrong.SelfCheck.Replaced.Select(operation => operation.Operation).Order());
 
         var expected = right.Synthesize("Hello there.", right.BuiltInVoice!, Sampling);
         var actual = wrong.Synthesize("Hello there.", right.BuiltInVoice!, Sampling);
         Assert.Equal(expected.SpeechTokens, actual.SpeechTokens);
-        Close.AssertWithin("speech by other operations", Close.RelativeError(tensor(expected.Samples.ToArray()), tensor(actual.Samples.ToArray())), 1e-3);
+        Close.AssertWithin(
+            "speech by other operations",
+            Close.RelativeError(tensor(expected.Samples.ToArray()), tensor(actual.Samples.ToArray())),
+            1e-3
+        );
     }
 
     [Fact]
@@ -83,7 +93,14 @@ public class DeviceCheckTests
     public void The_check_can_be_turned_off()
     {
         using var model = ChatterboxModel.Load(
-            TinyCheckpoint.Folder, new ModelOptions { Device = "cpu", SelfCheck = false, OpsOf = (_, _) => new WrongOps(OperationKinds.LayerNorm) });
+            TinyCheckpoint.Folder,
+            new ModelOptions
+            {
+                Device = "cpu",
+                SelfCheck = false,
+                OpsOf = (_, _) => new WrongOps(OperationKinds.LayerNorm),
+            }
+        );
         Assert.Empty(model.SelfCheck.Operations);
         Assert.Equal(TimeSpan.Zero, model.SelfCheck.Duration);
     }
@@ -91,8 +108,15 @@ public class DeviceCheckTests
     /// <summary>Operations of which some kinds are wrong by a tenth.</summary>
     private sealed class WrongOps(OperationKinds wrong) : TorchOps
     {
-        public override Tensor Convolve(Tensor x, Tensor weight, Tensor? bias, long stride = 1, long padding = 0, long dilation = 1, long groups = 1) =>
-            Spoil(OperationKinds.Convolution, base.Convolve(x, weight, bias, stride, padding, dilation, groups));
+        public override Tensor Convolve(
+            Tensor x,
+            Tensor weight,
+            Tensor? bias,
+            long stride = 1,
+            long padding = 0,
+            long dilation = 1,
+            long groups = 1
+        ) => Spoil(OperationKinds.Convolution, base.Convolve(x, weight, bias, stride, padding, dilation, groups));
 
         public override Tensor Linear(Tensor x, Tensor weight, Tensor? bias) => Spoil(OperationKinds.Product, base.Linear(x, weight, bias));
 
@@ -102,7 +126,8 @@ public class DeviceCheckTests
         public override Tensor LayerNorm(Tensor x, Tensor weight, Tensor bias, double eps) =>
             Spoil(OperationKinds.LayerNorm, base.LayerNorm(x, weight, bias, eps));
 
-        public override Tensor RmsNorm(Tensor x, Tensor weight, double eps) => Spoil(OperationKinds.Elementwise, base.RmsNorm(x, weight, eps));
+        public override Tensor RmsNorm(Tensor x, Tensor weight, double eps) =>
+            Spoil(OperationKinds.Elementwise, base.RmsNorm(x, weight, eps));
 
         private Tensor Spoil(OperationKinds kind, Tensor right) => wrong.HasFlag(kind) ? right.Mul(1.1) : right;
     }

@@ -30,7 +30,7 @@ public sealed class KernelCacheTests : IDisposable
             Get(_folder, others);
         }
 
-        Get(_folder, ["13.0noise.cu", "", .. Parts[2..]]);     // what is cut elsewhere is not the same
+        Get(_folder, ["13.0noise.cu", "", .. Parts[2..]]); // what is cut elsewhere is not the same
         Assert.Equal(2 + Parts.Length, _compiled);
     }
 
@@ -93,9 +93,13 @@ public sealed class KernelCacheTests : IDisposable
         Directory.Delete(root, recursive: true);
     }
 
-    private byte[] Get(string? folder, string[] parts) => new KernelCache(folder).Get(parts, () =>
-    {
-        _compiled++;
-        return [1, 2, 3];
-    });
+    private byte[] Get(string? folder, string[] parts) =>
+        new KernelCache(folder).Get(
+            parts,
+            () =>
+            {
+                _compiled++;
+                return [1, 2, 3];
+            }
+        );
 }

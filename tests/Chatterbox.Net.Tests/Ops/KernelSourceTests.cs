@@ -22,7 +22,8 @@ public sealed partial class KernelSourceTests
 
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(2);
 
-    private static readonly Dictionary<string, KernelSource> BySource = typeof(KernelSource).Assembly.GetTypes()
+    private static readonly Dictionary<string, KernelSource> BySource = typeof(KernelSource)
+        .Assembly.GetTypes()
         .SelectMany(type => type.GetFields(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly))
         .Where(field => field.FieldType == typeof(KernelSource))
         .Select(field => (KernelSource)field.GetValue(null)!)
@@ -33,17 +34,21 @@ public sealed partial class KernelSourceTests
     [Fact]
     public void Every_file_of_kernels_has_its_host()
     {
-        var files = typeof(KernelSource).Assembly.GetManifestResourceNames()
-            .Where(name => name.EndsWith(".cu", StringComparison.Ordinal)).Select(name => name["Chatterbox.Ops.Cuda.Kernels.".Length..]);
+        var files = typeof(KernelSource)
+            .Assembly.GetManifestResourceNames()
+            .Where(name => name.EndsWith(".cu", StringComparison.Ordinal))
+            .Select(name => name["Chatterbox.Ops.Cuda.Kernels.".Length..]);
         Assert.Equal(files.Order(StringComparer.Ordinal), BySource.Keys.Order(StringComparer.Ordinal));
     }
 
     [Fact]
     public void Every_structure_of_arguments_mirrors_one_of_a_kernel() =>
         Assert.All(
-            typeof(KernelSource).Assembly.GetTypes()
+            typeof(KernelSource)
+                .Assembly.GetTypes()
                 .Where(type => type.IsValueType && type.Name.EndsWith("Arguments", StringComparison.Ordinal)),
-            type => Assert.NotNull(type.GetCustomAttribute<KernelStructAttribute>()));
+            type => Assert.NotNull(type.GetCustomAttribute<KernelStructAttribute>())
+        );
 
     /// <summary>Those that kernels take, and those that lie in these or at addresses in these.</summary>
     [Theory]
@@ -73,14 +78,14 @@ public sealed partial class KernelSourceTests
         var declared = StructuresOf(BySource[file]);
         Assert.All(
             KernelLayout.Of(BySource[file].Files),
-            type => Assert.Equal(FieldsOf(declared[KernelLayout.NameOf(type)]), KernelLayout.FieldsOf(type)));
+            type => Assert.Equal(FieldsOf(declared[KernelLayout.NameOf(type)]), KernelLayout.FieldsOf(type))
+        );
     }
 
     /// <summary>The very checks that the kernels are compiled with.</summary>
     [Theory]
     [MemberData(nameof(Sources))]
-    public void Mirrored_structures_pass_the_checks_of_a_compiler(string file) =>
-        Assert.Equal("", Compile(BySource[file], text => text));
+    public void Mirrored_structures_pass_the_checks_of_a_compiler(string file) => Assert.Equal("", Compile(BySource[file], text => text));
 
     [Theory]
     [InlineData("a field more, in the padding at the end", "    int outputs;\n", "    int outputs, more;\n")]
@@ -101,16 +106,19 @@ public sealed partial class KernelSourceTests
     {
         var source = BySource[file];
         var text = Comment().Replace(string.Concat(TextsOf(source)), "");
-        Assert.All(source.Defines([]), define =>
-        {
-            var name = define["-D".Length..define.IndexOf('=', StringComparison.Ordinal)];
-            if (name is not "LANES" and not "VECTOR")        // which all sources have
+        Assert.All(
+            source.Defines([]),
+            define =>
             {
-                Assert.Matches($@"\b{name}\b", text);
-            }
+                var name = define["-D".Length..define.IndexOf('=', StringComparison.Ordinal)];
+                if (name is not "LANES" and not "VECTOR") // which all sources have
+                {
+                    Assert.Matches($@"\b{name}\b", text);
+                }
 
-            Assert.DoesNotMatch($@"constexpr [^;()]*\b{name} =|enum [^;]*\b{name}\b|#define {name}\b", text);
-        });
+                Assert.DoesNotMatch($@"constexpr [^;()]*\b{name} =|enum [^;]*\b{name}\b|#define {name}\b", text);
+            }
+        );
     }
 
     /// <summary>The errors of a C++ compiler over a source's mirrored structures and their checks.</summary>
@@ -140,12 +148,15 @@ public sealed partial class KernelSourceTests
         return errors.GetAwaiter().GetResult();
     }
 
-    private static bool IsInstalled(string program) => (Environment.GetEnvironmentVariable("PATH") ?? "")
-        .Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries).Any(folder => File.Exists(Path.Combine(folder, program)));
+    private static bool IsInstalled(string program) =>
+        (Environment.GetEnvironmentVariable("PATH") ?? "")
+            .Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
+            .Any(folder => File.Exists(Path.Combine(folder, program)));
 
     /// <summary>Texts of a source and of what it includes, what is included first.</summary>
     private static IEnumerable<string> TextsOf(KernelSource source) =>
-        source.Files.Reverse()
+        source
+            .Files.Reverse()
             .Select(file => file == source.File ? source.Text : KernelSource.Headers.Single(header => header.Name == file).Text);
 
     /// <summary>Declarations by name, in the order in which the compiler sees them.</summary>
@@ -153,7 +164,8 @@ public sealed partial class KernelSourceTests
         TextsOf(source).SelectMany(text => Structure().Matches(text)).ToDictionary(match => match.Groups[1].Value, match => match.Value);
 
     private static IEnumerable<string> FieldsOf(string structure) =>
-        Name().Matches(Comment().Replace(structure[structure.IndexOf('{', StringComparison.Ordinal)..], ""))
+        Name()
+            .Matches(Comment().Replace(structure[structure.IndexOf('{', StringComparison.Ordinal)..], ""))
             .Select(match => match.Groups[1].Value);
 
     private static string ReplaceOnce(string text, string before, string after)

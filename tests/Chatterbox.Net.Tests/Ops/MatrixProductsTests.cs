@@ -23,8 +23,14 @@ public class MatrixProductsTests
             for (var i = 0; i < 24; i++)
             {
                 shapes.Add(
-                    new[] { "wide", "small", "long" }[i % 3], random.Next(1, 4), random.Next(1, 400), random.Next(1, 520), 8 * random.Next(1, 40),
-                    random.Next(1, 12), random.Next(1, 6));
+                    new[] { "wide", "small", "long" }[i % 3],
+                    random.Next(1, 4),
+                    random.Next(1, 400),
+                    random.Next(1, 520),
+                    8 * random.Next(1, 40),
+                    random.Next(1, 12),
+                    random.Next(1, 6)
+                );
             }
 
             return shapes;
@@ -44,34 +50,55 @@ public class MatrixProductsTests
         var (x, residual) = (Draw(rows, frames, inputs).to(ScalarType.Float16), Draw(rows, frames, outputs));
         using var packed = PackedWeight.Of(weight, bias, device);
         var filled = nn.functional.pad(x, (0, packed.Inputs - inputs)).to(device);
-        var (wide, narrow) = (full([rows, frames, outputs], float.NaN, device: device), full([rows, frames, outputs], float.NaN, ScalarType.Float16, device));
+        var (wide, narrow) = (
+            full([rows, frames, outputs], float.NaN, device: device),
+            full([rows, frames, outputs], float.NaN, ScalarType.Float16, device)
+        );
         var more = residual.to(device);
 
         using var context = CudaContext.Use(device.index);
         var stream = CudaStream.OfTorch;
-        var shape = tile switch { "wide" => Tile.Wide, "small" => Tile.Small, _ => Tile.Long };
-        new MatrixProducts(device).Launch(stream, shape, packed, rows, new()
+        var shape = tile switch
         {
-            X = filled.Address(),
-            Residual = more.Address(),
-            Wide = wide.Address(),
-            Narrow = narrow.Address(),
-            Activation = Activation.Gelu,
-            FramesX = frames,
-            Frames = frames,
-            Before = before,
-            Dilation = dilation,
-            LdX = packed.Inputs,
-            RowX = (long)frames * packed.Inputs,
-            LdWide = outputs,
-            RowWide = (long)frames * outputs,
-            LdNarrow = outputs,
-            RowNarrow = (long)frames * outputs,
-        });
+            "wide" => Tile.Wide,
+            "small" => Tile.Small,
+            _ => Tile.Long,
+        };
+        new MatrixProducts(device).Launch(
+            stream,
+            shape,
+            packed,
+            rows,
+            new()
+            {
+                X = filled.Address(),
+                Residual = more.Address(),
+                Wide = wide.Address(),
+                Narrow = narrow.Address(),
+                Activation = Activation.Gelu,
+                FramesX = frames,
+                Frames = frames,
+                Before = before,
+                Dilation = dilation,
+                LdX = packed.Inputs,
+                RowX = (long)frames * packed.Inputs,
+                LdWide = outputs,
+                RowWide = (long)frames * outputs,
+                LdNarrow = outputs,
+                RowNarrow = (long)frames * outputs,
+            }
+        );
 
         var after = ((taps - 1) * dilation) - before;
         var padded = nn.functional.pad(x.to(ScalarType.Float64).transpose(1, 2), (before, after));
-        var expected = nn.functional.conv1d(padded, weight.to(ScalarType.Float16).to(ScalarType.Float64), bias.to(ScalarType.Float64), dilation: dilation).transpose(1, 2) + residual;
+        var expected =
+            nn.functional.conv1d(
+                    padded,
+                    weight.to(ScalarType.Float16).to(ScalarType.Float64),
+                    bias.to(ScalarType.Float64),
+                    dilation: dilation
+                )
+                .transpose(1, 2) + residual;
         Check("sum", expected, wide, 1e-5);
         Check("GELU", nn.functional.gelu(expected), narrow, 1e-3);
     }
@@ -95,19 +122,26 @@ public class MatrixProductsTests
 
         using var context = CudaContext.Use(device.index);
         var stream = CudaStream.OfTorch;
-        new MatrixProducts(device).Launch(stream, Tile.Normed, packed, rows, new()
-        {
-            Normed = onX.Address(),
-            Gain = onGain.Address(),
-            Shift = onShift.Address(),
-            Narrow = narrow.Address(),
-            FramesX = frames,
-            Frames = frames,
-            LdNarrow = outputs,
-            RowNarrow = (long)frames * outputs,
-        });
+        new MatrixProducts(device).Launch(
+            stream,
+            Tile.Normed,
+            packed,
+            rows,
+            new()
+            {
+                Normed = onX.Address(),
+                Gain = onGain.Address(),
+                Shift = onShift.Address(),
+                Narrow = narrow.Address(),
+                FramesX = frames,
+                Frames = frames,
+                LdNarrow = outputs,
+                RowNarrow = (long)frames * outputs,
+            }
+        );
         Check("product", nn.functional.linear(nn.functional.layer_norm(x, [Size], gain, shift), weight), narrow, 1e-3);
     }
 
-    private static void Check(string what, Tensor expected, Tensor ours, double bound) => Close.AssertWithin(what, Close.RelativeError(expected, ours), bound);
+    private static void Check(string what, Tensor expected, Tensor ours, double bound) =>
+        Close.AssertWithin(what, Close.RelativeError(expected, ours), bound);
 }

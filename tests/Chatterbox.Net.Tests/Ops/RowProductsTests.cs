@@ -25,35 +25,39 @@ public unsafe class RowProductsTests
 
     [Theory, MemberData(nameof(Widths))]
     public void Products_are_those_of_torch(int width) =>
-        Gen.Select(Gen.Int[1, 9], Gen.Int[1, 70], Gen.Int[1, 5], Gen.Enum<WeightFormat>(), Gen.Int).Sample(
-            (rows, outputs, groups, format, seed) =>
-            {
-                using var scope = NewDisposeScope();
-                var (x, weights) = Draw(rows, outputs, groups * RowProducts.GroupSize, seed);
-                using var matrix = WeightMatrix.Of(weights, format);
-                var first = outputs / 3;
-                var y = Multiply(width, matrix, x, first);
-                var expected = x.to(ScalarType.Float64).mm(Widened(width, matrix).to(ScalarType.Float64).t());
-                Assert.Equal(0, y.narrow(1, 0, first).abs().sum().item<float>());       // left as they were
-                Close(expected.narrow(1, first, outputs - first), y.narrow(1, first, outputs - first), 1e-6);
-            },
-            iter: 60);
+        Gen.Select(Gen.Int[1, 9], Gen.Int[1, 70], Gen.Int[1, 5], Gen.Enum<WeightFormat>(), Gen.Int)
+            .Sample(
+                (rows, outputs, groups, format, seed) =>
+                {
+                    using var scope = NewDisposeScope();
+                    var (x, weights) = Draw(rows, outputs, groups * RowProducts.GroupSize, seed);
+                    using var matrix = WeightMatrix.Of(weights, format);
+                    var first = outputs / 3;
+                    var y = Multiply(width, matrix, x, first);
+                    var expected = x.to(ScalarType.Float64).mm(Widened(width, matrix).to(ScalarType.Float64).t());
+                    Assert.Equal(0, y.narrow(1, 0, first).abs().sum().item<float>()); // left as they were
+                    Close(expected.narrow(1, first, outputs - first), y.narrow(1, first, outputs - first), 1e-6);
+                },
+                iter: 60
+            );
 
     [Theory, MemberData(nameof(Widths))]
     public void A_row_is_the_same_to_the_bit_in_any_company(int width) =>
-        Gen.Select(Gen.Int[2, 16], Gen.Int[1, 70], Gen.Enum<WeightFormat>(), Gen.Int).Sample(
-            (rows, outputs, format, seed) =>
-            {
-                using var scope = NewDisposeScope();
-                var (x, weights) = Draw(rows, outputs, 3 * RowProducts.GroupSize, seed);
-                using var matrix = WeightMatrix.Of(weights, format);
-                var all = Multiply(width, matrix, x, 0);
-                for (var row = 0; row < rows; row++)
+        Gen.Select(Gen.Int[2, 16], Gen.Int[1, 70], Gen.Enum<WeightFormat>(), Gen.Int)
+            .Sample(
+                (rows, outputs, format, seed) =>
                 {
-                    Assert.Equal(Multiply(width, matrix, x.narrow(0, row, 1).contiguous(), 0).data<float>(), all[row].data<float>());
-                }
-            },
-            iter: 40);
+                    using var scope = NewDisposeScope();
+                    var (x, weights) = Draw(rows, outputs, 3 * RowProducts.GroupSize, seed);
+                    using var matrix = WeightMatrix.Of(weights, format);
+                    var all = Multiply(width, matrix, x, 0);
+                    for (var row = 0; row < rows; row++)
+                    {
+                        Assert.Equal(Multiply(width, matrix, x.narrow(0, row, 1).contiguous(), 0).data<float>(), all[row].data<float>());
+                    }
+                },
+                iter: 40
+            );
 
     [Theory]
     [InlineData(nameof(WeightFormat.Float32), 0)]
@@ -81,7 +85,9 @@ public unsafe class RowProductsTests
     [InlineData(nameof(WeightFormat.Int8))]
     public void What_follows_a_product_is_as_torch_computes_it(string format)
     {
-        const int Rows = 3, Inputs = 128, Outputs = 140;
+        const int Rows = 3,
+            Inputs = 128,
+            Outputs = 140;
         using var scope = NewDisposeScope();
         var (x, weights) = Draw(Rows, 2 * Outputs, Inputs, seed: 5);
         using var half = WeightMatrix.Of(weights.narrow(0, 0, Outputs), Enum.Parse<WeightFormat>(format));
@@ -94,38 +100,59 @@ public unsafe class RowProductsTests
         Close(plain, Into(empty(Rows, Outputs), y => products.Multiply(half, At(bias), At(x), Rows, y)), 1e-5);
         Close(start.add(plain), Into(start.clone(), y => products.Add(half, At(bias), At(x), Rows, y)), 1e-5);
         Close(
-            nn.functional.gelu(plain, TorchSharp.Modules.GELU.Approximate.tanh), Into(empty(Rows, Outputs), y => products.MultiplyGelu(half, At(bias), At(x), Rows, y)), 1e-5);
+            nn.functional.gelu(plain, TorchSharp.Modules.GELU.Approximate.tanh),
+            Into(empty(Rows, Outputs), y => products.MultiplyGelu(half, At(bias), At(x), Rows, y)),
+            1e-5
+        );
         Close(
-            nn.functional.silu(gate.narrow(1, 0, Outputs)) * gate.narrow(1, Outputs, Outputs), Into(empty(Rows, Outputs), y => products.MultiplySiluGate(whole, At(x), Rows, y)), 1e-5);
+            nn.functional.silu(gate.narrow(1, 0, Outputs)) * gate.narrow(1, Outputs, Outputs),
+            Into(empty(Rows, Outputs), y => products.MultiplySiluGate(whole, At(x), Rows, y)),
+            1e-5
+        );
     }
 
     [Theory, MemberData(nameof(Widths))]
     public void Attention_over_blocks_of_the_cache_is_that_of_torch(int width) =>
-        Gen.Select(Gen.Int[1, 700], Gen.Int[1, 4], Gen.Int).Sample(
-            (positions, sixteenths, seed) =>
-            {
-                using var scope = NewDisposeScope();
-                manual_seed(seed);
-                var headDim = 16 * sixteenths;
-                var query = randn(1, 1, 1, headDim);
-                var (keys, values) = (randn(positions, 2, headDim).to(ScalarType.BFloat16), randn(positions, 2, headDim).to(ScalarType.BFloat16));   // the second of two heads
-                var blocks = CachedAttention.BlocksOf(positions);
-                var (parts, attended) = (empty(blocks, CachedAttention.PartSize(headDim)), empty(headDim));
-                for (var block = 0; block < blocks; block++)
+        Gen.Select(Gen.Int[1, 700], Gen.Int[1, 4], Gen.Int)
+            .Sample(
+                (positions, sixteenths, seed) =>
                 {
-                    var first = block * CachedAttention.Block;
-                    var at = (first * 2 * headDim) + headDim;
-                    Attend(
-                        width, At(query), (Bf16*)keys.Address() + at, (Bf16*)values.Address() + at, 2 * headDim,
-                        Math.Min(CachedAttention.Block, positions - first), headDim, At(parts) + (block * CachedAttention.PartSize(headDim)));
-                }
+                    using var scope = NewDisposeScope();
+                    manual_seed(seed);
+                    var headDim = 16 * sixteenths;
+                    var query = randn(1, 1, 1, headDim);
+                    var (keys, values) = (
+                        randn(positions, 2, headDim).to(ScalarType.BFloat16),
+                        randn(positions, 2, headDim).to(ScalarType.BFloat16)
+                    ); // the second of two heads
+                    var blocks = CachedAttention.BlocksOf(positions);
+                    var (parts, attended) = (empty(blocks, CachedAttention.PartSize(headDim)), empty(headDim));
+                    for (var block = 0; block < blocks; block++)
+                    {
+                        var first = block * CachedAttention.Block;
+                        var at = (first * 2 * headDim) + headDim;
+                        Attend(
+                            width,
+                            At(query),
+                            (Bf16*)keys.Address() + at,
+                            (Bf16*)values.Address() + at,
+                            2 * headDim,
+                            Math.Min(CachedAttention.Block, positions - first),
+                            headDim,
+                            At(parts) + (block * CachedAttention.PartSize(headDim))
+                        );
+                    }
 
-                CachedAttention.Join(At(parts), blocks, headDim, At(attended));
-                var expected = nn.functional.scaled_dot_product_attention(
-                    query, keys.select(1, 1).to(ScalarType.Float32).reshape(1, 1, positions, headDim), values.select(1, 1).to(ScalarType.Float32).reshape(1, 1, positions, headDim));
-                Close(expected.flatten(), attended, 1e-5);
-            },
-            iter: 40);
+                    CachedAttention.Join(At(parts), blocks, headDim, At(attended));
+                    var expected = nn.functional.scaled_dot_product_attention(
+                        query,
+                        keys.select(1, 1).to(ScalarType.Float32).reshape(1, 1, positions, headDim),
+                        values.select(1, 1).to(ScalarType.Float32).reshape(1, 1, positions, headDim)
+                    );
+                    Close(expected.flatten(), attended, 1e-5);
+                },
+                iter: 40
+            );
 
     [Theory, MemberData(nameof(Widths))]
     public void Attention_is_the_same_to_the_bit_wherever_the_stack_is(int width)
@@ -133,7 +160,11 @@ public unsafe class RowProductsTests
         using var scope = NewDisposeScope();
         manual_seed(1);
         const int HeadDim = 64;
-        var (query, keys, values) = (randn(HeadDim), randn(CachedAttention.Block, HeadDim).to(ScalarType.BFloat16), randn(CachedAttention.Block, HeadDim).to(ScalarType.BFloat16));
+        var (query, keys, values) = (
+            randn(HeadDim),
+            randn(CachedAttention.Block, HeadDim).to(ScalarType.BFloat16),
+            randn(CachedAttention.Block, HeadDim).to(ScalarType.BFloat16)
+        );
         float[] OnStackOf(int bytes)
         {
             var below = stackalloc byte[bytes];
@@ -149,12 +180,13 @@ public unsafe class RowProductsTests
         }
     }
 
-    private static bool IsSupported(int width) => width switch
-    {
-        512 => Vector512.IsHardwareAccelerated && Avx512F.IsSupported,
-        256 => Vector256.IsHardwareAccelerated && Avx2.IsSupported,
-        _ => true,
-    };
+    private static bool IsSupported(int width) =>
+        width switch
+        {
+            512 => Vector512.IsHardwareAccelerated && Avx512F.IsSupported,
+            256 => Vector256.IsHardwareAccelerated && Avx2.IsSupported,
+            _ => true,
+        };
 
     private static (Tensor X, Tensor Weights) Draw(int rows, int outputs, int inputs, int seed)
     {
@@ -168,9 +200,15 @@ public unsafe class RowProductsTests
         var rows = (int)x.shape[0];
         switch (width)
         {
-            case 512: RowProducts.Multiply<Vector512<float>, Lanes512>(matrix.Address, first, matrix.Outputs, At(x), rows, At(y), matrix.Outputs); break;
-            case 256: RowProducts.Multiply<Vector256<float>, Lanes256>(matrix.Address, first, matrix.Outputs, At(x), rows, At(y), matrix.Outputs); break;
-            default: RowProducts.Multiply<Vector128<float>, Lanes128>(matrix.Address, first, matrix.Outputs, At(x), rows, At(y), matrix.Outputs); break;
+            case 512:
+                RowProducts.Multiply<Vector512<float>, Lanes512>(matrix.Address, first, matrix.Outputs, At(x), rows, At(y), matrix.Outputs);
+                break;
+            case 256:
+                RowProducts.Multiply<Vector256<float>, Lanes256>(matrix.Address, first, matrix.Outputs, At(x), rows, At(y), matrix.Outputs);
+                break;
+            default:
+                RowProducts.Multiply<Vector128<float>, Lanes128>(matrix.Address, first, matrix.Outputs, At(x), rows, At(y), matrix.Outputs);
+                break;
         }
 
         return y;
@@ -181,9 +219,15 @@ public unsafe class RowProductsTests
         var wide = empty(matrix.Outputs, matrix.Inputs);
         switch (width)
         {
-            case 512: RowProducts.Widen<Vector512<float>, Lanes512>(matrix.Address, 0, matrix.Outputs, At(wide)); break;
-            case 256: RowProducts.Widen<Vector256<float>, Lanes256>(matrix.Address, 0, matrix.Outputs, At(wide)); break;
-            default: RowProducts.Widen<Vector128<float>, Lanes128>(matrix.Address, 0, matrix.Outputs, At(wide)); break;
+            case 512:
+                RowProducts.Widen<Vector512<float>, Lanes512>(matrix.Address, 0, matrix.Outputs, At(wide));
+                break;
+            case 256:
+                RowProducts.Widen<Vector256<float>, Lanes256>(matrix.Address, 0, matrix.Outputs, At(wide));
+                break;
+            default:
+                RowProducts.Widen<Vector128<float>, Lanes128>(matrix.Address, 0, matrix.Outputs, At(wide));
+                break;
         }
 
         return wide;
@@ -193,9 +237,15 @@ public unsafe class RowProductsTests
     {
         switch (width)
         {
-            case 512: CachedAttention.Attend<Vector512<float>, Lanes512>(query, keys, values, stride, positions, headDim, part); break;
-            case 256: CachedAttention.Attend<Vector256<float>, Lanes256>(query, keys, values, stride, positions, headDim, part); break;
-            default: CachedAttention.Attend<Vector128<float>, Lanes128>(query, keys, values, stride, positions, headDim, part); break;
+            case 512:
+                CachedAttention.Attend<Vector512<float>, Lanes512>(query, keys, values, stride, positions, headDim, part);
+                break;
+            case 256:
+                CachedAttention.Attend<Vector256<float>, Lanes256>(query, keys, values, stride, positions, headDim, part);
+                break;
+            default:
+                CachedAttention.Attend<Vector128<float>, Lanes128>(query, keys, values, stride, positions, headDim, part);
+                break;
         }
     }
 

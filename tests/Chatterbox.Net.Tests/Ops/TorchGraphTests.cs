@@ -18,7 +18,7 @@ public class TorchGraphTests
         var random = new Random(3);
         for (var i = 0; i < 60; i++)
         {
-            var length = 64 * random.Next(1, 7);   // more shapes than are kept
+            var length = 64 * random.Next(1, 7); // more shapes than are kept
             var given = Draw(device, 1, 64, length);
             var ours = graphs.Run(length, () => input.narrow(2, 0, length).copy_(given));
             Assert.Equal(Work(given, weights), ours);
@@ -29,26 +29,31 @@ public class TorchGraphTests
     public async Task Two_threads_with_graphs_of_their_own_and_one_without_do_not_disturb_each_other()
     {
         var device = Gpu.Required();
-        var threads = Enumerable.Range(0, 3).Select(seed => Task.Factory.StartNew(
-            () =>
-            {
-                using var mode = inference_mode();
-                using var scope = NewDisposeScope();
-                var weights = Draw(device, 64, 64, 3);
-                var input = Draw(device, 1, 64, 512);
-                using var graphs = new TorchGraphs<int>(device, most: 2, length => Work(input.narrow(2, 0, length), weights));
-                for (var i = 0; i < 40; i++)
-                {
-                    using var step = NewDisposeScope();
-                    var length = 128 * (1 + (i % 4));
-                    var given = Draw(device, 1, 64, length);
-                    var ours = seed == 0 ? Work(given, weights) : graphs.Run(length, () => input.narrow(2, 0, length).copy_(given));
-                    Assert.Equal(Work(given, weights), ours);
-                }
-            },
-            TestContext.Current.CancellationToken,
-            TaskCreationOptions.LongRunning,
-            TaskScheduler.Default));
+        var threads = Enumerable
+            .Range(0, 3)
+            .Select(seed =>
+                Task.Factory.StartNew(
+                    () =>
+                    {
+                        using var mode = inference_mode();
+                        using var scope = NewDisposeScope();
+                        var weights = Draw(device, 64, 64, 3);
+                        var input = Draw(device, 1, 64, 512);
+                        using var graphs = new TorchGraphs<int>(device, most: 2, length => Work(input.narrow(2, 0, length), weights));
+                        for (var i = 0; i < 40; i++)
+                        {
+                            using var step = NewDisposeScope();
+                            var length = 128 * (1 + (i % 4));
+                            var given = Draw(device, 1, 64, length);
+                            var ours = seed == 0 ? Work(given, weights) : graphs.Run(length, () => input.narrow(2, 0, length).copy_(given));
+                            Assert.Equal(Work(given, weights), ours);
+                        }
+                    },
+                    TestContext.Current.CancellationToken,
+                    TaskCreationOptions.LongRunning,
+                    TaskScheduler.Default
+                )
+            );
         await Task.WhenAll(threads);
     }
 
@@ -111,7 +116,7 @@ public class TorchGraphTests
             }
         }
 
-        graphs.Run(64 * 2, () => { }).Dispose();   // the eleventh's shape: as many graphs as then
+        graphs.Run(64 * 2, () => { }).Dispose(); // the eleventh's shape: as many graphs as then
         Assert.Equal(before, Tensor.TotalCount);
     }
 

@@ -10,7 +10,7 @@ namespace Chatterbox.Tests.Parity;
 /// <summary>Whole flows from one seed: text to marked waveform, speech tokens to waveform, and voice conversion.</summary>
 public class EndToEndParityTests
 {
-    private const double WaveformBound = 5e-2;   // the stages' bounds add up in the source's phase
+    private const double WaveformBound = 5e-2; // the stages' bounds add up in the source's phase
 
     public static TheoryData<string> English => Fixtures.All("e2e-english");
 
@@ -91,7 +91,16 @@ public class EndToEndParityTests
         Assert.Equal(Integers(golden["speech_tokens"]), tokens);
         var config = ChatterboxConfig.Flash;
         var flow = config.S3Gen.Flow with { Steps = (int)golden.Integer("n_cfm_timesteps") };
-        CheckSound(golden, T3Parity.Sibling(path, "voice"), config with { S3Gen = config.S3Gen with { Flow = flow } }, config.T3.SpeechCodesOf(tokens), noise);
+        CheckSound(
+            golden,
+            T3Parity.Sibling(path, "voice"),
+            config with
+            {
+                S3Gen = config.S3Gen with { Flow = flow },
+            },
+            config.T3.SpeechCodesOf(tokens),
+            noise
+        );
     }
 
     private static void CheckTextToSpeech(string path, ChatterboxConfig config, Func<LoadedT3> load, string text)
@@ -117,9 +126,13 @@ public class EndToEndParityTests
         Assert.Equal(Integers(golden["s3gen_tokens"]), tokens.Concat(config.TailTokens));
 
         using var target = Fixture.Open(voice);
-        using var networks = new BehindT3(config with { CutTokens = 0 });     // recorded before the reference cuts
+        using var networks = new BehindT3(config with { CutTokens = 0 }); // recorded before the reference cuts
         var (prompt, speechDecoder) = (Prompt(target), networks.SpeechDecoder);
-        var flowed = speechDecoder.S3Gen.Flow.Integrate(speechDecoder.BeginText(tokens, prompt, noise), progress: null, TestContext.Current.CancellationToken);
+        var flowed = speechDecoder.S3Gen.Flow.Integrate(
+            speechDecoder.BeginText(tokens, prompt, noise),
+            progress: null,
+            TestContext.Current.CancellationToken
+        );
         if (golden.Tensors.Contains("mel"))
         {
             Close.Assert(golden, "mel", golden["mel"], speechDecoder.S3Gen.End(flowed, prompt), 1e-4);
@@ -127,11 +140,21 @@ public class EndToEndParityTests
 
         var samples = speechDecoder.EndText(flowed, tokens.Length, prompt, noise, checks: null);
         Close.Assert(golden, "wav", golden["wav"], samples, WaveformBound);
-        Close.Assert(golden, "watermarked", golden["watermarked"], networks.Watermarker.Mark(samples, SpeechResult.SampleRate), WaveformBound);
+        Close.Assert(
+            golden,
+            "watermarked",
+            golden["watermarked"],
+            networks.Watermarker.Mark(samples, SpeechResult.SampleRate),
+            WaveformBound
+        );
     }
 
     private static S3GenPrompt Prompt(Fixture golden) =>
-        new(Integers(golden["prompt_token"]), golden["prompt_feat"].flatten().data<float>().ToArray(), golden["xvector"].flatten().data<float>().ToArray());
+        new(
+            Integers(golden["prompt_token"]),
+            golden["prompt_feat"].flatten().data<float>().ToArray(),
+            golden["xvector"].flatten().data<float>().ToArray()
+        );
 
     private static int[] Integers(Tensor values) => values.to(ScalarType.Int32).flatten().data<int>().ToArray();
 

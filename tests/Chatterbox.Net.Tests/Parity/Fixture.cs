@@ -47,17 +47,25 @@ internal sealed class Fixture : IDisposable
 public static class Fixtures
 {
     /// <summary>Folder of the repository's test data.</summary>
-    public static string Root { get; } = typeof(Fixtures).Assembly
-        .GetCustomAttributes(typeof(System.Reflection.AssemblyMetadataAttribute), false)
-        .Cast<System.Reflection.AssemblyMetadataAttribute>()
-        .Single(a => a.Key == "Fixtures").Value!;
+    public static string Root { get; } =
+        typeof(Fixtures)
+            .Assembly.GetCustomAttributes(typeof(System.Reflection.AssemblyMetadataAttribute), false)
+            .Cast<System.Reflection.AssemblyMetadataAttribute>()
+            .Single(a => a.Key == "Fixtures")
+            .Value!;
 
-    /// <summary>Paths of the fixtures whose name after the set's letter is <paramref name="name"/>, with an optional number behind it.</summary>
+    /// <summary>Paths of the fixtures whose name after the set's letter is <paramref name="name"/>, with an optional number behind
+    /// it.</summary>
     public static TheoryData<string> All(string name)
     {
-        var folders = Directory.GetDirectories(Path.Combine(Root, "parity")).Concat(
-            (Environment.GetEnvironmentVariable("CHATTERBOX_PARITY_DIRS") ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries));
-        var paths = folders.SelectMany(Directory.GetFiles).Where(path => Matches(Path.GetFileNameWithoutExtension(path), name)).Order().ToArray();
+        var folders = Directory
+            .GetDirectories(Path.Combine(Root, "parity"))
+            .Concat((Environment.GetEnvironmentVariable("CHATTERBOX_PARITY_DIRS") ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries));
+        var paths = folders
+            .SelectMany(Directory.GetFiles)
+            .Where(path => Matches(Path.GetFileNameWithoutExtension(path), name))
+            .Order()
+            .ToArray();
         Assert.NotEmpty(paths);
         return new TheoryData<string>(paths);
     }

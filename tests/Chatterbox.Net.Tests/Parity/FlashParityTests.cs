@@ -8,7 +8,7 @@ namespace Chatterbox.Tests.Parity;
 /// <summary>Flash's T3 against the recorded one: what goes in, every pass over every block, and the tokens.</summary>
 public class FlashParityTests(FlashParityTests.Model model) : IClassFixture<FlashParityTests.Model>
 {
-    private const double ScoreBound = 1e-3;    // nats
+    private const double ScoreBound = 1e-3; // nats
 
     public static TheoryData<string> Files => Fixtures.All("flash-t3");
 
@@ -21,15 +21,28 @@ public class FlashParityTests(FlashParityTests.Model model) : IClassFixture<Flas
         using var decoder = new BlockT3Decoder(model.Model, capacity: 1);
         Close.Assert(golden, "prior", golden["prior"], decoder.PriorOf((int)golden.Integer("block_size")), 1e-4);
         var schedules = JsonSerializer.Deserialize<Dictionary<string, int[]>>(golden.Metadata["schedule"])!;
-        Assert.All(schedules, schedule => Assert.Equal(
-            schedule.Value,
-            UnmaskSchedule.Of(int.Parse(schedule.Key, CultureInfo.InvariantCulture), (int)golden.Integer("num_steps"), golden.Number("schedule_t_shift"))));
+        Assert.All(
+            schedules,
+            schedule =>
+                Assert.Equal(
+                    schedule.Value,
+                    UnmaskSchedule.Of(
+                        int.Parse(schedule.Key, CultureInfo.InvariantCulture),
+                        (int)golden.Integer("num_steps"),
+                        golden.Number("schedule_t_shift")
+                    )
+                )
+        );
         if (!Has(golden, "cond_emb"))
         {
             return;
         }
 
-        var (text, voice, options) = (T3Parity.TextTokens(golden, model.Model.Config), T3Parity.Voice(model, path), FlashParity.Options(golden));
+        var (text, voice, options) = (
+            T3Parity.TextTokens(golden, model.Model.Config),
+            T3Parity.Voice(model, path),
+            FlashParity.Options(golden)
+        );
         using var noise = new NoiseSource(0);
         using var sequence = decoder.Start(text, voice, options, noise);
         var prefix = model.Model.Prefix(text, voice, SamplingSettings.Resolve(options, model.Model.Config));
@@ -46,21 +59,26 @@ public class FlashParityTests(FlashParityTests.Model model) : IClassFixture<Flas
     {
         using var golden = Fixture.Open(path);
         var passes = new List<BlockPass>();
-        var tokens = FlashParity.Generate(model, golden, path, pass =>
-        {
-            var step = passes.Count;
-            passes.Add(pass);
-            using var scope = NewDisposeScope();
-            if (step == 0 && Has(golden, "logits_first"))
+        var tokens = FlashParity.Generate(
+            model,
+            golden,
+            path,
+            pass =>
             {
-                Close.Assert(golden, "logits_first", golden["logits_first"], pass.Logits, 1e-4);
-            }
+                var step = passes.Count;
+                passes.Add(pass);
+                using var scope = NewDisposeScope();
+                if (step == 0 && Has(golden, "logits_first"))
+                {
+                    Close.Assert(golden, "logits_first", golden["logits_first"], pass.Logits, 1e-4);
+                }
 
-            if (pass.Pass == 0 && pass.Block == golden.Integer("later_block") && Has(golden, "logits_later"))
-            {
-                Close.Assert(golden, "logits_later", golden["logits_later"], pass.Logits, 1e-4);
+                if (pass.Pass == 0 && pass.Block == golden.Integer("later_block") && Has(golden, "logits_later"))
+                {
+                    Close.Assert(golden, "logits_later", golden["logits_later"], pass.Logits, 1e-4);
+                }
             }
-        });
+        );
         FlashParity.AssertPasses(golden, passes);
         Assert.Equal(golden["step_block"].data<long>(), passes.Select(pass => (long)pass.Block));
         Assert.Equal(golden["step_k"].data<long>(), passes.Select(pass => (long)pass.Pass));
@@ -121,13 +139,30 @@ internal static class FlashParity
     /// <param name="observer">Receives every pass.</param>
     /// <param name="stop">Ends the speech; null for the model's own token.</param>
     /// <param name="noise">The request's random numbers; null for those of the recording's seed.</param>
-    public static int[] Generate(LoadedT3 t3, Fixture golden, string path, Action<BlockPass> observer, int? stop = null, NoiseSource? noise = null)
+    public static int[] Generate(
+        LoadedT3 t3,
+        Fixture golden,
+        string path,
+        Action<BlockPass> observer,
+        int? stop = null,
+        NoiseSource? noise = null
+    )
     {
         using var seeded = new NoiseSource(golden.Integer("seed"));
-        using var decoder = new BlockT3Decoder(t3.Model, capacity: 1) { Observer = observer, StopToken = stop ?? t3.Model.Config.StopSpeechToken };
-        return decoder.Generate(
-            T3Parity.TextTokens(golden, t3.Model.Config), T3Parity.Voice(t3, path), Options(golden), noise ?? seeded,
-            cancellationToken: TestContext.Current.CancellationToken).SpeechTokens;
+        using var decoder = new BlockT3Decoder(t3.Model, capacity: 1)
+        {
+            Observer = observer,
+            StopToken = stop ?? t3.Model.Config.StopSpeechToken,
+        };
+        return decoder
+            .Generate(
+                T3Parity.TextTokens(golden, t3.Model.Config),
+                T3Parity.Voice(t3, path),
+                Options(golden),
+                noise ?? seeded,
+                cancellationToken: TestContext.Current.CancellationToken
+            )
+            .SpeechTokens;
     }
 
     /// <summary>Compares candidates and blocks of every pass.</summary>
@@ -147,17 +182,19 @@ internal static class FlashParity
     }
 
     /// <summary>Settings as the metadata gives them.</summary>
-    public static SamplingOptions Options(Fixture golden) => new()
-    {
-        Exaggeration = golden.Number("exaggeration"),
-        CfgWeight = golden.Number("cfg_scale"),
-        Temperature = golden.Number("temperature"),
-        BlockSize = (int)golden.Integer("block_size"),
-        BlockSteps = (int)golden.Integer("num_steps"),
-        TimeShift = golden.Number("time_shift_tau"),
-        ScheduleShift = golden.Number("schedule_t_shift"),
-        PositionTemperature = golden.Number("position_temperature"),
-        FixedPrior = golden.Metadata["prior"] == "true",
-        MaxSpeechTokens = (int)golden.Integer(golden.Metadata.ContainsKey("total_speech_len") ? "total_speech_len" : "max_speech_tokens"),
-    };
+    public static SamplingOptions Options(Fixture golden) =>
+        new()
+        {
+            Exaggeration = golden.Number("exaggeration"),
+            CfgWeight = golden.Number("cfg_scale"),
+            Temperature = golden.Number("temperature"),
+            BlockSize = (int)golden.Integer("block_size"),
+            BlockSteps = (int)golden.Integer("num_steps"),
+            TimeShift = golden.Number("time_shift_tau"),
+            ScheduleShift = golden.Number("schedule_t_shift"),
+            PositionTemperature = golden.Number("position_temperature"),
+            FixedPrior = golden.Metadata["prior"] == "true",
+            MaxSpeechTokens = (int)
+                golden.Integer(golden.Metadata.ContainsKey("total_speech_len") ? "total_speech_len" : "max_speech_tokens"),
+        };
 }

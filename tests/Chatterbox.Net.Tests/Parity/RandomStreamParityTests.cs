@@ -15,7 +15,12 @@ public class RandomStreamParityTests
         AssertSameBits("rand", noise.Uniform(0, 1, [9]));
         AssertSameBits("randn5", noise.Normal([5]));
         var probabilities = softmax(linspace(-3, 3, 8194), -1).unsqueeze(0);
-        Close.AssertEqual(golden, "multinomial", golden["multinomial"], cat(Enumerable.Range(0, 16).Select(_ => noise.Multinomial(probabilities)).ToArray(), 1));
+        Close.AssertEqual(
+            golden,
+            "multinomial",
+            golden["multinomial"],
+            cat(Enumerable.Range(0, 16).Select(_ => noise.Multinomial(probabilities)).ToArray(), 1)
+        );
         AssertSameBits("uniform", noise.Uniform(-Math.PI, Math.PI, [1, 9, 1]));
         AssertSameBits("randn_long", noise.Normal([1, 9, 1000]));
 

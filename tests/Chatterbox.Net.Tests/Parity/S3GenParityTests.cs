@@ -51,7 +51,9 @@ public class S3GenParityTests(S3GenParityTests.Networks networks) : IClassFixtur
         using var golden = Fixture.Open(path);
         using var noise = new NoiseSource(golden.Integer("seed_mel"));
         using var scope = NewDisposeScope();
-        var mel = networks.For(golden).Generate(Integers(golden["speech_tokens"]), Voice(golden), noise, cancellationToken: TestContext.Current.CancellationToken);
+        var mel = networks
+            .For(golden)
+            .Generate(Integers(golden["speech_tokens"]), Voice(golden), noise, cancellationToken: TestContext.Current.CancellationToken);
         Close.Assert(golden, "mel", golden["mel"], mel, 1e-4);
     }
 
@@ -63,12 +65,14 @@ public class S3GenParityTests(S3GenParityTests.Networks networks) : IClassFixtur
         using var noise = new NoiseSource(golden.Integer("seed_mel"));
         using var scope = NewDisposeScope();
         Assert.SkipUnless(TestDevice.Device.type == DeviceType.CPU, "The model is not on the CPU.");
-        var mel = networks.For(golden, Precision.Fast).Generate(
-            Integers(golden["speech_tokens"]), Voice(golden), noise, cancellationToken: TestContext.Current.CancellationToken);
+        var mel = networks
+            .For(golden, Precision.Fast)
+            .Generate(Integers(golden["speech_tokens"]), Voice(golden), noise, cancellationToken: TestContext.Current.CancellationToken);
         Close.Assert(golden, "mel", golden["mel"], mel, 6e-3);
     }
 
-    private static S3GenPrompt Voice(Fixture golden) => new(Integers(golden["prompt_token"]), Floats(golden["prompt_feat"]), Floats(golden["xvector"]));
+    private static S3GenPrompt Voice(Fixture golden) =>
+        new(Integers(golden["prompt_token"]), Floats(golden["prompt_feat"]), Floats(golden["xvector"]));
 
     private static int[] Integers(Tensor values) => values.to(ScalarType.Int32).flatten().data<int>().ToArray();
 

@@ -64,7 +64,8 @@ public class T3NanoParityTests(T3NanoParityTests.Model model) : IClassFixture<T3
 
 /// <summary>Weights kept in bfloat16, as convert writes them if asked, and computed with in float32: how far the logits move.</summary>
 public class T3BFloat16ParityTests(T3BFloat16ParityTests.English english, T3BFloat16ParityTests.Nano nano)
-    : IClassFixture<T3BFloat16ParityTests.English>, IClassFixture<T3BFloat16ParityTests.Nano>
+    : IClassFixture<T3BFloat16ParityTests.English>,
+        IClassFixture<T3BFloat16ParityTests.Nano>
 {
     private const double Tolerance = 2e-2;
 
@@ -123,9 +124,10 @@ internal static class CpuTolerance
     public const double Logits = 1.5e-2;
 
     /// <summary>The format that is used unless CHATTERBOX_CPU_FORMAT names another, to measure that.</summary>
-    public static WeightFormat FormatOf(T3Config config) => Environment.GetEnvironmentVariable("CHATTERBOX_CPU_FORMAT") is { } name
-        ? Enum.Parse<WeightFormat>(name)
-        : CpuBackbone.FastestFormat(config.Backbone);
+    public static WeightFormat FormatOf(T3Config config) =>
+        Environment.GetEnvironmentVariable("CHATTERBOX_CPU_FORMAT") is { } name
+            ? Enum.Parse<WeightFormat>(name)
+            : CpuBackbone.FastestFormat(config.Backbone);
 }
 
 /// <summary>A full-size T3, loaded once for a class of tests; loading also proves that each tensor of the file is used or known.</summary>
@@ -134,12 +136,20 @@ public abstract class LoadedT3 : IDisposable
     private readonly WeightStore _weights;
 
     private protected LoadedT3(
-        string file, T3Config config, string voice, ScalarType stored = ScalarType.Float32, WeightFormat? cpuFormat = null)
+        string file,
+        T3Config config,
+        string voice,
+        ScalarType stored = ScalarType.Float32,
+        WeightFormat? cpuFormat = null
+    )
     {
         var full = SyntheticTensors.FullSize(file);
         _weights = new(
-            stored == ScalarType.Float32 ? full : new ChangedTensors(full, full.Tensors.Keys.ToDictionary(name => name, _ => (Func<Tensor, Tensor>)(x => x.to(stored)))),
-            TestDevice.Device);
+            stored == ScalarType.Float32
+                ? full
+                : new ChangedTensors(full, full.Tensors.Keys.ToDictionary(name => name, _ => (Func<Tensor, Tensor>)(x => x.to(stored)))),
+            TestDevice.Device
+        );
         Model = new(config, _weights.Root, TorchOps.Plain, cpuFormat: cpuFormat);
         _weights.ThrowIfFaulty();
         Voice = voice;
@@ -168,7 +178,7 @@ internal static class T3Parity
             var prefix = t3.Model.Prefix(TextTokens(golden, t3.Model.Config), Voice(t3, path), settings);
             var conditioning = golden["cond_emb"];
             Close.Assert(golden, "cond_emb", conditioning, prefix.narrow(0, 0, 1).narrow(1, 0, conditioning.shape[1]), 1e-5);
-            if (golden.Metadata.ContainsKey("sampled2"))   // of the Llama models only; it ends before the second start token
+            if (golden.Metadata.ContainsKey("sampled2")) // of the Llama models only; it ends before the second start token
             {
                 Close.Assert(golden, "input_embeds", golden["input_embeds"], prefix.narrow(1, prefix.shape[1] - 7, 6), 1e-5);
             }
@@ -226,7 +236,10 @@ internal static class T3Parity
     private static void AssertEqual(Fixture golden, string what, LoadedT3 t3, T3Result result)
     {
         // The reference's GPT-2 models leave the stop token out.
-        var ours = Uncounted(t3) == 0 ? result.SpeechTokens : [.. result.SpeechTokens.TakeWhile(token => token != t3.Model.Config.StopSpeechToken)];
+        var ours =
+            Uncounted(t3) == 0
+                ? result.SpeechTokens
+                : [.. result.SpeechTokens.TakeWhile(token => token != t3.Model.Config.StopSpeechToken)];
         using var tokens = tensor(ours);
         Close.AssertEqual(golden, what, golden[what], tokens);
     }
@@ -255,8 +268,9 @@ internal static class T3Parity
     /// <summary>Settings as the metadata gives them: <c>temperature=0.8 cfg=0.5 rep=1.2</c>.</summary>
     private static SamplingOptions Settings(string text)
     {
-        var values = text.Split(' ').Select(setting => setting.Split('=')).ToDictionary(
-            setting => setting[0], setting => double.Parse(setting[1], CultureInfo.InvariantCulture));
+        var values = text.Split(' ')
+            .Select(setting => setting.Split('='))
+            .ToDictionary(setting => setting[0], setting => double.Parse(setting[1], CultureInfo.InvariantCulture));
         double? Value(string name) => values.TryGetValue(name, out var value) ? value : null;
         return new()
         {

@@ -21,7 +21,8 @@ public class TextParityTests
     public void Flash_text_becomes_the_same_text_tokens(string path) => AssertSame(path, rules: null, TokenizerFiles.English);
 
     [Theory, MemberData(nameof(English))]
-    public void English_text_becomes_the_same_text_tokens(string path) => AssertSame(path, PunctuationRules.English, TokenizerFiles.English);
+    public void English_text_becomes_the_same_text_tokens(string path) =>
+        AssertSame(path, PunctuationRules.English, TokenizerFiles.English);
 
     [Theory, MemberData(nameof(Multilingual))]
     public void Multilingual_text_becomes_the_same_text_tokens(string path) =>
@@ -39,7 +40,10 @@ public class TextParityTests
         foreach (var row in rows)
         {
             var text = TextNormalizer.Normalize(row.GetProperty("text").GetString()!, PunctuationRules.Multilingual);
-            Assert.Equal(row.GetProperty("ids").Deserialize<int[]>(), TokenizerFiles.Multilingual.Encode(text, row.GetProperty("language_id").GetString()));
+            Assert.Equal(
+                row.GetProperty("ids").Deserialize<int[]>(),
+                TokenizerFiles.Multilingual.Encode(text, row.GetProperty("language_id").GetString())
+            );
         }
     }
 

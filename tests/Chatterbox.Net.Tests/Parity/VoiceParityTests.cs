@@ -35,7 +35,12 @@ public sealed class VoiceParityTests(VoiceBuilders builders) : IClassFixture<Voi
         using var scope = NewDisposeScope();
         using var golden = Fixture.Open(path);
         using var audio = VoiceInputs.AudioOf(path);
-        Close.AssertEqual(golden, "s3_tokens", golden["s3_tokens"], builders.Reference.SpeechTokenizer.Forward(TestDevice.Place(audio["wav16"])));
+        Close.AssertEqual(
+            golden,
+            "s3_tokens",
+            golden["s3_tokens"],
+            builders.Reference.SpeechTokenizer.Forward(TestDevice.Place(audio["wav16"]))
+        );
     }
 
     [Theory, MemberData(nameof(Conversions))]
@@ -43,7 +48,12 @@ public sealed class VoiceParityTests(VoiceBuilders builders) : IClassFixture<Voi
     {
         using var scope = NewDisposeScope();
         using var golden = Fixture.Open(path);
-        Close.AssertEqual(golden, "tokens", golden["tokens"], builders.Reference.SpeechTokenizer.Forward(TestDevice.Place(golden["source16"])));
+        Close.AssertEqual(
+            golden,
+            "tokens",
+            golden["tokens"],
+            builders.Reference.SpeechTokenizer.Forward(TestDevice.Place(golden["source16"]))
+        );
     }
 
     /// <summary>From the recorded PCM on, so through our own resampling, which is allowed to differ by a thousandth.</summary>
@@ -67,7 +77,10 @@ public sealed class VoiceParityTests(VoiceBuilders builders) : IClassFixture<Voi
     {
         using var golden = Fixture.Open(path);
         var recording = Path.Combine(Fixtures.Root, "audio", golden.Metadata["wav"]);
-        Assert.SkipUnless(File.Exists(recording), $"{golden.Name} was recorded from {golden.Metadata["wav"]}, which is not in {Path.GetDirectoryName(recording)}.");
+        Assert.SkipUnless(
+            File.Exists(recording),
+            $"{golden.Name} was recorded from {golden.Metadata["wav"]}, which is not in {Path.GetDirectoryName(recording)}."
+        );
         var voice = builders.Turbo.Build(AudioFile.Load(recording, TestContext.Current.CancellationToken));
         AssertT3(golden, voice.T3, 1e-3);
         AssertS3Gen(golden, voice.S3Gen, 1e-3);
@@ -83,7 +96,13 @@ public sealed class VoiceParityTests(VoiceBuilders builders) : IClassFixture<Voi
     private static void AssertS3Gen(Fixture golden, S3GenPrompt ours, double tolerance)
     {
         using var scope = NewDisposeScope();
-        Close.Assert(golden, "prompt_feat", golden["prompt_feat"][0], tensor(ours.Mel.ToArray()).reshape(-1, golden["prompt_feat"].shape[2]), tolerance);
+        Close.Assert(
+            golden,
+            "prompt_feat",
+            golden["prompt_feat"][0],
+            tensor(ours.Mel.ToArray()).reshape(-1, golden["prompt_feat"].shape[2]),
+            tolerance
+        );
         Close.Assert(golden, "xvector", golden["xvector"][0], tensor(ours.XVector.ToArray()), tolerance);
         Close.AssertEqual(golden, "prompt_token", golden["prompt_token"], tensor(ours.SpeechTokens.ToArray()));
     }

@@ -21,7 +21,13 @@ public sealed class NAudioTests : IDisposable
     [Fact]
     public void Speech_is_read_in_blocks_of_any_size_and_written_as_a_WAV_file()
     {
-        float[][] chunks = [[.. Enumerable.Range(0, 1000).Select(i => MathF.Sin(i * 0.05f))], [], [0.25f], [.. Enumerable.Range(0, 700).Select(i => i / 1400f)]];
+        float[][] chunks =
+        [
+            [.. Enumerable.Range(0, 1000).Select(i => MathF.Sin(i * 0.05f))],
+            [],
+            [0.25f],
+            [.. Enumerable.Range(0, 700).Select(i => i / 1400f)],
+        ];
         float[] all = [.. chunks.SelectMany(chunk => chunk)];
         foreach (var size in new[] { 1, 7, 1000, 5000 })
         {
@@ -44,10 +50,13 @@ public sealed class NAudioTests : IDisposable
     public async Task Generation_runs_no_further_ahead_than_it_may()
     {
         var generated = 0;
-        using var speech = new SpeechSampleProvider(Counted(), ahead: TimeSpan.FromSeconds(0.1));       // 2400 samples
+        using var speech = new SpeechSampleProvider(Counted(), ahead: TimeSpan.FromSeconds(0.1)); // 2400 samples
         var buffer = new float[1000];
         Assert.Equal(1000, speech.Read(buffer));
-        await Waits.Until(() => Volatile.Read(ref generated) == 4, "four blocks are generated: one that was read, two that may wait, one more");
+        await Waits.Until(
+            () => Volatile.Read(ref generated) == 4,
+            "four blocks are generated: one that was read, two that may wait, one more"
+        );
         Assert.Equal(1000, speech.Read(buffer));
         await Waits.Until(() => Volatile.Read(ref generated) == 5, "one more is generated for each that is read");
         Assert.Equal(98 * 1000, ReadAll(speech, 500).Length);
@@ -107,7 +116,9 @@ public sealed class NAudioTests : IDisposable
         Assert.True(isGivenUp);
         Assert.Throws<ObjectDisposedException>(() => speech.Read(new float[1]));
 
-        async IAsyncEnumerable<AudioChunk> Endless([System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
+        async IAsyncEnumerable<AudioChunk> Endless(
+            [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken
+        )
         {
             try
             {
@@ -130,13 +141,26 @@ public sealed class NAudioTests : IDisposable
     {
         var folder = Path.Combine(_folder, "tiny");
         SyntheticCheckpoint.Write("tiny", folder);
-        await using var engine = new SpeechEngine([() => ChatterboxModel.Load(folder, new() { Device = "cpu" })], new EngineOptions(), NullLogger<SpeechEngine>.Instance);
-        var request = new SpeechRequest { Pieces = ["Hello there."], Sampling = new() { Seed = 1, MaxSpeechTokens = 60 } };
-        float[][] takes = [.. Enumerable.Range(0, 2).Select(_ =>
+        await using var engine = new SpeechEngine(
+            [() => ChatterboxModel.Load(folder, new() { Device = "cpu" })],
+            new EngineOptions(),
+            NullLogger<SpeechEngine>.Instance
+        );
+        var request = new SpeechRequest
         {
-            using var speech = new SpeechSampleProvider(engine.StreamAsync(request));
-            return ReadAll(speech, 480);
-        })];
+            Pieces = ["Hello there."],
+            Sampling = new() { Seed = 1, MaxSpeechTokens = 60 },
+        };
+        float[][] takes =
+        [
+            .. Enumerable
+                .Range(0, 2)
+                .Select(_ =>
+                {
+                    using var speech = new SpeechSampleProvider(engine.StreamAsync(request));
+                    return ReadAll(speech, 480);
+                }),
+        ];
         Assert.NotEmpty(takes[0]);
         Assert.Equal(takes[0], takes[1]);
     }
@@ -160,7 +184,11 @@ public sealed class NAudioTests : IDisposable
         Assert.Equal(expected.Samples.ToArray().Select(sample => 0.75f * sample), mixed.Samples.ToArray());
 
         using var tooLong = new WaveFileReader(path);
-        Assert.Contains("more than 2 s", Assert.Throws<VoiceException>(() => tooLong.ReadClip(TimeSpan.FromSeconds(2))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "more than 2 s",
+            Assert.Throws<VoiceException>(() => tooLong.ReadClip(TimeSpan.FromSeconds(2))).Message,
+            StringComparison.Ordinal
+        );
     }
 
     private static AudioChunk Chunk(float[] samples) => new(0, samples, EndsPiece: false, 0, 0);

@@ -5,7 +5,8 @@ using static TorchSharp.torch.nn.functional;
 
 namespace Chatterbox.Tests.S3Gen;
 
-/// <summary>What the recorded encoder outputs do not show: the norms' epsilons, the position table's values and end, rows beside each other.</summary>
+/// <summary>What the recorded encoder outputs do not show: the norms' epsilons, the position table's values and end, rows beside each
+/// other.</summary>
 public class ConformerEncoderTests
 {
     private const double BlockEps = 1e-12;
@@ -19,17 +20,31 @@ public class ConformerEncoderTests
         using var scope = NewDisposeScope();
         var x = Faint(1e-6);
 
-        using var mlpOnly = TinyS3Gen.Weights(TinyS3Gen.Standard, "encoder.encoders.0.self_attn.linear_out.weight", "encoder.encoders.0.self_attn.linear_out.bias");
+        using var mlpOnly = TinyS3Gen.Weights(
+            TinyS3Gen.Standard,
+            "encoder.encoders.0.self_attn.linear_out.weight",
+            "encoder.encoders.0.self_attn.linear_out.bias"
+        );
         var weights = mlpOnly.Root["flow"]["encoder"]["encoders"][0];
         var positions = new RelativePositions(Config, weights).Of(x.shape[1]);
         var mlp = weights["feed_forward"];
         var hidden = silu(Linear(mlp["w_1"], Norm(weights["norm_ff"], x, BlockEps), Config.MlpSize));
-        AssertClose(Linear(mlp["w_2"], hidden, Config.Size), new ConformerBlock(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(x, positions) - x);
+        AssertClose(
+            Linear(mlp["w_2"], hidden, Config.Size),
+            new ConformerBlock(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(x, positions) - x
+        );
 
-        using var attentionOnly = TinyS3Gen.Weights(TinyS3Gen.Standard, "encoder.encoders.0.feed_forward.w_2.weight", "encoder.encoders.0.feed_forward.w_2.bias");
+        using var attentionOnly = TinyS3Gen.Weights(
+            TinyS3Gen.Standard,
+            "encoder.encoders.0.feed_forward.w_2.weight",
+            "encoder.encoders.0.feed_forward.w_2.bias"
+        );
         weights = attentionOnly.Root["flow"]["encoder"]["encoders"][0];
         var attention = new RelativeAttention(Config, weights["self_attn"], TorchOps.Plain);
-        AssertClose(attention.Forward(Norm(weights["norm_mha"], x, BlockEps), positions), new ConformerBlock(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(x, positions) - x);
+        AssertClose(
+            attention.Forward(Norm(weights["norm_mha"], x, BlockEps), positions),
+            new ConformerBlock(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(x, positions) - x
+        );
     }
 
     [Fact]
@@ -39,7 +54,7 @@ public class ConformerEncoderTests
         using var store = TinyS3Gen.Weights(TinyS3Gen.Standard, "encoder.embed.out.0.bias");
         var weights = store.Root["flow"]["encoder"]["embed"]["out"];
         var x = Faint(3e-3);
-        var expected = Norm(weights[1], Linear(weights[0], x, Config.Size), OtherEps) * 4;   // √16
+        var expected = Norm(weights[1], Linear(weights[0], x, Config.Size), OtherEps) * 4; // √16
         AssertClose(expected, new ConformerInput(Config, weights, Config.InputSize).Forward(x));
     }
 
@@ -48,11 +63,15 @@ public class ConformerEncoderTests
     {
         using var scope = NewDisposeScope();
         using var store = TinyS3Gen.Weights(
-            TinyS3Gen.Standard, "encoder.up_embed.out.1.weight",
-            "encoder.up_encoders.0.self_attn.linear_out.weight", "encoder.up_encoders.0.self_attn.linear_out.bias",
-            "encoder.up_encoders.0.feed_forward.w_2.weight", "encoder.up_encoders.0.feed_forward.w_2.bias");
+            TinyS3Gen.Standard,
+            "encoder.up_embed.out.1.weight",
+            "encoder.up_encoders.0.self_attn.linear_out.weight",
+            "encoder.up_encoders.0.self_attn.linear_out.bias",
+            "encoder.up_encoders.0.feed_forward.w_2.weight",
+            "encoder.up_encoders.0.feed_forward.w_2.bias"
+        );
         var weights = store.Root["flow"]["encoder"];
-        var faint = weights["up_embed"]["out"][1].Get("bias", Config.Size) * 4;              // all that reaches the last norm
+        var faint = weights["up_embed"]["out"][1].Get("bias", Config.Size) * 4; // all that reaches the last norm
         var expected = Norm(weights["after_norm"], faint, OtherEps).expand(2, 10, -1);
         AssertClose(expected, new ConformerEncoder(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(Faint(1)));
     }
@@ -62,7 +81,7 @@ public class ConformerEncoderTests
     {
         using var scope = NewDisposeScope();
         using var store = TinyS3Gen.Weights(TinyS3Gen.Standard);
-        foreach (var length in new[] { 1, 4, 9, 10, 600 })                                   // the table ends at 9
+        foreach (var length in new[] { 1, 4, 9, 10, 600 }) // the table ends at 9
         {
             var positions = new RelativePositions(Config, store.Root).Of(length);
             Assert.Equal([1, 2 * length - 1, Config.Size], positions.shape);
@@ -82,7 +101,7 @@ public class ConformerEncoderTests
         using var scope = NewDisposeScope();
         using var store = TinyS3Gen.Weights(TinyS3Gen.Standard);
         var weights = store.Root["flow"]["encoder"];
-        var x = Faint(1);                                                                    // 5 tokens, 10 frames
+        var x = Faint(1); // 5 tokens, 10 frames
         var expected = new ConformerEncoder(Config with { PositionTable = 100 }, weights, TorchOps.Plain, ScalarType.Float32).Forward(x);
         AssertClose(expected, new ConformerEncoder(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(x));
     }
@@ -108,7 +127,7 @@ public class ConformerEncoderTests
         using var scope = NewDisposeScope();
         using var store = TinyS3Gen.Weights(TinyS3Gen.Standard);
         var encoder = new ConformerEncoder(Config, store.Root["flow"]["encoder"], TorchOps.Plain, ScalarType.Float32);
-        var x = Faint(1);                                                                    // 5 tokens
+        var x = Faint(1); // 5 tokens
         var expected = encoder.Forward(x.narrow(1, 0, given), complete);
         var live = new LiveTokens(tensor([(long)given]), tensor([given - (complete ? 0L : Config.Lookahead)]));
         var filled = cat([x.narrow(1, 0, given), 100 * Faint(1), zeros(2, 3, Config.Size)], 1);
@@ -129,12 +148,22 @@ public class ConformerEncoderTests
         var p = linear(positions, weights["linear_pos"].Get("weight", Config.Size, Config.Size)).reshape(9, Config.Heads, Config.HeadSize);
         var u = weights.Get("pos_bias_u", Config.Heads, Config.HeadSize);
         var w = weights.Get("pos_bias_v", Config.Heads, Config.HeadSize);
-        var queries = Enumerable.Range(0, 5).Select(i =>
-        {
-            var scores = stack(Enumerable.Range(0, 5).Select(j => ((q[.., i] + u) * k[.., j] + (q[.., i] + w) * p[4 - (i - j)]).sum(-1) / Math.Sqrt(Config.HeadSize)), -1);
-            return (softmax(scores, -1).unsqueeze(-1) * v.transpose(1, 2)).sum(2).flatten(1);    // [rows, size]
-        });
-        AssertClose(Linear(weights["linear_out"], stack(queries, 1), Config.Size), new RelativeAttention(Config, weights, TorchOps.Plain).Forward(x, positions));
+        var queries = Enumerable
+            .Range(0, 5)
+            .Select(i =>
+            {
+                var scores = stack(
+                    Enumerable
+                        .Range(0, 5)
+                        .Select(j => ((q[.., i] + u) * k[.., j] + (q[.., i] + w) * p[4 - (i - j)]).sum(-1) / Math.Sqrt(Config.HeadSize)),
+                    -1
+                );
+                return (softmax(scores, -1).unsqueeze(-1) * v.transpose(1, 2)).sum(2).flatten(1); // [rows, size]
+            });
+        AssertClose(
+            Linear(weights["linear_out"], stack(queries, 1), Config.Size),
+            new RelativeAttention(Config, weights, TorchOps.Plain).Forward(x, positions)
+        );
     }
 
     private static Tensor Faint(double scale)
@@ -149,5 +178,6 @@ public class ConformerEncoderTests
     private static Tensor Linear(WeightScope weights, Tensor x, long outputs) =>
         linear(x, weights.Get("weight", outputs, x.shape[^1]), weights.Get("bias", outputs));
 
-    private static void AssertClose(Tensor expected, Tensor actual) => Assert.True((actual - expected).norm().item<float>() <= 2e-5 * expected.norm().item<float>());
+    private static void AssertClose(Tensor expected, Tensor actual) =>
+        Assert.True((actual - expected).norm().item<float>() <= 2e-5 * expected.norm().item<float>());
 }

@@ -9,7 +9,7 @@ namespace Chatterbox.Tests.S3Gen;
 /// <summary>The encoder as graphs, with operands in fp16, against the plain operations in float32, at full size.</summary>
 public class EncoderGraphsTests
 {
-    private const double Bound = 2e-3;   // on the CPU the recorded encoder's error with operands in fp16 is 4.5e-4
+    private const double Bound = 2e-3; // on the CPU the recorded encoder's error with operands in fp16 is 4.5e-4
 
     [Fact]
     public void Any_number_of_tokens_is_encoded_as_by_the_plain_operations()
@@ -24,7 +24,7 @@ public class EncoderGraphsTests
         var random = new Random(11);
         int[] lengths = [500, 768, 769, 1001, 1, 4, 64, 65, 128, .. Enumerable.Range(0, 16).Select(_ => random.Next(5, 700))];
         var worst = 0.0;
-        foreach (var length in lengths.Concat(lengths))   // the second time graphs are there
+        foreach (var length in lengths.Concat(lengths)) // the second time graphs are there
         {
             using var scope = NewDisposeScope();
             int[] tokens = [.. Enumerable.Range(0, length).Select(_ => random.Next(6561))];

@@ -8,8 +8,11 @@ namespace Chatterbox.Tests.S3Gen;
 /// <summary>Each kernel of the estimator alone, against the plain operations in float32 on the operands that it sees.</summary>
 public class EstimatorKernelsTests
 {
-    private const int Channels = 256, Heads = 8, HeadSize = 64, Hidden = 1024;
-    private const double Bound = 1.5e-3;   // half of fp16's last place, and what is made of it by the products behind
+    private const int Channels = 256,
+        Heads = 8,
+        HeadSize = 64,
+        Hidden = 1024;
+    private const double Bound = 1.5e-3; // half of fp16's last place, and what is made of it by the products behind
 
     private readonly Generator _generator = new(13);
 
@@ -18,7 +21,18 @@ public class EstimatorKernelsTests
         get
         {
             // rows, frames, inputs, what is around
-            var shapes = new TheoryData<int, int, int, bool> { { 2, 1024, 256, true }, { 2, 576, 256, true }, { 1, 576, 256, true }, { 2, 704, 512, false }, { 2, 1152, 256, true }, { 1, 192, 512, false }, { 1, 1024, 256, false }, { 2, 128, 320, false }, { 1, 256, 512, false } };
+            var shapes = new TheoryData<int, int, int, bool>
+            {
+                { 2, 1024, 256, true },
+                { 2, 576, 256, true },
+                { 1, 576, 256, true },
+                { 2, 704, 512, false },
+                { 2, 1152, 256, true },
+                { 1, 192, 512, false },
+                { 1, 1024, 256, false },
+                { 2, 128, 320, false },
+                { 1, 256, 512, false },
+            };
             var random = new Random(2);
             for (var i = 0; i < 8; i++)
             {
@@ -34,7 +48,18 @@ public class EstimatorKernelsTests
         get
         {
             // rows, frames, live ones
-            var shapes = new TheoryData<int, int, int> { { 2, 1024, 1000 }, { 2, 576, 552 }, { 1, 576, 540 }, { 2, 704, 641 }, { 2, 1152, 1100 }, { 1, 192, 150 }, { 1, 1024, 1024 }, { 1, 128, 1 }, { 2, 640, 577 } };
+            var shapes = new TheoryData<int, int, int>
+            {
+                { 2, 1024, 1000 },
+                { 2, 576, 552 },
+                { 1, 576, 540 },
+                { 2, 704, 641 },
+                { 2, 1152, 1100 },
+                { 1, 192, 150 },
+                { 1, 1024, 1024 },
+                { 1, 128, 1 },
+                { 2, 640, 577 },
+            };
             var random = new Random(3);
             for (var i = 0; i < 8; i++)
             {
@@ -52,15 +77,31 @@ public class EstimatorKernelsTests
         var device = Clusters();
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
-        var (x, other) = (Draw(device, rows, frames, inputs).to(ScalarType.Float16), Draw(device, rows, frames, 320).to(ScalarType.Float16));
-        var (weight, bias, gain, shift) = (Weight(device, Channels, inputs, 3), Draw(device, Channels), Draw(device, Channels), Draw(device, Channels));
+        var (x, other) = (
+            Draw(device, rows, frames, inputs).to(ScalarType.Float16),
+            Draw(device, rows, frames, 320).to(ScalarType.Float16)
+        );
+        var (weight, bias, gain, shift) = (
+            Weight(device, Channels, inputs, 3),
+            Draw(device, Channels),
+            Draw(device, Channels),
+            Draw(device, Channels)
+        );
         var (aroundWeight, aroundBias, times) = (Weight(device, Channels, 320), Draw(device, Channels), Draw(device, 3, 2 * Channels));
-        var (qkvWeight, nextGain, nextShift) = (Weight(device, 3 * Heads * HeadSize, Channels), Draw(device, Channels), Draw(device, Channels));
+        var (qkvWeight, nextGain, nextShift) = (
+            Weight(device, 3 * Heads * HeadSize, Channels),
+            Draw(device, Channels),
+            Draw(device, Channels)
+        );
         var step = tensor(2, device: device, dtype: ScalarType.Int32);
         using var packed = TiledWeight.Of(weight, bias, device);
         using var packedAround = TiledWeight.Of(aroundWeight, aroundBias, device);
         using var packedQkv = TiledWeight.Of(qkvWeight, null, device);
-        var (y, wide, qkv) = (Empty(device, ScalarType.Float16, rows, frames, Channels), Empty(device, ScalarType.Float32, rows, frames, Channels), Tiles(device, rows * frames, 3 * Heads));
+        var (y, wide, qkv) = (
+            Empty(device, ScalarType.Float16, rows, frames, Channels),
+            Empty(device, ScalarType.Float32, rows, frames, Channels),
+            Tiles(device, rows * frames, 3 * Heads)
+        );
         var arguments = new ConvolutionArguments
         {
             X = x.Address(),
@@ -102,7 +143,12 @@ public class EstimatorKernelsTests
         var expected = nn.functional.layer_norm(sum, [Channels], gain, shift).Mish().Add(times[2].narrow(0, Channels, Channels));
         expected = around ? expected.Add(nn.functional.linear(other.to(ScalarType.Float32), aroundWeight, aroundBias)) : expected;
         Check("residual block", expected, wide, 1e-5);
-        Check("queries, keys, values", nn.functional.linear(nn.functional.layer_norm(expected, [Channels], nextGain, nextShift), qkvWeight).flatten(0, 1), Untile(qkv), Bound);
+        Check(
+            "queries, keys, values",
+            nn.functional.linear(nn.functional.layer_norm(expected, [Channels], nextGain, nextShift), qkvWeight).flatten(0, 1),
+            Untile(qkv),
+            Bound
+        );
     }
 
     [Theory, MemberData(nameof(Sequences))]
@@ -111,15 +157,33 @@ public class EstimatorKernelsTests
         var device = Clusters();
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
-        var (x, attended) = (Draw(device, rows * frames, Channels).Add(0.5), Draw(device, rows * frames, Heads * HeadSize).to(ScalarType.Float16));
-        var (outWeight, up, down, next) = (Weight(device, Channels, Heads * HeadSize), Weight(device, Hidden, Channels), Weight(device, Channels, Hidden), Weight(device, 3 * Heads * HeadSize, Channels));
+        var (x, attended) = (
+            Draw(device, rows * frames, Channels).Add(0.5),
+            Draw(device, rows * frames, Heads * HeadSize).to(ScalarType.Float16)
+        );
+        var (outWeight, up, down, next) = (
+            Weight(device, Channels, Heads * HeadSize),
+            Weight(device, Hidden, Channels),
+            Weight(device, Channels, Hidden),
+            Weight(device, 3 * Heads * HeadSize, Channels)
+        );
         var (outBias, upBias, downBias) = (Draw(device, Channels), Draw(device, Hidden), Draw(device, Channels));
-        var (gain, shift, nextGain, nextShift) = (Draw(device, Channels), Draw(device, Channels), Draw(device, Channels), Draw(device, Channels));
+        var (gain, shift, nextGain, nextShift) = (
+            Draw(device, Channels),
+            Draw(device, Channels),
+            Draw(device, Channels),
+            Draw(device, Channels)
+        );
         using var packedOut = TiledWeight.Of(outWeight, outBias, device);
         using var packedUp = TiledWeight.Of(up, upBias, device);
         using var packedDown = TiledWeight.Of(down, downBias, device);
         using var packedNext = TiledWeight.Of(next, null, device);
-        var (ours, tiles, qkv, y) = (x.clone(), Tile(attended), Tiles(device, rows * frames, 3 * Heads), Empty(device, ScalarType.Float16, rows * frames, 2 * Channels));
+        var (ours, tiles, qkv, y) = (
+            x.clone(),
+            Tile(attended),
+            Tiles(device, rows * frames, 3 * Heads),
+            Empty(device, ScalarType.Float16, rows * frames, 2 * Channels)
+        );
         var arguments = new TransformerArguments
         {
             Attended = tiles.Address(),
@@ -148,7 +212,12 @@ public class EstimatorKernelsTests
         var expected = middle.Add(nn.functional.linear(hidden, down, downBias));
         Check("hidden states", expected, ours, Bound);
         Check("in fp16", expected, y.narrow(1, 0, Channels), Bound);
-        Check("queries, keys, values", nn.functional.linear(nn.functional.layer_norm(expected, [Channels], nextGain, nextShift), next), Untile(qkv), Bound);
+        Check(
+            "queries, keys, values",
+            nn.functional.linear(nn.functional.layer_norm(expected, [Channels], nextGain, nextShift), next),
+            Untile(qkv),
+            Bound
+        );
 
         // The last of a stage; and the same again, bit by bit.
         var (first, last) = (ours.clone(), x.clone());
@@ -165,27 +234,43 @@ public class EstimatorKernelsTests
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
         var qkv = Draw(device, rows, frames, 3, Heads, HeadSize).Mul(1.5).to(ScalarType.Float16);
-        var split = qkv.narrow(1, 0, live).to(ScalarType.Float32).permute(2, 0, 3, 1, 4);                 // [3, rows, heads, live, size]
-        var expected = TorchOps.Plain.Attention(split[0], split[1], split[2]).transpose(1, 2).flatten(2);   // [rows, live, heads · size]
+        var split = qkv.narrow(1, 0, live).to(ScalarType.Float32).permute(2, 0, 3, 1, 4); // [3, rows, heads, live, size]
+        var expected = TorchOps.Plain.Attention(split[0], split[1], split[2]).transpose(1, 2).flatten(2); // [rows, live, heads · size]
         var counts = tensor(live, device: device, dtype: ScalarType.Int32);
         var y = Empty(device, ScalarType.Float16, rows, frames, Heads * HeadSize);
 
         using var context = CudaContext.Use(device.index);
         var stream = CudaStream.OfTorch;
-        CudaModule.Get(PortableEstimator.Source, device)["attention"].Launch(new(((uint)((frames + 63) / 64), Heads, (uint)rows), 128), stream, new AttentionArguments
-        {
-            Qkv = qkv.Address(),
-            Y = y.Address(),
-            Live = counts.Address(),
-            Frames = frames,
-            Heads = Heads,
-        });
+        CudaModule
+            .Get(PortableEstimator.Source, device)["attention"]
+            .Launch(
+                new(((uint)((frames + 63) / 64), Heads, (uint)rows), 128),
+                stream,
+                new AttentionArguments
+                {
+                    Qkv = qkv.Address(),
+                    Y = y.Address(),
+                    Live = counts.Address(),
+                    Frames = frames,
+                    Heads = Heads,
+                }
+            );
         Check("on any GPU", expected, y.narrow(1, 0, live), Bound);
 
         if (EstimatorKernels.UnsupportedReason(device) is null)
         {
             var (tiles, attended) = (Tile(qkv.reshape(rows * frames, -1)), Tiles(device, rows * frames, Heads));
-            new EstimatorKernels(device).Attend(stream, rows, frames, new() { Qkv = tiles.Address(), Y = attended.Address(), Live = counts.Address() });
+            new EstimatorKernels(device).Attend(
+                stream,
+                rows,
+                frames,
+                new()
+                {
+                    Qkv = tiles.Address(),
+                    Y = attended.Address(),
+                    Live = counts.Address(),
+                }
+            );
             Check("in tiles", expected, Untile(attended).view(rows, frames, -1).narrow(1, 0, live), Bound);
         }
     }
@@ -204,21 +289,27 @@ public class EstimatorKernelsTests
 
         using var context = CudaContext.Use(device.index);
         var stream = CudaStream.OfTorch;
-        CudaModule.Get(PortableEstimator.Source, device)["norm_mish"].Launch(new(frames / 4, 128), stream, new MishArguments
-        {
-            X = x.Address(),
-            Gain = gain.Address(),
-            Shift = shift.Address(),
-            Times = everything ? times.Address() : 0,
-            Step = step.Address(),
-            Residual = everything ? residual.Address() : 0,
-            Wide = wide.Address(),
-            Narrow = narrow.Address(),
-            Frames = frames,
-            LdX = 2 * Channels,
-            LdResidual = 2 * Channels,
-            LdTimes = Channels,
-        });
+        CudaModule
+            .Get(PortableEstimator.Source, device)["norm_mish"]
+            .Launch(
+                new(frames / 4, 128),
+                stream,
+                new MishArguments
+                {
+                    X = x.Address(),
+                    Gain = gain.Address(),
+                    Shift = shift.Address(),
+                    Times = everything ? times.Address() : 0,
+                    Step = step.Address(),
+                    Residual = everything ? residual.Address() : 0,
+                    Wide = wide.Address(),
+                    Narrow = narrow.Address(),
+                    Frames = frames,
+                    LdX = 2 * Channels,
+                    LdResidual = 2 * Channels,
+                    LdTimes = Channels,
+                }
+            );
         var expected = nn.functional.layer_norm(x.narrow(1, 0, Channels), [Channels], gain, shift).Mish();
         expected = everything ? expected.Add(times[1]).Add(residual.narrow(1, 0, Channels)) : expected;
         Check("float32", expected, wide, 1e-5);
@@ -237,7 +328,10 @@ public class EstimatorKernelsTests
 
     /// <summary>Numbers that fp16 has.</summary>
     private Tensor Weight(Device device, params long[] shape) =>
-        Draw(device, shape).Div(Math.Sqrt(shape.Skip(1).Aggregate(1L, (product, size) => product * size))).to(ScalarType.Float16).to(ScalarType.Float32);
+        Draw(device, shape)
+            .Div(Math.Sqrt(shape.Skip(1).Aggregate(1L, (product, size) => product * size)))
+            .to(ScalarType.Float16)
+            .to(ScalarType.Float32);
 
     private static Tensor Empty(Device device, ScalarType dtype, params long[] shape) => empty(shape, dtype, device).Fill(double.NaN);
 
@@ -251,8 +345,11 @@ public class EstimatorKernelsTests
     private static Tensor Exchange(Tensor tiles)
     {
         var pieces = tiles.reshape(tiles.shape[0], tiles.shape[1], 64, 8, 8);
-        return pieces.gather(3, TiledWeight.Swizzle(64, tiles.device).view(1, 1, 64, 8, 1).expand_as(pieces)).view(tiles.shape[0], tiles.shape[1], 64, 64);
+        return pieces
+            .gather(3, TiledWeight.Swizzle(64, tiles.device).view(1, 1, 64, 8, 1).expand_as(pieces))
+            .view(tiles.shape[0], tiles.shape[1], 64, 64);
     }
 
-    private static void Check(string what, Tensor expected, Tensor ours, double bound) => Close.AssertWithin(what, Close.RelativeError(expected, ours), bound);
+    private static void Check(string what, Tensor expected, Tensor ours, double bound) =>
+        Close.AssertWithin(what, Close.RelativeError(expected, ours), bound);
 }

@@ -27,7 +27,11 @@ public class FlowGraphTests
         var (noise, conditions) = (Draw(1, frames, 80), new FlowConditions(Draw(1, frames, 80), Draw(1, 80), Draw(1, frames, 80)));
         var recorded = flow.Integrate(noise, conditions);
 
-        using var fused = new FusedFlow(config, new(config, store.Root["flow"]["decoder"]["estimator"].InHost(passing), TorchOps.Plain, ScalarType.Float32), flow.Times);
+        using var fused = new FusedFlow(
+            config,
+            new(config, store.Root["flow"]["decoder"]["estimator"].InHost(passing), TorchOps.Plain, ScalarType.Float32),
+            flow.Times
+        );
         using var context = CudaContext.Use(device.index);
         var padded = (frames + FusedFlow.Bucket - 1) / FusedFlow.Bucket * FusedFlow.Bucket;
         using var buffers = new FlowBuffers(config, 2 * padded, device);

@@ -93,31 +93,42 @@ public class FlowTests
     public void Norms_have_an_ordinary_epsilon_and_the_gelu_is_exact()
     {
         using var scope = NewDisposeScope();
-        var x = Random(2, 5, Config.Channels) * 3e-3;                                        // a variance of the epsilon's size
+        var x = Random(2, 5, Config.Channels) * 3e-3; // a variance of the epsilon's size
 
         using var mlpOnly = TinyS3Gen.Weights(TinyS3Gen.Standard, Names("1.0.attn1.to_out.0"));
         var weights = Stage(mlpOnly)[1][0];
         var mlp = weights["ff"]["net"];
         var up = Linear(mlp[0]["proj"], Norm(weights["norm3"], x), Config.MlpSize);
         var exact = up * 0.5 * (1 + erf(up / Math.Sqrt(2)));
-        AssertClose(Linear(mlp[2], exact, Config.Channels), new TransformerBlock(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(x) - x);
+        AssertClose(
+            Linear(mlp[2], exact, Config.Channels),
+            new TransformerBlock(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(x) - x
+        );
 
         using var attentionOnly = TinyS3Gen.Weights(TinyS3Gen.Standard, Names("1.0.ff.net.2"));
         weights = Stage(attentionOnly)[1][0];
         var attention = new EstimatorAttention(Config, weights["attn1"], TorchOps.Plain);
-        AssertClose(attention.Forward(Norm(weights["norm1"], x)), new TransformerBlock(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(x) - x);
+        AssertClose(
+            attention.Forward(Norm(weights["norm1"], x)),
+            new TransformerBlock(Config, weights, TorchOps.Plain, ScalarType.Float32).Forward(x) - x
+        );
 
         using var unbiased = TinyS3Gen.Weights(TinyS3Gen.Standard, "decoder.estimator.mid_blocks.0.0.block2.block.0.bias");
         var block = Stage(unbiased)[0]["block2"]["block"];
         var conv = new FrameConv(block[0], Config.Channels, Config.Channels, kernel: 3);
-        AssertClose(mish(Norm(block[2], conv.Forward(x))), new CausalBlock(Stage(unbiased)[0]["block2"], Config.Channels, Config.Channels).Forward(x));
+        AssertClose(
+            mish(Norm(block[2], conv.Forward(x))),
+            new CausalBlock(Stage(unbiased)[0]["block2"], Config.Channels, Config.Channels).Forward(x)
+        );
 
         static WeightScope Stage(WeightStore store) => store.Root["flow"]["decoder"]["estimator"]["mid_blocks"][0];
 
-        static string[] Names(string layer) => [$"decoder.estimator.mid_blocks.0.{layer}.weight", $"decoder.estimator.mid_blocks.0.{layer}.bias"];
+        static string[] Names(string layer) =>
+            [$"decoder.estimator.mid_blocks.0.{layer}.weight", $"decoder.estimator.mid_blocks.0.{layer}.bias"];
     }
 
-    private static FlowConditions Conditions(long rows, long frames) => new(Random(rows, frames, 4), Random(rows, 4), Random(rows, frames, 4) * 2);
+    private static FlowConditions Conditions(long rows, long frames) =>
+        new(Random(rows, frames, 4), Random(rows, 4), Random(rows, frames, 4) * 2);
 
     private static Tensor Random(params long[] shape)
     {
@@ -131,5 +142,6 @@ public class FlowTests
     private static Tensor Linear(WeightScope weights, Tensor x, long outputs) =>
         linear(x, weights.Get("weight", outputs, x.shape[^1]), weights.Get("bias", outputs));
 
-    private static void AssertClose(Tensor expected, Tensor actual) => Assert.True((actual - expected).norm().item<float>() <= 2e-5 * expected.norm().item<float>());
+    private static void AssertClose(Tensor expected, Tensor actual) =>
+        Assert.True((actual - expected).norm().item<float>() <= 2e-5 * expected.norm().item<float>());
 }

@@ -10,35 +10,46 @@ namespace Chatterbox.Tests.S3Gen;
 /// <summary>The flow on fused kernels against the plain operations, at full size: all of it is float32 there.</summary>
 public sealed class FusedFlowTests : IDisposable
 {
-    private const double MelBound = 4e-3;   // measured: 5e-4 to 1e-3; the Python reference in fp16: 4.8e-3
+    private const double MelBound = 4e-3; // measured: 5e-4 to 1e-3; the Python reference in fp16: 4.8e-3
 
     private readonly Dictionary<string, (WeightStore Store, S3GenModel Model)> _built = [];
 
     public static TheoryData<string> Files => [.. Fixtures.All("s3gen"), .. Fixtures.All("s3gen-meanflow")];
 
-    public static TheoryData<string, int, int> Lengths => new()
-    {
-        { "s3gen", 1, 1 },
-        { "s3gen", 1, 127 },
-        { "s3gen", 1, 128 },
-        { "s3gen", 2, 129 },
-        { "s3gen", 1, 1000 },
-        { "s3gen_meanflow", 1, 65 },
-        { "s3gen_meanflow", 3, 300 },
-    };
+    public static TheoryData<string, int, int> Lengths =>
+        new()
+        {
+            { "s3gen", 1, 1 },
+            { "s3gen", 1, 127 },
+            { "s3gen", 1, 128 },
+            { "s3gen", 2, 129 },
+            { "s3gen", 1, 1000 },
+            { "s3gen_meanflow", 1, 65 },
+            { "s3gen_meanflow", 3, 300 },
+        };
 
     [Theory, MemberData(nameof(Files))]
     public void Mel_is_close_to_the_reference(string path)
     {
         using var golden = Fixture.Open(path);
-        var s3gen = Fast(golden.Name.EndsWith("meanflow", StringComparison.Ordinal) ? "s3gen_meanflow" : "s3gen", (int)golden.Integer("steps"));
+        var s3gen = Fast(
+            golden.Name.EndsWith("meanflow", StringComparison.Ordinal) ? "s3gen_meanflow" : "s3gen",
+            (int)golden.Integer("steps")
+        );
         using var mode = inference_mode();
         using var noise = new NoiseSource(golden.Integer("seed_mel"));
         using var scope = NewDisposeScope();
         var voice = new S3GenPrompt(
-            [.. golden["prompt_token"].to(ScalarType.Int32).flatten().data<int>()], [.. golden["prompt_feat"].flatten().data<float>()],
-            [.. golden["xvector"].flatten().data<float>()]);
-        var mel = s3gen.Generate([.. golden["speech_tokens"].to(ScalarType.Int32).flatten().data<int>()], voice, noise, cancellationToken: TestContext.Current.CancellationToken);
+            [.. golden["prompt_token"].to(ScalarType.Int32).flatten().data<int>()],
+            [.. golden["prompt_feat"].flatten().data<float>()],
+            [.. golden["xvector"].flatten().data<float>()]
+        );
+        var mel = s3gen.Generate(
+            [.. golden["speech_tokens"].to(ScalarType.Int32).flatten().data<int>()],
+            voice,
+            noise,
+            cancellationToken: TestContext.Current.CancellationToken
+        );
         Close.Assert(golden, "mel", golden["mel"], mel, MelBound);
     }
 
@@ -55,7 +66,10 @@ public sealed class FusedFlowTests : IDisposable
         var plain = new S3GenModel(config, store.Root["flow"], TorchOps.Plain).Flow;
         var generator = new Generator(3);
         Tensor Draw(params long[] shape) => randn(shape, generator: generator).to(device);
-        var (noise, conditions) = (Draw(rows, frames, 80), new FlowConditions(Draw(rows, frames, 80), Draw(rows, 80), Draw(rows, frames, 80)));
+        var (noise, conditions) = (
+            Draw(rows, frames, 80),
+            new FlowConditions(Draw(rows, frames, 80), Draw(rows, 80), Draw(rows, frames, 80))
+        );
         var expected = plain.Integrate(noise, conditions);
         Assert.NotNull(plain.NotFusedReason);
 
@@ -75,7 +89,10 @@ public sealed class FusedFlowTests : IDisposable
         var (plain, fused) = (flows.Plain, flows.Fused);
         var generator = new Generator(4);
         Tensor Draw(params long[] shape) => randn(shape, generator: generator).to(device);
-        var (noise, conditions) = (Draw(rows, frames, 80), new FlowConditions(Draw(rows, frames, 80), Draw(rows, 80), Draw(rows, frames, 80)));
+        var (noise, conditions) = (
+            Draw(rows, frames, 80),
+            new FlowConditions(Draw(rows, frames, 80), Draw(rows, 80), Draw(rows, frames, 80))
+        );
         Check(plain.Integrate(noise, conditions), fused.Integrate([new(noise, conditions)])[0]);
     }
 
@@ -161,7 +178,12 @@ public sealed class FusedFlowTests : IDisposable
             _store = new WeightStore(SyntheticTensors.FullSize(file), device);
             var decoder = _store.Root["flow"]["decoder"];
             Plain = new(config, decoder, TorchOps.Plain, Precision.Full);
-            Fused = new(config, new(config, decoder["estimator"].InHost(_passing), TorchOps.Plain, ScalarType.Float32), Plain.Times, portable);
+            Fused = new(
+                config,
+                new(config, decoder["estimator"].InHost(_passing), TorchOps.Plain, ScalarType.Float32),
+                Plain.Times,
+                portable
+            );
         }
 
         public FlowMatching Plain { get; }

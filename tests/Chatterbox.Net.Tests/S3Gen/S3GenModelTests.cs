@@ -20,16 +20,22 @@ public class S3GenModelTests
     {
         using var standard = TinyS3Gen.Weights(TinyS3Gen.Standard);
         TinyS3Gen.Model(TinyS3Gen.MeanFlow, standard);
-        Assert.Contains("'flow.decoder.estimator.time_embed_mixer.weight' [32, 64] is missing", Assert.Throws<CheckpointException>(standard.ThrowIfFaulty).Message);
+        Assert.Contains(
+            "'flow.decoder.estimator.time_embed_mixer.weight' [32, 64] is missing",
+            Assert.Throws<CheckpointException>(standard.ThrowIfFaulty).Message
+        );
 
         using var meanFlow = TinyS3Gen.Weights(TinyS3Gen.MeanFlow);
         TinyS3Gen.Model(TinyS3Gen.Standard, meanFlow);
-        Assert.Contains("'flow.decoder.estimator.time_embed_mixer.weight' is not part", Assert.Throws<CheckpointException>(meanFlow.ThrowIfFaulty).Message);
+        Assert.Contains(
+            "'flow.decoder.estimator.time_embed_mixer.weight' is not part",
+            Assert.Throws<CheckpointException>(meanFlow.ThrowIfFaulty).Message
+        );
     }
 
     [Theory]
     [InlineData(5, 10, 3, 6)]
-    [InlineData(5, 11, 3, 5)]   // an odd frame at the prompt's end belongs to the first new token
+    [InlineData(5, 11, 3, 5)] // an odd frame at the prompt's end belongs to the first new token
     [InlineData(5, 11, 1, 1)]
     [InlineData(5, 14, 3, 2)]
     [InlineData(0, 0, 1, 2)]
@@ -104,7 +110,9 @@ public class S3GenModelTests
         Assert.Equal(Enumerable.Range(1, 10).Select(step => step / 10.0), shares);
 
         shares.Clear();
-        Assert.Throws<OperationCanceledException>(() => model.Generate(Tokens(2), TinyS3Gen.Voice(2, 4), noise, new Report(CancelAtThree), cancellationToken.Token));
+        Assert.Throws<OperationCanceledException>(() =>
+            model.Generate(Tokens(2), TinyS3Gen.Voice(2, 4), noise, new Report(CancelAtThree), cancellationToken.Token)
+        );
         Assert.Equal([0.1, 0.2, 0.3], shares);
 
         void CancelAtThree(double share)
@@ -125,7 +133,10 @@ public class S3GenModelTests
     {
         using var weights = TinyS3Gen.Weights(TinyS3Gen.Standard);
         var model = TinyS3Gen.Model(TinyS3Gen.Standard, weights);
-        Assert.Contains(message, Assert.Throws<RequestException>(() => Generate(TinyS3Gen.Standard, model, tokens, TinyS3Gen.Voice(2, 4))).Message);
+        Assert.Contains(
+            message,
+            Assert.Throws<RequestException>(() => Generate(TinyS3Gen.Standard, model, tokens, TinyS3Gen.Voice(2, 4))).Message
+        );
     }
 
     [Fact]
@@ -140,7 +151,8 @@ public class S3GenModelTests
         Assert.Contains("3 frames for 2 speech tokens; expected 4 or one more", Refusal(TinyS3Gen.Voice(2, 3)));
         Assert.Contains("8 frames for 2 speech tokens", Refusal(TinyS3Gen.Voice(2, 8)));
 
-        string Refusal(S3GenPrompt broken) => Assert.Throws<VoiceException>(() => Generate(TinyS3Gen.Standard, model, Tokens(2), broken)).Message;
+        string Refusal(S3GenPrompt broken) =>
+            Assert.Throws<VoiceException>(() => Generate(TinyS3Gen.Standard, model, Tokens(2), broken)).Message;
     }
 
     private static S3GenConfig Config(string variant) => variant == "standard" ? TinyS3Gen.Standard : TinyS3Gen.MeanFlow;

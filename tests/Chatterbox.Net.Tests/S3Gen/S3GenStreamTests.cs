@@ -21,23 +21,31 @@ public sealed class S3GenStreamTests : IDisposable
     {
         var voice = TinyS3Gen.Voice(5, promptFrames);
         using var noise = new NoiseSource(Seed);
-        var drawn = noise.Normal([10 + 14, 16]).narrow(1, 0, 4).unsqueeze(0);                        // a frame draws sixteen
+        var drawn = noise.Normal([10 + 14, 16]).narrow(1, 0, 4).unsqueeze(0); // a frame draws sixteen
         var mu = _model.Project(_model.Encode([.. voice.SpeechTokens, .. Tokens(7)]));
         var all = _model.Flow.Integrate(drawn, new(mu, _model.ProjectSpeaker(voice.XVector), _model.PadPrompt(voice.Mel, 24)));
         AssertSame(all.narrow(1, promptFrames, 24 - promptFrames).transpose(1, 2), Passes(voice, Unlimited, (7, 0, true))[0]);
     }
 
     [Theory]
-    [InlineData(10, 2, 2, 0)]       // fewer tokens than are held back
+    [InlineData(10, 2, 2, 0)] // fewer tokens than are held back
     [InlineData(10, 3, 2, 0)]
     [InlineData(10, 4, 0, 2)]
     [InlineData(10, 9, 5, 7)]
-    [InlineData(11, 9, 5, 6)]       // the prompt's odd frame is the first new token's
+    [InlineData(11, 9, 5, 6)] // the prompt's odd frame is the first new token's
     [InlineData(11, 9, 12, 0)]
-    public void A_pass_makes_the_frames_from_the_one_asked_for_and_holds_the_last_tokens_back(int promptFrames, int tokens, int from, int frames)
+    public void A_pass_makes_the_frames_from_the_one_asked_for_and_holds_the_last_tokens_back(
+        int promptFrames,
+        int tokens,
+        int from,
+        int frames
+    )
     {
         Assert.Equal([1, 4, frames], Passes(TinyS3Gen.Voice(5, promptFrames), Unlimited, (tokens, from, false))[0].shape);
-        Assert.Equal([1, 4, Math.Max(0, frames + Math.Min(6, (2 * tokens) + 10 - promptFrames - from))], Passes(TinyS3Gen.Voice(5, promptFrames), Unlimited, (tokens, from, true))[0].shape);
+        Assert.Equal(
+            [1, 4, Math.Max(0, frames + Math.Min(6, (2 * tokens) + 10 - promptFrames - from))],
+            Passes(TinyS3Gen.Voice(5, promptFrames), Unlimited, (tokens, from, true))[0].shape
+        );
     }
 
     [Fact]
@@ -64,15 +72,19 @@ public sealed class S3GenStreamTests : IDisposable
         Assert.Equal(0, Difference(leftContext: 2));
         Assert.InRange(Difference(leftContext: 3), 1e-4, 1);
 
-        double Difference(int leftContext) => Close.RelativeError(
-            Passes(voice, leftContext, (20, 17, true))[0], Passes(voice, leftContext, changed, (20, 17, true))[0]);
+        double Difference(int leftContext) =>
+            Close.RelativeError(Passes(voice, leftContext, (20, 17, true))[0], Passes(voice, leftContext, changed, (20, 17, true))[0]);
     }
 
     [Fact]
     public void The_first_pass_sees_the_end_of_the_prompt_alone_and_later_ones_and_an_only_one_all_of_it()
     {
         var voice = TinyS3Gen.Voice(5, 11);
-        var other = voice with { SpeechTokens = [9, 9, 9, .. voice.SpeechTokens.Skip(3)], Mel = [.. voice.Mel.Take(6 * 4).Select(x => x + 1), .. voice.Mel.Skip(6 * 4)] };
+        var other = voice with
+        {
+            SpeechTokens = [9, 9, 9, .. voice.SpeechTokens.Skip(3)],
+            Mel = [.. voice.Mel.Take(6 * 4).Select(x => x + 1), .. voice.Mel.Skip(6 * 4)],
+        };
         var (first, whole) = (Begin(voice, 2), Begin(voice, 5));
         Assert.Equal(whole[0].shape, first[0].shape);
         AssertSame(Begin(other, 2)[0], first[0]);
@@ -80,14 +92,15 @@ public sealed class S3GenStreamTests : IDisposable
         Assert.InRange(Close.RelativeError(Begin(other, 2)[1], first[1]), 1e-4, 1);
         AssertSame(Passes(voice, Unlimited, (13, 0, true))[0], Passes(voice, Unlimited, 2, Tokens(40), (13, 0, true))[0]);
 
-        List<Tensor> Begin(S3GenPrompt voice, int firstPrompt) => Passes(voice, Unlimited, firstPrompt, Tokens(40), (13, 0, false), (20, 19, true));
+        List<Tensor> Begin(S3GenPrompt voice, int firstPrompt) =>
+            Passes(voice, Unlimited, firstPrompt, Tokens(40), (13, 0, false), (20, 19, true));
     }
 
     [Fact]
     public void Frames_made_again_go_over_from_the_old_mel_to_the_new_one()
     {
         var voice = TinyS3Gen.Voice(5, 10);
-        var passes = Passes(voice, Unlimited, (13, 0, false), (20, 14, true));                       // 20 frames, then 14 to 39
+        var passes = Passes(voice, Unlimited, (13, 0, false), (20, 14, true)); // 20 frames, then 14 to 39
         var (old, gone, fresh) = (passes[0].narrow(2, 14, 6), passes[1], Passes(voice, Unlimited, (20, 14, true))[0]);
         for (var i = 0; i < 6; i++)
         {
@@ -148,7 +161,13 @@ public sealed class S3GenStreamTests : IDisposable
     private List<Tensor> Passes(S3GenPrompt voice, int leftContext, int[] tokens, params (int Tokens, int From, bool Last)[] passes) =>
         Passes(voice, leftContext, Unlimited, tokens, passes);
 
-    private List<Tensor> Passes(S3GenPrompt voice, int leftContext, int firstPrompt, int[] tokens, params (int Tokens, int From, bool Last)[] passes)
+    private List<Tensor> Passes(
+        S3GenPrompt voice,
+        int leftContext,
+        int firstPrompt,
+        int[] tokens,
+        params (int Tokens, int From, bool Last)[] passes
+    )
     {
         using var noise = new NoiseSource(Seed);
         using var stream = _model.OpenStream(voice, noise, leftContext, firstPrompt);

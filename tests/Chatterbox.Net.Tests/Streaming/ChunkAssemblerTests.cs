@@ -30,15 +30,17 @@ public sealed class ChunkAssemblerTests
         using var tiny = new TinySpeechDecoder(model);
         var tokens = tiny.Tokens(2, 60);
         var whole = Mel(1000, 60);
-        var errors = new[] { (0, 6), (0, 20), (1000, 6), (1000, 20) }.Select(cut =>
-        {
-            using var scope = NewDisposeScope();
-            var error = Close.RelativeError(whole, Mel(cut.Item1, cut.Item2));
-            Close.Report($"{model}: left context {cut.Item1}, chunks of {cut.Item2}: mel error {error:E2}");
-            return error;
-        }).ToArray();
+        var errors = new[] { (0, 6), (0, 20), (1000, 6), (1000, 20) }
+            .Select(cut =>
+            {
+                using var scope = NewDisposeScope();
+                var error = Close.RelativeError(whole, Mel(cut.Item1, cut.Item2));
+                Close.Report($"{model}: left context {cut.Item1}, chunks of {cut.Item2}: mel error {error:E2}");
+                return error;
+            })
+            .ToArray();
         whole.Dispose();
-        Assert.InRange(errors[3], 0, 0.1);           // of weights that attend to everything alike
+        Assert.InRange(errors[3], 0, 0.1); // of weights that attend to everything alike
         Assert.Equal(errors.OrderDescending(), errors);
 
         Tensor Mel(int leftContext, int chunk)
@@ -83,8 +85,8 @@ public sealed class ChunkAssemblerTests
 
         made += assembler.Next(tokens, last: true, CancellationToken.None).Length;
         Assert.Equal((1000 + tiny.Config.TailTokens.Count) * SamplesPerToken, made);
-        Assert.Equal(tiny.Voice.S3Gen.SpeechTokens.Count + 50 + 50 + 13 - 3, passes.Single());   // the look ahead is no frames
-        Assert.InRange(tensors[^1], 0, tensors[0]);        // fewer where what other tests left is collected meanwhile
+        Assert.Equal(tiny.Voice.S3Gen.SpeechTokens.Count + 50 + 50 + 13 - 3, passes.Single()); // the look ahead is no frames
+        Assert.InRange(tensors[^1], 0, tensors[0]); // fewer where what other tests left is collected meanwhile
         Assert.InRange(bytes[^1], 0, 1.1 * bytes[0]);
     }
 }

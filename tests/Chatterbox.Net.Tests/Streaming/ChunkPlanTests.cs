@@ -5,7 +5,8 @@ namespace Chatterbox.Tests.Streaming;
 public class ChunkPlanTests
 {
     private const int Lag = 19;
-    private const int Prompt = 250, FirstPrompt = 125;
+    private const int Prompt = 250,
+        FirstPrompt = 125;
 
     private static readonly PassLength PassLength = new(Lag, Prompt, FirstPrompt, new ChunkOptions().LeftContext);
 
@@ -19,7 +20,7 @@ public class ChunkPlanTests
     }
 
     [Theory]
-    [InlineData(0.0005, 0.010, 0.00003)]    // a fast GPU
+    [InlineData(0.0005, 0.010, 0.00003)] // a fast GPU
     [InlineData(0.003, 0.020, 0.0002)]
     [InlineData(0.010, 0.050, 0.0005)]
     [InlineData(0.015, 0.010, 0.0001)]
@@ -65,9 +66,9 @@ public class ChunkPlanTests
     [Fact]
     public void Chunks_are_few_where_that_hardly_delays_the_first_sound()
     {
-        Assert.Equal([12, 256], Sizes(new(0.00074, 0.028, 0.00006)).Take(2));        // 10 s in two
+        Assert.Equal([12, 256], Sizes(new(0.00074, 0.028, 0.00006)).Take(2)); // 10 s in two
         Assert.Equal([4, 256], Sizes(new(0.0003, 0.008, 0.00003)).Take(2));
-        Assert.InRange(Sizes(new(0.010, 0.05, 0.0005))[0], 12, 48);                  // and not as much as 96, which would do
+        Assert.InRange(Sizes(new(0.010, 0.05, 0.0005))[0], 12, 48); // and not as much as 96, which would do
     }
 
     [Theory, InlineData(0.05, 0.01, 0.001), InlineData(0.04, 0, 0), InlineData(0.01, 30, 0)]
@@ -88,7 +89,15 @@ public class ChunkPlanTests
     [InlineData(null, 128, 100, 4097, "FirstPrompt is 4097; it must be from 0 to 4096")]
     public void Options_out_of_range_are_refused_by_name(int? first, int most, int context, int prompt, string message)
     {
-        var error = Assert.Throws<RequestException>(new ChunkOptions { FirstTokens = first, MostTokens = most, LeftContext = context, FirstPrompt = prompt }.Check);
+        var error = Assert.Throws<RequestException>(
+            new ChunkOptions
+            {
+                FirstTokens = first,
+                MostTokens = most,
+                LeftContext = context,
+                FirstPrompt = prompt,
+            }.Check
+        );
         Assert.StartsWith(message, error.Message, StringComparison.Ordinal);
         Assert.StartsWith(error.Parameter!, message, StringComparison.Ordinal);
     }
@@ -96,7 +105,8 @@ public class ChunkPlanTests
     /// <summary>Checks that no chunk comes after those before it were played, though all takes half again as long.</summary>
     private static void AssertInTime(IReadOnlyList<int> sizes, ModelSpeed pace, ChunkOptions options)
     {
-        double now = 0, dry = 0;
+        double now = 0,
+            dry = 0;
         var spoken = 0;
         foreach (var (i, size) in sizes.Index())
         {
@@ -108,5 +118,6 @@ public class ChunkPlanTests
         }
     }
 
-    private static IReadOnlyList<int> Sizes(ModelSpeed pace) => ChunkPlan.Following(new ChunkOptions().MostTokens, pace, PassLength, pace).Sizes;
+    private static IReadOnlyList<int> Sizes(ModelSpeed pace) =>
+        ChunkPlan.Following(new ChunkOptions().MostTokens, pace, PassLength, pace).Sizes;
 }

@@ -8,9 +8,9 @@ public sealed class SeamTests
 {
     private const int Texts = 50;
     private const int SamplesPerToken = 960;
-    private const int Hop = 96;              // 4 ms
+    private const int Hop = 96; // 4 ms
     private const int Window = 480;
-    private const int Margin = 2000;         // points in between are as far from seams and ends
+    private const int Margin = 2000; // points in between are as far from seams and ends
 
     private static readonly string[] Measures = ["sample step", "spectral flux", "phase"];
 
@@ -45,18 +45,20 @@ public sealed class SeamTests
     public void Pieces_that_know_nothing_of_each_other_stand_out()
     {
         using var tiny = new TinySpeechDecoder("tiny-turbo");
-        var speeches = Enumerable.Range(0, Texts).Select(text =>
-        {
-            var (samples, ends) = (new List<float>(), new List<int>());
-            foreach (var piece in tiny.Tokens(text, 60).Chunk(20))
+        var speeches = Enumerable
+            .Range(0, Texts)
+            .Select(text =>
             {
-                using var alone = tiny.Speak(seed: text, leftContext: 0);
-                samples.AddRange(alone.Next(piece, last: true, CancellationToken.None).AsSpan(0, 20 * SamplesPerToken));
-                ends.Add(samples.Count);
-            }
+                var (samples, ends) = (new List<float>(), new List<int>());
+                foreach (var piece in tiny.Tokens(text, 60).Chunk(20))
+                {
+                    using var alone = tiny.Speak(seed: text, leftContext: 0);
+                    samples.AddRange(alone.Next(piece, last: true, CancellationToken.None).AsSpan(0, 20 * SamplesPerToken));
+                    ends.Add(samples.Count);
+                }
 
-            return new Speech([.. samples], [.. ends.SkipLast(1)]);
-        });
+                return new Speech([.. samples], [.. ends.SkipLast(1)]);
+            });
         Assert.Contains(Rank("pieces alone", speeches), rank => rank > 0.8);
     }
 
@@ -78,7 +80,8 @@ public sealed class SeamTests
     /// its harmonics, or other phases.</summary>
     private static Speech Hum(int seed, string? fault)
     {
-        const int Harmonics = 10, Tokens = 25;
+        const int Harmonics = 10,
+            Tokens = 25;
         var random = new Random(seed);
         var (pitch, step) = (100 + (150 * random.NextDouble()), 0.0);
         double[] Draw(double most) => [.. Enumerable.Range(0, Harmonics).Select(_ => most * random.NextDouble())];
@@ -95,8 +98,11 @@ public sealed class SeamTests
             }
 
             var turns = (pitch * i / SpeechResult.SampleRate) + (0.3 * Math.Sin(i / 3000.0));
-            samples[i] = (float)(step + (0.002 * (random.NextDouble() - 0.5))
-                + Enumerable.Range(0, Harmonics).Sum(k => strengths[k] * Math.Sin((2 * Math.PI * (k + 1) * turns) + phases[k])));
+            samples[i] = (float)(
+                step
+                + (0.002 * (random.NextDouble() - 0.5))
+                + Enumerable.Range(0, Harmonics).Sum(k => strengths[k] * Math.Sin((2 * Math.PI * (k + 1) * turns) + phases[k]))
+            );
             step *= 0.99;
         }
 
@@ -110,7 +116,8 @@ public sealed class SeamTests
         var (atSeams, between) = (new List<double[]>(), new List<double[]>());
         foreach (var (samples, seams) in speeches)
         {
-            var points = Enumerable.Range(0, samples.Length / SamplesPerToken)
+            var points = Enumerable
+                .Range(0, samples.Length / SamplesPerToken)
                 .Select(token => (token * SamplesPerToken) + (seams[0] % SamplesPerToken))
                 .Where(point => point > Margin && point < samples.Length - Margin && seams.All(seam => Math.Abs(seam - point) > Margin));
             var meter = new SeamMeter(samples, Window, Hop);
@@ -118,10 +125,23 @@ public sealed class SeamTests
             between.AddRange(points.Select(meter.At));
         }
 
-        double[] ranks = [.. Measures.Select((_, m) => atSeams.Average(seam => between.Average(point =>
-            seam[m] > point[m] ? 1.0 : seam[m] < point[m] ? 0 : 0.5)))];
-        Close.Report($"{what}: {atSeams.Count} seams have more than {between.Count} points in between, chance by "
-            + string.Join(", ", Measures.Zip(ranks, (m, r) => $"{m} {r:0.00}")));
+        double[] ranks =
+        [
+            .. Measures.Select(
+                (_, m) =>
+                    atSeams.Average(seam =>
+                        between.Average(point =>
+                            seam[m] > point[m] ? 1.0
+                            : seam[m] < point[m] ? 0
+                            : 0.5
+                        )
+                    )
+            ),
+        ];
+        Close.Report(
+            $"{what}: {atSeams.Count} seams have more than {between.Count} points in between, chance by "
+                + string.Join(", ", Measures.Zip(ranks, (m, r) => $"{m} {r:0.00}"))
+        );
         return ranks;
     }
 
@@ -141,7 +161,9 @@ public sealed class SeamTests
             var step = Math.Abs(samples[point] - samples[point - 1]) / (around + 1e-9);
 
             // Three spectra: before the point, over it, and behind it.
-            var frames = stack([.. new[] { -hop, 0, hop }.Select(shift => tensor(samples.AsSpan(point + shift - (window / 2), window).ToArray()))]);
+            var frames = stack([
+                .. new[] { -hop, 0, hop }.Select(shift => tensor(samples.AsSpan(point + shift - (window / 2), window).ToArray())),
+            ]);
             var spectra = torch.fft.rfft(frames * hann_window(window));
             var (magnitude, phase) = (spectra.abs(), spectra.angle());
             var flux = (magnitude[2] - magnitude[0]).abs().sum() / magnitude.sum();

@@ -35,10 +35,10 @@ public sealed class SpeechStreamTests
         Assert.Equal(whole.SpeechTokens, stream.SpeechTokens);
         Assert.Equal(whole.Samples.Length, chunks.Sum(chunk => chunk.Length));
         Assert.InRange(chunks.Count, 3, 6);
-        Assert.InRange(chunks[0].Length, 2 * 960, 3 * 960);      // the lag is rounded up to tokens
+        Assert.InRange(chunks[0].Length, 2 * 960, 3 * 960); // the lag is rounded up to tokens
         Assert.InRange(chunks[1].Length, 3 * 960, 5 * 960);
         Assert.All(chunks.SelectMany(chunk => chunk), sample => Assert.InRange(sample, -1.5f, 1.5f));
-        Assert.All(chunks[0][..480], sample => Assert.InRange(sample, -0.05f, 0.05f));   // faded in, then marked
+        Assert.All(chunks[0][..480], sample => Assert.InRange(sample, -0.05f, 0.05f)); // faded in, then marked
     }
 
     [Fact]
@@ -53,12 +53,17 @@ public sealed class SpeechStreamTests
     [Theory, InlineData(1), InlineData(2), InlineData(19), InlineData(20), InlineData(24)]
     public void The_shortest_speech_is_spoken_whole_however_it_is_cut(int tokens)
     {
-        using var model = Load("tiny-turbo");        // all its tokens are sound but two
-        using var stream = model.OpenStream(Text, model.BuiltInVoice!, new() { Seed = 1, MaxSpeechTokens = tokens }, new() { FirstTokens = 1 });
+        using var model = Load("tiny-turbo"); // all its tokens are sound but two
+        using var stream = model.OpenStream(
+            Text,
+            model.BuiltInVoice!,
+            new() { Seed = 1, MaxSpeechTokens = tokens },
+            new() { FirstTokens = 1 }
+        );
         var samples = Rest(stream).SelectMany(chunk => chunk).ToArray();
         Assert.True(stream.ReachedLimit);
         Assert.InRange(stream.SpeechTokens.Count, 1, tokens);
-        Assert.Equal((stream.SpeechTokens.Count + 3) * 960, samples.Length);     // and three of silence
+        Assert.Equal((stream.SpeechTokens.Count + 3) * 960, samples.Length); // and three of silence
         Assert.All(samples, sample => Assert.True(float.IsFinite(sample)));
     }
 
@@ -69,7 +74,10 @@ public sealed class SpeechStreamTests
         var voice = model.BuiltInVoice!;
         voice = voice with { S3Gen = voice.S3Gen with { Mel = [.. voice.S3Gen.Mel, .. voice.S3Gen.Mel.Take(80)] } };
         var whole = model.Synthesize(Text, voice, new() { Seed = 3 });
-        Assert.Equal(whole.Samples.Length, Rest(model.OpenStream(Text, voice, new() { Seed = 3 }, new() { FirstTokens = 4 })).Sum(chunk => chunk.Length));
+        Assert.Equal(
+            whole.Samples.Length,
+            Rest(model.OpenStream(Text, voice, new() { Seed = 3 }, new() { FirstTokens = 4 })).Sum(chunk => chunk.Length)
+        );
     }
 
     [Fact]
@@ -119,7 +127,7 @@ public sealed class SpeechStreamTests
     public void Cancelling_ends_the_next_chunk(int chunks)
     {
         using var model = Load("tiny");
-        Open().Dispose();                  // the model keeps something of the last voice
+        Open().Dispose(); // the model keeps something of the last voice
         var before = Tensor.TotalCount;
         using (var stream = Open())
         {
@@ -140,7 +148,7 @@ public sealed class SpeechStreamTests
     public void What_cannot_be_spoken_is_refused_at_once_and_leaves_nothing()
     {
         using var model = Load("tiny");
-        model.OpenStream(Text, model.BuiltInVoice!).Dispose();      // the model's speed is measured, and the speaker's rows are kept
+        model.OpenStream(Text, model.BuiltInVoice!).Dispose(); // the model's speed is measured, and the speaker's rows are kept
         var before = Tensor.TotalCount;
         Assert.Throws<RequestException>(() => model.OpenStream("?!", model.BuiltInVoice!));
         Assert.Throws<RequestException>(() => model.OpenStream(Text, model.BuiltInVoice!, new() { Temperature = 9 }));
@@ -149,7 +157,8 @@ public sealed class SpeechStreamTests
         Assert.Equal(before, Tensor.TotalCount);
     }
 
-    private static ChatterboxModel Load(string name) => ChatterboxModel.Load(TinyCheckpoint.FolderOf(name), new ModelOptions { Device = "cpu" });
+    private static ChatterboxModel Load(string name) =>
+        ChatterboxModel.Load(TinyCheckpoint.FolderOf(name), new ModelOptions { Device = "cpu" });
 
     private static List<float[]> Rest(IChunkedSpeech stream)
     {

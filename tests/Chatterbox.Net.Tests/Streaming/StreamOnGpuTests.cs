@@ -15,7 +15,7 @@ namespace Chatterbox.Tests.Streaming;
 public sealed class StreamOnGpuTests
 {
     private const string Text = "The quick brown fox jumps over the lazy dog.";
-    private const double MelBound = 4e-3;        // as of the whole
+    private const double MelBound = 4e-3; // as of the whole
     private const double SpectrumBound = 4e-3;
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
@@ -82,14 +82,37 @@ public sealed class StreamOnGpuTests
         Gpu.Required();
         using var model = Load(name);
         await using var engine = new SpeechEngine([() => Load(name)], new() { GuardQuality = false }, NullLogger<SpeechEngine>.Instance);
-        foreach (var chunks in new[] { new ChunkOptions { FirstTokens = 4 }, new() { FirstTokens = 8, MostTokens = 8, LeftContext = 20 } })
+        foreach (
+            var chunks in new[]
+            {
+                new ChunkOptions { FirstTokens = 4 },
+                new()
+                {
+                    FirstTokens = 8,
+                    MostTokens = 8,
+                    LeftContext = 20,
+                },
+            }
+        )
         {
-            // In the engine T3 goes ahead from the second chunk on. Synthetic weights say stop where rounding has them do so: a seed that is not over then.
-            var (seed, expected) = Enumerable.Range(5, 20).Select(seed => (seed, Speak(model, seed, chunks))).First(speech => speech.Item2.Count > 2);
+            // In the engine T3 goes ahead from the second chunk on. Synthetic weights say stop where rounding has them do so: a seed that
+            // is not over then.
+            var (seed, expected) = Enumerable
+                .Range(5, 20)
+                .Select(seed => (seed, Speak(model, seed, chunks)))
+                .First(speech => speech.Item2.Count > 2);
             for (var i = 0; i < 3; i++)
             {
-                var request = new SpeechRequest { Pieces = [Text], Sampling = new() { Seed = seed, MaxSpeechTokens = 150 }, Chunks = chunks };
-                Assert.Equal(expected, (await engine.StreamAsync(request, Cancel).ToListAsync(Cancel)).Select(chunk => chunk.Samples.ToArray()));
+                var request = new SpeechRequest
+                {
+                    Pieces = [Text],
+                    Sampling = new() { Seed = seed, MaxSpeechTokens = 150 },
+                    Chunks = chunks,
+                };
+                Assert.Equal(
+                    expected,
+                    (await engine.StreamAsync(request, Cancel).ToListAsync(Cancel)).Select(chunk => chunk.Samples.ToArray())
+                );
             }
         }
     }
@@ -104,8 +127,16 @@ public sealed class StreamOnGpuTests
         var chunks = new ChunkOptions { FirstTokens = 8 };
         var alone = Enumerable.Range(0, 3).Select(seed => Speak(first, seed, chunks)).ToList();
 
-        var both = await Task.WhenAll(new[] { first, second }.Select(model => Task.Factory.StartNew(
-            () => Enumerable.Range(0, 3).Select(seed => Speak(model, seed, chunks)).ToList(), Cancel, TaskCreationOptions.LongRunning, TaskScheduler.Default)));
+        var both = await Task.WhenAll(
+            new[] { first, second }.Select(model =>
+                Task.Factory.StartNew(
+                    () => Enumerable.Range(0, 3).Select(seed => Speak(model, seed, chunks)).ToList(),
+                    Cancel,
+                    TaskCreationOptions.LongRunning,
+                    TaskScheduler.Default
+                )
+            )
+        );
         Assert.Equal(alone, both[0]);
         Assert.Equal(alone, both[1]);
     }
@@ -116,7 +147,7 @@ public sealed class StreamOnGpuTests
         Gpu.Required();
         using var model = Load("nano");
         model.WarmUp();
-        SpeakInManySizes();                // graphs are kept, one for each bucket of lengths
+        SpeakInManySizes(); // graphs are kept, one for each bucket of lengths
         var before = LiveTensors.Settled();
         SpeakInManySizes();
         Assert.Equal(before, Tensor.TotalCount);

@@ -51,7 +51,14 @@ internal sealed class TinySpeechDecoder : IDisposable
 
     /// <summary>Speech in chunks, the first of which is made with half of the prompt.</summary>
     public ChunkAssembler Speak(long seed, int leftContext) =>
-        new(Config, SpeechDecoder, Watermarker, Voice.S3Gen, seed, new() { LeftContext = leftContext, FirstPrompt = Voice.S3Gen.SpeechTokens.Count / 2 });
+        new(
+            Config,
+            SpeechDecoder,
+            Watermarker,
+            Voice.S3Gen,
+            seed,
+            new() { LeftContext = leftContext, FirstPrompt = Voice.S3Gen.SpeechTokens.Count / 2 }
+        );
 
     /// <summary>Speech tokens as if of some text.</summary>
     public int[] Tokens(int seed, int count)

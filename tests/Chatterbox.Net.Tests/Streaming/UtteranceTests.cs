@@ -32,7 +32,7 @@ public sealed class UtteranceTests : IDisposable
             taken.Add(utterance.Taken.SpeechTokens.Count);
         }
 
-        Assert.Equal([5, 11], taken[..2]);                         // and the lag
+        Assert.Equal([5, 11], taken[..2]); // and the lag
         Assert.Equal(whole.Length, taken[^1]);
         Assert.True(utterance.Taken.IsLast);
         Assert.Equal(whole, utterance.SpeechTokens);
@@ -54,13 +54,34 @@ public sealed class UtteranceTests : IDisposable
     public void Speech_that_is_stuck_ends_as_at_a_limit()
     {
         // A head that gives its biases alone says the same token for ever.
-        var config = TinyT3.Gpt2Config with { MaxSpeechTokens = 200, Backbone = new Gpt2Config(Layers: 2, HiddenSize: 16, Heads: 2, MlpSize: 24) { Positions = 300 } };
+        var config = TinyT3.Gpt2Config with
+        {
+            MaxSpeechTokens = 200,
+            Backbone = new Gpt2Config(Layers: 2, HiddenSize: 16, Heads: 2, MlpSize: 24) { Positions = 300 },
+        };
         using var tiny = TinyT3.Gpt2(config, name => name == "speech_head.weight" ? 0 : 1);
-        SamplingOptions likeliest = new() { Temperature = 0, RepetitionPenalty = 1, MaxSpeechTokens = 200 };
+        SamplingOptions likeliest = new()
+        {
+            Temperature = 0,
+            RepetitionPenalty = 1,
+            MaxSpeechTokens = 200,
+        };
         foreach (var (endsWhenStuck, tokens) in new[] { (true, 76), (false, 200) })
         {
             using var decoder = tiny.Model.CreateDecoder();
-            using var utterance = Open(config, decoder, TinyT3.Text, _tiny.Voice with { T3 = TinyT3.Voice }, likeliest, 1, plan: null, endsWhenStuck);
+            using var utterance = Open(
+                config,
+                decoder,
+                TinyT3.Text,
+                _tiny.Voice with
+                {
+                    T3 = TinyT3.Voice,
+                },
+                likeliest,
+                1,
+                plan: null,
+                endsWhenStuck
+            );
             while (utterance.NeedsSteps)
             {
                 decoder.Step(utterance.Sequence);
@@ -77,7 +98,15 @@ public sealed class UtteranceTests : IDisposable
     public void Dispose() => _tiny.Dispose();
 
     private Utterance Open(
-        T3Config config, IT3Decoder decoder, int[] text, Voice voice, SamplingOptions sampling, long seed, ChunkPlan? plan, bool endsWhenStuck = false)
+        T3Config config,
+        IT3Decoder decoder,
+        int[] text,
+        Voice voice,
+        SamplingOptions sampling,
+        long seed,
+        ChunkPlan? plan,
+        bool endsWhenStuck = false
+    )
     {
         var state = new VoicingState(new(CPU, _tiny.SpeechDecoder.S3Gen, 1), voice.S3Gen, seed);
         return new(config, decoder.Start(text, voice.T3, sampling, state.Noise), state, plan, pace: null, endsWhenStuck)

@@ -14,7 +14,7 @@ public class BackboneTests
         using var scope = NewDisposeScope();
         using var stepped = tiny.Model.CreateCache(3);
         using var whole = tiny.Model.CreateCache(2);
-        stepped.Reserve(3);   // grows under way
+        stepped.Reserve(3); // grows under way
         whole.Reserve(12);
         var x = Inputs(rows: 2, time: 12);
 
@@ -75,7 +75,8 @@ public class BackboneTests
         using var scaled = TinyT3.Of(
             backbone,
             config => config with { Backbone = config.Backbone with { NormEps = config.Backbone.NormEps * Scale * Scale } },
-            name => IsResidual(name) ? 1e-3f * Scale : 1);
+            name => IsResidual(name) ? 1e-3f * Scale : 1
+        );
         var x = Inputs(rows: 1, time: 5) * 1e-3f;
 
         using var cache = tiny.Model.CreateCache(1);
@@ -84,7 +85,8 @@ public class BackboneTests
         Assert.Equal(1e-5, new LlamaConfig().NormEps);
         Assert.Equal(1e-5, new Gpt2Config().NormEps);
 
-        static bool IsResidual(string name) => new[] { "o_proj", "down_proj", "c_proj", "wpe" }.Any(part => name.Contains(part, StringComparison.Ordinal));
+        static bool IsResidual(string name) =>
+            new[] { "o_proj", "down_proj", "c_proj", "wpe" }.Any(part => name.Contains(part, StringComparison.Ordinal));
     }
 
     [Fact]

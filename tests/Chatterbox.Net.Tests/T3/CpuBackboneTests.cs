@@ -7,7 +7,7 @@ namespace Chatterbox.Tests.T3;
 /// <summary>The CPU's fast steps against the plain operations, at sizes that they are made for.</summary>
 public class CpuBackboneTests
 {
-    private const double Tolerance = 1e-2;    // keys and values are kept in bfloat16
+    private const double Tolerance = 1e-2; // keys and values are kept in bfloat16
 
     private static readonly SamplingOptions Long = new() { MaxSpeechTokens = 44, Temperature = 1 };
 
@@ -29,7 +29,10 @@ public class CpuBackboneTests
         for (var step = 0; step < 40; step++)
         {
             var error = (actual.Logits - expected.Logits).norm().item<float>() / expected.Logits.norm().item<float>();
-            Assert.True(error < Tolerance + (format == nameof(WeightFormat.Int8) ? 2e-2 : 0), $"{backbone} in {format}, step {step}: the relative error is {error}.");
+            Assert.True(
+                error < Tolerance + (format == nameof(WeightFormat.Int8) ? 2e-2 : 0),
+                $"{backbone} in {format}, step {step}: the relative error is {error}."
+            );
             using var token = tensor(new long[] { step * 7 % 50 }, [1, 1]);
             plainDecoder.Feed(expected, token);
             fastDecoder.Feed(actual, token);
@@ -46,13 +49,14 @@ public class CpuBackboneTests
     }
 
     /// <summary>Tiny sizes that the fast steps are made for.</summary>
-    internal static T3Config Sized(T3Config config) => config with
-    {
-        Backbone = config.Backbone switch
+    internal static T3Config Sized(T3Config config) =>
+        config with
         {
-            LlamaConfig llama => llama with { HiddenSize = 64, Heads = 2, MlpSize = 128 },
-            Gpt2Config gpt2 => gpt2 with { HiddenSize = 64, Heads = 2, MlpSize = 128 },
-            var other => other,
-        },
-    };
+            Backbone = config.Backbone switch
+            {
+                LlamaConfig llama => llama with { HiddenSize = 64, Heads = 2, MlpSize = 128 },
+                Gpt2Config gpt2 => gpt2 with { HiddenSize = 64, Heads = 2, MlpSize = 128 },
+                var other => other,
+            },
+        };
 }

@@ -18,31 +18,34 @@ public class CpuT3DecoderTests
         Assert.True(alone.Select(tokens => string.Join(' ', tokens)).Distinct().Count() > 20);
 
         // Each sequence joins at a step of its own; with guidance, most batches have more than one group of rows.
-        Gen.Int[0, 12].Array[24].Sample(
-            joins =>
-            {
-                var (open, done) = (new Dictionary<int, (T3Sequence Sequence, NoiseSource Noise)>(), 0);
-                for (var step = 0; done < joins.Length; step++)
+        Gen.Int[0, 12]
+            .Array[24]
+            .Sample(
+                joins =>
                 {
-                    foreach (var seed in Enumerable.Range(0, joins.Length).Where(seed => joins[seed] == step))
+                    var (open, done) = (new Dictionary<int, (T3Sequence Sequence, NoiseSource Noise)>(), 0);
+                    for (var step = 0; done < joins.Length; step++)
                     {
-                        var noise = new NoiseSource(seed);
-                        open[seed] = (decoder.Start(TinyT3.Text, TinyT3.Voice, Sampling(seed), noise), noise);
-                    }
+                        foreach (var seed in Enumerable.Range(0, joins.Length).Where(seed => joins[seed] == step))
+                        {
+                            var noise = new NoiseSource(seed);
+                            open[seed] = (decoder.Start(TinyT3.Text, TinyT3.Voice, Sampling(seed), noise), noise);
+                        }
 
-                    decoder.Step([.. open.Values.Select(entry => entry.Sequence)]);
-                    foreach (var (seed, (sequence, noise)) in open.Where(entry => entry.Value.Sequence.Finished).ToList())
-                    {
-                        Assert.Equal(alone[seed], sequence.SpeechTokens);
-                        sequence.Dispose();
-                        noise.Dispose();
-                        open.Remove(seed);
-                        done++;
+                        decoder.Step([.. open.Values.Select(entry => entry.Sequence)]);
+                        foreach (var (seed, (sequence, noise)) in open.Where(entry => entry.Value.Sequence.Finished).ToList())
+                        {
+                            Assert.Equal(alone[seed], sequence.SpeechTokens);
+                            sequence.Dispose();
+                            noise.Dispose();
+                            open.Remove(seed);
+                            done++;
+                        }
                     }
-                }
-            },
-            iter: 3,
-            threads: 1);
+                },
+                iter: 3,
+                threads: 1
+            );
     }
 
     private static int[] Generate(TinyT3 tiny, int seed)

@@ -7,7 +7,7 @@ namespace Chatterbox.Tests.T3;
 /// <summary>The prefill as graphs against the plain operations, both in bfloat16.</summary>
 public class PrefillGraphsTests
 {
-    private const double Bound = 2e-2;   // bfloat16: torch takes other products for other numbers of rows
+    private const double Bound = 2e-2; // bfloat16: torch takes other products for other numbers of rows
 
     [Theory]
     [InlineData("llama", 2)]
@@ -27,7 +27,7 @@ public class PrefillGraphsTests
         for (var i = 0; i < 24; i++)
         {
             using var scope = NewDisposeScope();
-            var length = random.Next(1, i < 12 ? 250 : config.MaxLength);   // the cache grows midway
+            var length = random.Next(1, i < 12 ? 250 : config.MaxLength); // the cache grows midway
             plainCache.Reserve(length);
             var prefix = (randn(rows, length, 512) * 0.3).to(ScalarType.BFloat16).to(device);
             var plain = tiny.Model.Forward(prefix, plainCache, new(0, rows, 0));

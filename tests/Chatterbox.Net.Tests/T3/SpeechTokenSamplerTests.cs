@@ -8,7 +8,19 @@ public class SpeechTokenSamplerTests
 
     [Fact]
     public void Guidance_goes_beyond_the_conditional_row() =>
-        Check([1.5f, 3, -0.5f], SpeechTokenSampler.Guide(tensor(new float[,] { { 1, 2, 0 }, { 0, 0, 1 } }), 0.5));
+        Check(
+            [1.5f, 3, -0.5f],
+            SpeechTokenSampler.Guide(
+                tensor(
+                    new float[,]
+                    {
+                        { 1, 2, 0 },
+                        { 0, 0, 1 },
+                    }
+                ),
+                0.5
+            )
+        );
 
     [Fact]
     public void A_single_row_is_not_guided() => Check([1, 2], SpeechTokenSampler.Guide(Row(1, 2), 0.5));
@@ -21,7 +33,7 @@ public class SpeechTokenSamplerTests
     }
 
     [Theory]
-    [InlineData(0.4, 2)]   // probabilities are as 8 : 4 : 2 : 1
+    [InlineData(0.4, 2)] // probabilities are as 8 : 4 : 2 : 1
     [InlineData(0.6, 1)]
     [InlineData(1, 1)]
     public void Min_p_keeps_that_fraction_of_the_likeliest(double fraction, int kept) =>
@@ -29,14 +41,14 @@ public class SpeechTokenSamplerTests
 
     [Theory]
     [InlineData(1, 1)]
-    [InlineData(2, 3)]   // the second and third are equal
+    [InlineData(2, 3)] // the second and third are equal
     [InlineData(4, 4)]
     [InlineData(1000, 5)]
     public void Top_k_keeps_that_many_and_their_equals(int count, int kept) =>
         Assert.Equal(kept, Kept(SpeechTokenSampler.KeepTopK(Row(2, 5, 4, 4, 1), count)));
 
     [Theory]
-    [InlineData(0.5, 1)]   // probabilities are 0.03, 0.6, 0.07, 0.3
+    [InlineData(0.5, 1)] // probabilities are 0.03, 0.6, 0.07, 0.3
     [InlineData(0.65, 2)]
     [InlineData(0.89, 2)]
     [InlineData(0.95, 3)]
@@ -91,14 +103,23 @@ public class SpeechTokenSamplerTests
     {
         using var noise = new NoiseSource(5);
         using var untouched = new NoiseSource(5);
-        using var sampler = Sampler(TinyT3.LlamaConfig, new() { Temperature = 0, RepetitionPenalty = 2, CfgWeight = 1 }, noise);
+        using var sampler = Sampler(
+            TinyT3.LlamaConfig,
+            new()
+            {
+                Temperature = 0,
+                RepetitionPenalty = 2,
+                CfgWeight = 1,
+            },
+            noise
+        );
         using var scope = NewDisposeScope();
 
         // Guided: 3, 4 and 7; the last is the start token and penalised to 3.5.
         var logits = cat([Logits(TinyT3.LlamaConfig, (20, 3), (21, 2), (50, 3.5f)), Logits(TinyT3.LlamaConfig, (20, 3))]);
         Assert.Equal(21, Id(sampler.Next(logits)));
-        Assert.Equal(50, Id(sampler.Next(logits)));   // 21 has come down to 2
-        Assert.Equal(50, Id(sampler.Next(logits)));   // spoken twice and penalised once
+        Assert.Equal(50, Id(sampler.Next(logits))); // 21 has come down to 2
+        Assert.Equal(50, Id(sampler.Next(logits))); // spoken twice and penalised once
         Assert.Equal(untouched.Normal([4]).data<float>().ToArray(), noise.Normal([4]).data<float>().ToArray());
     }
 
@@ -109,12 +130,19 @@ public class SpeechTokenSamplerTests
     private static int[] FirstTokens(T3Config config, SamplingOptions options, params (int Token, float Logit)[] likely)
     {
         using var logits = Logits(config, likely);
-        return [.. Enumerable.Range(0, 60).Select(seed =>
-        {
-            using var noise = new NoiseSource(seed);
-            using var sampler = Sampler(config, options, noise);
-            return Id(sampler.Next(logits));
-        }).Distinct().Order()];
+        return
+        [
+            .. Enumerable
+                .Range(0, 60)
+                .Select(seed =>
+                {
+                    using var noise = new NoiseSource(seed);
+                    using var sampler = Sampler(config, options, noise);
+                    return Id(sampler.Next(logits));
+                })
+                .Distinct()
+                .Order(),
+        ];
     }
 
     /// <summary>One row in which all but the tokens given are out of the question.</summary>

@@ -54,7 +54,7 @@ public class T3ConditioningTests
         var first = llama.Model.Prefix(TinyT3.Text, voice, Settings(llama));
         foreach (var hole in Enumerable.Range(0, 64))
         {
-            GC.KeepAlive(new byte[8 * hole]);      // moves what is allocated next
+            GC.KeepAlive(new byte[8 * hole]); // moves what is allocated next
             var equal = voice with { SpeakerEmbedding = [.. voice.SpeakerEmbedding] };
             Assert.Equal(first, llama.Model.Prefix(TinyT3.Text, equal, Settings(llama)));
         }
@@ -87,7 +87,9 @@ public class T3ConditioningTests
     public void The_perceiver_attends_to_the_prompt_and_then_to_itself()
     {
         // Weights so small that the norm's epsilon shows.
-        using var llama = TinyT3.Llama(scale: name => name.Contains("query", StringComparison.Ordinal) || name.Contains("proj_out", StringComparison.Ordinal) ? 1e-3f : 1);
+        using var llama = TinyT3.Llama(scale: name =>
+            name.Contains("query", StringComparison.Ordinal) || name.Contains("proj_out", StringComparison.Ordinal) ? 1e-3f : 1
+        );
         using var scope = NewDisposeScope();
         using var noise = new NoiseSource(3);
         var weights = llama.Weights["cond_enc"]["perceiver"];
@@ -102,30 +104,37 @@ public class T3ConditioningTests
 
         Tensor Attend(Tensor x, Tensor to)
         {
-            var heads = Enumerable.Range(0, 2).Select(head =>
-            {
-                Tensor Project(string name, Tensor from) =>
-                    linear(Norm(from), attention[name].Get("weight", 16, 16), attention[name].Get("bias", 16)).narrow(2, 8 * head, 8);
-                return matmul(softmax(matmul(Project("to_q", x), Project("to_k", to).transpose(1, 2)) / Math.Sqrt(8), -1), Project("to_v", to));
-            });
+            var heads = Enumerable
+                .Range(0, 2)
+                .Select(head =>
+                {
+                    Tensor Project(string name, Tensor from) =>
+                        linear(Norm(from), attention[name].Get("weight", 16, 16), attention[name].Get("bias", 16)).narrow(2, 8 * head, 8);
+                    return matmul(
+                        softmax(matmul(Project("to_q", x), Project("to_k", to).transpose(1, 2)) / Math.Sqrt(8), -1),
+                        Project("to_v", to)
+                    );
+                });
             return x + linear(cat(heads.ToArray(), 2), attention["proj_out"].Get("weight", 16, 16), attention["proj_out"].Get("bias", 16));
         }
 
         Tensor Norm(Tensor x)
         {
             var centred = x - x.mean([-1], keepdim: true);
-            return centred / (centred.pow(2).mean([-1], keepdim: true) + 1e-5).sqrt() * attention["norm"].Get("weight", 16) + attention["norm"].Get("bias", 16);
+            return centred / (centred.pow(2).mean([-1], keepdim: true) + 1e-5).sqrt() * attention["norm"].Get("weight", 16)
+                + attention["norm"].Get("bias", 16);
         }
     }
 
-    public static TheoryData<string, float[], int[]> UnusableVoices => new()
-    {
-        { "5 numbers", [0, 0, 0, 0, 1], [1] },
-        { "not finite", [0, 0, 0, 0, float.NaN, 1], [1] },
-        { "10 speech tokens", [0, 0, 0, 0, 0, 1], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] },
-        { "token 50;", [0, 0, 0, 0, 0, 1], [1, 50] },
-        { "token -1;", [0, 0, 0, 0, 0, 1], [-1] },
-    };
+    public static TheoryData<string, float[], int[]> UnusableVoices =>
+        new()
+        {
+            { "5 numbers", [0, 0, 0, 0, 1], [1] },
+            { "not finite", [0, 0, 0, 0, float.NaN, 1], [1] },
+            { "10 speech tokens", [0, 0, 0, 0, 0, 1], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] },
+            { "token 50;", [0, 0, 0, 0, 0, 1], [1, 50] },
+            { "token -1;", [0, 0, 0, 0, 0, 1], [-1] },
+        };
 
     [Theory, MemberData(nameof(UnusableVoices))]
     public void Voices_of_other_sizes_are_refused(string said, float[] speaker, int[] prompt)

@@ -30,7 +30,7 @@ public class T3DecoderTests
         using var first = decoder.Start(TinyT3.Text, TinyT3.Voice, Short, firstNoise);
         decoder.Step(first);
         decoder.Step(first);
-        using var second = decoder.Start(TinyT3.Text, TinyT3.Voice, Short with { MaxSpeechTokens = 40 }, secondNoise);   // the cache grows
+        using var second = decoder.Start(TinyT3.Text, TinyT3.Voice, Short with { MaxSpeechTokens = 40 }, secondNoise); // the cache grows
         while (!second.Finished)
         {
             decoder.Step(first, second);
@@ -145,7 +145,10 @@ public class T3DecoderTests
     public void Greedy_speech_needs_no_seed()
     {
         using var tiny = Endless("llama");
-        Assert.Equal(tiny.Generate(1, Short with { Temperature = 0 }).SpeechTokens, tiny.Generate(2, Short with { Temperature = 0 }).SpeechTokens);
+        Assert.Equal(
+            tiny.Generate(1, Short with { Temperature = 0 }).SpeechTokens,
+            tiny.Generate(2, Short with { Temperature = 0 }).SpeechTokens
+        );
     }
 
     [Fact]
@@ -165,7 +168,9 @@ public class T3DecoderTests
         });
 
         using var decoder = tiny.Model.CreateDecoder();
-        Assert.Throws<OperationCanceledException>(() => decoder.Generate(TinyT3.Text, TinyT3.Voice, Short, noise, progress, cancellationToken.Token));
+        Assert.Throws<OperationCanceledException>(() =>
+            decoder.Generate(TinyT3.Text, TinyT3.Voice, Short, noise, progress, cancellationToken.Token)
+        );
         Assert.Equal([1, 2, 3], told);
     }
 

@@ -24,7 +24,13 @@ public class TokensOnGpuTests
     {
         var device = Gpu.Required();
         var config = file == "t3_cfg" ? T3Config.English : T3Config.Turbo;
-        var options = new SamplingOptions { Temperature = Temperature, RepetitionPenalty = 1, TopP = 1, MaxSpeechTokens = Steps };   // no filter: what a draw is decided by
+        var options = new SamplingOptions
+        {
+            Temperature = Temperature,
+            RepetitionPenalty = 1,
+            TopP = 1,
+            MaxSpeechTokens = Steps,
+        }; // no filter: what a draw is decided by
         options = file == "t3_cfg" ? options with { MinP = 0 } : options with { TopK = 0 };
         using var mode = inference_mode();
         using var scope = NewDisposeScope();
@@ -51,38 +57,52 @@ public class TokensOnGpuTests
         var error = (scores - plainScores).abs().max().item<float>();
         var probabilities = softmax(plainScores, -1);
         Close.Report(
-            $"{file}, seed {seed}: {parting} tokens the same; then {token} for {other}, of probability {probabilities[0, token].item<float>():E1} and {probabilities[0, other].item<float>():E1}; "
-            + $"in float32 that draw was decided by a factor of {Math.Exp(Lead(plainScores)):0.0000}; scores differ by up to {error:E1}");
+            $"{file}, seed {seed}: {parting} tokens the same; then {token} for {other}, of probability "
+                + $"{probabilities[0, token].item<float>():E1} and {probabilities[0, other].item<float>():E1}; "
+                + $"in float32 that draw was decided by a factor of {Math.Exp(Lead(plainScores)):0.0000}; scores differ by up to {error:E1}"
+        );
         Assert.True(Lead(plainScores) >= 0, "the draws were not made from the same noise");
         Assert.True(Lead(plainScores) <= 2 * error, "the logits' error does not explain the other token");
 
-        Tensor Score(Tensor logits) => SpeechTokenSampler.Guide(logits, SamplingSettings.Resolve(options, config).CfgWeight).Div(Temperature);
+        Tensor Score(Tensor logits) =>
+            SpeechTokenSampler.Guide(logits, SamplingSettings.Resolve(options, config).CfgWeight).Div(Temperature);
     }
 
-    private static (List<int> Tokens, List<Tensor> Logits) Speak(string file, T3Config config, SamplingOptions options, long seed, Device device, ScalarType dtype)
+    private static (List<int> Tokens, List<Tensor> Logits) Speak(
+        string file,
+        T3Config config,
+        SamplingOptions options,
+        long seed,
+        Device device,
+        ScalarType dtype
+    )
     {
         using var store = new WeightStore(SyntheticTensors.FullSize(file), device, dtype);
         var model = new T3Model(config, store.Root, TorchOps.Of(device));
         Assert.Equal(dtype == ScalarType.BFloat16, model.NotFusedReason is null);
-        var voice = new T3Prompt([.. Enumerable.Range(0, 256).Select(i => (float)Math.Sin(i) / 16)], [.. Enumerable.Range(0, config.PromptTokens).Select(i => i * 37 % 6561)]);
+        var voice = new T3Prompt(
+            [.. Enumerable.Range(0, 256).Select(i => (float)Math.Sin(i) / 16)],
+            [.. Enumerable.Range(0, config.PromptTokens).Select(i => i * 37 % 6561)]
+        );
         using var noise = new NoiseSource(seed);
         using var decoder = model.CreateDecoder();
         using var sequence = decoder.Start(Text, voice, options, noise);
         var logits = new List<Tensor>();
         if (decoder is FusedT3Decoder ahead)
         {
-            ahead.Ahead = 0;   // or the logits would be a later token's
+            ahead.Ahead = 0; // or the logits would be a later token's
         }
 
         while (!sequence.Finished)
         {
             decoder.Step(sequence);
-            logits.Add(LogitsOf(sequence).cpu());   // that the token was drawn from
+            logits.Add(LogitsOf(sequence).cpu()); // that the token was drawn from
         }
 
         return ([.. sequence.SpeechTokens], logits);
 
-        Tensor LogitsOf(T3Sequence of) => of is not FusedT3Sequence fused ? ((PlainT3Sequence)of).Logits
+        Tensor LogitsOf(T3Sequence of) =>
+            of is not FusedT3Sequence fused ? ((PlainT3Sequence)of).Logits
             : fused.SpeechTokens.Count == 1 ? fused.FirstLogits!
             : ((FusedT3Decoder)decoder).Logits.narrow(0, 0, fused.Rows);
     }

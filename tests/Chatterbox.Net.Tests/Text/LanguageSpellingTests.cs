@@ -50,7 +50,14 @@ public sealed class LanguageSpellingTests : IDisposable
         Assert.Equal(2, tokenizer.Encode("你好世", "zh")[9]);
     }
 
-    [Theory, InlineData("", "no rows"), InlineData("[]", "no rows"), InlineData("[\"日\"]", "日"), InlineData("[1]", "JSON"), InlineData("----\n日 a\n", "日 a")]
+    [
+        Theory,
+        InlineData("", "no rows"),
+        InlineData("[]", "no rows"),
+        InlineData("[\"日\"]", "日"),
+        InlineData("[1]", "JSON"),
+        InlineData("----\n日 a\n", "日 a")
+    ]
     public void A_damaged_cangjie_table_is_named(string content, string reason)
     {
         var error = Assert.Throws<CheckpointException>(() => CangjieSpelling.Load(Table(content)));
@@ -65,7 +72,11 @@ public sealed class LanguageSpellingTests : IDisposable
         var error = Assert.Throws<CheckpointException>(() => tokenizer.Encode("你好。", "zh"));
         Assert.Contains("Cangjie5_TC.json", error.Message, StringComparison.Ordinal);
         Assert.NotEmpty(tokenizer.Encode("かな。", "ja"));
-        Assert.Contains("missing", Assert.Throws<CheckpointException>(() => CangjieSpelling.Load(Path.Combine(_folder, "none"))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "missing",
+            Assert.Throws<CheckpointException>(() => CangjieSpelling.Load(Path.Combine(_folder, "none"))).Message,
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
@@ -79,7 +90,16 @@ public sealed class LanguageSpellingTests : IDisposable
     [Fact]
     public void A_reader_gives_kanji_in_hiragana()
     {
-        var reader = new Reader(new("私", "わたし"), new("は", "ハ"), new("花", "はな"), new("部屋", "へや"), new("ギター", "ぎたー"), new("学生", "がくせい"), new("々", "x"), new("鬱", ""));
+        var reader = new Reader(
+            new("私", "わたし"),
+            new("は", "ハ"),
+            new("花", "はな"),
+            new("部屋", "へや"),
+            new("ギター", "ぎたー"),
+            new("学生", "がくせい"),
+            new("々", "x"),
+            new("鬱", "")
+        );
         Assert.Equal("わたしは はな へやキ\u3099ターか\u3099くせい々", JapaneseSpelling.Spell("…", reader));
         var tokenizer = TextTokenizer.LoadMultilingual(TokenizerFiles.MultilingualJson, japanese: reader);
         Assert.Empty(tokenizer.UnknownCharacters("私", "ja").Except(["々"]));
@@ -89,17 +109,26 @@ public sealed class LanguageSpellingTests : IDisposable
     public void Mecab_reads_kanji_where_it_is_installed()
     {
         var mecab = MecabReader.Find();
-        Assert.SkipWhen(mecab is null, "mecab with a dictionary of the IPADIC format is not installed (apt install mecab mecab-ipadic-utf8)");
+        Assert.SkipWhen(
+            mecab is null,
+            "mecab with a dictionary of the IPADIC format is not installed (apt install mecab mecab-ipadic-utf8)"
+        );
         string Read(string text) => JapaneseSpelling.Spell(UnicodeTables.Decompose(text), mecab);
-        Assert.Equal(UnicodeTables.Decompose("わたしは とうきょうへいきました。").Replace(" ", "", StringComparison.Ordinal), Read("私は東京へ行きました。"));
+        Assert.Equal(
+            UnicodeTables.Decompose("わたしは とうきょうへいきました。").Replace(" ", "", StringComparison.Ordinal),
+            Read("私は東京へ行きました。")
+        );
         Assert.Equal(UnicodeTables.Decompose(" はな と  へや、ギター Abc がくせい ヴァパポ"), Read("花 と 部屋、ギター Abc 学生 ヴァパポ"));
-        Assert.Equal("㐂", Read("㐂"));                        // what it cannot read stays, and is told as unknown
+        Assert.Equal("㐂", Read("㐂")); // what it cannot read stays, and is told as unknown
         Assert.Equal("", Read(""));
         var longText = string.Concat(Enumerable.Repeat("東京の部屋、", 3000));
         Assert.Equal(string.Concat(Enumerable.Repeat(Read("東京の部屋、"), 3000)), Read(longText));
         var tokenizer = TextTokenizer.LoadMultilingual(TokenizerFiles.MultilingualJson, japanese: mecab);
         Assert.Empty(tokenizer.UnknownCharacters("学校で日本語を勉強します。", "ja"));
-        Assert.Equal(tokenizer.Encode("がっこうでにほんごをべんきょうします。", "ja"), tokenizer.Encode("学校で日本語を勉強します。", "ja"));
+        Assert.Equal(
+            tokenizer.Encode("がっこうでにほんごをべんきょうします。", "ja"),
+            tokenizer.Encode("学校で日本語を勉強します。", "ja")
+        );
         Assert.Equal(mecab, MecabReader.Find());
     }
 
@@ -113,7 +142,10 @@ public sealed class LanguageSpellingTests : IDisposable
     [Fact]
     public void Korean_becomes_jamo_without_space_at_the_ends()
     {
-        Assert.Equal(TokenizerFiles.Multilingual.Encode("\u1112\u1161\u11AB", "ko"), TokenizerFiles.Multilingual.Encode("\u00A0한\u3000", "ko"));
+        Assert.Equal(
+            TokenizerFiles.Multilingual.Encode("\u1112\u1161\u11AB", "ko"),
+            TokenizerFiles.Multilingual.Encode("\u00A0한\u3000", "ko")
+        );
         Assert.Equal("가 나", KoreanSpelling.Spell(" \u001C가 나\n"));
     }
 

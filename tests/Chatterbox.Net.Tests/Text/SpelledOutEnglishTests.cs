@@ -7,8 +7,19 @@ namespace Chatterbox.Tests.Text;
 public class SpelledOutEnglishTests
 {
     [Theory]
-    [InlineData("0", "zero"), InlineData("10", "ten"), InlineData("21", "twenty one"), InlineData("100", "one hundred"), InlineData("110", "one hundred ten")]
-    [InlineData("1000", "one thousand"), InlineData("1100", "eleven hundred"), InlineData("2900", "twenty nine hundred"), InlineData("3100", "three thousand one hundred")]
+    [
+        InlineData("0", "zero"),
+        InlineData("10", "ten"),
+        InlineData("21", "twenty one"),
+        InlineData("100", "one hundred"),
+        InlineData("110", "one hundred ten")
+    ]
+    [
+        InlineData("1000", "one thousand"),
+        InlineData("1100", "eleven hundred"),
+        InlineData("2900", "twenty nine hundred"),
+        InlineData("3100", "three thousand one hundred")
+    ]
     [InlineData("12345", "twelve thousand three hundred forty five"), InlineData("001", "one")]
     public void Numbers_are_words(string text, string expected) => Assert.Equal(expected, SpelledOutEnglish.Clean(text));
 
@@ -24,7 +35,8 @@ public class SpelledOutEnglishTests
     [InlineData("#7 is", "number seven is")]
     [InlineData("from 1985 to 1990", "from nineteen eighty five to nineteen ninety")]
     [InlineData("in 1066 and in 1905", "in one thousand sixty six and in nineteen oh five")]
-    public void Amounts_measures_ordinals_and_years_are_words(string text, string expected) => Assert.Equal(expected, SpelledOutEnglish.Clean(text));
+    public void Amounts_measures_ordinals_and_years_are_words(string text, string expected) =>
+        Assert.Equal(expected, SpelledOutEnglish.Clean(text));
 
     [Theory]
     [InlineData("12345-678", "one two, three four five, six seven eight")]
@@ -32,15 +44,33 @@ public class SpelledOutEnglishTests
     [InlineData("1984-1985", "one thousand nine hundred eighty four - one thousand nine hundred eighty five")]
     [InlineData("12 - 3456", "one two, three four five six")]
     [InlineData("+4930123456", "four nine three, zero one two, three four five six")]
-    public void Long_runs_of_digits_are_telephone_numbers(string text, string expected) => Assert.Equal(expected, SpelledOutEnglish.Clean(text));
+    public void Long_runs_of_digits_are_telephone_numbers(string text, string expected) =>
+        Assert.Equal(expected, SpelledOutEnglish.Clean(text));
 
     [Theory]
-    [InlineData("at 9 a.m. sharp", "at nine AM sharp"), InlineData("0:00", ""), InlineData("12:05", "twelve oh five"), InlineData("5 amps", "five AMps")]
+    [
+        InlineData("at 9 a.m. sharp", "at nine AM sharp"),
+        InlineData("0:00", ""),
+        InlineData("12:05", "twelve oh five"),
+        InlineData("5 amps", "five AMps")
+    ]
     public void Times_are_words(string text, string expected) => Assert.Equal(expected, SpelledOutEnglish.Clean(text));
 
     [Theory]
-    [InlineData("MR. Smith", "mister Smith"), InlineData("Drama", "Drama"), InlineData("_st_", "_st_"), InlineData("st.", "saint"), InlineData("étc", "étc")]
-    [InlineData("a—b", "a b"), InlineData("a - b", "a, b"), InlineData("a- b", "a, b"), InlineData("well-known", "well known"), InlineData("x\u001cy", "x y")]
+    [
+        InlineData("MR. Smith", "mister Smith"),
+        InlineData("Drama", "Drama"),
+        InlineData("_st_", "_st_"),
+        InlineData("st.", "saint"),
+        InlineData("étc", "étc")
+    ]
+    [
+        InlineData("a—b", "a b"),
+        InlineData("a - b", "a, b"),
+        InlineData("a- b", "a, b"),
+        InlineData("well-known", "well known"),
+        InlineData("x\u001cy", "x y")
+    ]
     public void Abbreviations_and_dashes_are_read(string text, string expected) => Assert.Equal(expected, SpelledOutEnglish.Clean(text));
 
     [Fact]
@@ -51,5 +81,6 @@ public class SpelledOutEnglishTests
     }
 
     [Fact]
-    public void Text_without_words_is_refused() => Assert.All(["", "  ", "...", "-"], text => Assert.Throws<RequestException>(() => TextNormalizer.Normalize(text, rules: null)));
+    public void Text_without_words_is_refused() =>
+        Assert.All(["", "  ", "...", "-"], text => Assert.Throws<RequestException>(() => TextNormalizer.Normalize(text, rules: null)));
 }

@@ -4,7 +4,17 @@ namespace Chatterbox.Tests.Text;
 
 public class TextNormalizerTests
 {
-    [Theory, InlineData(""), InlineData("   "), InlineData("\n\u00A0\u3000"), InlineData("..."), InlineData("?!"), InlineData("— - —"), InlineData("😀"), InlineData("\u200B")]
+    [
+        Theory,
+        InlineData(""),
+        InlineData("   "),
+        InlineData("\n\u00A0\u3000"),
+        InlineData("..."),
+        InlineData("?!"),
+        InlineData("— - —"),
+        InlineData("😀"),
+        InlineData("\u200B")
+    ]
     public void Text_without_anything_to_speak_is_refused(string text)
     {
         foreach (var rules in new[] { PunctuationRules.English, PunctuationRules.Multilingual, PunctuationRules.Turbo })

@@ -51,7 +51,15 @@ public sealed class TextTokenizerTests : IDisposable
     {
         Assert.Equal(TokenizerFiles.Multilingual.Encode("Ça va.", "fr"), TokenizerFiles.Multilingual.Encode("Ça va.", "FR"));
         Assert.Equal(TokenizerFiles.English.Encode("Hi."), TokenizerFiles.English.Encode("Hi.", "en"));
-        foreach (var (tokenizer, language) in new[] { (TokenizerFiles.Multilingual, "xx"), (TokenizerFiles.Multilingual, "sip"), (TokenizerFiles.English, "fr"), (TokenizerFiles.Turbo, "de") })
+        foreach (
+            var (tokenizer, language) in new[]
+            {
+                (TokenizerFiles.Multilingual, "xx"),
+                (TokenizerFiles.Multilingual, "sip"),
+                (TokenizerFiles.English, "fr"),
+                (TokenizerFiles.Turbo, "de"),
+            }
+        )
         {
             var error = Assert.Throws<RequestException>(() => tokenizer.Encode("Hi.", language));
             Assert.Equal("language", error.Parameter);
@@ -120,10 +128,15 @@ public sealed class TextTokenizerTests : IDisposable
     {
         var path = Edited(file =>
         {
-            var pairs = file["model"]!["merges"]!.AsArray().Select(m => (JsonNode)new JsonArray([.. m!.GetValue<string>().Split(' ').Select(p => JsonValue.Create(p))]));
+            var pairs = file["model"]!["merges"]!
+                .AsArray()
+                .Select(m => (JsonNode)new JsonArray([.. m!.GetValue<string>().Split(' ').Select(p => JsonValue.Create(p))]));
             file["model"]!["merges"] = new JsonArray([.. pairs]);
         });
-        Assert.Equal(TokenizerFiles.English.Encode("The thing is singing."), TextTokenizer.LoadEnglish(path).Encode("The thing is singing."));
+        Assert.Equal(
+            TokenizerFiles.English.Encode("The thing is singing."),
+            TextTokenizer.LoadEnglish(path).Encode("The thing is singing.")
+        );
     }
 
     [Fact]
@@ -154,7 +167,11 @@ public sealed class TextTokenizerTests : IDisposable
         var vocabulary = JsonSerializer.Deserialize<Dictionary<string, int>>(File.ReadAllBytes(Path.Combine(_folder, "vocab.json")))!;
         vocabulary.Remove("Ġ");
         File.WriteAllText(Path.Combine(_folder, "vocab.json"), JsonSerializer.Serialize(vocabulary));
-        AssertNames(Path.Combine(_folder, "merges.txt"), "vocab.json beside it lacks the byte symbol Ġ", () => TextTokenizer.LoadTurbo(_folder));
+        AssertNames(
+            Path.Combine(_folder, "merges.txt"),
+            "vocab.json beside it lacks the byte symbol Ġ",
+            () => TextTokenizer.LoadTurbo(_folder)
+        );
     }
 
     private static void AssertNames(string path, string reason, Func<object> load)

@@ -10,7 +10,9 @@ internal static class TokenizerFiles
     private static readonly Lazy<CangjieSpelling> Cangjie = new(() => CangjieSpelling.Load(CangjieText));
 
     private static readonly Lazy<TextTokenizer> LoadedEnglish = new(() => TextTokenizer.LoadEnglish(EnglishJson));
-    private static readonly Lazy<TextTokenizer> LoadedMultilingual = new(() => TextTokenizer.LoadMultilingual(MultilingualJson, Cangjie.Value));
+    private static readonly Lazy<TextTokenizer> LoadedMultilingual = new(() =>
+        TextTokenizer.LoadMultilingual(MultilingualJson, Cangjie.Value)
+    );
     private static readonly Lazy<TextTokenizer> LoadedTurbo = new(() => TextTokenizer.LoadTurbo(TurboFolder));
 
     public static string EnglishJson => Asset("tokenizer.json");

@@ -7,11 +7,10 @@ internal sealed class GivenTensors(Dictionary<string, Tensor> tensors) : ITensor
 {
     public string Name => "given tensors";
 
-    public IReadOnlyDictionary<string, TensorInfo> Tensors { get; } = tensors.ToDictionary(t => t.Key, t => new TensorInfo(t.Value.dtype, t.Value.shape));
+    public IReadOnlyDictionary<string, TensorInfo> Tensors { get; } =
+        tensors.ToDictionary(t => t.Key, t => new TensorInfo(t.Value.dtype, t.Value.shape));
 
     public Tensor Read(string name) => tensors[name].clone().DetachFromDisposeScope();
 
-    public void Dispose()
-    {
-    }
+    public void Dispose() { }
 }

@@ -9,8 +9,8 @@ public sealed class SpeakerEncoderTests(VoiceNetworks networks) : IClassFixture<
     [InlineData(83, 1)]
     [InlineData(127, 1)]
     [InlineData(160, 1)]
-    [InlineData(160 + 44, 1)]      // a second one would be covered to 127/160 = 0.79
-    [InlineData(160 + 45, 2)]      // 128/160 = 0.8
+    [InlineData(160 + 44, 1)] // a second one would be covered to 127/160 = 0.79
+    [InlineData(160 + 45, 2)] // 128/160 = 0.8
     [InlineData(160 + 77, 2)]
     [InlineData(160 + 77 + 44, 2)]
     [InlineData(160 + 77 + 45, 3)]
@@ -24,7 +24,7 @@ public sealed class SpeakerEncoderTests(VoiceNetworks networks) : IClassFixture<
     [Theory]
     [InlineData(201)]
     [InlineData(16000)]
-    [InlineData(30 * 16000)]     // more partials than are heard at once
+    [InlineData(30 * 16000)] // more partials than are heard at once
     public void Embeddings_have_unit_length(int samples)
     {
         using var scope = NewDisposeScope();
@@ -37,9 +37,9 @@ public sealed class SpeakerEncoderTests(VoiceNetworks networks) : IClassFixture<
     public void Frames_behind_the_last_partial_do_not_count_and_missing_ones_are_zeros()
     {
         using var scope = NewDisposeScope();
-        var samples = randn(160 * (160 + 44), generator: new Generator(1)) * 0.1;       // 205 frames: two partials, 32 frames missing
-        var cut = networks.SpeakerEncoder.Forward(samples[..(160 * 200)]);               // 201 frames: one partial
-        var longer = networks.SpeakerEncoder.Forward(samples[..(160 * 190)]);            // 191 frames: the same one
+        var samples = randn(160 * (160 + 44), generator: new Generator(1)) * 0.1; // 205 frames: two partials, 32 frames missing
+        var cut = networks.SpeakerEncoder.Forward(samples[..(160 * 200)]); // 201 frames: one partial
+        var longer = networks.SpeakerEncoder.Forward(samples[..(160 * 190)]); // 191 frames: the same one
         Assert.True((cut - longer).norm().item<float>() < 1e-6);
         Assert.True((networks.SpeakerEncoder.Forward(samples) - cut).norm().item<float>() > 1e-3);
     }

@@ -8,7 +8,14 @@ public sealed class SpeechTokenizerTests : IDisposable
 {
     private const int Hidden = 8;
 
-    private static readonly SpeechTokenizerConfig Small = new(HiddenSize: Hidden, Heads: 2, Layers: 1, MemoryFrames: 3, WindowFrames: 80, OverlapFrames: 16)
+    private static readonly SpeechTokenizerConfig Small = new(
+        HiddenSize: Hidden,
+        Heads: 2,
+        Layers: 1,
+        MemoryFrames: 3,
+        WindowFrames: 80,
+        OverlapFrames: 16
+    )
     {
         Mel = new(16000, 400, 160, 12, 8000),
     };
@@ -49,13 +56,17 @@ public sealed class SpeechTokenizerTests : IDisposable
     {
         using var store = SmallWeights();
         var tokenizer = new SpeechTokenizer(Small, store.Root, TorchOps.Plain);
-        Assert.Contains("200 samples", Assert.Throws<VoiceException>(() => tokenizer.Forward(Noise(200))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "200 samples",
+            Assert.Throws<VoiceException>(() => tokenizer.Forward(Noise(200))).Message,
+            StringComparison.Ordinal
+        );
     }
 
     [Theory]
     [InlineData(80)]
     [InlineData(81)]
-    [InlineData(144)]     // the second window reaches the end
+    [InlineData(144)] // the second window reaches the end
     [InlineData(145)]
     [InlineData(160)]
     [InlineData(208)]
@@ -94,7 +105,7 @@ public sealed class SpeechTokenizerTests : IDisposable
 
     [Theory]
     [InlineData(0.4999, 1)]
-    [InlineData(0.50048, 1)]     // 0.50048 · 0.999 < 0.5
+    [InlineData(0.50048, 1)] // 0.50048 · 0.999 < 0.5
     [InlineData(0.50052, 2)]
     [InlineData(-0.50048, 1)]
     [InlineData(-0.50052, 0)]
@@ -102,13 +113,15 @@ public sealed class SpeechTokenizerTests : IDisposable
     [InlineData(-0.99999, 0)]
     public void Digits_change_where_the_exported_model_changes_them(double tanh, int digit)
     {
-        using var store = new WeightStore(new GivenTensors(new()
-        {
-            ["project_down.weight"] = eye(2),
-            ["project_down.bias"] = zeros(2),
-        }));
+        using var store = new WeightStore(new GivenTensors(new() { ["project_down.weight"] = eye(2), ["project_down.bias"] = zeros(2) }));
         var quantizer = new FiniteScalarQuantizer(Small with { HiddenSize = 2, CodeDigits = 2 }, store.Root);
-        var hidden = tensor(new[,] { { (float)Math.Atanh(tanh), 0 }, { 0, (float)Math.Atanh(tanh) } });
+        var hidden = tensor(
+            new[,]
+            {
+                { (float)Math.Atanh(tanh), 0 },
+                { 0, (float)Math.Atanh(tanh) },
+            }
+        );
         Assert.Equal([digit + 3, 1 + (3 * digit)], Tokens(quantizer.Forward(hidden)));
     }
 
@@ -152,25 +165,26 @@ public sealed class SpeechTokenizerTests : IDisposable
 
     private static Tensor Noise(int samples) => randn(samples, generator: new Generator(2)) * 0.1;
 
-    private static Dictionary<string, Tensor> BlockWeights() => new()
-    {
-        ["attn_ln.weight"] = ones(Hidden),
-        ["attn_ln.bias"] = zeros(Hidden),
-        ["attn.query.weight"] = zeros(Hidden, Hidden),
-        ["attn.query.bias"] = zeros(Hidden),
-        ["attn.key.weight"] = zeros(Hidden, Hidden),
-        ["attn.value.weight"] = zeros(Hidden, Hidden),
-        ["attn.value.bias"] = zeros(Hidden),
-        ["attn.out.weight"] = zeros(Hidden, Hidden),
-        ["attn.out.bias"] = zeros(Hidden),
-        ["attn.fsmn_block.weight"] = zeros(Hidden, 1, 3),
-        ["mlp_ln.weight"] = ones(Hidden),
-        ["mlp_ln.bias"] = zeros(Hidden),
-        ["mlp.0.weight"] = zeros(4 * Hidden, Hidden),
-        ["mlp.0.bias"] = zeros(4 * Hidden),
-        ["mlp.2.weight"] = zeros(Hidden, 4 * Hidden),
-        ["mlp.2.bias"] = zeros(Hidden),
-    };
+    private static Dictionary<string, Tensor> BlockWeights() =>
+        new()
+        {
+            ["attn_ln.weight"] = ones(Hidden),
+            ["attn_ln.bias"] = zeros(Hidden),
+            ["attn.query.weight"] = zeros(Hidden, Hidden),
+            ["attn.query.bias"] = zeros(Hidden),
+            ["attn.key.weight"] = zeros(Hidden, Hidden),
+            ["attn.value.weight"] = zeros(Hidden, Hidden),
+            ["attn.value.bias"] = zeros(Hidden),
+            ["attn.out.weight"] = zeros(Hidden, Hidden),
+            ["attn.out.bias"] = zeros(Hidden),
+            ["attn.fsmn_block.weight"] = zeros(Hidden, 1, 3),
+            ["mlp_ln.weight"] = ones(Hidden),
+            ["mlp_ln.bias"] = zeros(Hidden),
+            ["mlp.0.weight"] = zeros(4 * Hidden, Hidden),
+            ["mlp.0.bias"] = zeros(4 * Hidden),
+            ["mlp.2.weight"] = zeros(Hidden, 4 * Hidden),
+            ["mlp.2.bias"] = zeros(Hidden),
+        };
 
     /// <summary>A small tokenizer with random weights, and the tables that some checkpoints carry.</summary>
     private static WeightStore SmallWeights()

@@ -8,7 +8,15 @@ public sealed class VoiceBuilderTests(VoiceBuilders builders) : IClassFixture<Vo
     private static AudioClip Recording(double seconds, int rate = 24000, float level = 0.1f)
     {
         var random = new Random(1);
-        return new AudioClip((float[])[.. Enumerable.Range(0, (int)Math.Round(seconds * rate)).Select(i => level * (float)((random.NextDouble() - 0.5) + Math.Sin(i * 2 * Math.PI * 200 / rate)))], rate);
+        return new AudioClip(
+            (float[])
+                [
+                    .. Enumerable
+                        .Range(0, (int)Math.Round(seconds * rate))
+                        .Select(i => level * (float)((random.NextDouble() - 0.5) + Math.Sin(i * 2 * Math.PI * 200 / rate))),
+                ],
+            rate
+        );
     }
 
     [Theory]
@@ -59,18 +67,19 @@ public sealed class VoiceBuilderTests(VoiceBuilders builders) : IClassFixture<Vo
         Assert.NotEqual(loud.S3Gen.Mel.Average(), builders.Turbo.Build(Recording(5.5, level: 0.5f)).S3Gen.Mel.Average(), 0.5);
     }
 
-    public static TheoryData<string, double, Func<float, int, float>> BadSamples => new()
-    {
-        { "is silent", 3, (_, _) => 0 },
-        { "is silent", 3, (_, _) => 0.7f },
-        { "is silent", 3, (sample, _) => sample * 1e-3f },
-        { "a sample that is NaN", 3, (_, _) => float.NaN },
-        { "a sample that is Infinity", 3, (sample, i) => i == 40000 ? float.PositiveInfinity : sample },
-        { "lasts 0.02 s; this model needs more than 1 s", 0.02, (sample, _) => sample },
-        { "lasts 1 s; this model needs more than 1 s", 1, (sample, _) => sample },
-        { "lasts 0 s", 0, (sample, _) => sample },
-        { "Only 0.", 3, (sample, i) => i is > 24000 and < 26000 ? sample : sample * 0.01f },
-    };
+    public static TheoryData<string, double, Func<float, int, float>> BadSamples =>
+        new()
+        {
+            { "is silent", 3, (_, _) => 0 },
+            { "is silent", 3, (_, _) => 0.7f },
+            { "is silent", 3, (sample, _) => sample * 1e-3f },
+            { "a sample that is NaN", 3, (_, _) => float.NaN },
+            { "a sample that is Infinity", 3, (sample, i) => i == 40000 ? float.PositiveInfinity : sample },
+            { "lasts 0.02 s; this model needs more than 1 s", 0.02, (sample, _) => sample },
+            { "lasts 1 s; this model needs more than 1 s", 1, (sample, _) => sample },
+            { "lasts 0 s", 0, (sample, _) => sample },
+            { "Only 0.", 3, (sample, i) => i is > 24000 and < 26000 ? sample : sample * 0.01f },
+        };
 
     [Theory, MemberData(nameof(BadSamples))]
     public void Bad_recordings_are_refused_with_the_reason(string reason, double seconds, Func<float, int, float> spoil)
@@ -84,7 +93,11 @@ public sealed class VoiceBuilderTests(VoiceBuilders builders) : IClassFixture<Vo
     [Fact]
     public void Turbo_needs_more_than_five_seconds()
     {
-        Assert.Contains("more than 5 s", Assert.Throws<VoiceException>(() => builders.Turbo.Build(Recording(5))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "more than 5 s",
+            Assert.Throws<VoiceException>(() => builders.Turbo.Build(Recording(5))).Message,
+            StringComparison.Ordinal
+        );
         Assert.Equal(126, builders.Turbo.Build(Recording(5.01)).T3.SpeechTokens.Count);
     }
 }

@@ -48,16 +48,20 @@ public sealed class VoiceFileTests : IDisposable
         Assert.Equal(new VoiceInfo("x"), VoiceFile.Load(File).Info);
     }
 
-    public static TheoryData<string, Func<Voice, Voice>> Unsound => new()
-    {
-        { "speaker embedding is empty", v => v with { T3 = v.T3 with { SpeakerEmbedding = [] } } },
-        { "speaker embedding holds numbers that are not finite", v => v with { T3 = v.T3 with { SpeakerEmbedding = [float.NaN] } } },
-        { "speech tokens for T3 are empty", v => v with { T3 = v.T3 with { SpeechTokens = [] } } },
-        { "speech tokens for T3 are not all between 0 and 6560", v => v with { T3 = v.T3 with { SpeechTokens = [6561] } } },
-        { "speech tokens for S3Gen are not all between 0 and 6560", v => v with { S3Gen = v.S3Gen with { SpeechTokens = [-1] } } },
-        { "mel spectrogram holds numbers that are not finite", v => v with { S3Gen = v.S3Gen with { Mel = [float.PositiveInfinity] } } },
-        { "x-vector is empty", v => v with { S3Gen = v.S3Gen with { XVector = [] } } },
-    };
+    public static TheoryData<string, Func<Voice, Voice>> Unsound =>
+        new()
+        {
+            { "speaker embedding is empty", v => v with { T3 = v.T3 with { SpeakerEmbedding = [] } } },
+            { "speaker embedding holds numbers that are not finite", v => v with { T3 = v.T3 with { SpeakerEmbedding = [float.NaN] } } },
+            { "speech tokens for T3 are empty", v => v with { T3 = v.T3 with { SpeechTokens = [] } } },
+            { "speech tokens for T3 are not all between 0 and 6560", v => v with { T3 = v.T3 with { SpeechTokens = [6561] } } },
+            { "speech tokens for S3Gen are not all between 0 and 6560", v => v with { S3Gen = v.S3Gen with { SpeechTokens = [-1] } } },
+            {
+                "mel spectrogram holds numbers that are not finite",
+                v => v with { S3Gen = v.S3Gen with { Mel = [float.PositiveInfinity] } }
+            },
+            { "x-vector is empty", v => v with { S3Gen = v.S3Gen with { XVector = [] } } },
+        };
 
     [Theory, MemberData(nameof(Unsound))]
     public void Unsound_voices_are_not_saved(string fault, Func<Voice, Voice> spoil)
@@ -69,7 +73,10 @@ public sealed class VoiceFileTests : IDisposable
 
     [Fact]
     public void Long_texts_are_refused() =>
-        AssertFault("The voice's consent has 4001 characters", () => VoiceFile.Save(File, LongestVoice(), Info with { Consent = new string('x', 4001) }));
+        AssertFault(
+            "The voice's consent has 4001 characters",
+            () => VoiceFile.Save(File, LongestVoice(), Info with { Consent = new string('x', 4001) })
+        );
 
     [Fact]
     public void A_missing_file_is_named() => AssertFault(File, () => VoiceFile.Load(File));
@@ -113,7 +120,12 @@ public sealed class VoiceFileTests : IDisposable
         using var scope = NewDisposeScope();
         VoiceFile.Save(File, LongestVoice(), Info);
         using var file = SafetensorsFile.Open(File);
-        var spoilt = key switch { "t3.speech_tokens" => zeros(5), "s3gen.mel" => zeros(1, 2), _ => full(192, float.NaN) };
+        var spoilt = key switch
+        {
+            "t3.speech_tokens" => zeros(5),
+            "s3gen.mel" => zeros(1, 2),
+            _ => full(192, float.NaN),
+        };
         var tensors = file.Tensors.Keys.Select(name => TensorToWrite.From(name, name == key ? spoilt : file.Read(name)));
         var other = Path.Combine(_folder, "other.voice");
         SafetensorsWriter.Write(other, tensors.ToList(), file.Metadata);
@@ -123,9 +135,8 @@ public sealed class VoiceFileTests : IDisposable
     private static void AssertFault(string fault, Action act) =>
         Assert.Contains(fault, Assert.Throws<VoiceException>(act).Message, StringComparison.Ordinal);
 
-    private static Voice LongestVoice() => new(
-        new(Floats(256), [.. Enumerable.Range(0, 375)]),
-        new([.. Enumerable.Range(6311, 250)], Floats(500 * 80), Floats(192)));
+    private static Voice LongestVoice() =>
+        new(new(Floats(256), [.. Enumerable.Range(0, 375)]), new([.. Enumerable.Range(6311, 250)], Floats(500 * 80), Floats(192)));
 
     private static float[] Floats(int count) => [.. Enumerable.Range(0, count).Select(i => MathF.Sin(i))];
 }

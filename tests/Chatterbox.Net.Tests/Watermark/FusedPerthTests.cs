@@ -9,7 +9,7 @@ namespace Chatterbox.Tests.Watermark;
 public sealed class FusedPerthTests
 {
     private const int Rate = 24_000;
-    private const double MarkBound = 2e-3;       // of the mark alone; operands of its network are in fp16
+    private const double MarkBound = 2e-3; // of the mark alone; operands of its network are in fp16
 
     [Fact]
     public void Any_length_is_marked_as_by_the_plain_operations()
@@ -20,7 +20,11 @@ public sealed class FusedPerthTests
         var (fused, plain) = Both(store);
         var random = new Random(3);
         var worst = 0.0;
-        foreach (var length in new[] { 769, 770, 1000, 7_680, 20_160, 240_000, 240_001, 480_017 }.Concat(Enumerable.Range(0, 16).Select(_ => random.Next(1_000, 300_000))))
+        foreach (
+            var length in new[] { 769, 770, 1000, 7_680, 20_160, 240_000, 240_001, 480_017 }.Concat(
+                Enumerable.Range(0, 16).Select(_ => random.Next(1_000, 300_000))
+            )
+        )
         {
             using var scope = NewDisposeScope();
             var samples = Speech(length, random);
@@ -66,7 +70,12 @@ public sealed class FusedPerthTests
         var (fused, _) = Both(store);
         var samples = Speech(2 * Rate, new Random(6));
         using var stream = fused.OpenStream(Rate);
-        float[] joined = [.. stream.Next(samples.AsSpan(0, 9_000), last: false), .. stream.Next(samples.AsSpan(9_000, 20_000), last: false), .. stream.Next(samples.AsSpan(29_000), last: true)];
+        float[] joined =
+        [
+            .. stream.Next(samples.AsSpan(0, 9_000), last: false),
+            .. stream.Next(samples.AsSpan(9_000, 20_000), last: false),
+            .. stream.Next(samples.AsSpan(29_000), last: true),
+        ];
         using var scope = NewDisposeScope();
         Assert.Equal(samples.Length, joined.Length);
         Assert.InRange(Close.RelativeError(tensor(fused.Mark(samples, Rate)), tensor(joined)), 0, 1e-5);
@@ -93,5 +102,14 @@ public sealed class FusedPerthTests
 
     /// <summary>Harmonics over some noise, loudest in the middle, so that the faintest frames are not marked.</summary>
     private static float[] Speech(int length, Random random) =>
-        [.. Enumerable.Range(0, length).Select(i => (float)(Math.Sin(Math.PI * i / length) * ((0.2 * Math.Sin(i / 9.0)) + (0.1 * Math.Sin(i / 3.1)) + (0.02 * (random.NextDouble() - 0.5)))))];
+        [
+            .. Enumerable
+                .Range(0, length)
+                .Select(i =>
+                    (float)(
+                        Math.Sin(Math.PI * i / length)
+                        * ((0.2 * Math.Sin(i / 9.0)) + (0.1 * Math.Sin(i / 3.1)) + (0.02 * (random.NextDouble() - 0.5)))
+                    )
+                ),
+        ];
 }

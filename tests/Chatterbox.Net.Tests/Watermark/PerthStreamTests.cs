@@ -10,7 +10,7 @@ public class PerthStreamTests(PerthNetwork network) : IClassFixture<PerthNetwork
     [InlineData(2.0, new[] { 2.0 })]
     [InlineData(2.0, new[] { 0.3, 0.5, 0.7, 0.7, 1.5, 2.0 })]
     [InlineData(2.0, new[] { 0.24, 0.26, 0.28, 1.96, 2.0, 2.0 })]
-    [InlineData(0.2, new[] { 0.02, 0.1, 0.2 })]           // nothing comes out before the end
+    [InlineData(0.2, new[] { 0.02, 0.1, 0.2 })] // nothing comes out before the end
     [InlineData(1.0041, new[] { 0.301, 0.6002, 1.0041 })] // no whole hops
     public void Pieces_joined_are_the_whole_marked(double seconds, double[] ends)
     {
@@ -21,7 +21,9 @@ public class PerthStreamTests(PerthNetwork network) : IClassFixture<PerthNetwork
         using var scope = NewDisposeScope();
         var error = Close.RelativeError(tensor(whole), tensor(joined));
         var mark = Close.RelativeError(tensor(whole), tensor(samples[..whole.Length]));
-        Close.Report($"{seconds} s in pieces up to {string.Join(", ", ends)}: relative error {error:E2} (bound 1E-5); the mark itself {mark:E2}");
+        Close.Report(
+            $"{seconds} s in pieces up to {string.Join(", ", ends)}: relative error {error:E2} (bound 1E-5); the mark itself {mark:E2}"
+        );
         Assert.InRange(error, 0, 1e-5);
         Assert.InRange(mark, 1e-2, 1);
         Assert.Equal(network.Watermarker.Detect(whole, Rate)!.Value, network.Watermarker.Detect(joined, Rate)!.Value, 1e-5);
@@ -50,7 +52,7 @@ public class PerthStreamTests(PerthNetwork network) : IClassFixture<PerthNetwork
     [Fact]
     public void Nothing_is_left_behind()
     {
-        Joined(Speech(1), [0.5, 1]);       // a GPU keeps the resamplers' filters
+        Joined(Speech(1), [0.5, 1]); // a GPU keeps the resamplers' filters
         var before = LiveTensors.Settled();
         Joined(Speech(1), [0.5, 1]);
         Assert.Equal(before, Tensor.TotalCount);
@@ -75,11 +77,16 @@ public class PerthStreamTests(PerthNetwork network) : IClassFixture<PerthNetwork
     private static float[] Speech(double seconds)
     {
         var random = new Random(1);
-        return [.. Enumerable.Range(0, (int)Math.Round(seconds * Rate)).Select(i =>
-        {
-            var t = i / (double)Rate;
-            var voice = Enumerable.Range(1, 8).Sum(h => Math.Sin(h * 2 * Math.PI * ((150 * t) + (20 * Math.Sin(3 * t)))) / h);
-            return (float)((0.2 * voice * (1.1 + Math.Sin(9 * t))) + (0.01 * (random.NextDouble() - 0.5)));
-        })];
+        return
+        [
+            .. Enumerable
+                .Range(0, (int)Math.Round(seconds * Rate))
+                .Select(i =>
+                {
+                    var t = i / (double)Rate;
+                    var voice = Enumerable.Range(1, 8).Sum(h => Math.Sin(h * 2 * Math.PI * ((150 * t) + (20 * Math.Sin(3 * t)))) / h);
+                    return (float)((0.2 * voice * (1.1 + Math.Sin(9 * t))) + (0.01 * (random.NextDouble() - 0.5)));
+                }),
+        ];
     }
 }

@@ -30,7 +30,13 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
     }
 
     [Theory, InlineData(Rate, 1025, 960), InlineData(Rate, 1280, 1280), InlineData(Rate, 9919, 9600), InlineData(Rate, 9920, 9920)]
-    [InlineData(24000, 769, 720), InlineData(24000, 960, 960), InlineData(24000, 1439, 1200), InlineData(24000, 1440, 1440), InlineData(44100, 1413, 1323)]
+    [
+        InlineData(24000, 769, 720),
+        InlineData(24000, 960, 960),
+        InlineData(24000, 1439, 1200),
+        InlineData(24000, 1440, 1440),
+        InlineData(44100, 1413, 1323)
+    ]
     public void The_end_is_cut_to_whole_hops(int rate, int length, int expected)
     {
         var noise = Noise(length);
@@ -79,8 +85,14 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
         var magnitude = network.Spectrum.Magnitude(network.Spectrum.Analyse(tensor(Noise(9600)).unsqueeze(0)));
         var low = magnitude.narrow(1, 0, network.Config.MarkedBins);
         var found = new[] { ("slow", 1.25), ("normal", 1), ("fast", 0.75) }
-            .Select(b => new DecoderBranch(network.Config, store.Root["decoder"][$"{b.Item1}_layers"], b.Item2).Forward(low, ones(1, 1, low.shape[2])))
-            .Select(f => (Attention: Math.Exp(f[0, 0].item<float>()), Found: f[0, 1].item<float>())).ToArray();
+            .Select(b =>
+                new DecoderBranch(network.Config, store.Root["decoder"][$"{b.Item1}_layers"], b.Item2).Forward(
+                    low,
+                    ones(1, 1, low.shape[2])
+                )
+            )
+            .Select(f => (Attention: Math.Exp(f[0, 0].item<float>()), Found: f[0, 1].item<float>()))
+            .ToArray();
         var expected = found.Sum(f => f.Attention * f.Found) / found.Sum(f => f.Attention);
         Assert.Equal(expected, network.Decoder.Forward(magnitude).item<float>(), 2e-7);
     }
@@ -96,7 +108,9 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
             return changed;
         }
 
-        var changes = Enumerable.Range(0, 7).ToDictionary(layer => $"decoder.slow_layers.{layer}.conv.weight", layer => (Func<Tensor, Tensor>)(w => Through(w, layer / 6)));
+        var changes = Enumerable
+            .Range(0, 7)
+            .ToDictionary(layer => $"decoder.slow_layers.{layer}.conv.weight", layer => (Func<Tensor, Tensor>)(w => Through(w, layer / 6)));
         for (var layer = 0; layer < 7; layer++)
         {
             changes[$"decoder.slow_layers.{layer}.conv.bias"] = b => zeros_like(b);
@@ -110,12 +124,15 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
         var ours = branch.Forward(tensor(values) * ones(1, network.Config.MarkedBins, 1), tensor(mask).reshape(1, 1, -1));
 
         var frames = (int)(values.Length * stretch);
-        var counting = Enumerable.Range(0, frames).Where(i => mask[i * mask.Length / frames] == 1).Select(i =>
-        {
-            var at = i * (values.Length - 1.0) / (frames - 1);
-            var (before, after) = ((int)Math.Floor(at), (int)Math.Ceiling(at));
-            return values[before] + ((values[after] - values[before]) * (at - before));
-        });
+        var counting = Enumerable
+            .Range(0, frames)
+            .Where(i => mask[i * mask.Length / frames] == 1)
+            .Select(i =>
+            {
+                var at = i * (values.Length - 1.0) / (frames - 1);
+                var (before, after) = ((int)Math.Floor(at), (int)Math.Ceiling(at));
+                return values[before] + ((values[after] - values[before]) * (at - before));
+            });
         Assert.Equal(0, ours[0, 0].item<float>());
         Assert.Equal(counting.Average(), ours[0, 1].item<float>(), 1e-6);
     }
@@ -124,7 +141,7 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
     public void Nothing_is_left_behind()
     {
         var noise = Noise(4000);
-        network.Watermarker.Detect(noise, Rate);   // reads what detects
+        network.Watermarker.Detect(noise, Rate); // reads what detects
         var before = LiveTensors.Settled();
         network.Watermarker.Mark(noise, Rate);
         network.Watermarker.Detect(noise, Rate);
@@ -144,7 +161,7 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
         using var scope = NewDisposeScope();
         var levels = tensor(new[] { 0f, 0.02f, 0.0499f, 0.0501f, 1, 0.5f });
         var magnitude = levels * ones(2, network.Config.Bins, 1);
-        magnitude[1] *= 3;   // each row has its own loudest frame
+        magnitude[1] *= 3; // each row has its own loudest frame
 
         Assert.Equal([0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1], PerthEncoder.Mask(network.Config, magnitude).data<float>().ToArray());
 
@@ -159,7 +176,7 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
         Assert.Equal(spectrum.narrow(1, 128, network.Config.Bins - 128), raised.narrow(1, 128, network.Config.Bins - 128));
         Assert.Equal(spectrum.narrow(2, 0, 3), raised.narrow(2, 0, 3));
         var decibels = 20 * (raised.abs() / spectrum.abs()).log10().narrow(1, 0, 128);
-        Assert.InRange(Close.RelativeError(change[0] * 195, decibels[0]), 0, 1e-4);   // the other row's levels are cut
+        Assert.InRange(Close.RelativeError(change[0] * 195, decibels[0]), 0, 1e-4); // the other row's levels are cut
         Assert.InRange((raised.angle() - spectrum.angle()).abs().max().item<float>(), 0, 1e-5);
     }
 
@@ -199,12 +216,17 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
     public void Stored_windows_go_before_computed_ones()
     {
         using var scope = NewDisposeScope();
-        using var store = new WeightStore(new SyntheticTensors("buffers", new Dictionary<string, SyntheticTensor>
-        {
-            ["ap.spectrogram.window"] = new(new(ScalarType.Float32, [2048]), 0.25f, 0),
-            ["ap.inv_spectrogram.window"] = new(new(ScalarType.Float32, [2048]), 0.5f, 0),
-            ["ap.stretch.phase_advance"] = new(new(ScalarType.Float32, [1025, 1]), 0, 0),
-        }));
+        using var store = new WeightStore(
+            new SyntheticTensors(
+                "buffers",
+                new Dictionary<string, SyntheticTensor>
+                {
+                    ["ap.spectrogram.window"] = new(new(ScalarType.Float32, [2048]), 0.25f, 0),
+                    ["ap.inv_spectrogram.window"] = new(new(ScalarType.Float32, [2048]), 0.5f, 0),
+                    ["ap.stretch.phase_advance"] = new(new(ScalarType.Float32, [1025, 1]), 0, 0),
+                }
+            )
+        );
         var spectrum = new PerthSpectrum(network.Config, store.Root["ap"]);
         store.ThrowIfFaulty();
 
@@ -214,7 +236,12 @@ public class PerthWatermarkerTests(PerthNetwork network) : IClassFixture<PerthNe
     }
 
     /// <summary>A watermarker whose decoder's branches say the same of all they hear.</summary>
-    private PerthWatermarker Constant((double Attention, double Found) slow, (double Attention, double Found) normal, (double Attention, double Found) fast, out WeightStore store)
+    private PerthWatermarker Constant(
+        (double Attention, double Found) slow,
+        (double Attention, double Found) normal,
+        (double Attention, double Found) fast,
+        out WeightStore store
+    )
     {
         var changes = new Dictionary<string, Func<Tensor, Tensor>>();
         foreach (var (branch, (attention, found)) in new[] { ("slow", slow), ("normal", normal), ("fast", fast) })

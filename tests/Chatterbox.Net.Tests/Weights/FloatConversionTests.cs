@@ -5,7 +5,7 @@ namespace Chatterbox.Tests.Weights;
 
 public class FloatConversionTests
 {
-    private const int Uneven = 10_007;    // no multiple of a vector or a block
+    private const int Uneven = 10_007; // no multiple of a vector or a block
 
     public static TheoryData<ScalarType, ScalarType> Pairs
     {
@@ -43,8 +43,8 @@ public class FloatConversionTests
         new Random(1).NextBytes(MemoryMarshal.AsBytes(bits.AsSpan()));
         for (var i = 0; i < bits.Length; i += 4)
         {
-            bits[i] = bits[i] >> 16 << 16 | 0x8000;          // a tie of bfloat16
-            bits[i + 1] = bits[i + 1] >> 13 << 13 | 0x1000;  // one of float16
+            bits[i] = bits[i] >> 16 << 16 | 0x8000; // a tie of bfloat16
+            bits[i + 1] = bits[i + 1] >> 13 << 13 | 0x1000; // one of float16
         }
 
         AssertAsTorch(OfBits<int>(bits, ScalarType.Float32), wanted);
@@ -73,7 +73,10 @@ public class FloatConversionTests
     public void So_is_one_of_64_bits(double number, bool fits)
     {
         var to = new byte[sizeof(float)];
-        Assert.Equal(fits, FloatConversion.Convert(MemoryMarshal.AsBytes(new[] { number }.AsSpan()), ScalarType.Float64, to, ScalarType.Float32));
+        Assert.Equal(
+            fits,
+            FloatConversion.Convert(MemoryMarshal.AsBytes(new[] { number }.AsSpan()), ScalarType.Float64, to, ScalarType.Float32)
+        );
         Assert.Equal(fits && double.IsFinite(number), float.IsFinite(MemoryMarshal.Read<float>(to)));
     }
 

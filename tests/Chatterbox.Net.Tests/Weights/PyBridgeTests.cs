@@ -75,11 +75,13 @@ public sealed class PyBridgeTests : IDisposable
     private static float[] Speak(string folder)
     {
         using var model = ChatterboxModel.Load(folder, new ModelOptions { Device = "cpu", Precision = Precision.Full });
-        return model.Synthesize("Hello there.", model.BuiltInVoice!, new SamplingOptions { Seed = 1, MaxSpeechTokens = 20 }).Samples.ToArray();
+        return model
+            .Synthesize("Hello there.", model.BuiltInVoice!, new SamplingOptions { Seed = 1, MaxSpeechTokens = 20 })
+            .Samples.ToArray();
     }
 
-    private static nn.Module<Tensor, Tensor> Module() => nn.Sequential(
-        ("first", nn.Linear(7, 5)), ("norm", nn.BatchNorm1d(5)), ("last", nn.Linear(5, 3, hasBias: false)));
+    private static nn.Module<Tensor, Tensor> Module() =>
+        nn.Sequential(("first", nn.Linear(7, 5)), ("norm", nn.BatchNorm1d(5)), ("last", nn.Linear(5, 3, hasBias: false)));
 
     private static void AssertSame(nn.Module module, ITensorSource file)
     {
@@ -100,6 +102,7 @@ public sealed class PyBridgeTests : IDisposable
 
         public void Add(string name, Tensor value) => Values.Add(name, value);
 
-        public override Dictionary<string, Tensor> state_dict(Dictionary<string, Tensor>? destination = null, string? prefix = null) => Values;
+        public override Dictionary<string, Tensor> state_dict(Dictionary<string, Tensor>? destination = null, string? prefix = null) =>
+            Values;
     }
 }

@@ -12,8 +12,10 @@ public sealed class SafetensorsFileTests : IDisposable
     [Fact]
     public void Reads_every_type_and_shape()
     {
-        Write("""{"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[16,20]},"c":{"dtype":"I64","shape":[],"data_offsets":[20,28]},"d":{"dtype":"F16","shape":[0,3],"data_offsets":[28,28]},"__metadata__":{"who":"me"}}""",
-            [.. Bytes(1f), .. Bytes(2f), .. Bytes(3f), .. Bytes(-4f), 0x80, 0x3f, 0x00, 0xc0, .. BitConverter.GetBytes(7L)]);
+        Write(
+            """{"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[16,20]},"c":{"dtype":"I64","shape":[],"data_offsets":[20,28]},"d":{"dtype":"F16","shape":[0,3],"data_offsets":[28,28]},"__metadata__":{"who":"me"}}""",
+            [.. Bytes(1f), .. Bytes(2f), .. Bytes(3f), .. Bytes(-4f), 0x80, 0x3f, 0x00, 0xc0, .. BitConverter.GetBytes(7L)]
+        );
         using var file = SafetensorsFile.Open(_path);
         using var a = file.Read("a");
         using var b = file.Read("b");
@@ -28,8 +30,16 @@ public sealed class SafetensorsFileTests : IDisposable
     }
 
     [Theory]
-    [InlineData("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}""", 12, "overlaps")]
-    [InlineData("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}""", 16, "twice")]
+    [InlineData(
+        """{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}""",
+        12,
+        "overlaps"
+    )]
+    [InlineData(
+        """{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}""",
+        16,
+        "twice"
+    )]
     [InlineData("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}""", 16, "gap")]
     [InlineData("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""", 16, "end at byte 8")]
     [InlineData("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""", 4, "lies at bytes")]
@@ -78,7 +88,11 @@ public sealed class SafetensorsFileTests : IDisposable
     [Fact]
     public void A_missing_file_and_a_missing_tensor_are_named()
     {
-        Assert.Contains("no-such-file", Assert.Throws<CheckpointException>(() => SafetensorsFile.Open("/no-such-file")).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "no-such-file",
+            Assert.Throws<CheckpointException>(() => SafetensorsFile.Open("/no-such-file")).Message,
+            StringComparison.Ordinal
+        );
         Write("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}""", new byte[4]);
         using var file = SafetensorsFile.Open(_path);
         Assert.Contains("'b'", Assert.Throws<CheckpointException>(() => file.Read("b")).Message, StringComparison.Ordinal);
@@ -87,35 +101,41 @@ public sealed class SafetensorsFileTests : IDisposable
     [Fact]
     public void A_mutated_file_is_read_or_refused()
     {
-        Write("""{"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[16,20]},"__metadata__":{"k":"v"}}""", new byte[20]);
+        Write(
+            """{"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[16,20]},"__metadata__":{"k":"v"}}""",
+            new byte[20]
+        );
         var sound = File.ReadAllBytes(_path);
         var mutation = Gen.Select(Gen.Int[0, sound.Length - 1], Gen.Byte).Array[1, 6];
-        Gen.Select(mutation, Gen.Int[0, sound.Length]).Sample((changes, length) =>
-        {
-            var bytes = sound.ToArray();
-            foreach (var (at, value) in changes)
-            {
-                bytes[at] = value;
-            }
-
-            var path = Path.GetTempFileName();
-            try
-            {
-                File.WriteAllBytes(path, bytes[..length]);
-                using var file = SafetensorsFile.Open(path);
-                foreach (var name in file.Tensors.Keys)
+        Gen.Select(mutation, Gen.Int[0, sound.Length])
+            .Sample(
+                (changes, length) =>
                 {
-                    file.Read(name).Dispose();
-                }
-            }
-            catch (CheckpointException)
-            {
-            }
-            finally
-            {
-                File.Delete(path);
-            }
-        }, iter: 2000, threads: 1);
+                    var bytes = sound.ToArray();
+                    foreach (var (at, value) in changes)
+                    {
+                        bytes[at] = value;
+                    }
+
+                    var path = Path.GetTempFileName();
+                    try
+                    {
+                        File.WriteAllBytes(path, bytes[..length]);
+                        using var file = SafetensorsFile.Open(path);
+                        foreach (var name in file.Tensors.Keys)
+                        {
+                            file.Read(name).Dispose();
+                        }
+                    }
+                    catch (CheckpointException) { }
+                    finally
+                    {
+                        File.Delete(path);
+                    }
+                },
+                iter: 2000,
+                threads: 1
+            );
     }
 
     public void Dispose() => File.Delete(_path);

@@ -17,9 +17,19 @@ public sealed class SafetensorsWriterTests : IDisposable
         Directory.Delete(_folder, recursive: true);
     }
 
-    public static TheoryData<ScalarType> Types => new(
-        ScalarType.Float64, ScalarType.Float32, ScalarType.Float16, ScalarType.BFloat16, ScalarType.Int64,
-        ScalarType.Int32, ScalarType.Int16, ScalarType.Int8, ScalarType.Byte, ScalarType.Bool);
+    public static TheoryData<ScalarType> Types =>
+        new(
+            ScalarType.Float64,
+            ScalarType.Float32,
+            ScalarType.Float16,
+            ScalarType.BFloat16,
+            ScalarType.Int64,
+            ScalarType.Int32,
+            ScalarType.Int16,
+            ScalarType.Int8,
+            ScalarType.Byte,
+            ScalarType.Bool
+        );
 
     [Theory, MemberData(nameof(Types))]
     public void Tensors_come_back_as_they_were(ScalarType type)
@@ -36,7 +46,10 @@ public sealed class SafetensorsWriterTests : IDisposable
     public void Views_scalars_and_empty_tensors_come_back_too()
     {
         var view = arange(12, ScalarType.Float32).reshape(3, 4).T[1..3];
-        SafetensorsWriter.Write(File, [TensorToWrite.From("view", view), TensorToWrite.From("scalar", tensor(7L)), TensorToWrite.From("empty", zeros(0, 5))]);
+        SafetensorsWriter.Write(
+            File,
+            [TensorToWrite.From("view", view), TensorToWrite.From("scalar", tensor(7L)), TensorToWrite.From("empty", zeros(0, 5))]
+        );
         using var file = SafetensorsFile.Open(File);
         Assert.True(file.Read("view").eq(view).all().item<bool>());
         Assert.Equal(7L, file.Read("scalar").item<long>());
@@ -48,11 +61,20 @@ public sealed class SafetensorsWriterTests : IDisposable
     public void While_a_file_is_written_there_is_a_partial_one_alone()
     {
         string[] seen = [];
-        SafetensorsWriter.Write(File, [new("x", new(ScalarType.Byte, [1]), stream =>
-        {
-            seen = Directory.GetFiles(_folder);
-            stream.WriteByte(1);
-        })]);
+        SafetensorsWriter.Write(
+            File,
+            [
+                new(
+                    "x",
+                    new(ScalarType.Byte, [1]),
+                    stream =>
+                    {
+                        seen = Directory.GetFiles(_folder);
+                        stream.WriteByte(1);
+                    }
+                ),
+            ]
+        );
         Assert.Matches(@"^\.[0-9a-f]{32}\.part$", Path.GetFileName(Assert.Single(seen)));
         Assert.Equal([File], Directory.GetFiles(_folder));
     }
@@ -71,8 +93,10 @@ public sealed class SafetensorsWriterTests : IDisposable
     {
         TensorToWrite[] tensors =
         [
-            TensorToWrite.From("bytes", ones(3, dtype: ScalarType.Byte)), TensorToWrite.From("b", ones(1)),
-            TensorToWrite.From("a", ones(1)), TensorToWrite.From("long", tensor(1L)),
+            TensorToWrite.From("bytes", ones(3, dtype: ScalarType.Byte)),
+            TensorToWrite.From("b", ones(1)),
+            TensorToWrite.From("a", ones(1)),
+            TensorToWrite.From("long", tensor(1L)),
         ];
         SafetensorsWriter.Write(File, tensors, new Dictionary<string, string> { ["k"] = "v" });
         const string Expected = """
@@ -86,25 +110,45 @@ public sealed class SafetensorsWriterTests : IDisposable
     }
 
     [Fact]
-    public void Any_shapes_round_trip() => Gen.Select(Gen.Int[0, 4].List[0, 3], Gen.Bool).List[0, 6].Sample(shapes =>
-    {
-        using var scope = NewDisposeScope();
-        var tensors = shapes.Select((s, i) => (Name: $"t{i}", Value: rand([.. s.Item1.Select(d => (long)d)]).to(s.Item2 ? ScalarType.Float64 : ScalarType.Float16))).ToList();
-        SafetensorsWriter.Write(File, tensors.Select(t => TensorToWrite.From(t.Name, t.Value)));
-        using var file = SafetensorsFile.Open(File);
-        Assert.Equal(tensors.Count, file.Tensors.Count);
-        Assert.All(tensors, t => Assert.True(file.Read(t.Name).MoveToOuterDisposeScope().eq(t.Value).all().item<bool>()));
-    }, iter: 50, threads: 1);
+    public void Any_shapes_round_trip() =>
+        Gen.Select(Gen.Int[0, 4].List[0, 3], Gen.Bool)
+            .List[0, 6]
+            .Sample(
+                shapes =>
+                {
+                    using var scope = NewDisposeScope();
+                    var tensors = shapes
+                        .Select(
+                            (s, i) =>
+                                (
+                                    Name: $"t{i}",
+                                    Value: rand([.. s.Item1.Select(d => (long)d)]).to(s.Item2 ? ScalarType.Float64 : ScalarType.Float16)
+                                )
+                        )
+                        .ToList();
+                    SafetensorsWriter.Write(File, tensors.Select(t => TensorToWrite.From(t.Name, t.Value)));
+                    using var file = SafetensorsFile.Open(File);
+                    Assert.Equal(tensors.Count, file.Tensors.Count);
+                    Assert.All(tensors, t => Assert.True(file.Read(t.Name).MoveToOuterDisposeScope().eq(t.Value).all().item<bool>()));
+                },
+                iter: 50,
+                threads: 1
+            );
 
     [Fact]
     public void Tensors_are_asked_for_their_bytes_one_after_the_other()
     {
         var calls = new List<string>();
-        TensorToWrite Recorded(string name) => new(name, new(ScalarType.Byte, [3]), stream =>
-        {
-            calls.Add($"{name} at {stream.Length % 8}");
-            stream.Write(stackalloc byte[3]);
-        });
+        TensorToWrite Recorded(string name) =>
+            new(
+                name,
+                new(ScalarType.Byte, [3]),
+                stream =>
+                {
+                    calls.Add($"{name} at {stream.Length % 8}");
+                    stream.Write(stackalloc byte[3]);
+                }
+            );
 
         SafetensorsWriter.Write(File, [Recorded("first"), Recorded("second")]);
         Assert.Equal(["first at 0", "second at 3"], calls);
@@ -114,7 +158,18 @@ public sealed class SafetensorsWriterTests : IDisposable
     public void Late_metadata_take_the_place_of_the_first_once_all_is_written()
     {
         var written = false;
-        var tensors = new[] { new TensorToWrite("x", new(ScalarType.Byte, [1]), stream => { stream.WriteByte(7); written = true; }) };
+        var tensors = new[]
+        {
+            new TensorToWrite(
+                "x",
+                new(ScalarType.Byte, [1]),
+                stream =>
+                {
+                    stream.WriteByte(7);
+                    written = true;
+                }
+            ),
+        };
         SafetensorsWriter.Write(File, tensors, Hash("--"), () => Hash(written ? "ok" : "no"));
         using (var file = SafetensorsFile.Open(File))
         {
@@ -122,7 +177,9 @@ public sealed class SafetensorsWriterTests : IDisposable
             Assert.Equal([7], file.Read("x").data<byte>().ToArray());
         }
 
-        Assert.Throws<InvalidOperationException>(() => SafetensorsWriter.Write(File, tensors, Hash("--"), () => Hash("much longer than that")));
+        Assert.Throws<InvalidOperationException>(() =>
+            SafetensorsWriter.Write(File, tensors, Hash("--"), () => Hash("much longer than that"))
+        );
         Assert.Single(Directory.GetFiles(_folder));
 
         static Dictionary<string, string> Hash(string value) => new() { ["hash"] = value };
@@ -150,10 +207,15 @@ public sealed class SafetensorsWriterTests : IDisposable
 
     [Fact]
     public void Types_that_the_format_lacks_are_refused() =>
-        Assert.Throws<ArgumentException>(() => SafetensorsWriter.Write(File, [TensorToWrite.From("x", ones(1, dtype: ScalarType.ComplexFloat32))]));
+        Assert.Throws<ArgumentException>(() =>
+            SafetensorsWriter.Write(File, [TensorToWrite.From("x", ones(1, dtype: ScalarType.ComplexFloat32))])
+        );
 
     [Fact]
     public void A_missing_folder_is_named() =>
-        Assert.Contains("no-such-folder", Assert.Throws<CheckpointException>(() =>
-            SafetensorsWriter.Write(Path.Combine(_folder, "no-such-folder", "f"), [])).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "no-such-folder",
+            Assert.Throws<CheckpointException>(() => SafetensorsWriter.Write(Path.Combine(_folder, "no-such-folder", "f"), [])).Message,
+            StringComparison.Ordinal
+        );
 }

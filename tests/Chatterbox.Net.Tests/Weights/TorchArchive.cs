@@ -35,35 +35,45 @@ internal sealed class PickleWriter
         return Raw((byte)'X').Raw(U32((uint)utf8.Length)).Raw(utf8).Memo();
     }
 
-    public PickleWriter Integer(long n) => n switch
-    {
-        >= 0 and < 256 => Raw((byte)'K', (byte)n),
-        >= 0 and < 65536 => Raw((byte)'M', (byte)n, (byte)(n >> 8)),
-        >= int.MinValue and <= int.MaxValue => Raw((byte)'J').Raw(U32((uint)(int)n)),
-        _ => Raw(0x8A, 8).Raw(BitConverter.GetBytes(n)),
-    };
+    public PickleWriter Integer(long n) =>
+        n switch
+        {
+            >= 0 and < 256 => Raw((byte)'K', (byte)n),
+            >= 0 and < 65536 => Raw((byte)'M', (byte)n, (byte)(n >> 8)),
+            >= int.MinValue and <= int.MaxValue => Raw((byte)'J').Raw(U32((uint)(int)n)),
+            _ => Raw(0x8A, 8).Raw(BitConverter.GetBytes(n)),
+        };
 
     /// <summary>null, bool, integers, double, text, tuples (arrays), lists, dicts and whatever else writes itself.</summary>
     public PickleWriter Value(object? value)
     {
         switch (value)
         {
-            case null: return Raw((byte)'N');
-            case bool truth: return Raw(truth ? (byte)0x88 : (byte)0x89);
-            case int n: return Integer(n);
-            case long n: return Integer(n);
+            case null:
+                return Raw((byte)'N');
+            case bool truth:
+                return Raw(truth ? (byte)0x88 : (byte)0x89);
+            case int n:
+                return Integer(n);
+            case long n:
+                return Integer(n);
             case double d:
                 var bytes = new byte[8];
                 BinaryPrimitives.WriteDoubleBigEndian(bytes, d);
                 return Raw((byte)'G').Raw(bytes);
-            case string text: return Text(text);
-            case object?[] tuple: return Tuple(tuple);
-            case List<object?> list: return Items(Raw((byte)']').Memo(), list, 'e');
-            case Dictionary<object, object?> dict: return Items(Raw((byte)'}').Memo(), dict.SelectMany(pair => new[] { pair.Key, pair.Value }), 'u');
+            case string text:
+                return Text(text);
+            case object?[] tuple:
+                return Tuple(tuple);
+            case List<object?> list:
+                return Items(Raw((byte)']').Memo(), list, 'e');
+            case Dictionary<object, object?> dict:
+                return Items(Raw((byte)'}').Memo(), dict.SelectMany(pair => new[] { pair.Key, pair.Value }), 'u');
             case Action<PickleWriter> other:
                 other(this);
                 return this;
-            default: throw new ArgumentException($"{value.GetType()}");
+            default:
+                throw new ArgumentException($"{value.GetType()}");
         }
     }
 
@@ -72,15 +82,35 @@ internal sealed class PickleWriter
         Global("collections", "OrderedDict").Raw((byte)')', (byte)'R').Memo();
         Items(this, items.SelectMany(pair => new[] { pair.Key, pair.Value }), 'u');
         return withMetadata
-            ? Value(new Dictionary<object, object?> { ["_metadata"] = new Dictionary<object, object?> { [""] = new Dictionary<object, object?> { ["version"] = 1 } } }).Raw((byte)'b')
+            ? Value(
+                    new Dictionary<object, object?>
+                    {
+                        ["_metadata"] = new Dictionary<object, object?> { [""] = new Dictionary<object, object?> { ["version"] = 1 } },
+                    }
+                )
+                .Raw((byte)'b')
             : this;
     }
 
-    public PickleWriter Tensor(string storageClass, string key, long count, long offset, long[] shape, long[] strides, string location = "cpu")
+    public PickleWriter Tensor(
+        string storageClass,
+        string key,
+        long count,
+        long offset,
+        long[] shape,
+        long[] strides,
+        string location = "cpu"
+    )
     {
         Global("torch._utils", "_rebuild_tensor_v2").Raw((byte)'(').Raw((byte)'(').Text("storage");
         var dot = storageClass.LastIndexOf('.');
-        Global(dot < 0 ? "torch" : storageClass[..dot], storageClass[(dot + 1)..]).Text(key).Text(location).Integer(count).Raw((byte)'t').Memo().Raw((byte)'Q');
+        Global(dot < 0 ? "torch" : storageClass[..dot], storageClass[(dot + 1)..])
+            .Text(key)
+            .Text(location)
+            .Integer(count)
+            .Raw((byte)'t')
+            .Memo()
+            .Raw((byte)'Q');
         Integer(offset).Tuple([.. shape.Cast<object?>()]).Tuple([.. strides.Cast<object?>()]).Value(false);
         return Global("collections", "OrderedDict").Raw((byte)')', (byte)'R').Memo().Raw((byte)'t').Memo().Raw((byte)'R').Memo();
     }

@@ -65,8 +65,11 @@ public class WeightStoreTests
     {
         using var scope = NewDisposeScope();
         var path = Path.GetTempFileName();
-        var (a, b) = (randn(700, 1001).to(stored), randn(700, 1001).to(stored));    // some pieces long, the last one odd
-        SafetensorsWriter.Write(path, [TensorToWrite.From("a.w", a), TensorToWrite.From("b.w", b), TensorToWrite.From("n", tensor(new[] { 5L, 7 }))]);
+        var (a, b) = (randn(700, 1001).to(stored), randn(700, 1001).to(stored)); // some pieces long, the last one odd
+        SafetensorsWriter.Write(
+            path,
+            [TensorToWrite.From("a.w", a), TensorToWrite.From("b.w", b), TensorToWrite.From("n", tensor(new[] { 5L, 7 }))]
+        );
         foreach (var wanted in new[] { ScalarType.Float32, ScalarType.BFloat16 })
         {
             using var store = new WeightStore(SafetensorsFile.Open(path), CPU, wanted);
@@ -84,13 +87,21 @@ public class WeightStoreTests
         using var scope = NewDisposeScope();
         var path = Path.GetTempFileName();
         var elements = arange(12, ScalarType.Float32);
-        File.WriteAllBytes(path, TorchArchive.Of(
-            PickleWriter.Whole(p => p.Value(new Dictionary<object, object?>
-            {
-                ["whole"] = (Action<PickleWriter>)(w => w.Tensor("FloatStorage", "0", 12, 0, [12], [1])),
-                ["transposed"] = (Action<PickleWriter>)(w => w.Tensor("FloatStorage", "0", 12, 0, [4, 3], [1, 4])),
-            })),
-            ("0", elements.bytes.ToArray())));
+        File.WriteAllBytes(
+            path,
+            TorchArchive.Of(
+                PickleWriter.Whole(p =>
+                    p.Value(
+                        new Dictionary<object, object?>
+                        {
+                            ["whole"] = (Action<PickleWriter>)(w => w.Tensor("FloatStorage", "0", 12, 0, [12], [1])),
+                            ["transposed"] = (Action<PickleWriter>)(w => w.Tensor("FloatStorage", "0", 12, 0, [4, 3], [1, 4])),
+                        }
+                    )
+                ),
+                ("0", elements.bytes.ToArray())
+            )
+        );
         using (var store = new WeightStore(TorchFile.Open(path), CPU, ScalarType.BFloat16))
         {
             AssertSame(elements.to(ScalarType.BFloat16), store.Root.Get("whole", 12));
@@ -113,7 +124,11 @@ public class WeightStoreTests
                 file.SetLength(5_000_000);
             }
 
-            Assert.Contains($"{path} cannot be read: it ends at byte 5000000", Assert.Throws<CheckpointException>(() => store.Root.Get("a", 2_000_000)).Message, StringComparison.Ordinal);
+            Assert.Contains(
+                $"{path} cannot be read: it ends at byte 5000000",
+                Assert.Throws<CheckpointException>(() => store.Root.Get("a", 2_000_000)).Message,
+                StringComparison.Ordinal
+            );
         }
 
         File.Delete(path);

@@ -30,7 +30,7 @@ internal static class KillRun
     {
         var random = new Random(seed);
         var folder = Directory.CreateTempSubdirectory("chatterbox-kill-").FullName;
-        var confirmed = new ConcurrentDictionary<string, bool>();    // paths
+        var confirmed = new ConcurrentDictionary<string, bool>(); // paths
         var faults = new List<string>();
         var parts = 0;
         try
@@ -40,7 +40,10 @@ internal static class KillRun
                 using (var service = await ServiceProgram.StartAsync(folder))
                 {
                     using var stop = new CancellationTokenSource();
-                    var writing = Enumerable.Range(0, Writers).Select(writer => WriteAsync(service.Address, folder, $"{kill}-{writer}", recording, confirmed, stop.Token)).ToList();
+                    var writing = Enumerable
+                        .Range(0, Writers)
+                        .Select(writer => WriteAsync(service.Address, folder, $"{kill}-{writer}", recording, confirmed, stop.Token))
+                        .ToList();
                     await Task.Delay(random.Next(LongestLifeMilliseconds));
                     service.Dispose();
                     await stop.CancelAsync();
@@ -62,7 +65,14 @@ internal static class KillRun
         }
     }
 
-    private static async Task WriteAsync(Uri address, string folder, string name, byte[] recording, ConcurrentDictionary<string, bool> confirmed, CancellationToken stop)
+    private static async Task WriteAsync(
+        Uri address,
+        string folder,
+        string name,
+        byte[] recording,
+        ConcurrentDictionary<string, bool> confirmed,
+        CancellationToken stop
+    )
     {
         using var http = new HttpClient { BaseAddress = address, Timeout = TimeSpan.FromMinutes(1) };
         try
@@ -70,7 +80,11 @@ internal static class KillRun
             for (var i = 0; !stop.IsCancellationRequested; i++)
             {
                 var voice = $"{name}-{i}";
-                using var form = new MultipartFormDataContent { { new StringContent(voice), "name" }, { new ByteArrayContent(recording), "file", "voice.wav" } };
+                using var form = new MultipartFormDataContent
+                {
+                    { new StringContent(voice), "name" },
+                    { new ByteArrayContent(recording), "file", "voice.wav" },
+                };
                 using var upload = await http.PostAsync(new Uri("/v1/audio/voices", UriKind.Relative), form, stop);
                 if (upload.StatusCode == HttpStatusCode.Created)
                 {
@@ -97,7 +111,9 @@ internal static class KillRun
         var files = Directory.GetFiles(folder, "*", new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0 });
         var parts = files.Where(file => file.EndsWith(".part", StringComparison.Ordinal)).ToList();
         faults.AddRange(files.Except(parts).Where(file => !IsWhole(file, recording)).Select(file => $"{file} is not whole"));
-        faults.AddRange(confirmed.Where(file => !File.Exists(file)).Select(file => $"{file} is missing, although its creation was confirmed"));
+        faults.AddRange(
+            confirmed.Where(file => !File.Exists(file)).Select(file => $"{file} is missing, although its creation was confirmed")
+        );
         return parts.Count;
     }
 
@@ -117,7 +133,10 @@ internal static class KillRun
         }
 
         var bytes = File.ReadAllBytes(file);
-        return Path.GetFileName(Path.GetDirectoryName(file)) == "voices" ? bytes.AsSpan().SequenceEqual(recording)
-            : bytes.Length > 44 && BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(4)) == bytes.Length - 8 && BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(40)) == bytes.Length - 44;
+        return Path.GetFileName(Path.GetDirectoryName(file)) == "voices"
+            ? bytes.AsSpan().SequenceEqual(recording)
+            : bytes.Length > 44
+                && BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(4)) == bytes.Length - 8
+                && BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(40)) == bytes.Length - 44;
     }
 }

@@ -61,18 +61,29 @@ internal sealed class ServiceProgram : IDisposable
 
     /// <summary>Starts it where only so many files may be open.</summary>
     /// <inheritdoc cref="StartAsync(string, ValueTuple{string, string}[])"/>
-    public static Task<ServiceProgram> StartWithFewFilesAsync(int openFiles, string folder, params (string Name, string Value)[] settings) =>
-        StartAsync(new ProcessStartInfo("bash", ["-c", $"ulimit -n {openFiles}; exec \"$0\"", Executable]), folder, settings);
+    public static Task<ServiceProgram> StartWithFewFilesAsync(
+        int openFiles,
+        string folder,
+        params (string Name, string Value)[] settings
+    ) => StartAsync(new ProcessStartInfo("bash", ["-c", $"ulimit -n {openFiles}; exec \"$0\"", Executable]), folder, settings);
 
     private static async Task<ServiceProgram> StartAsync(ProcessStartInfo start, string folder, (string Name, string Value)[] settings)
     {
         var port = FreePort();
         start.RedirectStandardOutput = start.RedirectStandardError = true;
-        foreach (var (name, value) in ((string Name, string Value)[])
-        [
-            ("Model", "tiny"), ("Device", "cpu"), ("Service__Address", "127.0.0.1"), ("Service__Port", port.ToString(CultureInfo.InvariantCulture)),
-            ("Service__VoicesFolder", Path.Combine(folder, "voices")), ("Service__AudioFolder", Path.Combine(folder, "audio")), ("Voices__UploadsEnabled", "true"), .. settings,
-        ])
+        foreach (
+            var (name, value) in ((string Name, string Value)[])
+                [
+                    ("Model", "tiny"),
+                    ("Device", "cpu"),
+                    ("Service__Address", "127.0.0.1"),
+                    ("Service__Port", port.ToString(CultureInfo.InvariantCulture)),
+                    ("Service__VoicesFolder", Path.Combine(folder, "voices")),
+                    ("Service__AudioFolder", Path.Combine(folder, "audio")),
+                    ("Voices__UploadsEnabled", "true"),
+                    .. settings,
+                ]
+        )
         {
             start.Environment[name] = value;
         }

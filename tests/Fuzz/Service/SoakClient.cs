@@ -52,8 +52,18 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
     {
         (string What, Func<CancellationToken, Task<Outcome>> Act)[] acts =
         [
-            ("speech", SpeakAsync), ("speech", SpeakAsync), ("events", EventsAsync), ("file", FileAsync), ("leave", LeaveAsync), ("wrong", WrongAsync),
-            ("upload", UploadAsync), ("watermark", WatermarkAsync), ("conversion", ConvertAsync), ("socket", SocketAsync), ("slow", ReadSlowlyAsync), ("health", HealthAsync),
+            ("speech", SpeakAsync),
+            ("speech", SpeakAsync),
+            ("events", EventsAsync),
+            ("file", FileAsync),
+            ("leave", LeaveAsync),
+            ("wrong", WrongAsync),
+            ("upload", UploadAsync),
+            ("watermark", WatermarkAsync),
+            ("conversion", ConvertAsync),
+            ("socket", SocketAsync),
+            ("slow", ReadSlowlyAsync),
+            ("health", HealthAsync),
         ];
         var (what, act) = acts[_random.Next(acts.Length)];
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -62,7 +72,8 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
         {
             return (what, await act(limit.Token));
         }
-        catch (Exception e) when (e is HttpRequestException or OperationCanceledException or IOException or WebSocketException or JsonException)
+        catch (Exception e)
+            when (e is HttpRequestException or OperationCanceledException or IOException or WebSocketException or JsonException)
         {
             return cancellationToken.IsCancellationRequested ? null : ($"{what}: {e.Message}", Outcome.Unanswered);
         }
@@ -71,36 +82,51 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
     /// <inheritdoc/>
     public void Dispose() => _http.Dispose();
 
-    private static HttpClient Connect(int number, Uri service) => new(new SocketsHttpHandler
-    {
-        ConnectCallback = async (context, cancellationToken) =>
+    private static HttpClient Connect(int number, Uri service) =>
+        new(
+            new SocketsHttpHandler
+            {
+                ConnectCallback = async (context, cancellationToken) =>
+                {
+                    var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+                    socket.Bind(new IPEndPoint(IPAddress.Parse($"127.0.0.{1 + number}"), 0));
+                    await socket.ConnectAsync(context.DnsEndPoint, cancellationToken);
+                    return new NetworkStream(socket, ownsSocket: true);
+                },
+            }
+        )
         {
-            var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-            socket.Bind(new IPEndPoint(IPAddress.Parse($"127.0.0.{1 + number}"), 0));
-            await socket.ConnectAsync(context.DnsEndPoint, cancellationToken);
-            return new NetworkStream(socket, ownsSocket: true);
-        },
-    })
-    {
-        BaseAddress = service,
-        Timeout = Timeout.InfiniteTimeSpan,
-    };
+            BaseAddress = service,
+            Timeout = Timeout.InfiniteTimeSpan,
+        };
 
-    private static Outcome OutcomeOf(HttpResponseMessage answer) => answer.StatusCode switch
-    {
-        HttpStatusCode.OK or HttpStatusCode.Created or HttpStatusCode.NoContent => Outcome.Served,
-        HttpStatusCode.TooManyRequests => Outcome.Refused,
-        _ => Outcome.Unanswered,
-    };
+    private static Outcome OutcomeOf(HttpResponseMessage answer) =>
+        answer.StatusCode switch
+        {
+            HttpStatusCode.OK or HttpStatusCode.Created or HttpStatusCode.NoContent => Outcome.Served,
+            HttpStatusCode.TooManyRequests => Outcome.Refused,
+            _ => Outcome.Unanswered,
+        };
 
     private static StringContent Json(string body) => new(body, Encoding.UTF8, "application/json");
 
-    private Task<HttpResponseMessage> Post(string path, HttpContent content, CancellationToken cancellationToken, HttpCompletionOption completion = HttpCompletionOption.ResponseContentRead) =>
-        _http.SendAsync(new HttpRequestMessage(HttpMethod.Post, path) { Content = content }, completion, cancellationToken);
+    private Task<HttpResponseMessage> Post(
+        string path,
+        HttpContent content,
+        CancellationToken cancellationToken,
+        HttpCompletionOption completion = HttpCompletionOption.ResponseContentRead
+    ) => _http.SendAsync(new HttpRequestMessage(HttpMethod.Post, path) { Content = content }, completion, cancellationToken);
 
     private MultipartFormDataContent Form(params (string Name, string Value)[] fields)
     {
-        var form = new MultipartFormDataContent { { new ByteArrayContent(recording) { Headers = { ContentType = new MediaTypeHeaderValue("audio/wav") } }, "file", "voice.wav" } };
+        var form = new MultipartFormDataContent
+        {
+            {
+                new ByteArrayContent(recording) { Headers = { ContentType = new MediaTypeHeaderValue("audio/wav") } },
+                "file",
+                "voice.wav"
+            },
+        };
         foreach (var (name, value) in fields)
         {
             form.Add(new StringContent(value), name);
@@ -114,14 +140,21 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
         var seed = _random.Next(alone.Count);
         using var answer = await Post("/v1/audio/speech", Json(SpeechBody(seed)), cancellationToken);
         return OutcomeOf(answer) is not Outcome.Served and var other ? other
-            : (await answer.Content.ReadAsByteArrayAsync(cancellationToken)).AsSpan().SequenceEqual(alone[seed]) ? Outcome.Served : Outcome.Changed;
+            : (await answer.Content.ReadAsByteArrayAsync(cancellationToken)).AsSpan().SequenceEqual(alone[seed]) ? Outcome.Served
+            : Outcome.Changed;
     }
 
     private async Task<Outcome> EventsAsync(CancellationToken cancellationToken)
     {
-        using var answer = await Post("/speak", Json("""{"text":"One sentence. And another one.","stream":true,"chunk":true}"""), cancellationToken);
+        using var answer = await Post(
+            "/speak",
+            Json("""{"text":"One sentence. And another one.","stream":true,"chunk":true}"""),
+            cancellationToken
+        );
         return OutcomeOf(answer) is not Outcome.Served and var other ? other
-            : (await answer.Content.ReadAsStringAsync(cancellationToken)).Contains("\"status\":\"complete\"", StringComparison.Ordinal) ? Outcome.Served : Outcome.Unanswered;
+            : (await answer.Content.ReadAsStringAsync(cancellationToken)).Contains("\"status\":\"complete\"", StringComparison.Ordinal)
+                ? Outcome.Served
+            : Outcome.Unanswered;
     }
 
     private async Task<Outcome> FileAsync(CancellationToken cancellationToken)
@@ -156,9 +189,18 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
     {
         (string Path, HttpContent Content)[] wrong =
         [
-            ("/speak", Json("{\"text\":")), ("/speak", Json("{}")), ("/v1/audio/speech", Json("""{"model":"tiny","input":"Hello.","voice":"nobody"}""")),
-            ("/v1/audio/watermark", new StringContent("--b\r\n", Encoding.UTF8)), ("/v1/audio/voices", Form(("name", "../out"))),
-            ("/v1/audio/watermark", new MultipartFormDataContent { { new ByteArrayContent(recording[..(recording.Length / 3)].Reverse().ToArray()), "file", "noise.mp3" } }),
+            ("/speak", Json("{\"text\":")),
+            ("/speak", Json("{}")),
+            ("/v1/audio/speech", Json("""{"model":"tiny","input":"Hello.","voice":"nobody"}""")),
+            ("/v1/audio/watermark", new StringContent("--b\r\n", Encoding.UTF8)),
+            ("/v1/audio/voices", Form(("name", "../out"))),
+            (
+                "/v1/audio/watermark",
+                new MultipartFormDataContent
+                {
+                    { new ByteArrayContent(recording[..(recording.Length / 3)].Reverse().ToArray()), "file", "noise.mp3" },
+                }
+            ),
         ];
         var (path, content) = wrong[_random.Next(wrong.Length)];
         using var answer = await Post(path, content, cancellationToken);
@@ -174,8 +216,15 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
             return other;
         }
 
-        using var spoken = await Post("/v1/audio/speech", Json($$"""{"model":"tiny","input":"In a new voice.","voice":"{{name}}","response_format":"pcm"}"""), cancellationToken);
-        using var deleted = await _http.DeleteAsync(new Uri($"/v1/audio/voices/{Uri.EscapeDataString(name)}", UriKind.Relative), cancellationToken);
+        using var spoken = await Post(
+            "/v1/audio/speech",
+            Json($$"""{"model":"tiny","input":"In a new voice.","voice":"{{name}}","response_format":"pcm"}"""),
+            cancellationToken
+        );
+        using var deleted = await _http.DeleteAsync(
+            new Uri($"/v1/audio/voices/{Uri.EscapeDataString(name)}", UriKind.Relative),
+            cancellationToken
+        );
         return OutcomeOf(deleted) is Outcome.Served ? OutcomeOf(spoken) : Outcome.Unanswered;
     }
 
@@ -195,7 +244,8 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
     {
         using var socket = new ClientWebSocket();
         await socket.ConnectAsync(new Uri($"ws://{service.Authority}/v1/audio/speech/stream"), cancellationToken);
-        Task Send(string message) => socket.SendAsync(Encoding.UTF8.GetBytes(message), WebSocketMessageType.Text, endOfMessage: true, cancellationToken);
+        Task Send(string message) =>
+            socket.SendAsync(Encoding.UTF8.GetBytes(message), WebSocketMessageType.Text, endOfMessage: true, cancellationToken);
         await Send("""{"type":"session"}""");
         await Send("""{"type":"text","text":"Some words that come. And more of "}""");
         switch (_random.Next(3))
@@ -219,7 +269,9 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
         }
 
         await socket.CloseOutputAsync(WebSocketCloseStatus.NormalClosure, "", cancellationToken);
-        return last.Contains("\"done\"", StringComparison.Ordinal) ? Outcome.Served : last.Contains("queue_full", StringComparison.Ordinal) ? Outcome.Refused : Outcome.Unanswered;
+        return last.Contains("\"done\"", StringComparison.Ordinal) ? Outcome.Served
+            : last.Contains("queue_full", StringComparison.Ordinal) ? Outcome.Refused
+            : Outcome.Unanswered;
     }
 
     /// <summary>Reads some of an answer, then nothing for a while, then the rest or not.</summary>
@@ -227,7 +279,11 @@ internal sealed class SoakClient(int number, Uri service, byte[] recording, IRea
     {
         var text = string.Concat(Enumerable.Repeat("Many words to hear. [pause:20s] ", 9));
         using var answer = await Post(
-            "/v1/audio/speech", Json($$"""{"model":"tiny","input":"{{text}}","voice":"default","response_format":"pcm"}"""), cancellationToken, HttpCompletionOption.ResponseHeadersRead);
+            "/v1/audio/speech",
+            Json($$"""{"model":"tiny","input":"{{text}}","voice":"default","response_format":"pcm"}"""),
+            cancellationToken,
+            HttpCompletionOption.ResponseHeadersRead
+        );
         if (OutcomeOf(answer) is not Outcome.Served and var other)
         {
             return other;

@@ -9,8 +9,8 @@ namespace Fuzz.Service;
 internal static class SoakRun
 {
     private const int Seeds = 12;
-    private const int Samples = 12;                 // lines of the table, at least
-    private const double MostGrowth = 1.25;         // of the last third's memory over the second's
+    private const int Samples = 12; // lines of the table, at least
+    private const double MostGrowth = 1.25; // of the last third's memory over the second's
     private const double MegabytesOfChance = 64;
     private const int HandlesOfChance = 16;
 
@@ -33,14 +33,19 @@ internal static class SoakRun
             var table = new List<Measurement>();
             Console.WriteLine("minute  requests  served  refused  left  changed  unanswered     MB  handles  threads");
             using var over = new CancellationTokenSource(TimeSpan.FromMinutes(minutes));
-            var crowd = Enumerable.Range(0, clients).Select(number => Task.Run(async () =>
-            {
-                using var client = new SoakClient(number, service.Address, recording, alone);
-                while (!over.IsCancellationRequested && await client.ActAsync(over.Token) is { } happened)
-                {
-                    counts.AddOrUpdate(happened, 1, (_, n) => n + 1);
-                }
-            })).ToList();
+            var crowd = Enumerable
+                .Range(0, clients)
+                .Select(number =>
+                    Task.Run(async () =>
+                    {
+                        using var client = new SoakClient(number, service.Address, recording, alone);
+                        while (!over.IsCancellationRequested && await client.ActAsync(over.Token) is { } happened)
+                        {
+                            counts.AddOrUpdate(happened, 1, (_, n) => n + 1);
+                        }
+                    })
+                )
+                .ToList();
             var clock = Stopwatch.StartNew();
             var interval = TimeSpan.FromMinutes(Math.Min(1, minutes / Samples));
             while (!over.IsCancellationRequested && service.IsAlive)
@@ -63,7 +68,7 @@ internal static class SoakRun
             Print(clock.Elapsed.TotalMinutes, rest, counts);
             foreach (var ((what, outcome), count) in counts.OrderBy(c => c.Key.What, StringComparer.Ordinal).ThenBy(c => c.Key.Outcome))
             {
-                Console.WriteLine($"  {what,-12} {outcome,-10} {count}");
+                Console.WriteLine($"  {what, -12} {outcome, -10} {count}");
             }
 
             return Faults(table, idle, rest, counts);
@@ -80,9 +85,17 @@ internal static class SoakRun
         var answers = new List<byte[]>();
         for (var seed = 0; seed < Seeds; seed++)
         {
-            using var answer = await http.PostAsync(new Uri("/v1/audio/speech", UriKind.Relative), new StringContent(SoakClient.SpeechBody(seed), Encoding.UTF8, "application/json"));
-            answers.Add(answer.StatusCode == HttpStatusCode.OK ? await answer.Content.ReadAsByteArrayAsync()
-                : throw new InvalidOperationException($"The service does not speak: {answer.StatusCode} {await answer.Content.ReadAsStringAsync()}"));
+            using var answer = await http.PostAsync(
+                new Uri("/v1/audio/speech", UriKind.Relative),
+                new StringContent(SoakClient.SpeechBody(seed), Encoding.UTF8, "application/json")
+            );
+            answers.Add(
+                answer.StatusCode == HttpStatusCode.OK
+                    ? await answer.Content.ReadAsByteArrayAsync()
+                    : throw new InvalidOperationException(
+                        $"The service does not speak: {answer.StatusCode} {await answer.Content.ReadAsStringAsync()}"
+                    )
+            );
         }
 
         return answers;
@@ -93,15 +106,21 @@ internal static class SoakRun
     /// <summary>Waits until what was opened for clients is closed.</summary>
     private static async Task<Measurement> Rest(ServiceProgram service, Measurement idle)
     {
-        for (var clock = Stopwatch.StartNew(); clock.Elapsed < LongestRest && service.Handles > idle.Handles + HandlesOfChance; await Task.Delay(500))
-        {
-        }
+        for (
+            var clock = Stopwatch.StartNew();
+            clock.Elapsed < LongestRest && service.Handles > idle.Handles + HandlesOfChance;
+            await Task.Delay(500)
+        ) { }
 
         return Measure(service);
     }
 
     private static List<string> Faults(
-        List<Measurement> table, Measurement idle, Measurement rest, ConcurrentDictionary<(string What, Outcome Outcome), int> counts)
+        List<Measurement> table,
+        Measurement idle,
+        Measurement rest,
+        ConcurrentDictionary<(string What, Outcome Outcome), int> counts
+    )
     {
         var faults = new List<string>();
         foreach (var ((what, outcome), count) in counts.Where(c => c.Key.Outcome is Outcome.Changed or Outcome.Unanswered))
@@ -133,8 +152,10 @@ internal static class SoakRun
     {
         int Sum(Outcome outcome) => counts.Where(c => c.Key.Outcome == outcome).Sum(c => c.Value);
         Console.WriteLine(
-            $"{minute,6:0.0}  {counts.Values.Sum(),8}  {Sum(Outcome.Served),6}  {Sum(Outcome.Refused),7}  {Sum(Outcome.Left),4}  {Sum(Outcome.Changed),7}  {Sum(Outcome.Unanswered),10}  "
-            + $"{now.Megabytes,5:0}  {now.Handles,7}  {now.Threads,7}");
+            $"{minute, 6:0.0}  {counts.Values.Sum(), 8}  {Sum(Outcome.Served), 6}  {Sum(Outcome.Refused), 7}  {Sum(Outcome.Left), 4}  "
+                + $"{Sum(Outcome.Changed), 7}  {Sum(Outcome.Unanswered), 10}  "
+                + $"{now.Megabytes, 5:0}  {now.Handles, 7}  {now.Threads, 7}"
+        );
     }
 
     /// <summary>What the service holds at one moment.</summary>

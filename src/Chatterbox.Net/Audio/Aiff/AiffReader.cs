@@ -15,7 +15,8 @@ internal static class AiffReader
 
     /// <summary>Whether a file that begins so is AIFF or AIFF-C.</summary>
     public static bool Matches(ReadOnlySpan<byte> head) =>
-        head.Length >= 12 && head[..4].SequenceEqual("FORM"u8)
+        head.Length >= 12
+        && head[..4].SequenceEqual("FORM"u8)
         && (head[8..12].SequenceEqual("AIFF"u8) || head[8..12].SequenceEqual("AIFC"u8));
 
     /// <inheritdoc cref="RecordingReader"/>
@@ -38,7 +39,7 @@ internal static class AiffReader
             var body = new byte[Math.Min(size, 32)];
             var length = stream.ReadAtLeast(body, body.Length, throwOnEndOfStream: false);
             layout = chunk[..4].SequenceEqual("COMM"u8) ? ReadLayout(body.AsSpan(0, length), source) : layout;
-            Skip(stream, size + (size & 1L) - length, source);      // chunks are padded to an even size
+            Skip(stream, size + (size & 1L) - length, source); // chunks are padded to an even size
         }
 
         throw source.IsDamaged("it ends without samples (no 'SSND' chunk)");
@@ -62,7 +63,9 @@ internal static class AiffReader
 
         return SampleFormat(codec, bits) is { } sample
             ? new Layout(channels, (int)Math.Round(rate), (bits + 7) / 8, sample)
-            : throw new NotDecodedHereException($"its samples are of AIFF-C codec '{string.Concat(codec.Select(Printable))}' with {bits} bits");
+            : throw new NotDecodedHereException(
+                $"its samples are of AIFF-C codec '{string.Concat(codec.Select(Printable))}' with {bits} bits"
+            );
     }
 
     // Fewer bits than a whole number of bytes are the upper ones.

@@ -4,7 +4,8 @@ using System.Text;
 
 namespace Chatterbox.Audio.Ffmpeg;
 
-/// <summary>Writes audiobooks with ffmpeg: MP4 has its index at the beginning, which is known at the end, so that ffmpeg needs a file.</summary>
+/// <summary>Writes audiobooks with ffmpeg: MP4 has its index at the beginning, which is known at the end, so that ffmpeg needs a
+/// file.</summary>
 /// <remarks>ffmpeg may open three things: the pipe that the samples come from, the list of chapters that is written here, and its output.
 /// The formats of both inputs are given, none is guessed.</remarks>
 /// <param name="program">The program.</param>
@@ -23,7 +24,12 @@ internal sealed class FfmpegBook(FfmpegProgram program)
     /// <exception cref="EncoderException">ffmpeg failed, or was removed.</exception>
     /// <exception cref="IOException">The disk is full.</exception>
     public async Task WriteAsync(
-        string path, IAsyncEnumerable<ReadOnlyMemory<byte>> samples, string title, IReadOnlyList<AudioChapter> chapters, CancellationToken cancellationToken)
+        string path,
+        IAsyncEnumerable<ReadOnlyMemory<byte>> samples,
+        string title,
+        IReadOnlyList<AudioChapter> chapters,
+        CancellationToken cancellationToken
+    )
     {
         var list = $"{path}.chapters";
         await File.WriteAllTextAsync(list, Metadata(title, chapters), cancellationToken).ConfigureAwait(false);
@@ -61,20 +67,32 @@ internal sealed class FfmpegBook(FfmpegProgram program)
         foreach (var chapter in chapters)
         {
             var (start, end) = ((long)(chapter.StartSeconds * 1000), (long)(chapter.EndSeconds * 1000));
-            text.Append(CultureInfo.InvariantCulture, $"[CHAPTER]\nTIMEBASE=1/1000\nSTART={start}\nEND={end}\ntitle={Escape(chapter.Title)}\n");
+            text.Append(
+                CultureInfo.InvariantCulture,
+                $"[CHAPTER]\nTIMEBASE=1/1000\nSTART={start}\nEND={end}\ntitle={Escape(chapter.Title)}\n"
+            );
         }
 
         return text.ToString();
     }
 
-    private static string Escape(string text) => string.Concat(text.Select(character => character switch
-    {
-        '=' or ';' or '#' or '\\' => $"\\{character}",
-        _ when char.IsControl(character) => " ",
-        _ => $"{character}",
-    }));
+    private static string Escape(string text) =>
+        string.Concat(
+            text.Select(character =>
+                character switch
+                {
+                    '=' or ';' or '#' or '\\' => $"\\{character}",
+                    _ when char.IsControl(character) => " ",
+                    _ => $"{character}",
+                }
+            )
+        );
 
-    private static async Task FeedAsync(Process process, IAsyncEnumerable<ReadOnlyMemory<byte>> samples, CancellationToken cancellationToken)
+    private static async Task FeedAsync(
+        Process process,
+        IAsyncEnumerable<ReadOnlyMemory<byte>> samples,
+        CancellationToken cancellationToken
+    )
     {
         var input = process.StandardInput.BaseStream;
         await foreach (var block in samples.WithCancellation(cancellationToken).ConfigureAwait(false))
@@ -92,21 +110,58 @@ internal sealed class FfmpegBook(FfmpegProgram program)
         process.StandardInput.Close();
     }
 
-    private static Exception Failure(string messages) => messages.Contains("No space left", StringComparison.Ordinal)
-        ? new IOException("ffmpeg could not write the audiobook: the disk is full.", NoSpace)
-        : new EncoderException($"ffmpeg could not write the audiobook: {messages}");
+    private static Exception Failure(string messages) =>
+        messages.Contains("No space left", StringComparison.Ordinal)
+            ? new IOException("ffmpeg could not write the audiobook: the disk is full.", NoSpace)
+            : new EncoderException($"ffmpeg could not write the audiobook: {messages}");
 
     private Process Start(string path, string list)
     {
         try
         {
             return program.Start(
-            [
-                "-protocol_whitelist", "pipe", "-f", "f32le", "-ar", SpeechResult.SampleRate.ToString(CultureInfo.InvariantCulture), "-ac", "1", "-i", "pipe:0",
-                "-protocol_whitelist", "file", "-f", "ffmetadata", "-i", $"file:{list}",
-                "-map", "0:a", "-map_metadata", "1", "-map_chapters", "1", "-threads", "1", "-c:a", "aac", "-b:a", BitRate,
-                "-fflags", "+bitexact", "-flags:a", "+bitexact", "-movflags", "+faststart", "-f", "ipod", "-y", $"file:{path}",
-            ], MostSeconds);
+                [
+                    "-protocol_whitelist",
+                    "pipe",
+                    "-f",
+                    "f32le",
+                    "-ar",
+                    SpeechResult.SampleRate.ToString(CultureInfo.InvariantCulture),
+                    "-ac",
+                    "1",
+                    "-i",
+                    "pipe:0",
+                    "-protocol_whitelist",
+                    "file",
+                    "-f",
+                    "ffmetadata",
+                    "-i",
+                    $"file:{list}",
+                    "-map",
+                    "0:a",
+                    "-map_metadata",
+                    "1",
+                    "-map_chapters",
+                    "1",
+                    "-threads",
+                    "1",
+                    "-c:a",
+                    "aac",
+                    "-b:a",
+                    BitRate,
+                    "-fflags",
+                    "+bitexact",
+                    "-flags:a",
+                    "+bitexact",
+                    "-movflags",
+                    "+faststart",
+                    "-f",
+                    "ipod",
+                    "-y",
+                    $"file:{path}",
+                ],
+                MostSeconds
+            );
         }
         catch (FfmpegMissingException e)
         {

@@ -25,8 +25,24 @@ internal sealed class FfmpegDecoder(FfmpegProgram program)
         // A pipe cannot seek; demuxers that must do so keep its bytes in an unnamed file (ffmpeg's protocol 'cache').
         var (protocols, input) = demuxer == FfmpegDemuxer.Mov ? ("cache,pipe", "cache:pipe:0") : ("pipe", "pipe:0");
         using var process = program.Start([
-            "-threads", "1", "-protocol_whitelist", protocols, "-f", demuxer, "-i", input,
-            "-map", "0:a:0", "-threads", "1", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]);
+            "-threads",
+            "1",
+            "-protocol_whitelist",
+            protocols,
+            "-f",
+            demuxer,
+            "-i",
+            input,
+            "-map",
+            "0:a:0",
+            "-threads",
+            "1",
+            "-c:a",
+            "pcm_f32le",
+            "-f",
+            "wav",
+            "pipe:1",
+        ]);
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(source.Cancel);
         limit.CancelAfter(Longest);
         using var killing = limit.Token.Register(() => FfmpegProgram.Kill(process));
@@ -39,7 +55,9 @@ internal sealed class FfmpegDecoder(FfmpegProgram program)
         catch (Exception) when (limit.IsCancellationRequested)
         {
             source.Cancel.ThrowIfCancellationRequested();
-            throw new VoiceException($"{source.Name}: ffmpeg did not decode it within {Longest.TotalMinutes} minutes. Convert it to 16-bit WAV.");
+            throw new VoiceException(
+                $"{source.Name}: ffmpeg did not decode it within {Longest.TotalMinutes} minutes. Convert it to 16-bit WAV."
+            );
         }
         finally
         {
@@ -57,13 +75,18 @@ internal sealed class FfmpegDecoder(FfmpegProgram program)
         output.AdvanceTo(first.Buffer.Start);
         var clip = first.Buffer.IsEmpty ? null : WavReader.Read(output.AsStream(), source);
         process.WaitForExit();
-        return process.ExitCode == 0 && clip is not null ? clip : throw new VoiceException(
-            $"{source.Name}: ffmpeg cannot decode it ({LastLine(messages)}). Convert it to 16-bit WAV, or choose another recording.");
+        return process.ExitCode == 0 && clip is not null
+            ? clip
+            : throw new VoiceException(
+                $"{source.Name}: ffmpeg cannot decode it ({LastLine(messages)}). Convert it to 16-bit WAV, or choose another recording."
+            );
     }
 
     private static string LastLine(Task<string> messages) =>
-        messages.GetAwaiter().GetResult().Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries) is [.., var last]
-            ? last : "it reports no reason";
+        messages.GetAwaiter().GetResult().Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
+            is [.., var last]
+            ? last
+            : "it reports no reason";
 
     private static void Feed(Stream stream, Process process, CancellationToken cancellationToken)
     {
@@ -71,7 +94,7 @@ internal sealed class FfmpegDecoder(FfmpegProgram program)
         {
             var block = new byte[BlockBytes];
             var input = process.StandardInput.BaseStream;
-            for (int read; !cancellationToken.IsCancellationRequested && (read = stream.Read(block)) > 0;)
+            for (int read; !cancellationToken.IsCancellationRequested && (read = stream.Read(block)) > 0; )
             {
                 input.Write(block.AsSpan(0, read));
             }

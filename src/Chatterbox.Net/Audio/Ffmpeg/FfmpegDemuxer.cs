@@ -10,7 +10,7 @@ internal static class FfmpegDemuxer
         (4, [.. "moov"u8], Mov),
         (4, [.. "mdat"u8], Mov),
         (4, [.. "wide"u8], Mov),
-        (0, [.. "RIFF"u8], "wav"),              // AVI too; distinguished below
+        (0, [.. "RIFF"u8], "wav"), // AVI too; distinguished below
         (0, [.. "RF64"u8], "wav"),
         (0, [.. "FORM"u8], "aiff"),
         (0, [.. "fLaC"u8], "flac"),

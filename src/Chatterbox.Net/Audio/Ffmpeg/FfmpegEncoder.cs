@@ -26,14 +26,18 @@ internal sealed class FfmpegEncoder(FfmpegProgram program) : IDisposable
     /// <returns>Blocks of bytes; each is good until the next is asked for.</returns>
     /// <exception cref="EncoderException">ffmpeg failed, or is not installed.</exception>
     public async IAsyncEnumerable<ReadOnlyMemory<byte>> Encode(
-        IAsyncEnumerable<ReadOnlyMemory<byte>> samples, Task begun, AudioFormat format, [EnumeratorCancellation] CancellationToken cancellationToken)
+        IAsyncEnumerable<ReadOnlyMemory<byte>> samples,
+        Task begun,
+        AudioFormat format,
+        [EnumeratorCancellation] CancellationToken cancellationToken
+    )
     {
         var blocks = samples.GetAsyncEnumerator(cancellationToken);
         var first = blocks.MoveNextAsync().AsTask();
         await Task.WhenAny(begun, first).ConfigureAwait(false);
         if (first.IsCompleted && !(first.IsCompletedSuccessfully && await first.ConfigureAwait(false)))
         {
-            await blocks.DisposeAsync().ConfigureAwait(false);              // what ends before its turn needs no process
+            await blocks.DisposeAsync().ConfigureAwait(false); // what ends before its turn needs no process
             await first.ConfigureAwait(false);
             yield break;
         }
@@ -80,13 +84,19 @@ internal sealed class FfmpegEncoder(FfmpegProgram program) : IDisposable
     }
 
     // What comes of the first samples is not to wait for others.
-    private static string[] Encoding(AudioFormat format) => format.Codec switch
-    {
-        AudioCodec.Aac => ["-c:a", "aac", "-b:a", format.BitRate!.Value.ToString(CultureInfo.InvariantCulture), "-f", "adts"],
-        _ => throw new ArgumentException($"{format.Name} is encoded in this process.", nameof(format)),
-    };
+    private static string[] Encoding(AudioFormat format) =>
+        format.Codec switch
+        {
+            AudioCodec.Aac => ["-c:a", "aac", "-b:a", format.BitRate!.Value.ToString(CultureInfo.InvariantCulture), "-f", "adts"],
+            _ => throw new ArgumentException($"{format.Name} is encoded in this process.", nameof(format)),
+        };
 
-    private static async Task Feed(Process process, Task<bool> first, IAsyncEnumerator<ReadOnlyMemory<byte>> blocks, CancellationToken cancellationToken)
+    private static async Task Feed(
+        Process process,
+        Task<bool> first,
+        IAsyncEnumerator<ReadOnlyMemory<byte>> blocks,
+        CancellationToken cancellationToken
+    )
     {
         try
         {
@@ -105,7 +115,7 @@ internal sealed class FfmpegEncoder(FfmpegProgram program) : IDisposable
         }
         catch
         {
-            FfmpegProgram.Kill(process);                // ends the reading of its output, so that the reason is seen
+            FfmpegProgram.Kill(process); // ends the reading of its output, so that the reason is seen
             throw;
         }
     }
@@ -116,7 +126,8 @@ internal sealed class FfmpegEncoder(FfmpegProgram program) : IDisposable
         process.Dispose();
     }
 
-    /// <summary>A process for a recording. Where there is none, the recording ends once its caller, who gets the error, has given it up.</summary>
+    /// <summary>A process for a recording. Where there is none, the recording ends once its caller, who gets the error, has given it
+    /// up.</summary>
     private Process Take(AudioFormat format, Task first, IAsyncDisposable blocks)
     {
         if (_ahead.TryRemove(format, out var waiting))
@@ -162,7 +173,7 @@ internal sealed class FfmpegEncoder(FfmpegProgram program) : IDisposable
         }
         catch (FfmpegMissingException)
         {
-            return;                                     // this recording has its process; the next one reports the error
+            return; // this recording has its process; the next one reports the error
         }
 
         if (!_ahead.TryAdd(format, process))
@@ -187,8 +198,30 @@ internal sealed class FfmpegEncoder(FfmpegProgram program) : IDisposable
     {
         var rate = format.SampleRate.ToString(CultureInfo.InvariantCulture);
         return program.Start([
-            "-probesize", "32", "-analyzeduration", "0", "-protocol_whitelist", "pipe", "-f", "f32le", "-ar", rate, "-ac", "1", "-i", "pipe:0",
+            "-probesize",
+            "32",
+            "-analyzeduration",
+            "0",
+            "-protocol_whitelist",
+            "pipe",
+            "-f",
+            "f32le",
+            "-ar",
+            rate,
+            "-ac",
+            "1",
+            "-i",
+            "pipe:0",
             .. Encoding(format),
-            "-map_metadata", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact", "-flush_packets", "1", "pipe:1"]);
+            "-map_metadata",
+            "-1",
+            "-fflags",
+            "+bitexact",
+            "-flags:a",
+            "+bitexact",
+            "-flush_packets",
+            "1",
+            "pipe:1",
+        ]);
     }
 }

@@ -16,11 +16,15 @@ internal sealed class FfmpegProgram(string program)
 
     /// <summary>Full path of the program; null where there is none. It is searched for each time: it can be installed or removed
     /// meanwhile.</summary>
-    public string? Path => program.Contains(System.IO.Path.DirectorySeparatorChar)
-        ? File.Exists(program) ? program : null
-        : (Environment.GetEnvironmentVariable("PATH") ?? "").Split(System.IO.Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
-            .Select(folder => System.IO.Path.Combine(folder, OperatingSystem.IsWindows() ? program + ".exe" : program))
-            .FirstOrDefault(File.Exists);
+    public string? Path =>
+        program.Contains(System.IO.Path.DirectorySeparatorChar)
+            ? File.Exists(program)
+                ? program
+                : null
+            : (Environment.GetEnvironmentVariable("PATH") ?? "")
+                .Split(System.IO.Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
+                .Select(folder => System.IO.Path.Combine(folder, OperatingSystem.IsWindows() ? program + ".exe" : program))
+                .FirstOrDefault(File.Exists);
 
     /// <summary>Whether it is installed.</summary>
     public bool IsInstalled => Path is not null;

@@ -9,7 +9,7 @@ internal sealed class FlacBits(Stream stream)
     private readonly byte[] _buffer = new byte[1 << 14];
     private int _next;
     private int _end;
-    private ulong _cache;       // the low _cached bits are still to be read
+    private ulong _cache; // the low _cached bits are still to be read
     private int _cached;
 
     /// <summary>CRC-8 (polynomial 0x07) of the bytes since the last <see cref="BeginFrame"/>.</summary>

@@ -6,21 +6,22 @@ using System.Security.Cryptography;
 namespace Chatterbox.Audio.Flac;
 
 /// <summary>Encodes 16-bit FLAC as a stream: frames of 48 ms, each with the best of the fixed predictors.</summary>
-/// <remarks>Source: RFC 9639. The header declares neither length nor MD5 sum until the file is complete; each frame has its checksums.</remarks>
+/// <remarks>Source: RFC 9639. The header declares neither length nor MD5 sum until the file is complete; each frame has its
+/// checksums.</remarks>
 internal sealed class FlacEncoder : IAudioEncoder
 {
     private const int Bits = 16;
     private const int MostOrder = 4;
     private const int MostPartitionOrder = 4;
     private const int MostParameter = 14;
-    private const int LengthPlace = 22;             // in the file; the four bits before it are not used
+    private const int LengthPlace = 22; // in the file; the four bits before it are not used
     private const int Md5Place = 26;
 
     private readonly int _sampleRate;
     private readonly int[] _block;
-    private readonly int[][] _residuals;            // by order
+    private readonly int[][] _residuals; // by order
     private readonly FlacFrameBits _bits = new();
-    private readonly IncrementalHash? _md5;         // of a whole file
+    private readonly IncrementalHash? _md5; // of a whole file
     private readonly byte[] _pcm;
     private int _filled;
     private int _frames;
@@ -81,21 +82,21 @@ internal sealed class FlacEncoder : IAudioEncoder
 
         _isBegun = true;
         _bits.Begin();
-        _bits.Write(0x664C6143, 32);                // fLaC
-        _bits.Write(0x80, 8);                       // the last block of metadata, and the stream's
+        _bits.Write(0x664C6143, 32); // fLaC
+        _bits.Write(0x80, 8); // the last block of metadata, and the stream's
         _bits.Write(34, 24);
         _bits.Write((uint)_block.Length, 16);
         _bits.Write((uint)_block.Length, 16);
-        _bits.Write(0, 24);                         // sizes of frames: not known
+        _bits.Write(0, 24); // sizes of frames: not known
         _bits.Write(0, 24);
         _bits.Write((uint)_sampleRate, 20);
-        _bits.Write(0, 3);                          // one channel
+        _bits.Write(0, 3); // one channel
         _bits.Write(Bits - 1, 5);
-        _bits.Write(0, 4);                          // length: not known
+        _bits.Write(0, 4); // length: not known
         _bits.Write(0, 32);
         for (var i = 0; i < 4; i++)
         {
-            _bits.Write(0, 32);                     // MD5: not known
+            _bits.Write(0, 32); // MD5: not known
         }
 
         output.Write(_bits.Bytes);
@@ -105,9 +106,9 @@ internal sealed class FlacEncoder : IAudioEncoder
     {
         _bits.Begin();
         _bits.Write(0b11111111111110, 14);
-        _bits.Write(0, 2);                          // blocks of one size, but for the last
-        _bits.Write(7, 4);                          // whose size stands below, in 16 bits
-        _bits.Write(0, 4);                          // rate and depth as in the header
+        _bits.Write(0, 2); // blocks of one size, but for the last
+        _bits.Write(7, 4); // whose size stands below, in 16 bits
+        _bits.Write(0, 4); // rate and depth as in the header
         _bits.Write(0, 4);
         _bits.Write(0, 3);
         _bits.Write(0, 1);
@@ -159,7 +160,7 @@ internal sealed class FlacEncoder : IAudioEncoder
     {
         if (samples.IndexOfAnyExcept(samples[0]) < 0)
         {
-            _bits.Write(0, 8);                      // all samples are this one
+            _bits.Write(0, 8); // all samples are this one
             _bits.WriteSigned(samples[0], Bits);
             return;
         }
@@ -201,7 +202,11 @@ internal sealed class FlacEncoder : IAudioEncoder
     private void WriteResidual(ReadOnlySpan<int> residual, int order)
     {
         var (partitionOrder, fewest) = (0, long.MaxValue);
-        for (var tried = 0; tried <= MostPartitionOrder && residual.Length % (1 << tried) == 0 && residual.Length >> tried > MostOrder; tried++)
+        for (
+            var tried = 0;
+            tried <= MostPartitionOrder && residual.Length % (1 << tried) == 0 && residual.Length >> tried > MostOrder;
+            tried++
+        )
         {
             var bits = 0L;
             for (var partition = 0; partition < 1 << tried; partition++)
@@ -212,7 +217,7 @@ internal sealed class FlacEncoder : IAudioEncoder
             (partitionOrder, fewest) = bits < fewest ? (tried, bits) : (partitionOrder, fewest);
         }
 
-        _bits.Write(0, 2);                          // parameters of four bits
+        _bits.Write(0, 2); // parameters of four bits
         _bits.Write((uint)partitionOrder, 4);
         for (var partition = 0; partition < 1 << partitionOrder; partition++)
         {

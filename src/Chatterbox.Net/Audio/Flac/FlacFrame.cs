@@ -11,7 +11,14 @@ internal sealed class FlacFrame(FlacBits bits, RecordingSource source)
     private const int MidSide = 10;
     private const int HighestOrder = 32;
 
-    private static readonly int[][] FixedCoefficients = [[], [1], [2, -1], [3, -3, 1], [4, -6, 4, -1]];
+    private static readonly int[][] FixedCoefficients =
+    [
+        [],
+        [1],
+        [2, -1],
+        [3, -3, 1],
+        [4, -6, 4, -1],
+    ];
 
     private long[][] _channels = [];
     private long _frames;
@@ -61,7 +68,7 @@ internal sealed class FlacFrame(FlacBits bits, RecordingSource source)
 
     private void Read(int sampleRate, int channels, int bitDepth)
     {
-        bits.Read(2);                                       // reserved, and whether blocks vary in size
+        bits.Read(2); // reserved, and whether blocks vary in size
         var sizeCode = (int)bits.Read(4);
         var rateCode = (int)bits.Read(4);
         var assignment = (int)bits.Read(4);
@@ -76,12 +83,24 @@ internal sealed class FlacFrame(FlacBits bits, RecordingSource source)
             throw Damaged("has a header whose checksum (CRC-8) is wrong");
         }
 
-        var depth = depthCode switch { 0 => bitDepth, 1 => 8, 2 => 12, 4 => 16, 5 => 20, 6 => 24, 7 => 32, _ => 0 };
+        var depth = depthCode switch
+        {
+            0 => bitDepth,
+            1 => 8,
+            2 => 12,
+            4 => 16,
+            5 => 20,
+            6 => 24,
+            7 => 32,
+            _ => 0,
+        };
         var count = assignment < LeftSide ? assignment + 1 : 2;
         if (rate != sampleRate || depth != bitDepth || count != channels || assignment > MidSide || Length == 0)
         {
             throw Damaged(
-                $"has {count} channels of {depth} bits at {rate} Hz, expected {channels} of {bitDepth} at {sampleRate} as in the stream's header");
+                $"has {count} channels of {depth} bits at {rate} Hz, expected {channels} of {bitDepth} at {sampleRate} as in the "
+                    + $"stream's header"
+            );
         }
 
         Reserve(channels);
@@ -207,7 +226,9 @@ internal sealed class FlacFrame(FlacBits bits, RecordingSource source)
         var size = samples.Length / partitions;
         if (method > 1 || size * partitions != samples.Length || size < order)
         {
-            throw Damaged($"has {partitions} partitions of method {method} for {samples.Length} samples, expected equal parts and method 0 or 1");
+            throw Damaged(
+                $"has {partitions} partitions of method {method} for {samples.Length} samples, expected equal parts and method 0 or 1"
+            );
         }
 
         var parameterBits = method == 0 ? 4 : 5;
@@ -250,8 +271,10 @@ internal sealed class FlacFrame(FlacBits bits, RecordingSource source)
         }
     }
 
-    private Span<long> Warmup(Span<long> samples, int order) => order <= samples.Length ? samples[..order]
-        : throw Damaged($"has {samples.Length} samples, expected at least {order} for its predictor");
+    private Span<long> Warmup(Span<long> samples, int order) =>
+        order <= samples.Length
+            ? samples[..order]
+            : throw Damaged($"has {samples.Length} samples, expected at least {order} for its predictor");
 
     private void Reserve(int channels)
     {
@@ -261,35 +284,37 @@ internal sealed class FlacFrame(FlacBits bits, RecordingSource source)
         }
     }
 
-    private int ReadLength(int code) => code switch
-    {
-        1 => 192,
-        >= 2 and <= 5 => 144 << code,
-        6 => (int)bits.Read(8) + 1,
-        7 => (int)bits.Read(16) + 1,
-        >= 8 => 1 << code,
-        _ => 0,
-    };
+    private int ReadLength(int code) =>
+        code switch
+        {
+            1 => 192,
+            >= 2 and <= 5 => 144 << code,
+            6 => (int)bits.Read(8) + 1,
+            7 => (int)bits.Read(16) + 1,
+            >= 8 => 1 << code,
+            _ => 0,
+        };
 
-    private int? ReadRate(int code) => code switch
-    {
-        0 => null,
-        1 => 88_200,
-        2 => 176_400,
-        3 => 192_000,
-        4 => 8_000,
-        5 => 16_000,
-        6 => 22_050,
-        7 => 24_000,
-        8 => 32_000,
-        9 => 44_100,
-        10 => 48_000,
-        11 => 96_000,
-        12 => (int)bits.Read(8) * 1000,
-        13 => (int)bits.Read(16),
-        14 => (int)bits.Read(16) * 10,
-        _ => 0,
-    };
+    private int? ReadRate(int code) =>
+        code switch
+        {
+            0 => null,
+            1 => 88_200,
+            2 => 176_400,
+            3 => 192_000,
+            4 => 8_000,
+            5 => 16_000,
+            6 => 22_050,
+            7 => 24_000,
+            8 => 32_000,
+            9 => 44_100,
+            10 => 48_000,
+            11 => 96_000,
+            12 => (int)bits.Read(8) * 1000,
+            13 => (int)bits.Read(16),
+            14 => (int)bits.Read(16) * 10,
+            _ => 0,
+        };
 
     // The frame's or its first sample's number, coded as UTF-8 codes characters.
     private void SkipNumber()

@@ -4,7 +4,7 @@ namespace Chatterbox.Audio.Flac;
 internal sealed class FlacFrameBits
 {
     private byte[] _bytes = new byte[8192];
-    private int _length;            // in bits
+    private int _length; // in bits
 
     /// <summary>What has been written, to a whole byte.</summary>
     public ReadOnlySpan<byte> Bytes => _bytes.AsSpan(0, (_length + 7) / 8);
@@ -22,7 +22,7 @@ internal sealed class FlacFrameBits
     public void Write(uint value, int count)
     {
         Reserve(count);
-        for (var left = count; left > 0;)
+        for (var left = count; left > 0; )
         {
             var room = 8 - (_length & 7);
             var taken = Math.Min(room, left);

@@ -89,7 +89,7 @@ internal sealed class FlacReader
     private void ReadMetadata()
     {
         Span<byte> header = stackalloc byte[4];
-        ReadHeader(header);                         // fLaC
+        ReadHeader(header); // fLaC
         var isFirst = true;
         for (var isLast = false; !isLast; isFirst = false)
         {
@@ -100,8 +100,11 @@ internal sealed class FlacReader
             {
                 Skip(length);
             }
-            else if ((header[0] & 0x7F) != 0 || length != StreamInfoBytes
-                || _stream.ReadAtLeast(_info, StreamInfoBytes, throwOnEndOfStream: false) < StreamInfoBytes)
+            else if (
+                (header[0] & 0x7F) != 0
+                || length != StreamInfoBytes
+                || _stream.ReadAtLeast(_info, StreamInfoBytes, throwOnEndOfStream: false) < StreamInfoBytes
+            )
             {
                 throw _source.IsDamaged("it does not begin with its stream information (STREAMINFO)");
             }

@@ -1,7 +1,8 @@
 namespace Chatterbox.Audio.Mp3;
 
 /// <summary>A code for pairs of quantized lines.</summary>
-/// <param name="Size">Values of each line: up to Size - 1, the last of which, where there are extra bits, means itself plus their number.</param>
+/// <param name="Size">Values of each line: up to Size - 1, the last of which, where there are extra bits, means itself plus their
+/// number.</param>
 /// <param name="ExtraBits">Bits that follow for a line of the last value.</param>
 /// <param name="Codes">The code of the pair (x, y) at x · Size + y.</param>
 /// <param name="Lengths">Its bits.</param>
@@ -49,7 +50,17 @@ internal static class HuffmanTables
 
     // For each largest value up to 15, the tables whose codes are worth a comparison.
     private static readonly int[][] Candidates =
-        [[0], [1], [2, 3], [5, 6], [7, 8, 9], [7, 8, 9], [10, 11, 12], [10, 11, 12], .. Enumerable.Repeat<int[]>([13, 15], 8)];
+    [
+        [0],
+        [1],
+        [2, 3],
+        [5, 6],
+        [7, 8, 9],
+        [7, 8, 9],
+        [10, 11, 12],
+        [10, 11, 12],
+        .. Enumerable.Repeat<int[]>([13, 15], 8),
+    ];
 
     /// <summary>The table that needs the fewest bits.</summary>
     /// <param name="values">Magnitudes, an even number of them.</param>
@@ -96,8 +107,15 @@ internal static class HuffmanTables
         {
             var lines = table.Split('\n', StringSplitOptions.RemoveEmptyEntries);
             var codes = lines.Skip(1).SelectMany(line => line.Split(' ')).ToList();
-            tables.Add(lines[0], new HuffmanTable(
-                codes.Count / (lines.Length - 1), 0, [.. codes.Select(code => Convert.ToUInt32(code, 2))], [.. codes.Select(code => (byte)code.Length)]));
+            tables.Add(
+                lines[0],
+                new HuffmanTable(
+                    codes.Count / (lines.Length - 1),
+                    0,
+                    [.. codes.Select(code => Convert.ToUInt32(code, 2))],
+                    [.. codes.Select(code => (byte)code.Length)]
+                )
+            );
         }
 
         return tables;

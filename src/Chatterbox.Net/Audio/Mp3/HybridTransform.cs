@@ -24,7 +24,7 @@ internal enum BlockType
 /// back.</remarks>
 internal static class HybridTransform
 {
-    private const int Lines = 18;                   // of a band
+    private const int Lines = 18; // of a band
     private const int Window = 2 * Lines;
     private const int ShortLines = 6;
     private const int ShortWindow = 2 * ShortLines;
@@ -42,7 +42,13 @@ internal static class HybridTransform
     /// <param name="type">How it is windowed.</param>
     /// <param name="lines">Room for 576 lines; those of short windows in the order that <see cref="ScaleFactorBands"/> asks for.</param>
     /// <param name="bands">Of the stream's rate.</param>
-    public static void Forward(ReadOnlySpan<float> first, ReadOnlySpan<float> second, BlockType type, Span<float> lines, ScaleFactorBands bands)
+    public static void Forward(
+        ReadOnlySpan<float> first,
+        ReadOnlySpan<float> second,
+        BlockType type,
+        Span<float> lines,
+        ScaleFactorBands bands
+    )
     {
         Span<float> time = stackalloc float[Window];
         for (var band = 0; band < AnalysisFilterBank.Bands; band++)
@@ -107,16 +113,38 @@ internal static class HybridTransform
         }
     }
 
-    private static float[][] LongBasis(BlockType type) => Basis(Window, i => type switch
-    {
-        BlockType.Start when i >= 18 => i < 24 ? 1 : i < 30 ? Math.Sin(Math.PI / 12 * (i - 18 + 0.5)) : 0,
-        BlockType.Stop when i < 18 => i < 6 ? 0 : i < 12 ? Math.Sin(Math.PI / 12 * (i - 6 + 0.5)) : 1,
-        _ => Math.Sin(Math.PI / Window * (i + 0.5)),
-    });
+    private static float[][] LongBasis(BlockType type) =>
+        Basis(
+            Window,
+            i =>
+                type switch
+                {
+                    BlockType.Start when i >= 18 => i < 24 ? 1
+                    : i < 30 ? Math.Sin(Math.PI / 12 * (i - 18 + 0.5))
+                    : 0,
+                    BlockType.Stop when i < 18 => i < 6 ? 0
+                    : i < 12 ? Math.Sin(Math.PI / 12 * (i - 6 + 0.5))
+                    : 1,
+                    _ => Math.Sin(Math.PI / Window * (i + 0.5)),
+                }
+        );
 
     private static float[][] Basis(int length, Func<int, double> window) =>
-    [
-        .. Enumerable.Range(0, length / 2).Select(line => Enumerable.Range(0, length)
-            .Select(i => (float)(4.0 / length * window(i) * Math.Cos(Math.PI / (2 * length) * ((2 * i) + 1 + (length / 2)) * ((2 * line) + 1)))).ToArray()),
-    ];
+        [
+            .. Enumerable
+                .Range(0, length / 2)
+                .Select(line =>
+                    Enumerable
+                        .Range(0, length)
+                        .Select(i =>
+                            (float)(
+                                4.0
+                                / length
+                                * window(i)
+                                * Math.Cos(Math.PI / (2 * length) * ((2 * i) + 1 + (length / 2)) * ((2 * line) + 1))
+                            )
+                        )
+                        .ToArray()
+                ),
+        ];
 }

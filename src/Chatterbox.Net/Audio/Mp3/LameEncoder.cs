@@ -4,14 +4,16 @@ using System.Runtime.InteropServices;
 namespace Chatterbox.Audio.Mp3;
 
 /// <summary>Encodes one channel as MP3 of a constant bit rate with the system's libmp3lame.</summary>
-/// <remarks>Frames are independent (no bit reservoir), so that a stream can be played from any of them. libmp3lame lowers the level slightly
+/// <remarks>Frames are independent (no bit reservoir), so that a stream can be played from any of them. libmp3lame lowers the level
+/// slightly
 /// at common bit rates, so that the decoded samples do not clip.</remarks>
 internal sealed unsafe class LameEncoder : IAudioEncoder
 {
     private const int Mono = 3;
-    private const int Quality = 3;              // of 0, best and slowest, to 9
+    private const int Quality = 3; // of 0, best and slowest, to 9
 
-    private static readonly string[] Names = OperatingSystem.IsWindows() ? ["libmp3lame.dll", "lame_enc.dll"]
+    private static readonly string[] Names =
+        OperatingSystem.IsWindows() ? ["libmp3lame.dll", "lame_enc.dll"]
         : OperatingSystem.IsMacOS() ? ["libmp3lame.0.dylib", "/opt/homebrew/lib/libmp3lame.0.dylib", "/usr/local/lib/libmp3lame.0.dylib"]
         : ["libmp3lame.so.0"];
 
@@ -47,7 +49,7 @@ internal sealed unsafe class LameEncoder : IAudioEncoder
     /// <inheritdoc/>
     public void Encode(ReadOnlySpan<float> samples, IBufferWriter<byte> output)
     {
-        var bytes = output.GetSpan((samples.Length * 5 / 4) + 7200);        // as its documentation asks for
+        var bytes = output.GetSpan((samples.Length * 5 / 4) + 7200); // as its documentation asks for
         fixed (float* input = samples)
         fixed (byte* room = bytes)
         {
@@ -90,23 +92,33 @@ internal sealed unsafe class LameEncoder : IAudioEncoder
     private sealed class Library(nint handle)
     {
         private readonly delegate* unmanaged<nint> _create = (delegate* unmanaged<nint>)NativeLibrary.GetExport(handle, "lame_init");
-        private readonly delegate* unmanaged<nint, int> _begin =
-            (delegate* unmanaged<nint, int>)NativeLibrary.GetExport(handle, "lame_init_params");
-        private readonly delegate* unmanaged<nint, int> _close =
-            (delegate* unmanaged<nint, int>)NativeLibrary.GetExport(handle, "lame_close");
-        private readonly delegate* unmanaged<nint, byte*, int, int> _flush =
-            (delegate* unmanaged<nint, byte*, int, int>)NativeLibrary.GetExport(handle, "lame_encode_flush");
-        private readonly delegate* unmanaged<nint, float*, float*, int, byte*, int, int> _encode =
-            (delegate* unmanaged<nint, float*, float*, int, byte*, int, int>)NativeLibrary.GetExport(handle, "lame_encode_buffer_ieee_float");
+        private readonly delegate* unmanaged<nint, int> _begin = (delegate* unmanaged<nint, int>)
+            NativeLibrary.GetExport(handle, "lame_init_params");
+        private readonly delegate* unmanaged<nint, int> _close = (delegate* unmanaged<nint, int>)
+            NativeLibrary.GetExport(handle, "lame_close");
+        private readonly delegate* unmanaged<nint, byte*, int, int> _flush = (delegate* unmanaged<nint, byte*, int, int>)
+            NativeLibrary.GetExport(handle, "lame_encode_flush");
+        private readonly delegate* unmanaged<nint, float*, float*, int, byte*, int, int> _encode = (delegate* unmanaged<
+            nint,
+            float*,
+            float*,
+            int,
+            byte*,
+            int,
+            int>)
+            NativeLibrary.GetExport(handle, "lame_encode_buffer_ieee_float");
 
-        private readonly delegate* unmanaged<nint, byte*, nint, nint> _tag =
-            (delegate* unmanaged<nint, byte*, nint, nint>)NativeLibrary.GetExport(handle, "lame_get_lametag_frame");
+        private readonly delegate* unmanaged<nint, byte*, nint, nint> _tag = (delegate* unmanaged<nint, byte*, nint, nint>)
+            NativeLibrary.GetExport(handle, "lame_get_lametag_frame");
 
         public static Library? Find()
         {
             foreach (var name in Names)
             {
-                if (NativeLibrary.TryLoad(name, out var handle) && NativeLibrary.TryGetExport(handle, "lame_encode_buffer_ieee_float", out _))
+                if (
+                    NativeLibrary.TryLoad(name, out var handle)
+                    && NativeLibrary.TryGetExport(handle, "lame_encode_buffer_ieee_float", out _)
+                )
                 {
                     return new Library(handle);
                 }

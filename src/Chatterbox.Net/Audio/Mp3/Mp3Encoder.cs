@@ -18,11 +18,11 @@ internal sealed class Mp3Encoder : IAudioEncoder
     private readonly AnalysisFilterBank _filters = new();
     private readonly Psychoacoustics _psychoacoustics;
     private readonly Quantizer _quantizer;
-    private readonly float[] _samples = new float[Mp3Header.GranuleSamples];    // of the granule that is not complete
+    private readonly float[] _samples = new float[Mp3Header.GranuleSamples]; // of the granule that is not complete
     private readonly float[] _lines = new float[Mp3Header.GranuleSamples];
     private readonly double[] _thresholds = new double[ScaleFactorBands.Count + 1];
     private readonly Mp3FrameWriter _writer;
-    private float[] _first = new float[Mp3Header.GranuleSamples];               // band samples of three granules in a row
+    private float[] _first = new float[Mp3Header.GranuleSamples]; // band samples of three granules in a row
     private float[] _second = new float[Mp3Header.GranuleSamples];
     private float[] _third = new float[Mp3Header.GranuleSamples];
     private bool _firstIsShort;
@@ -68,7 +68,8 @@ internal sealed class Mp3Encoder : IAudioEncoder
     }
 
     /// <inheritdoc/>
-    /// <remarks>Silence follows until the last sample has gone through decoders, to the end of a frame; there are two frames at least, without
+    /// <remarks>Silence follows until the last sample has gone through decoders, to the end of a frame; there are two frames at least,
+    /// without
     /// which some programs do not believe that it is MP3.</remarks>
     public void Finish(IBufferWriter<byte> output)
     {
@@ -93,9 +94,7 @@ internal sealed class Mp3Encoder : IAudioEncoder
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-    }
+    public void Dispose() { }
 
     private void Begin(IBufferWriter<byte> output)
     {
@@ -129,9 +128,11 @@ internal sealed class Mp3Encoder : IAudioEncoder
 
     private void Write(IBufferWriter<byte> output)
     {
-        var type = _firstIsShort ? BlockType.Short
+        var type =
+            _firstIsShort ? BlockType.Short
             : _before == BlockType.Short ? (_secondIsShort ? BlockType.Short : BlockType.Stop)
-            : _secondIsShort ? BlockType.Start : BlockType.Long;
+            : _secondIsShort ? BlockType.Start
+            : BlockType.Long;
         _before = type;
         HybridTransform.Forward(_first, _second, type, _lines, _bands);
         if (type != BlockType.Short)

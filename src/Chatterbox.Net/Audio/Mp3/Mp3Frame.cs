@@ -10,7 +10,7 @@ internal sealed class Mp3Frame : IMpegFrame
 
     private readonly byte[] _bytes = new byte[MostBytes];
     private int _length;
-    private int _next;                                      // in bits
+    private int _next; // in bits
 
     /// <summary>The frame's header.</summary>
     public Mp3Header Header { get; private set; }
@@ -28,12 +28,13 @@ internal sealed class Mp3Frame : IMpegFrame
     public int BitRate => Header.BitRate;
 
     /// <inheritdoc/>
-    public MpegVersion Version => Header.Generation switch
-    {
-        MpegGeneration.Mpeg1 => MpegVersion.Version1,
-        MpegGeneration.Mpeg2 => MpegVersion.Version2,
-        _ => MpegVersion.Version25,
-    };
+    public MpegVersion Version =>
+        Header.Generation switch
+        {
+            MpegGeneration.Mpeg1 => MpegVersion.Version1,
+            MpegGeneration.Mpeg2 => MpegVersion.Version2,
+            _ => MpegVersion.Version25,
+        };
 
     /// <inheritdoc/>
     public MpegLayer Layer => MpegLayer.LayerIII;

@@ -13,12 +13,13 @@ internal sealed class Mp3FrameWriter(Mp3Header header)
     private int _sideBits;
     private int _dataBits;
     private int _granule;
-    private int _remainder;         // of the frame's length, in parts of a byte: those that must be made up for by a longer frame
+    private int _remainder; // of the frame's length, in parts of a byte: those that must be made up for by a longer frame
 
     /// <summary>Bits that the next granule may take: of two, the first has half, the second what is left.</summary>
-    public int BitsLeft => _granule == 0 && _header.Granules == 2
-        ? 8 * (FrameBytes - Mp3Header.Bytes - _header.SideBytes) / 2
-        : (8 * (FrameBytes - Mp3Header.Bytes - _header.SideBytes)) - (_granule == 0 ? 0 : _dataBits - FirstDataBit);
+    public int BitsLeft =>
+        _granule == 0 && _header.Granules == 2
+            ? 8 * (FrameBytes - Mp3Header.Bytes - _header.SideBytes) / 2
+            : (8 * (FrameBytes - Mp3Header.Bytes - _header.SideBytes)) - (_granule == 0 ? 0 : _dataBits - FirstDataBit);
 
     private int FirstDataBit => 8 * (Mp3Header.Bytes + _header.SideBytes);
 
@@ -82,13 +83,13 @@ internal sealed class Mp3FrameWriter(Mp3Header header)
         else
         {
             Side((int)granule.Type, 2);
-            Side(0, 1);                                     // all bands have the same windows
+            Side(0, 1); // all bands have the same windows
             Side(granule.Tables[0], 5);
             Side(granule.Tables[1], 5);
-            Side(0, 9);                                     // no window is louder than the others
+            Side(0, 9); // no window is louder than the others
         }
 
-        Side(0, isMpeg1 ? 2 : 1);                           // no preset factors (MPEG-1), steps of half a power of two
+        Side(0, isMpeg1 ? 2 : 1); // no preset factors (MPEG-1), steps of half a power of two
         Side(granule.QuadrupleTable, 1);
     }
 
@@ -102,7 +103,10 @@ internal sealed class Mp3FrameWriter(Mp3Header header)
         var values = granule.Values;
         for (var i = 0; i < granule.PairLines; i += 2)
         {
-            var region = i < granule.Regions.Second ? 0 : i < granule.Regions.Third ? 1 : 2;
+            var region =
+                i < granule.Regions.Second ? 0
+                : i < granule.Regions.Third ? 1
+                : 2;
             if (HuffmanTables.Pairs[granule.Tables[region]] is { } table)
             {
                 WritePair(table, values[i], values[i + 1], lines[i..]);

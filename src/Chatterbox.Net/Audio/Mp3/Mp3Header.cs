@@ -23,7 +23,14 @@ internal enum MpegGeneration
 /// <param name="ModeExtension">How the channels are joined in joint stereo.</param>
 /// <remarks>Source: ISO/IEC 11172-3, 2.4.1.3 and 2.4.2.3; ISO/IEC 13818-3, 2.4.2.3.</remarks>
 internal readonly record struct Mp3Header(
-    MpegGeneration Generation, int RateIndex, int BitRate, bool IsPadded, bool HasChecksum, int ChannelMode, int ModeExtension)
+    MpegGeneration Generation,
+    int RateIndex,
+    int BitRate,
+    bool IsPadded,
+    bool HasChecksum,
+    int ChannelMode,
+    int ModeExtension
+)
 {
     /// <summary>Bytes of a header.</summary>
     public const int Bytes = 4;
@@ -42,10 +49,19 @@ internal readonly record struct Mp3Header(
 
     /// <summary>Every sample rate there is, Hz.</summary>
     public static IReadOnlyList<int> SampleRates { get; } =
-        [.. RatesOfMpeg1, .. RatesOfMpeg1.Select(r => r / 2), .. RatesOfMpeg1.Select(r => r / 4)];
+    [.. RatesOfMpeg1, .. RatesOfMpeg1.Select(r => r / 2), .. RatesOfMpeg1.Select(r => r / 4)];
 
     /// <summary>Samples a second (Hz).</summary>
-    public int SampleRate => RatesOfMpeg1[RateIndex] >> (Generation switch { MpegGeneration.Mpeg1 => 0, MpegGeneration.Mpeg2 => 1, _ => 2 });
+    public int SampleRate =>
+        RatesOfMpeg1[RateIndex]
+        >> (
+            Generation switch
+            {
+                MpegGeneration.Mpeg1 => 0,
+                MpegGeneration.Mpeg2 => 1,
+                _ => 2,
+            }
+        );
 
     /// <summary>Channels, one or two.</summary>
     public int Channels => ChannelMode == Mono ? 1 : 2;
@@ -60,23 +76,39 @@ internal readonly record struct Mp3Header(
     public int FrameBytes => (Samples / 8 * BitRate / SampleRate) + (IsPadded ? 1 : 0);
 
     /// <summary>Bytes of the side information.</summary>
-    public int SideBytes => (Generation == MpegGeneration.Mpeg1, Channels) switch { (true, 2) => 32, (true, _) or (false, 2) => 17, _ => 9 };
+    public int SideBytes =>
+        (Generation == MpegGeneration.Mpeg1, Channels) switch
+        {
+            (true, 2) => 32,
+            (true, _) or (false, 2) => 17,
+            _ => 9,
+        };
 
     /// <summary>The index of the bit rate.</summary>
     public int BitRateIndex => Array.IndexOf(Kilobits(Generation), BitRate / 1000);
 
     /// <summary>The bit rates (bits a second) that a sample rate can have.</summary>
-    public static IEnumerable<int> BitRates(int sampleRate) => Kilobits(Of(sampleRate, 0).Generation).Skip(1).Select(kilobits => kilobits * 1000);
+    public static IEnumerable<int> BitRates(int sampleRate) =>
+        Kilobits(Of(sampleRate, 0).Generation).Skip(1).Select(kilobits => kilobits * 1000);
 
     /// <summary>The header of frames of one channel.</summary>
     /// <param name="sampleRate">One of <see cref="SampleRates"/>.</param>
     /// <param name="bitRate">One of <see cref="BitRates"/>.</param>
     public static Mp3Header Of(int sampleRate, int bitRate)
     {
-        var (generation, mpeg1Rate) = sampleRate >= 32_000 ? (MpegGeneration.Mpeg1, sampleRate)
+        var (generation, mpeg1Rate) =
+            sampleRate >= 32_000 ? (MpegGeneration.Mpeg1, sampleRate)
             : sampleRate >= 16_000 ? (MpegGeneration.Mpeg2, 2 * sampleRate)
             : (MpegGeneration.Mpeg25, 4 * sampleRate);
-        return new Mp3Header(generation, Array.IndexOf(RatesOfMpeg1, mpeg1Rate), bitRate, IsPadded: false, HasChecksum: false, Mono, ModeExtension: 0);
+        return new Mp3Header(
+            generation,
+            Array.IndexOf(RatesOfMpeg1, mpeg1Rate),
+            bitRate,
+            IsPadded: false,
+            HasChecksum: false,
+            Mono,
+            ModeExtension: 0
+        );
     }
 
     /// <summary>Reads a header.</summary>
@@ -91,9 +123,17 @@ internal readonly record struct Mp3Header(
 
         var generation = (MpegGeneration)((bytes[1] >> 3) & 3);
         var (bitRateIndex, rateIndex) = (bytes[2] >> 4, (bytes[2] >> 2) & 3);
-        return !Enum.IsDefined(generation) || bitRateIndex is 0 or 15 || rateIndex == 3 ? null : new Mp3Header(
-            generation, rateIndex, Kilobits(generation)[bitRateIndex] * 1000,
-            IsPadded: (bytes[2] & 2) != 0, HasChecksum: (bytes[1] & 1) == 0, bytes[3] >> 6, (bytes[3] >> 4) & 3);
+        return !Enum.IsDefined(generation) || bitRateIndex is 0 or 15 || rateIndex == 3
+            ? null
+            : new Mp3Header(
+                generation,
+                rateIndex,
+                Kilobits(generation)[bitRateIndex] * 1000,
+                IsPadded: (bytes[2] & 2) != 0,
+                HasChecksum: (bytes[1] & 1) == 0,
+                bytes[3] >> 6,
+                (bytes[3] >> 4) & 3
+            );
     }
 
     /// <summary>Writes the header.</summary>
@@ -103,7 +143,7 @@ internal readonly record struct Mp3Header(
         bytes[0] = 0xFF;
         bytes[1] = (byte)(0xE0 | ((int)Generation << 3) | (LayerThree << 1) | (HasChecksum ? 0 : 1));
         bytes[2] = (byte)((BitRateIndex << 4) | (RateIndex << 2) | (IsPadded ? 2 : 0));
-        bytes[3] = (byte)((ChannelMode << 6) | (ModeExtension << 4) | 4);       // 4: an original, as encoders say
+        bytes[3] = (byte)((ChannelMode << 6) | (ModeExtension << 4) | 4); // 4: an original, as encoders say
     }
 
     /// <summary>Whether another header can be of the same stream.</summary>

@@ -2,7 +2,8 @@ using System.Buffers.Binary;
 
 namespace Chatterbox.Audio.Mp3;
 
-/// <summary>What an encoder writes about the whole file into its first frame, which is silent: the tag Xing, or Info at a constant bit rate,
+/// <summary>What an encoder writes about the whole file into its first frame, which is silent: the tag Xing, or Info at a constant bit
+/// rate,
 /// with LAME's extension.</summary>
 /// <param name="Frames">Frames that follow; 0 where it does not say.</param>
 /// <param name="HasDelay">Whether the next two are known.</param>
@@ -16,25 +17,29 @@ internal sealed record Mp3Info(long Frames, bool HasDelay, int Delay, int Paddin
     private const int FlagFrames = 1;
     private const int FlagBytes = 2;
     private const int FlagPlaces = 4;
-    private const int Places = 100;             // of the file, for seeking
-    private const int EncoderBytes = 36;        // LAME's extension
+    private const int Places = 100; // of the file, for seeking
+    private const int EncoderBytes = 36; // LAME's extension
     private const int TagBytes = 4 + 4 + 4 + 4 + Places + EncoderBytes;
 
-    // Players use the delay only if the tag begins with a name that they know, such as LAME; the rest of the name says that it is another encoder.
+    // Players use the delay only if the tag begins with a name that they know, such as LAME; the rest of the name says that it is another
+    // encoder.
     private static ReadOnlySpan<byte> EncoderName => "LAME form"u8;
 
     /// <summary>Samples of the recording; null where the file does not say.</summary>
     /// <param name="frameSamples">Samples of a frame.</param>
-    public long? Length(int frameSamples) => Frames == 0 ? null
+    public long? Length(int frameSamples) =>
+        Frames == 0 ? null
         : HasDelay ? Math.Max(1, (Frames * frameSamples) - Delay - Math.Max(Padding, DecoderDelay))
         : Frames * frameSamples;
 
     /// <summary>The header of the frame: that of the file's frames, at a bit rate that gives it room.</summary>
     /// <param name="frames">The header of the file's frames.</param>
-    public static Mp3Header HeaderFor(Mp3Header frames) => Mp3Header.BitRates(frames.SampleRate)
-        .Where(bitRate => bitRate >= frames.BitRate)
-        .Select(bitRate => frames with { BitRate = bitRate })
-        .First(header => header.FrameBytes >= Mp3Header.Bytes + header.SideBytes + TagBytes);
+    public static Mp3Header HeaderFor(Mp3Header frames) =>
+        Mp3Header
+            .BitRates(frames.SampleRate)
+            .Where(bitRate => bitRate >= frames.BitRate)
+            .Select(bitRate => frames with { BitRate = bitRate })
+            .First(header => header.FrameBytes >= Mp3Header.Bytes + header.SideBytes + TagBytes);
 
     /// <summary>Writes the frame that the file begins with.</summary>
     /// <param name="header">Its header.</param>
@@ -57,7 +62,7 @@ internal sealed record Mp3Info(long Frames, bool HasDelay, int Delay, int Paddin
 
         var encoder = tag[(16 + Places)..];
         EncoderName.CopyTo(encoder);
-        encoder[9] = 1;                         // constant bit rate
+        encoder[9] = 1; // constant bit rate
         encoder[20] = (byte)Math.Min(255, header.BitRate / 1000);
         encoder[21] = (byte)(Delay >> 4);
         encoder[22] = (byte)((Delay << 4) | (Padding >> 8));

@@ -8,8 +8,8 @@ namespace Chatterbox.Audio.Mp3;
 /// can.</remarks>
 internal sealed class Mp3Reader
 {
-    private const int MostBytesBeforeFrames = 1 << 16;      // besides tags
-    private const int FramesToTrust = 3;                    // so many in a row are no chance
+    private const int MostBytesBeforeFrames = 1 << 16; // besides tags
+    private const int FramesToTrust = 3; // so many in a row are no chance
     private const int MostBytesToTrust = FramesToTrust * Mp3Frame.MostBytes;
 
     // NLayer applies other scale factor bands at 8 kHz than encoders do.
@@ -43,7 +43,7 @@ internal sealed class Mp3Reader
         var collector = _source.Collect(first.SampleRate, first.Channels);
         if (encoded is not null)
         {
-            _next += first.FrameBytes;                      // the frame itself is silent
+            _next += first.FrameBytes; // the frame itself is silent
             collector.ThrowIfLonger(encoded.Length(first.Samples) ?? 0);
         }
 
@@ -90,8 +90,14 @@ internal sealed class Mp3Reader
         {
             return decoder.DecodeFrame(frame, samples.AsSpan()) == frame.Header.Samples * frame.Header.Channels;
         }
-        catch (Exception e) when (e is InvalidDataException or IndexOutOfRangeException or ArgumentException or ArithmeticException
-            or NullReferenceException)
+        catch (Exception e)
+            when (e
+                    is InvalidDataException
+                        or IndexOutOfRangeException
+                        or ArgumentException
+                        or ArithmeticException
+                        or NullReferenceException
+            )
         {
             return false;
         }
@@ -101,7 +107,7 @@ internal sealed class Mp3Reader
     {
         while (Fill(10) && _buffer.AsSpan(_next).StartsWith("ID3"u8))
         {
-            var size = _buffer.AsSpan(_next + 6, 4);            // seven bits a byte
+            var size = _buffer.AsSpan(_next + 6, 4); // seven bits a byte
             var left = 10L + ((size[0] << 21) | (size[1] << 14) | (size[2] << 7) | size[3]) + ((_buffer[_next + 5] & 0x10) != 0 ? 10 : 0);
             while (left > 0 && Fill(1))
             {
@@ -154,8 +160,12 @@ internal sealed class Mp3Reader
     {
         for (var isSynchronous = true; Fill(Mp3Header.Bytes); _next++, isSynchronous = false)
         {
-            if (Mp3Header.Read(_buffer.AsSpan(_next, Mp3Header.Bytes)) is { } header && header.IsOfSameStream(first) && Fill(header.FrameBytes)
-                && (isSynchronous || IsFollowed(header)))
+            if (
+                Mp3Header.Read(_buffer.AsSpan(_next, Mp3Header.Bytes)) is { } header
+                && header.IsOfSameStream(first)
+                && Fill(header.FrameBytes)
+                && (isSynchronous || IsFollowed(header))
+            )
             {
                 return header;
             }

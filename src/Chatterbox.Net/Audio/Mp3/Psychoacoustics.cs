@@ -7,14 +7,14 @@ namespace Chatterbox.Audio.Mp3;
 internal sealed class Psychoacoustics
 {
     private const int Bands = ScaleFactorBands.Count + 1;
-    private const double FullScaleLevel = 96;           // dB of sound pressure that ±1 is taken for
-    private const double TonalOffset = 14.5;            // dB, plus the band's place in Bark
+    private const double FullScaleLevel = 96; // dB of sound pressure that ±1 is taken for
+    private const double TonalOffset = 14.5; // dB, plus the band's place in Bark
     private const double NoisyOffset = 5.5;
-    private const double TonalFlatness = -25;           // dB: flatter bands count as noise by degrees
-    private const double MostGrowth = 4;                // of a threshold from one granule to the next, against pre-echoes
+    private const double TonalFlatness = -25; // dB: flatter bands count as noise by degrees
+    private const double MostGrowth = 4; // of a threshold from one granule to the next, against pre-echoes
 
-    private const int Parts = 6;                        // of a granule, in which attacks are looked for
-    private const double Attack = 12;                   // times the mean energy before
+    private const int Parts = 6; // of a granule, in which attacks are looked for
+    private const double Attack = 12; // times the mean energy before
     private const double AudiblePart = 1e-6;
 
     private readonly ScaleFactorBands _bands;
@@ -69,7 +69,7 @@ internal sealed class Psychoacoustics
             var energy = 0.0;
             foreach (var sample in samples.Slice(part * length, length))
             {
-                var high = sample - _lastSample;            // attacks show in their high frequencies
+                var high = sample - _lastSample; // attacks show in their high frequencies
                 energy += high * high;
                 _lastSample = sample;
             }
@@ -134,6 +134,8 @@ internal sealed class Psychoacoustics
     private static double ThresholdInQuiet(double hertz)
     {
         var kilohertz = Math.Max(hertz, 20) / 1000;
-        return (3.64 * Math.Pow(kilohertz, -0.8)) - (6.5 * Math.Exp(-0.6 * Math.Pow(kilohertz - 3.3, 2))) + (0.001 * Math.Pow(kilohertz, 4));
+        return (3.64 * Math.Pow(kilohertz, -0.8))
+            - (6.5 * Math.Exp(-0.6 * Math.Pow(kilohertz - 3.3, 2)))
+            + (0.001 * Math.Pow(kilohertz, 4));
     }
 }

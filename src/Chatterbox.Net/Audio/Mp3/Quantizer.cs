@@ -5,17 +5,17 @@ namespace Chatterbox.Audio.Mp3;
 /// finer whose noise is above their threshold, while that makes it better.</remarks>
 internal sealed class Quantizer
 {
-    private const int MostBits = 4095;                  // that a granule can say it has
+    private const int MostBits = 4095; // that a granule can say it has
     private const int LargestValue = 8191 + 14;
-    private const double Rounding = 0.4054;             // the decoder's values are denser towards zero
+    private const double Rounding = 0.4054; // the decoder's values are denser towards zero
     private const int MostRounds = 10;
-    private const int Zero = 210;                       // the gain at which a step is 1
+    private const int Zero = 210; // the gain at which a step is 1
 
     private readonly ScaleFactorBands _bands;
     private readonly MpegGeneration _generation;
     private readonly int _lines;
-    private readonly float[] _powers = new float[Mp3Header.GranuleSamples];     // |line|^(3/4)
-    private readonly float[] _scales = new float[Mp3Header.GranuleSamples];     // by scale factor, 2^(3/8·factor)
+    private readonly float[] _powers = new float[Mp3Header.GranuleSamples]; // |line|^(3/4)
+    private readonly float[] _scales = new float[Mp3Header.GranuleSamples]; // by scale factor, 2^(3/8·factor)
     private readonly double[] _thresholds = new double[ScaleFactorBands.Count + 1];
     private readonly double[] _noise = new double[ScaleFactorBands.Count + 1];
     private Granule _best = new();
@@ -24,7 +24,8 @@ internal sealed class Quantizer
     /// <param name="bands">The bands of the rate.</param>
     /// <param name="generation">Of which generation the stream is.</param>
     /// <param name="lines">Lines that are coded; those above are left out.</param>
-    public Quantizer(ScaleFactorBands bands, MpegGeneration generation, int lines) => (_bands, _generation, _lines) = (bands, generation, lines);
+    public Quantizer(ScaleFactorBands bands, MpegGeneration generation, int lines) =>
+        (_bands, _generation, _lines) = (bands, generation, lines);
 
     /// <summary>Quantizes a granule.</summary>
     /// <param name="lines">Its 576 lines.</param>
@@ -82,7 +83,7 @@ internal sealed class Quantizer
 
         // The step at which the largest line still has a value.
         var low = largest == 0 ? Zero : Math.Clamp(Zero + (int)Math.Ceiling(16 / 3.0 * Math.Log2(largest / LargestValue)), 0, 255);
-        for (var high = 255; low < high;)
+        for (var high = 255; low < high; )
         {
             var middle = (low + high) / 2;
             Quantize(middle);

@@ -5,10 +5,27 @@ namespace Chatterbox.Audio.Mp3;
 internal static class ScaleFactorWidths
 {
     private static readonly (int Low, int High)[] Mpeg1 =
-        [(0, 0), (0, 1), (0, 2), (0, 3), (3, 0), (1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (3, 3), (4, 2), (4, 3)];
+    [
+        (0, 0),
+        (0, 1),
+        (0, 2),
+        (0, 3),
+        (3, 0),
+        (1, 1),
+        (1, 2),
+        (1, 3),
+        (2, 1),
+        (2, 2),
+        (2, 3),
+        (3, 1),
+        (3, 2),
+        (3, 3),
+        (4, 2),
+        (4, 3),
+    ];
 
-    private const int LowBands = 11;                            // of MPEG-1
-    private static readonly int[] GroupEnds = [6, 11, 16, 21];  // of MPEG-2
+    private const int LowBands = 11; // of MPEG-1
+    private static readonly int[] GroupEnds = [6, 11, 16, 21]; // of MPEG-2
     private static readonly int[] MostGroupBits = [4, 4, 3, 3];
 
     /// <summary>Sets the granule's widths.</summary>

@@ -86,7 +86,7 @@ internal sealed class OggPackets(Stream stream, RecordingSource source)
 
     private IEnumerable<OggPacket> Packets(ReadOnlyMemory<byte> lengths, byte[] body, byte flags, long granule)
     {
-        var skips = (flags & OggPage.Continued) != 0 && _packet.Length == 0;     // the rest of a packet whose beginning is missing
+        var skips = (flags & OggPage.Continued) != 0 && _packet.Length == 0; // the rest of a packet whose beginning is missing
         if ((flags & OggPage.Continued) == 0)
         {
             _packet.SetLength(0);

@@ -12,14 +12,14 @@ namespace Chatterbox.Audio.Ogg;
 internal sealed class OpusEncoder : IAudioEncoder
 {
     private const int MostPacketBytes = 1275 * 3;
-    private const uint Serial = 1;                  // the file's only stream
+    private const uint Serial = 1; // the file's only stream
 
     private readonly IOpusEncoder _encoder;
     private readonly int _sampleRate;
     private readonly float[] _frame;
     private readonly byte[] _packet = new byte[MostPacketBytes];
     private int _filled;
-    private long _taken;                            // samples at the encoder's rate
+    private long _taken; // samples at the encoder's rate
     private long _encoded;
     private uint _page;
 
@@ -30,7 +30,11 @@ internal sealed class OpusEncoder : IAudioEncoder
         _sampleRate = sampleRate;
         _frame = new float[sampleRate / 50];
 #pragma warning disable CS0618 // the factory would load whatever is called libopus on this computer
-        _encoder = new Concentus.Structs.OpusEncoder(sampleRate, 1, OpusApplication.OPUS_APPLICATION_AUDIO) { Bitrate = bitRate, UseVBR = true };
+        _encoder = new Concentus.Structs.OpusEncoder(sampleRate, 1, OpusApplication.OPUS_APPLICATION_AUDIO)
+        {
+            Bitrate = bitRate,
+            UseVBR = true,
+        };
 #pragma warning restore CS0618
     }
 
@@ -61,7 +65,7 @@ internal sealed class OpusEncoder : IAudioEncoder
     public void Finish(IBufferWriter<byte> output)
     {
         Begin(output);
-        for (var isLast = false; !isLast;)
+        for (var isLast = false; !isLast; )
         {
             _frame.AsSpan(_filled).Clear();
             isLast = _encoded + _frame.Length >= _taken + _encoder.Lookahead;
@@ -90,11 +94,11 @@ internal sealed class OpusEncoder : IAudioEncoder
 
         Span<byte> head = stackalloc byte[19];
         "OpusHead"u8.CopyTo(head);
-        head[8] = 1;                                // version
-        head[9] = 1;                                // channels
+        head[8] = 1; // version
+        head[9] = 1; // channels
         BinaryPrimitives.WriteUInt16LittleEndian(head[10..], (ushort)(_encoder.Lookahead * InClock));
         BinaryPrimitives.WriteInt32LittleEndian(head[12..], _sampleRate);
-        head[16..].Clear();                         // no gain, one stream
+        head[16..].Clear(); // no gain, one stream
         WritePage(output, head, 0, OggPage.First);
 
         ReadOnlySpan<byte> vendor = "Chatterbox.Net"u8;
@@ -102,7 +106,7 @@ internal sealed class OpusEncoder : IAudioEncoder
         "OpusTags"u8.CopyTo(tags);
         BinaryPrimitives.WriteInt32LittleEndian(tags[8..], vendor.Length);
         vendor.CopyTo(tags[12..]);
-        tags[^4..].Clear();                         // no comments
+        tags[^4..].Clear(); // no comments
         WritePage(output, tags, 0, 0);
     }
 

@@ -16,7 +16,7 @@ internal static class OpusReader
     public const int MostPacketSamples = SampleRate * 120 / 1000;
 
     private const int ShortestHeader = 19;
-    private const double GainSteps = 256;       // a decibel
+    private const double GainSteps = 256; // a decibel
 
     /// <summary>Whether a file that begins so is an Ogg file, of whatever codec.</summary>
     public static bool Matches(ReadOnlySpan<byte> head) => head.StartsWith(OggPage.Capture);
@@ -36,7 +36,9 @@ internal static class OpusReader
         if (head.Length < ShortestHeader || head[8] >> 4 != 0)
         {
             throw source.IsDamaged(
-                $"its header is of version {(head.Length > 8 ? head[8] : 0)} with {head.Length} bytes, expected version 1 with {ShortestHeader}");
+                $"its header is of version {(head.Length > 8 ? head[8] : 0)} with {head.Length} bytes, expected version 1 with "
+                    + $"{ShortestHeader}"
+            );
         }
 
         var channels = head[9];
@@ -45,7 +47,7 @@ internal static class OpusReader
             throw new NotDecodedHereException($"it is Opus of {channels} channels in mapping family {head[18]}");
         }
 
-        packets.MoveNext();                         // OpusTags: who made it
+        packets.MoveNext(); // OpusTags: who made it
         return Decode(packets, head, channels, source);
     }
 
@@ -67,7 +69,7 @@ internal static class OpusReader
             position += count;
             if (!isBegun && packet.Granule >= 0 && !packet.IsLast)
             {
-                (isBegun, position) = (true, packet.Granule);       // one cut out of a longer stream does not begin at zero
+                (isBegun, position) = (true, packet.Granule); // one cut out of a longer stream does not begin at zero
             }
 
             // The last page's position cuts off what only filled its packet.

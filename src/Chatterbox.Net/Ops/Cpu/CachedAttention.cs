@@ -4,8 +4,10 @@ using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
 
 namespace Chatterbox.Ops.Cpu;
 
-/// <summary>Attention of one query over keys and values of a cache in bfloat16, in blocks of positions that can be computed at the same time.</summary>
-/// <remarks>Where blocks begin depends on the position alone, so that a row's numbers do not depend on which others it is computed with.</remarks>
+/// <summary>Attention of one query over keys and values of a cache in bfloat16, in blocks of positions that can be computed at the same
+/// time.</summary>
+/// <remarks>Where blocks begin depends on the position alone, so that a row's numbers do not depend on which others it is computed
+/// with.</remarks>
 internal static unsafe class CachedAttention
 {
     /// <summary>Positions of a block.</summary>
@@ -14,7 +16,8 @@ internal static unsafe class CachedAttention
     /// <summary>Blocks of so many positions.</summary>
     public static int BlocksOf(int positions) => (positions + Block - 1) / Block;
 
-    /// <summary>Numbers that <see cref="Attend(float*, Bf16*, Bf16*, int, int, int, float*)"/> writes: the highest score, the sum of the weights, the weighted values.</summary>
+    /// <summary>Numbers that <see cref="Attend(float*, Bf16*, Bf16*, int, int, int, float*)"/> writes: the highest score, the sum of the
+    /// weights, the weighted values.</summary>
     public static int PartSize(int headDim) => 2 + headDim;
 
     /// <summary>One head's query over one block.</summary>
@@ -70,7 +73,15 @@ internal static unsafe class CachedAttention
 
     /// <summary>The same as the other with vectors of one width.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    internal static void Attend<TVector, TLanes>(float* query, Bf16* keys, Bf16* values, int stride, int positions, int headDim, float* part)
+    internal static void Attend<TVector, TLanes>(
+        float* query,
+        Bf16* keys,
+        Bf16* values,
+        int stride,
+        int positions,
+        int headDim,
+        float* part
+    )
         where TVector : struct
         where TLanes : struct, ILanes<TVector>
     {
@@ -78,8 +89,14 @@ internal static unsafe class CachedAttention
         var position = 0;
         for (; position + 4 <= positions; position += 4)
         {
-            Bf16* k0 = keys + ((long)position * stride), k1 = k0 + stride, k2 = k1 + stride, k3 = k2 + stride;
-            TVector s0 = TLanes.Fill(0), s1 = s0, s2 = s0, s3 = s0;
+            Bf16* k0 = keys + ((long)position * stride),
+                k1 = k0 + stride,
+                k2 = k1 + stride,
+                k3 = k2 + stride;
+            TVector s0 = TLanes.Fill(0),
+                s1 = s0,
+                s2 = s0,
+                s3 = s0;
             for (var i = 0; i < headDim; i += TLanes.Count)
             {
                 var q = TLanes.Load(query + i);
@@ -114,7 +131,8 @@ internal static unsafe class CachedAttention
         part[1] = TensorPrimitives.Sum<float>(weights);
         for (var i = 0; i < headDim; i += TLanes.Count)
         {
-            TVector even = TLanes.Fill(0), odd = even;
+            TVector even = TLanes.Fill(0),
+                odd = even;
             var value = values + i;
             for (position = 0; position + 2 <= positions; position += 2, value += 2 * (long)stride)
             {

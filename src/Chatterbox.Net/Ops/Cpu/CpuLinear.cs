@@ -34,7 +34,13 @@ internal sealed unsafe class CpuLinear(Linear linear, WeightFormat format) : ILi
         }
 
         var y = empty([x.shape[0], _weights.Outputs], ScalarType.Float32);
-        _products.Multiply(_weights, _bias is null ? null : (float*)_bias.Address(), (float*)x.Address(), (int)x.shape[0], (float*)y.Address());
+        _products.Multiply(
+            _weights,
+            _bias is null ? null : (float*)_bias.Address(),
+            (float*)x.Address(),
+            (int)x.shape[0],
+            (float*)y.Address()
+        );
         return y;
     }
 }

@@ -47,7 +47,8 @@ internal readonly unsafe struct MatrixAddress(byte* weights, float* scales, Weig
 
 /// <summary>Products of a few rows with weights that are read once, y = x·Wᵀ: what bounds them is how fast memory is read.</summary>
 /// <remarks>Rows stay in float32 and so do the sums: only the weights are rounded. Each sum is made in the same order whatever the number
-/// of rows, so that a row's numbers do not depend on which others it is computed with; they do depend on the width of the vectors.</remarks>
+/// of rows, so that a row's numbers do not depend on which others it is computed with; they do depend on the width of the
+/// vectors.</remarks>
 internal static unsafe class RowProducts
 {
     /// <summary>Inputs of an output that share a scale.</summary>
@@ -57,15 +58,19 @@ internal static unsafe class RowProducts
     private const int AheadTiles = 2;
 
     /// <summary>Bits of the widest vectors that the kernels use on this processor.</summary>
-    public static int VectorBits => Lanes512.IsSupported ? 512 : Lanes256.IsSupported ? 256 : 128;
+    public static int VectorBits =>
+        Lanes512.IsSupported ? 512
+        : Lanes256.IsSupported ? 256
+        : 128;
 
     /// <summary>Bytes of a weight.</summary>
-    public static int SizeOf(WeightFormat format) => format switch
-    {
-        WeightFormat.Int8 => sizeof(sbyte),
-        WeightFormat.BFloat16 => sizeof(ushort),
-        _ => sizeof(float),
-    };
+    public static int SizeOf(WeightFormat format) =>
+        format switch
+        {
+            WeightFormat.Int8 => sizeof(sbyte),
+            WeightFormat.BFloat16 => sizeof(ushort),
+            _ => sizeof(float),
+        };
 
     /// <summary>Computes some of the outputs of all rows.</summary>
     /// <param name="matrix">The weights.</param>
@@ -119,9 +124,15 @@ internal static unsafe class RowProducts
     {
         switch (matrix.Format)
         {
-            case WeightFormat.Int8: Widen<TVector, TLanes, Int8Weights<TVector, TLanes>>(matrix, first, end, target); break;
-            case WeightFormat.BFloat16: Widen<TVector, TLanes, BFloat16Weights<TVector, TLanes>>(matrix, first, end, target); break;
-            default: Widen<TVector, TLanes, Float32Weights<TVector, TLanes>>(matrix, first, end, target); break;
+            case WeightFormat.Int8:
+                Widen<TVector, TLanes, Int8Weights<TVector, TLanes>>(matrix, first, end, target);
+                break;
+            case WeightFormat.BFloat16:
+                Widen<TVector, TLanes, BFloat16Weights<TVector, TLanes>>(matrix, first, end, target);
+                break;
+            default:
+                Widen<TVector, TLanes, Float32Weights<TVector, TLanes>>(matrix, first, end, target);
+                break;
         }
     }
 
@@ -132,9 +143,15 @@ internal static unsafe class RowProducts
     {
         switch (matrix.Format)
         {
-            case WeightFormat.Int8: Multiply<TVector, TLanes, Int8Weights<TVector, TLanes>>(matrix, first, end, x, rows, y, stride); break;
-            case WeightFormat.BFloat16: Multiply<TVector, TLanes, BFloat16Weights<TVector, TLanes>>(matrix, first, end, x, rows, y, stride); break;
-            default: Multiply<TVector, TLanes, Float32Weights<TVector, TLanes>>(matrix, first, end, x, rows, y, stride); break;
+            case WeightFormat.Int8:
+                Multiply<TVector, TLanes, Int8Weights<TVector, TLanes>>(matrix, first, end, x, rows, y, stride);
+                break;
+            case WeightFormat.BFloat16:
+                Multiply<TVector, TLanes, BFloat16Weights<TVector, TLanes>>(matrix, first, end, x, rows, y, stride);
+                break;
+            default:
+                Multiply<TVector, TLanes, Float32Weights<TVector, TLanes>>(matrix, first, end, x, rows, y, stride);
+                break;
         }
     }
 
@@ -160,7 +177,15 @@ internal static unsafe class RowProducts
     }
 
     // Tiles of outputs times rows whose sums fit into the registers.
-    private static void Multiply<TVector, TLanes, TWeights>(MatrixAddress matrix, int first, int end, float* x, int rows, float* y, int stride)
+    private static void Multiply<TVector, TLanes, TWeights>(
+        MatrixAddress matrix,
+        int first,
+        int end,
+        float* x,
+        int rows,
+        float* y,
+        int stride
+    )
         where TVector : struct
         where TLanes : struct, ILanes<TVector>
         where TWeights : struct, IWeights<TVector>
@@ -201,9 +226,18 @@ internal static unsafe class RowProducts
         where TLanes : struct, ILanes<TVector>
         where TWeights : struct, IWeights<TVector>
     {
-        TVector s00 = TLanes.Fill(0), s10 = s00, s20 = s00, s30 = s00;
-        byte* row0 = matrix.Row(output), row1 = row0 + matrix.RowBytes, row2 = row1 + matrix.RowBytes, row3 = row2 + matrix.RowBytes;
-        float* scales0 = matrix.ScalesOf(output), scales1 = scales0 + matrix.Groups, scales2 = scales1 + matrix.Groups, scales3 = scales2 + matrix.Groups;
+        TVector s00 = TLanes.Fill(0),
+            s10 = s00,
+            s20 = s00,
+            s30 = s00;
+        byte* row0 = matrix.Row(output),
+            row1 = row0 + matrix.RowBytes,
+            row2 = row1 + matrix.RowBytes,
+            row3 = row2 + matrix.RowBytes;
+        float* scales0 = matrix.ScalesOf(output),
+            scales1 = scales0 + matrix.Groups,
+            scales2 = scales1 + matrix.Groups,
+            scales3 = scales2 + matrix.Groups;
         var ahead = AheadTiles * 4 * matrix.RowBytes;
         for (var (group, i) = (0, 0); group < matrix.Groups; group++)
         {
@@ -241,9 +275,22 @@ internal static unsafe class RowProducts
         where TLanes : struct, ILanes<TVector>
         where TWeights : struct, IWeights<TVector>
     {
-        TVector s00 = TLanes.Fill(0), s01 = s00, s10 = s00, s11 = s00, s20 = s00, s21 = s00, s30 = s00, s31 = s00;
-        byte* row0 = matrix.Row(output), row1 = row0 + matrix.RowBytes, row2 = row1 + matrix.RowBytes, row3 = row2 + matrix.RowBytes;
-        float* scales0 = matrix.ScalesOf(output), scales1 = scales0 + matrix.Groups, scales2 = scales1 + matrix.Groups, scales3 = scales2 + matrix.Groups;
+        TVector s00 = TLanes.Fill(0),
+            s01 = s00,
+            s10 = s00,
+            s11 = s00,
+            s20 = s00,
+            s21 = s00,
+            s30 = s00,
+            s31 = s00;
+        byte* row0 = matrix.Row(output),
+            row1 = row0 + matrix.RowBytes,
+            row2 = row1 + matrix.RowBytes,
+            row3 = row2 + matrix.RowBytes;
+        float* scales0 = matrix.ScalesOf(output),
+            scales1 = scales0 + matrix.Groups,
+            scales2 = scales1 + matrix.Groups,
+            scales3 = scales2 + matrix.Groups;
         float* x1 = x + matrix.Inputs;
         var ahead = AheadTiles * 4 * matrix.RowBytes;
         for (var (group, i) = (0, 0); group < matrix.Groups; group++)
@@ -292,10 +339,21 @@ internal static unsafe class RowProducts
         where TLanes : struct, ILanes<TVector>
         where TWeights : struct, IWeights<TVector>
     {
-        TVector s00 = TLanes.Fill(0), s01 = s00, s02 = s00, s03 = s00, s10 = s00, s11 = s00, s12 = s00, s13 = s00;
-        byte* row0 = matrix.Row(output), row1 = row0 + matrix.RowBytes;
-        float* scales0 = matrix.ScalesOf(output), scales1 = scales0 + matrix.Groups;
-        float* x1 = x + matrix.Inputs, x2 = x1 + matrix.Inputs, x3 = x2 + matrix.Inputs;
+        TVector s00 = TLanes.Fill(0),
+            s01 = s00,
+            s02 = s00,
+            s03 = s00,
+            s10 = s00,
+            s11 = s00,
+            s12 = s00,
+            s13 = s00;
+        byte* row0 = matrix.Row(output),
+            row1 = row0 + matrix.RowBytes;
+        float* scales0 = matrix.ScalesOf(output),
+            scales1 = scales0 + matrix.Groups;
+        float* x1 = x + matrix.Inputs,
+            x2 = x1 + matrix.Inputs,
+            x3 = x2 + matrix.Inputs;
         var ahead = AheadTiles * 2 * matrix.RowBytes;
         for (var (group, i) = (0, 0); group < matrix.Groups; group++)
         {

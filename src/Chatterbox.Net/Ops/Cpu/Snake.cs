@@ -7,8 +7,13 @@ namespace Chatterbox.Ops.Cpu;
 internal static unsafe class Snake
 {
     // π as a sum whose first parts have few bits, so that multiples of them are exact; sin(r) / r on [−π/2, π/2] as a polynomial of r².
-    private const float PiHigh = 3.140625f, PiMiddle = 9.67025756835938e-4f, PiLow = 6.278329464e-7f;
-    private const float C1 = -0.16666659713f, C2 = 0.0083330785856f, C3 = -0.00019810690719f, C4 = 2.6083159810e-6f;
+    private const float PiHigh = 3.140625f,
+        PiMiddle = 9.67025756835938e-4f,
+        PiLow = 6.278329464e-7f;
+    private const float C1 = -0.16666659713f,
+        C2 = 0.0083330785856f,
+        C3 = -0.00019810690719f,
+        C4 = 2.6083159810e-6f;
 
     /// <summary>One channel, or a part of it.</summary>
     /// <param name="x">What goes in.</param>

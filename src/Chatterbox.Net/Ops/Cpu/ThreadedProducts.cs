@@ -8,7 +8,8 @@ internal sealed unsafe class ThreadedProducts
     /// <summary>Most rows of a product; with more, computing bounds it and torch is as fast.</summary>
     public const int MostRows = 16;
 
-    private const int MostOutputs = 64, ChunksPerThread = 4;    // of a chunk; of a product
+    private const int MostOutputs = 64,
+        ChunksPerThread = 4; // of a chunk; of a product
 
     private readonly WorkerPool _pool;
     private readonly Action<int> _multiply;
@@ -36,22 +37,26 @@ internal sealed unsafe class ThreadedProducts
     /// <param name="x">[rows, inputs].</param>
     /// <param name="rows">At most <see cref="MostRows"/>.</param>
     /// <param name="y">[rows, outputs].</param>
-    public void Multiply(WeightMatrix weights, float* bias, float* x, int rows, float* y) => Run(_multiply, weights, weights.Outputs, bias, x, rows, y);
+    public void Multiply(WeightMatrix weights, float* bias, float* x, int rows, float* y) =>
+        Run(_multiply, weights, weights.Outputs, bias, x, rows, y);
 
     /// <summary>y = y + x·Wᵀ + b.</summary>
     /// <inheritdoc cref="Multiply" path="/param"/>
-    public void Add(WeightMatrix weights, float* bias, float* x, int rows, float* y) => Run(_add, weights, weights.Outputs, bias, x, rows, y);
+    public void Add(WeightMatrix weights, float* bias, float* x, int rows, float* y) =>
+        Run(_add, weights, weights.Outputs, bias, x, rows, y);
 
     /// <summary>y = gelu(x·Wᵀ + b), GELU in its tanh form.</summary>
     /// <inheritdoc cref="Multiply" path="/param"/>
-    public void MultiplyGelu(WeightMatrix weights, float* bias, float* x, int rows, float* y) => Run(_gelu, weights, weights.Outputs, bias, x, rows, y);
+    public void MultiplyGelu(WeightMatrix weights, float* bias, float* x, int rows, float* y) =>
+        Run(_gelu, weights, weights.Outputs, bias, x, rows, y);
 
     /// <summary>y = silu(x·Gᵀ) · (x·Uᵀ), where W is G above U.</summary>
     /// <param name="weights">W.</param>
     /// <param name="x">[rows, inputs].</param>
     /// <param name="rows">At most <see cref="MostRows"/>.</param>
     /// <param name="y">[rows, outputs / 2].</param>
-    public void MultiplySiluGate(WeightMatrix weights, float* x, int rows, float* y) => Run(_gate, weights, weights.Outputs / 2, null, x, rows, y);
+    public void MultiplySiluGate(WeightMatrix weights, float* x, int rows, float* y) =>
+        Run(_gate, weights, weights.Outputs / 2, null, x, rows, y);
 
     private void Run(Action<int> work, WeightMatrix weights, int outputs, float* bias, float* x, int rows, float* y)
     {

@@ -51,12 +51,20 @@ internal sealed unsafe class WeightMatrix : IDisposable
         var quantized = empty([outputs, inputs], ScalarType.Int8);
         var scales = empty([outputs, inputs / RowProducts.GroupSize], ScalarType.Float32);
         var (from, to, scaleOf) = (wide.Address(), quantized.Address(), scales.Address());
-        Parallel.For(0, (int)outputs, output =>
-        {
-            var source = new ReadOnlySpan<float>((float*)from + (output * (long)inputs), inputs);
-            var target = new Span<sbyte>((sbyte*)to + (output * (long)inputs), inputs);
-            Quantize(source, target, new Span<float>((float*)scaleOf + (output * (long)(inputs / RowProducts.GroupSize)), inputs / RowProducts.GroupSize));
-        });
+        Parallel.For(
+            0,
+            (int)outputs,
+            output =>
+            {
+                var source = new ReadOnlySpan<float>((float*)from + (output * (long)inputs), inputs);
+                var target = new Span<sbyte>((sbyte*)to + (output * (long)inputs), inputs);
+                Quantize(
+                    source,
+                    target,
+                    new Span<float>((float*)scaleOf + (output * (long)(inputs / RowProducts.GroupSize)), inputs / RowProducts.GroupSize)
+                );
+            }
+        );
         return new(quantized, scales);
     }
 
@@ -97,11 +105,13 @@ internal sealed unsafe class WeightMatrix : IDisposable
 
     private Tensor Widen()
     {
-        const int Outputs = 64;    // of a chunk
+        const int Outputs = 64; // of a chunk
         var wide = empty([this.Outputs, Inputs], ScalarType.Float32);
         _wide = (float*)wide.Address();
-        WorkerPool.Shared.Run((this.Outputs + Outputs - 1) / Outputs, _widen ??= chunk =>
-            RowProducts.Widen(Address, chunk * Outputs, Math.Min(this.Outputs, (chunk + 1) * Outputs), _wide));
+        WorkerPool.Shared.Run(
+            (this.Outputs + Outputs - 1) / Outputs,
+            _widen ??= chunk => RowProducts.Widen(Address, chunk * Outputs, Math.Min(this.Outputs, (chunk + 1) * Outputs), _wide)
+        );
         return wide;
     }
 }

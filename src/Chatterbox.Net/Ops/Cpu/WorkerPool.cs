@@ -5,14 +5,16 @@ namespace Chatterbox.Ops.Cpu;
 /// <summary>Threads for work of microseconds: a speech token is made in hundreds of pieces of work that each wait for the one before, so
 /// the threads wait in a loop for the next and sleep only when none comes.</summary>
 /// <remarks>Each thread takes the chunks of its own share first, then those that are left of the others'. A thread that the system has
-/// suspended is not waited for unless it has a chunk in hand. One caller at a time has the threads; another computes alone meanwhile.</remarks>
+/// suspended is not waited for unless it has a chunk in hand. One caller at a time has the threads; another computes alone
+/// meanwhile.</remarks>
 internal sealed class WorkerPool
 {
     /// <summary>Most chunks of some work.</summary>
     public const int MostChunks = (1 << ChunkBits) - 1;
 
-    private const int ChunkBits = 20, RoundMask = (1 << (64 - (2 * ChunkBits))) - 1;
-    private const int SpinsBeforeSleep = 20_000;    // some 200 µs: longer than the choice of a token takes
+    private const int ChunkBits = 20,
+        RoundMask = (1 << (64 - (2 * ChunkBits))) - 1;
+    private const int SpinsBeforeSleep = 20_000; // some 200 µs: longer than the choice of a token takes
 
     private readonly Share[] _shares;
     private readonly SemaphoreSlim _wake = new(0);
@@ -61,7 +63,10 @@ internal sealed class WorkerPool
             (_work, _done) = (work, 0);
             for (var i = 0; i < Threads; i++)
             {
-                Volatile.Write(ref _shares[i].Left, new Chunks(round, (int)((long)chunks * i / Threads), (int)((long)chunks * (i + 1) / Threads)).Bits);
+                Volatile.Write(
+                    ref _shares[i].Left,
+                    new Chunks(round, (int)((long)chunks * i / Threads), (int)((long)chunks * (i + 1) / Threads)).Bits
+                );
             }
 
             Interlocked.Exchange(ref _round, round);
@@ -85,7 +90,7 @@ internal sealed class WorkerPool
 
     private void Serve(int worker)
     {
-        for (var seen = 0; ;)
+        for (var seen = 0; ; )
         {
             for (var spins = 0; Volatile.Read(ref _round) == seen; spins++)
             {
@@ -153,9 +158,7 @@ internal sealed class WorkerPool
     private readonly record struct Chunks(long Bits)
     {
         public Chunks(int round, int next, int end)
-            : this(((long)round << (2 * ChunkBits)) | ((long)next << ChunkBits) | (uint)end)
-        {
-        }
+            : this(((long)round << (2 * ChunkBits)) | ((long)next << ChunkBits) | (uint)end) { }
 
         public int Round => (int)(Bits >> (2 * ChunkBits)) & RoundMask;
 

@@ -6,8 +6,8 @@ namespace Chatterbox.Ops.Cuda;
 /// calls act on the current one.</summary>
 internal readonly struct CudaContext : IDisposable
 {
-    private const int StackLimit = 0;        // the driver's number of it
-    private const nuint StackBytes = 256;    // a thread
+    private const int StackLimit = 0; // the driver's number of it
+    private const nuint StackBytes = 256; // a thread
 
     private static readonly ConcurrentDictionary<int, nint> Contexts = new();
 

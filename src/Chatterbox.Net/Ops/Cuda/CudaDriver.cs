@@ -21,7 +21,8 @@ internal static partial class CudaDriver
     /// <summary>An event that takes no time stamps.</summary>
     public const uint WithoutTiming = 2;
 
-    private const int Cooperative = 2, ProgrammaticSerialization = 6;   // attributes of a launch
+    private const int Cooperative = 2,
+        ProgrammaticSerialization = 6; // attributes of a launch
     private const int MaxDynamicSharedBytes = 8;
 
     /// <summary>Fails with the driver's own words where a call did not succeed.</summary>
@@ -31,7 +32,10 @@ internal static partial class CudaDriver
         if (result != 0)
         {
             var name = GetErrorName(result, out var text) == 0 ? Marshal.PtrToStringUTF8(text) : null;
-            throw new CudaException($"{call} failed on the GPU: {name ?? "unknown error"} ({result}). The GPU's state is lost if a kernel failed: restart the program; if it comes again, load the model with the plain operations.");
+            throw new CudaException(
+                $"{call} failed on the GPU: {name ?? "unknown error"} ({result}). The GPU's state is lost if a kernel failed: restart "
+                    + $"the program; if it comes again, load the model with the plain operations."
+            );
         }
     }
 
@@ -70,7 +74,8 @@ internal static partial class CudaDriver
             return new(
                 Marshal.PtrToStringUTF8((nint)name)!,
                 $"{Attribute(DeviceAttribute.CapabilityMajor, index)}.{Attribute(DeviceAttribute.CapabilityMinor, index)}",
-                (long)bytes);
+                (long)bytes
+            );
         }
     }
 
@@ -244,7 +249,13 @@ internal static partial class CudaDriver
     [StructLayout(LayoutKind.Sequential)]
     private unsafe struct LaunchConfig
     {
-        public uint GridX, GridY, GridZ, BlockX, BlockY, BlockZ, SharedBytes;
+        public uint GridX,
+            GridY,
+            GridZ,
+            BlockX,
+            BlockY,
+            BlockZ,
+            SharedBytes;
         public nint Stream;
         public LaunchAttribute* Attributes;
         public uint AttributeCount;
@@ -288,9 +299,7 @@ internal readonly record struct LaunchShape((uint X, uint Y, uint Z) Grid, uint 
     /// <param name="threads">Threads of a block.</param>
     /// <param name="sharedBytes">Dynamic shared memory of a block.</param>
     public LaunchShape(long blocks, int threads, int sharedBytes = 0)
-        : this(((uint)blocks, 1, 1), (uint)threads, sharedBytes)
-    {
-    }
+        : this(((uint)blocks, 1, 1), (uint)threads, sharedBytes) { }
 }
 
 /// <summary>A call of CUDA failed.</summary>

@@ -12,7 +12,10 @@ internal sealed class CudaGraph : IDisposable
     public static CudaGraph Record(Action<CudaStream> record)
     {
         using var stream = new CudaStream();
-        CudaDriver.Check(CudaDriver.StreamBeginCapture(stream.Handle, CudaDriver.ThreadLocalCapture), nameof(CudaDriver.StreamBeginCapture));
+        CudaDriver.Check(
+            CudaDriver.StreamBeginCapture(stream.Handle, CudaDriver.ThreadLocalCapture),
+            nameof(CudaDriver.StreamBeginCapture)
+        );
         try
         {
             record(stream);
@@ -44,7 +47,8 @@ internal sealed class CudaGraph : IDisposable
     }
 
     /// <summary>Puts the kernels into a stream.</summary>
-    public void Launch(CudaStream stream) => CudaDriver.Check(CudaDriver.GraphLaunch(_executable, stream.Handle), nameof(CudaDriver.GraphLaunch));
+    public void Launch(CudaStream stream) =>
+        CudaDriver.Check(CudaDriver.GraphLaunch(_executable, stream.Handle), nameof(CudaDriver.GraphLaunch));
 
     /// <inheritdoc/>
     public void Dispose() => _ = CudaDriver.GraphExecDestroy(_executable);

@@ -18,13 +18,23 @@ internal sealed class CudaModule
         var capability = Capability(device);
         string[] options =
         [
-            $"--gpu-architecture=sm_{capability}{(capability == 90 ? "a" : "")}", "--std=c++17", "--use_fast_math", "--extra-device-vectorization",
+            $"--gpu-architecture=sm_{capability}{(capability == 90 ? "a" : "")}",
+            "--std=c++17",
+            "--use_fast_math",
+            "--extra-device-vectorization",
             .. defines,
         ];
         var text = source.CheckedText;
         var image = KernelCache.Default.Get(
-            [Nvrtc.Version, source.File, text, .. KernelSource.Headers.SelectMany(header => new[] { header.Name, header.Text }), .. options],
-            () => Nvrtc.Compile(source.File, text, KernelSource.Headers, options));
+            [
+                Nvrtc.Version,
+                source.File,
+                text,
+                .. KernelSource.Headers.SelectMany(header => new[] { header.Name, header.Text }),
+                .. options,
+            ],
+            () => Nvrtc.Compile(source.File, text, KernelSource.Headers, options)
+        );
         using var context = CudaContext.Use(device);
         CudaDriver.Check(CudaDriver.ModuleLoadData(out _handle, image), $"Loading the kernels of {source.File}");
     }
@@ -37,7 +47,9 @@ internal sealed class CudaModule
     public static CudaModule Get(KernelSource source, Device device, params IEnumerable<(string Name, double Value)> sizes)
     {
         string[] defines = [.. source.Defines(sizes)];
-        return Compiled.GetOrAdd((source.File, string.Join(' ', defines), device.index), key => new(() => new(source, defines, device.index))).Value;
+        return Compiled
+            .GetOrAdd((source.File, string.Join(' ', defines), device.index), key => new(() => new(source, defines, device.index)))
+            .Value;
     }
 
     /// <summary>Why kernels cannot run on a device, or null.</summary>
@@ -62,18 +74,23 @@ internal sealed class CudaModule
         }
         catch (CudaException e)
         {
-            return e.Message;   // no compiler for kernels here
+            return e.Message; // no compiler for kernels here
         }
     }
 
     /// <summary>Compute capability, such as 90.</summary>
     public static int Capability(int device) =>
-        (10 * CudaDriver.Attribute(DeviceAttribute.CapabilityMajor, device)) + CudaDriver.Attribute(DeviceAttribute.CapabilityMinor, device);
+        (10 * CudaDriver.Attribute(DeviceAttribute.CapabilityMajor, device))
+        + CudaDriver.Attribute(DeviceAttribute.CapabilityMinor, device);
 
     /// <summary>A kernel by its name in the source.</summary>
-    public CudaKernel this[string name] => _kernels.GetOrAdd(name, _ =>
-    {
-        CudaDriver.Check(CudaDriver.ModuleGetFunction(out var function, _handle, name), $"Finding the kernel {name}");
-        return new(function);
-    });
+    public CudaKernel this[string name] =>
+        _kernels.GetOrAdd(
+            name,
+            _ =>
+            {
+                CudaDriver.Check(CudaDriver.ModuleGetFunction(out var function, _handle, name), $"Finding the kernel {name}");
+                return new(function);
+            }
+        );
 }

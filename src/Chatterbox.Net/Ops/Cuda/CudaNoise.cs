@@ -4,13 +4,19 @@ namespace Chatterbox.Ops.Cuda;
 /// <remarks>Normal numbers are those that torch makes of sixteen or more at once.</remarks>
 internal sealed class CudaNoise : IDisposable
 {
-    private const int Threads = 256, Group = 16;
+    private const int Threads = 256,
+        Group = 16;
 
-    private static readonly KernelSource Source = new("noise.cu", ("WORDS", GeneratorState.WordCount), ("THREADS", Threads), ("GROUP", Group));
+    private static readonly KernelSource Source = new(
+        "noise.cu",
+        ("WORDS", GeneratorState.WordCount),
+        ("THREADS", Threads),
+        ("GROUP", Group)
+    );
 
     private readonly CudaModule _kernels;
-    private readonly Tensor _state;       // [words + 1]: the last tells how many are used up
-    private readonly byte[] _host;        // the generator's state as it was
+    private readonly Tensor _state; // [words + 1]: the last tells how many are used up
+    private readonly byte[] _host; // the generator's state as it was
 
     /// <param name="state">The generator's state.</param>
     /// <param name="device">The GPU.</param>
@@ -72,18 +78,33 @@ internal sealed class CudaNoise : IDisposable
         var torch = CudaStream.OfTorch;
         using var drawn = empty([words], ScalarType.Int32, Device);
         Draw(torch, drawn.Address(), words);
-        _kernels[kernel].Launch(new((threads + Threads - 1) / Threads, Threads), torch, new NumbersArguments
-        {
-            Words = drawn.Address(),
-            Numbers = numbers.Address(),
-            Count = (int)numbers.numel(),
-            Low = low,
-            Range = range,
-        });
+        _kernels[kernel]
+            .Launch(
+                new((threads + Threads - 1) / Threads, Threads),
+                torch,
+                new NumbersArguments
+                {
+                    Words = drawn.Address(),
+                    Numbers = numbers.Address(),
+                    Count = (int)numbers.numel(),
+                    Low = low,
+                    Range = range,
+                }
+            );
     }
 
     private void Draw(CudaStream stream, nint words, int count) =>
-        _kernels["draw"].Launch(new(1, Threads), stream, new TwistArguments { State = _state.Address(), Words = words, Count = count });
+        _kernels["draw"]
+            .Launch(
+                new(1, Threads),
+                stream,
+                new TwistArguments
+                {
+                    State = _state.Address(),
+                    Words = words,
+                    Count = count,
+                }
+            );
 
     private static int WordsOfNormal(int count) => count % Group == 0 ? count : count + Group;
 
@@ -92,15 +113,18 @@ internal sealed class CudaNoise : IDisposable
     [KernelStruct("noise.cu")]
     private struct TwistArguments
     {
-        public nint State, Words;
+        public nint State,
+            Words;
         public int Count;
     }
 
     [KernelStruct("noise.cu")]
     private struct NumbersArguments
     {
-        public nint Words, Numbers;
+        public nint Words,
+            Numbers;
         public int Count;
-        public float Low, Range;
+        public float Low,
+            Range;
     }
 }

@@ -27,14 +27,19 @@ internal sealed class CudaOps : TorchOps
         }
 
         var y = empty_like(x);
-        Launch("rms_norm", x.numel() / size, x.device, new RmsNormArguments
-        {
-            X = x.Address(),
-            Gain = weight.Address(),
-            Y = y.Address(),
-            Size = (int)size,
-            Eps = (float)eps,
-        });
+        Launch(
+            "rms_norm",
+            x.numel() / size,
+            x.device,
+            new RmsNormArguments
+            {
+                X = x.Address(),
+                Gain = weight.Address(),
+                Y = y.Address(),
+                Size = (int)size,
+                Eps = (float)eps,
+            }
+        );
         return y;
     }
 
@@ -48,14 +53,19 @@ internal sealed class CudaOps : TorchOps
         }
 
         var y = empty(gate.shape, gate.dtype, gate.device);
-        Launch("silu_gate", gate.numel() / size, gate.device, new SiluGateArguments
-        {
-            Gate = gate.Address(),
-            Up = up.Address(),
-            Y = y.Address(),
-            Size = (int)size,
-            Apart = (int)apart,
-        });
+        Launch(
+            "silu_gate",
+            gate.numel() / size,
+            gate.device,
+            new SiluGateArguments
+            {
+                Gate = gate.Address(),
+                Up = up.Address(),
+                Y = y.Address(),
+                Size = (int)size,
+                Apart = (int)apart,
+            }
+        );
         return y;
     }
 
@@ -69,17 +79,22 @@ internal sealed class CudaOps : TorchOps
         }
 
         var y = empty(x.shape, x.dtype, x.device);
-        Launch("rotate", x.shape[0] * x.shape[1], x.device, new RotateArguments
-        {
-            X = x.Address(),
-            Cosines = cos.Address(),
-            Sines = sin.Address(),
-            Y = y.Address(),
-            Time = (int)x.shape[1],
-            Size = (int)(x.shape[2] * head),
-            Head = (int)head,
-            Apart = (int)apart,
-        });
+        Launch(
+            "rotate",
+            x.shape[0] * x.shape[1],
+            x.device,
+            new RotateArguments
+            {
+                X = x.Address(),
+                Cosines = cos.Address(),
+                Sines = sin.Address(),
+                Y = y.Address(),
+                Time = (int)x.shape[1],
+                Size = (int)(x.shape[2] * head),
+                Head = (int)head,
+                Apart = (int)apart,
+            }
+        );
         return y;
     }
 
@@ -87,7 +102,12 @@ internal sealed class CudaOps : TorchOps
     {
         foreach (var tensor in tensors)
         {
-            if (tensor.dtype != ScalarType.BFloat16 || tensor.device_type != DeviceType.CUDA || tensor.numel() == 0 || tensor.Address() % (KernelSource.Vector * sizeof(short)) != 0)
+            if (
+                tensor.dtype != ScalarType.BFloat16
+                || tensor.device_type != DeviceType.CUDA
+                || tensor.numel() == 0
+                || tensor.Address() % (KernelSource.Vector * sizeof(short)) != 0
+            )
             {
                 return false;
             }
@@ -98,7 +118,10 @@ internal sealed class CudaOps : TorchOps
 
     /// <summary>True of [rows, time, …] where a time step's numbers lie side by side and the next step's so far behind.</summary>
     private static bool AreRows(Tensor x, long apart) =>
-        x.stride(-1) == 1 && x.stride(1) == apart && (x.shape[0] == 1 || x.stride(0) == x.shape[1] * apart) && apart % KernelSource.Vector == 0;
+        x.stride(-1) == 1
+        && x.stride(1) == apart
+        && (x.shape[0] == 1 || x.stride(0) == x.shape[1] * apart)
+        && apart % KernelSource.Vector == 0;
 
     private void Launch<T>(string kernel, long rows, Device device, T arguments)
         where T : unmanaged
@@ -113,7 +136,9 @@ internal sealed class CudaOps : TorchOps
 [KernelStruct("ops.cu")]
 internal struct RmsNormArguments
 {
-    public nint X, Gain, Y;
+    public nint X,
+        Gain,
+        Y;
     public int Size;
     public float Eps;
 }
@@ -121,13 +146,22 @@ internal struct RmsNormArguments
 [KernelStruct("ops.cu")]
 internal struct SiluGateArguments
 {
-    public nint Gate, Up, Y;
-    public int Size, Apart;
+    public nint Gate,
+        Up,
+        Y;
+    public int Size,
+        Apart;
 }
 
 [KernelStruct("ops.cu")]
 internal struct RotateArguments
 {
-    public nint X, Cosines, Sines, Y;
-    public int Time, Size, Head, Apart;
+    public nint X,
+        Cosines,
+        Sines,
+        Y;
+    public int Time,
+        Size,
+        Head,
+        Apart;
 }

@@ -38,7 +38,8 @@ internal sealed class CudaStream : IDisposable
     /// <summary>The driver's handle.</summary>
     public nint Handle { get; }
 
-    /// <summary>Sends this thread's operations of torch to this stream until the result is disposed. Where this libtorch cannot do that they
+    /// <summary>Sends this thread's operations of torch to this stream until the result is disposed. Where this libtorch cannot do that
+    /// they
     /// stay where they are, which is slower and gives the same numbers.</summary>
     /// <param name="device">Index of the stream's GPU.</param>
     public unsafe TorchStreamScope ForTorch(int device)
@@ -66,7 +67,7 @@ internal sealed class CudaStream : IDisposable
         }
         finally
         {
-            _ = CudaDriver.EventDestroy(reached);   // the driver frees it once it has been reached
+            _ = CudaDriver.EventDestroy(reached); // the driver frees it once it has been reached
         }
     }
 

@@ -6,7 +6,8 @@ namespace Chatterbox.Ops.Cuda;
 /// <param name="Bias">[outputs], float32, or null.</param>
 internal sealed record TiledWeight(Tensor Weight, Tensor? Bias) : IDisposable
 {
-    private const int Pieces = 8, Piece = 8;
+    private const int Pieces = 8,
+        Piece = 8;
 
     /// <summary>Chunks of inputs.</summary>
     public int Chunks => (int)Weight.shape[0];
@@ -21,8 +22,11 @@ internal sealed record TiledWeight(Tensor Weight, Tensor? Bias) : IDisposable
         var wide = (weight.dim() == 2 ? weight.unsqueeze(2) : weight).to(device);
         var (outputs, inputs, taps) = (wide.shape[0], wide.shape[1], wide.shape[2]);
         var chunks = (inputs + (Pieces * Piece) - 1) / (Pieces * Piece);
-        var pieces = nn.functional.pad(wide, (0, 0, 0, (chunks * Pieces * Piece) - inputs))
-            .reshape(outputs, chunks, Pieces, Piece, taps).permute(1, 4, 0, 2, 3).to(ScalarType.Float16);
+        var pieces = nn
+            .functional.pad(wide, (0, 0, 0, (chunks * Pieces * Piece) - inputs))
+            .reshape(outputs, chunks, Pieces, Piece, taps)
+            .permute(1, 4, 0, 2, 3)
+            .to(ScalarType.Float16);
         var places = Swizzle(outputs, device).view(1, 1, outputs, Pieces, 1).expand(chunks, taps, outputs, Pieces, Piece);
         var tiles = pieces.gather(3, places).reshape(chunks, taps, outputs, Pieces * Piece).contiguous();
         return new(tiles.DetachFromDisposeScope(), bias?.to(ScalarType.Float32).to(device, copy: true).DetachFromDisposeScope());
@@ -31,7 +35,11 @@ internal sealed record TiledWeight(Tensor Weight, Tensor? Bias) : IDisposable
     /// <summary>Which piece of a row lies where in a tile; and where it lies: the exchange is its own inverse.</summary>
     /// <returns>[rows, 8], int64.</returns>
     public static Tensor Swizzle(long rows, Device device) =>
-        tensor([.. Enumerable.Range(0, (int)rows * Pieces).Select(i => (long)((i % Pieces) ^ (i / Pieces % Pieces)))], [rows, Pieces], device: device);
+        tensor(
+            [.. Enumerable.Range(0, (int)rows * Pieces).Select(i => (long)((i % Pieces) ^ (i / Pieces % Pieces)))],
+            [rows, Pieces],
+            device: device
+        );
 
     /// <inheritdoc/>
     public void Dispose()
@@ -47,13 +55,16 @@ internal sealed class EstimatorKernels
     /// <summary>Heads of the attention.</summary>
     public const int Heads = 8;
 
-    private const int Needed = 90;                                               // compute capability
-    private const int Workers = 256, Threads = Workers + KernelSource.Lanes;     // of a block: they multiply; a warp loads
-    private const int Shared = 227 * 1024;                                       // all that a block can have
-    private const int Cluster = 4;                                               // blocks
-    private const int AttentionThreads = 256, KeySlots = 4, AttentionShared = 92 * 1024;    // attention.cu checks that it fits
+    private const int Needed = 90; // compute capability
+    private const int Workers = 256,
+        Threads = Workers + KernelSource.Lanes; // of a block: they multiply; a warp loads
+    private const int Shared = 227 * 1024; // all that a block can have
+    private const int Cluster = 4; // blocks
+    private const int AttentionThreads = 256,
+        KeySlots = 4,
+        AttentionShared = 92 * 1024; // attention.cu checks that it fits
     private const int TileFrames = 64;
-    private const int Reserve = 12;                                              // multiprocessors that clusters may leave over: an H200 has 30 of them at once
+    private const int Reserve = 12; // multiprocessors that clusters may leave over: an H200 has 30 of them at once
 
     // Frames of a cluster: eights that never lie in more than two tiles. The fewer, the sooner it is done; but only so many
     // clusters run at once.
@@ -65,7 +76,8 @@ internal sealed class EstimatorKernels
         ("HEADS", Heads),
         ("CLUSTER", Cluster),
         ("WORKERS", Workers),
-        ("SHARED_BYTES", Shared));
+        ("SHARED_BYTES", Shared)
+    );
 
     private static readonly KernelSource Attention = new(
         "attention.cu",
@@ -73,11 +85,12 @@ internal sealed class EstimatorKernels
         ("KEYS", TileFrames),
         ("KEY_SLOTS", KeySlots),
         ("THREADS", AttentionThreads),
-        ("SHARED_BYTES", AttentionShared));
+        ("SHARED_BYTES", AttentionShared)
+    );
 
-    private readonly Dictionary<int, CudaModule> _estimators;   // by frames of a cluster
+    private readonly Dictionary<int, CudaModule> _estimators; // by frames of a cluster
     private readonly CudaModule _attention;
-    private readonly int _clusters;          // that run at once
+    private readonly int _clusters; // that run at once
 
     /// <param name="device">The GPU.</param>
     /// <exception cref="CudaException">The kernels do not compile.</exception>
@@ -120,7 +133,8 @@ internal sealed class EstimatorKernels
     public void Attend(CudaStream stream, int rows, int frames, TiledAttentionArguments arguments)
     {
         arguments.Tiles = frames / TileFrames;
-        _attention["attend"].Launch(new(((uint)arguments.Tiles, Heads, (uint)rows), AttentionThreads, AttentionShared), stream, arguments, overlaps: true);
+        _attention["attend"]
+            .Launch(new(((uint)arguments.Tiles, Heads, (uint)rows), AttentionThreads, AttentionShared), stream, arguments, overlaps: true);
     }
 
     private static (string Name, double Value) Frames(int size) => ("FRAMES", size);
@@ -133,7 +147,9 @@ internal sealed class EstimatorKernels
         where T : unmanaged
     {
         var size = Sizes.MinBy(size => (Parts(rows * Parts(frames, size), _clusters), size));
-        _estimators[size][kernel].Launch(new((long)rows * Parts(frames, size) * Cluster, Threads, Shared), stream, arguments, overlaps: true);
+        _estimators[size]
+            [kernel]
+            .Launch(new((long)rows * Parts(frames, size) * Cluster, Threads, Shared), stream, arguments, overlaps: true);
     }
 }
 
@@ -142,20 +158,57 @@ internal sealed class EstimatorKernels
 [KernelStruct("estimator.cu")]
 internal struct ConvolutionArguments
 {
-    public nint X, Weight, Bias, Gain, Shift, Times, Step, Around, AroundWeight, AroundBias, Y, Wide, QkvWeight, NextGain, NextShift, Qkv;
-    public int Frames, Chunks, LdX, AroundChunks, LdAround, LdTimes;
+    public nint X,
+        Weight,
+        Bias,
+        Gain,
+        Shift,
+        Times,
+        Step,
+        Around,
+        AroundWeight,
+        AroundBias,
+        Y,
+        Wide,
+        QkvWeight,
+        NextGain,
+        NextShift,
+        Qkv;
+    public int Frames,
+        Chunks,
+        LdX,
+        AroundChunks,
+        LdAround,
+        LdTimes;
 }
 
 [KernelStruct("estimator.cu")]
 internal struct TransformerArguments
 {
-    public nint Attended, Out, Up, Down, QkvWeight, OutBias, Gain, Shift, UpBias, DownBias, NextGain, NextShift, X, Qkv, Y;
-    public int LdY, Frames;
+    public nint Attended,
+        Out,
+        Up,
+        Down,
+        QkvWeight,
+        OutBias,
+        Gain,
+        Shift,
+        UpBias,
+        DownBias,
+        NextGain,
+        NextShift,
+        X,
+        Qkv,
+        Y;
+    public int LdY,
+        Frames;
 }
 
 [KernelStruct("attention.cu", "AttentionArguments")]
 internal struct TiledAttentionArguments
 {
-    public nint Qkv, Y, Live;
+    public nint Qkv,
+        Y,
+        Live;
     public int Tiles;
 }

@@ -62,7 +62,7 @@ internal static unsafe class HostTransfers
 
         for (var i = 0; i < numbers.Length; i += Page / sizeof(float))
         {
-            numbers[i] = 0;      // the system hands out its pages while the GPU is still at work
+            numbers[i] = 0; // the system hands out its pages while the GPU is still at work
         }
 
         using var context = CudaContext.Use(source.device.index);

@@ -18,12 +18,13 @@ internal sealed class KernelCache(string? folder)
     public static KernelCache Default { get; } = new(FolderOf(Environment.GetEnvironmentVariable(Variable)));
 
     /// <summary>The folder that a value of <see cref="Variable"/> stands for; null for none.</summary>
-    public static string? FolderOf(string? value) => value?.Trim() switch
-    {
-        null or "" => Path.Combine(ModelLocator.DefaultCacheFolder, "kernels"),
-        "off" => null,
-        var chosen => chosen,
-    };
+    public static string? FolderOf(string? value) =>
+        value?.Trim() switch
+        {
+            null or "" => Path.Combine(ModelLocator.DefaultCacheFolder, "kernels"),
+            "off" => null,
+            var chosen => chosen,
+        };
 
     /// <summary>Machine code from the cache, or compiled and put there.</summary>
     /// <param name="parts">All that it depends on.</param>
@@ -67,7 +68,9 @@ internal sealed class KernelCache(string? folder)
         try
         {
             var bytes = File.ReadAllBytes(path);
-            return bytes.Length > SHA256.HashSizeInBytes && SHA256.HashData(bytes.AsSpan(SHA256.HashSizeInBytes)).AsSpan().SequenceEqual(bytes.AsSpan(0, SHA256.HashSizeInBytes))
+            return
+                bytes.Length > SHA256.HashSizeInBytes
+                && SHA256.HashData(bytes.AsSpan(SHA256.HashSizeInBytes)).AsSpan().SequenceEqual(bytes.AsSpan(0, SHA256.HashSizeInBytes))
                 ? bytes[SHA256.HashSizeInBytes..]
                 : null;
         }

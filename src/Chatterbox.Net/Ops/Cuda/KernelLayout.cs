@@ -34,10 +34,13 @@ internal static partial class KernelLayout
 
         """;
 
-    private static readonly Lazy<ILookup<string, Type>> ByFile = new(() => typeof(KernelLayout).Assembly.GetTypes()
-        .Where(type => type.IsValueType && type.GetCustomAttribute<KernelStructAttribute>() is not null)
-        .OrderBy(NameOf, StringComparer.Ordinal)
-        .ToLookup(type => type.GetCustomAttribute<KernelStructAttribute>()!.File));
+    private static readonly Lazy<ILookup<string, Type>> ByFile = new(() =>
+        typeof(KernelLayout)
+            .Assembly.GetTypes()
+            .Where(type => type.IsValueType && type.GetCustomAttribute<KernelStructAttribute>() is not null)
+            .OrderBy(NameOf, StringComparer.Ordinal)
+            .ToLookup(type => type.GetCustomAttribute<KernelStructAttribute>()!.File)
+    );
 
     /// <summary>The C# types that mirror the structures of some files.</summary>
     public static IEnumerable<Type> Of(IEnumerable<string> files) => files.SelectMany(file => ByFile.Value[file]);
@@ -52,13 +55,17 @@ internal static partial class KernelLayout
     public static string Check(Type type)
     {
         var (name, fields) = (NameOf(type), Fields(type));
-        var check = new StringBuilder()
-            .AppendLine(Assertion($"sizeof({name}) == {Marshal.SizeOf(type)}", $"{name} has another size in C#"));
+        var check = new StringBuilder().AppendLine(
+            Assertion($"sizeof({name}) == {Marshal.SizeOf(type)}", $"{name} has another size in C#")
+        );
         foreach (var field in fields)
         {
-            check.AppendLine(Assertion(
-                $"OFFSET_OF({name}, {NameOf(field)}) == {OffsetOf(field)} && sizeof({name}::{NameOf(field)}) == {SizeOf(field)}",
-                $"{name}::{NameOf(field)} has another place or size in C#"));
+            check.AppendLine(
+                Assertion(
+                    $"OFFSET_OF({name}, {NameOf(field)}) == {OffsetOf(field)} && sizeof({name}::{NameOf(field)}) == {SizeOf(field)}",
+                    $"{name}::{NameOf(field)} has another place or size in C#"
+                )
+            );
         }
 
         // Takes as many fields as C# has: one more could lie in the padding at the end.

@@ -20,9 +20,13 @@ internal sealed partial class KernelSource(string file, params (string Name, dou
     private static readonly (string Name, double Value)[] Common = [("LANES", Lanes), ("VECTOR", Vector)];
 
     private static readonly Lazy<(string Name, string Text)[]> AllHeaders = new(() =>
-        [.. typeof(KernelSource).Assembly.GetManifestResourceNames()
-            .Where(name => name.StartsWith(Folder, StringComparison.Ordinal) && name.EndsWith(".cuh", StringComparison.Ordinal))
-            .Select(name => (name[Folder.Length..], Read(name[Folder.Length..])))]);
+        [
+            .. typeof(KernelSource)
+                .Assembly.GetManifestResourceNames()
+                .Where(name => name.StartsWith(Folder, StringComparison.Ordinal) && name.EndsWith(".cuh", StringComparison.Ordinal))
+                .Select(name => (name[Folder.Length..], Read(name[Folder.Length..]))),
+        ]
+    );
 
     /// <summary>Names and texts of the files that sources include.</summary>
     public static IReadOnlyList<(string Name, string Text)> Headers => AllHeaders.Value;
@@ -61,7 +65,8 @@ internal sealed partial class KernelSource(string file, params (string Name, dou
 
     private static string Read(string file)
     {
-        using var stream = typeof(KernelSource).Assembly.GetManifestResourceStream(Folder + file)
+        using var stream =
+            typeof(KernelSource).Assembly.GetManifestResourceStream(Folder + file)
             ?? throw new ArgumentException($"There is no kernel source {file}.", nameof(file));
         using var reader = new StreamReader(stream);
         return reader.ReadToEnd();

@@ -16,52 +16,73 @@ internal static unsafe class LibTorch
     private static readonly nint Core = Library("libc10_cuda.so");
 
     /// <summary>CUDAGraph::CUDAGraph(bool keep_graph), on memory that is given.</summary>
-    public static readonly delegate* unmanaged<nint, byte, void> NewGraph =
-        (delegate* unmanaged<nint, byte, void>)Find(Torch, "_ZN2at4cuda9CUDAGraphC1Eb");
+    public static readonly delegate* unmanaged<nint, byte, void> NewGraph = (delegate* unmanaged<nint, byte, void>)Find(
+        Torch,
+        "_ZN2at4cuda9CUDAGraphC1Eb"
+    );
 
     /// <summary>CUDAGraph::~CUDAGraph().</summary>
-    public static readonly delegate* unmanaged<nint, void> DeleteGraph =
-        (delegate* unmanaged<nint, void>)Find(Torch, "_ZN2at4cuda9CUDAGraphD1Ev");
+    public static readonly delegate* unmanaged<nint, void> DeleteGraph = (delegate* unmanaged<nint, void>)Find(
+        Torch,
+        "_ZN2at4cuda9CUDAGraphD1Ev"
+    );
 
     /// <summary>CUDAGraph::capture_begin(pool, mode): what this thread puts into its current stream is recorded from here on.</summary>
-    public static readonly delegate* unmanaged<nint, MemoryPool, int, void> BeginCapture =
-        (delegate* unmanaged<nint, MemoryPool, int, void>)Find(Torch, "_ZN2at4cuda9CUDAGraph13capture_beginESt4pairIyyE21cudaStreamCaptureMode");
+    public static readonly delegate* unmanaged<nint, MemoryPool, int, void> BeginCapture = (delegate* unmanaged<
+        nint,
+        MemoryPool,
+        int,
+        void>)Find(Torch, "_ZN2at4cuda9CUDAGraph13capture_beginESt4pairIyyE21cudaStreamCaptureMode");
 
     /// <summary>CUDAGraph::capture_end(). Throws where the capture has failed.</summary>
-    public static readonly delegate* unmanaged<nint, void> EndCapture =
-        (delegate* unmanaged<nint, void>)Find(Torch, "_ZN2at4cuda9CUDAGraph11capture_endEv");
+    public static readonly delegate* unmanaged<nint, void> EndCapture = (delegate* unmanaged<nint, void>)Find(
+        Torch,
+        "_ZN2at4cuda9CUDAGraph11capture_endEv"
+    );
 
     /// <summary>CUDAGraph::raw_cuda_graph(): the driver's handle of what was recorded, which stays the object's.</summary>
-    public static readonly delegate* unmanaged<nint, nint> RawGraph =
-        (delegate* unmanaged<nint, nint>)Find(Torch, "_ZN2at4cuda9CUDAGraph14raw_cuda_graphEv");
+    public static readonly delegate* unmanaged<nint, nint> RawGraph = (delegate* unmanaged<nint, nint>)Find(
+        Torch,
+        "_ZN2at4cuda9CUDAGraph14raw_cuda_graphEv"
+    );
 
     /// <summary>at::cuda::graph_pool_handle(): memory that graphs share.</summary>
-    public static readonly delegate* unmanaged<MemoryPool> NewPool =
-        (delegate* unmanaged<MemoryPool>)Find(Torch, "_ZN2at4cuda17graph_pool_handleEv");
+    public static readonly delegate* unmanaged<MemoryPool> NewPool = (delegate* unmanaged<MemoryPool>)Find(
+        Torch,
+        "_ZN2at4cuda17graph_pool_handleEv"
+    );
 
     /// <summary>c10::cuda::getStreamFromExternal(the driver's handle, device): torch's name of a stream that is not its own. Of its
     /// own it makes a hundred or two at once, which take 66 MiB of an H200.</summary>
-    public static readonly delegate* unmanaged<nint, sbyte, TorchStream> StreamOf =
-        (delegate* unmanaged<nint, sbyte, TorchStream>)Find(Core, "_ZN3c104cuda21getStreamFromExternalEP11CUstream_sta");
+    public static readonly delegate* unmanaged<nint, sbyte, TorchStream> StreamOf = (delegate* unmanaged<nint, sbyte, TorchStream>)Find(
+        Core,
+        "_ZN3c104cuda21getStreamFromExternalEP11CUstream_sta"
+    );
 
     /// <summary>c10::cuda::getCurrentCUDAStream(device): where this thread's operations go.</summary>
-    public static readonly delegate* unmanaged<sbyte, TorchStream> CurrentStream =
-        (delegate* unmanaged<sbyte, TorchStream>)Find(Core, "_ZN3c104cuda20getCurrentCUDAStreamEa");
+    public static readonly delegate* unmanaged<sbyte, TorchStream> CurrentStream = (delegate* unmanaged<sbyte, TorchStream>)Find(
+        Core,
+        "_ZN3c104cuda20getCurrentCUDAStreamEa"
+    );
 
     /// <summary>CUDAStream::stream(): the driver's handle.</summary>
-    public static readonly delegate* unmanaged<TorchStream*, nint> HandleOf =
-        (delegate* unmanaged<TorchStream*, nint>)Find(Core, "_ZNK3c104cuda10CUDAStream6streamEv");
+    public static readonly delegate* unmanaged<TorchStream*, nint> HandleOf = (delegate* unmanaged<TorchStream*, nint>)Find(
+        Core,
+        "_ZNK3c104cuda10CUDAStream6streamEv"
+    );
 
     /// <summary>c10::cuda::setCurrentCUDAStream(stream): where this thread's operations go from now on.</summary>
-    public static readonly delegate* unmanaged<TorchStream, void> SetCurrentStream =
-        (delegate* unmanaged<TorchStream, void>)Find(Core, "_ZN3c104cuda20setCurrentCUDAStreamENS0_10CUDAStreamE");
+    public static readonly delegate* unmanaged<TorchStream, void> SetCurrentStream = (delegate* unmanaged<TorchStream, void>)Find(
+        Core,
+        "_ZN3c104cuda20setCurrentCUDAStreamENS0_10CUDAStreamE"
+    );
 
     /// <summary>What of all this cannot be found; null where nothing is missing. Ask once torch has used a GPU.</summary>
     public static string? MissingSymbols => Missing.Count > 0 ? string.Join(", ", Missing) : null;
 
     private static nint Library(string name)
     {
-        if (!NativeLibrary.TryLoad(name, out var library))   // TorchSharp has it open
+        if (!NativeLibrary.TryLoad(name, out var library)) // TorchSharp has it open
         {
             Missing.Add(name);
         }

@@ -1,7 +1,8 @@
 namespace Chatterbox.Ops.Cuda;
 
 /// <summary>A linear layer or a convolution over time as the kernels of products.cu want it: fp16, channels last.</summary>
-/// <param name="Weight">[outputs, taps, inputs]; inputs are filled up with zeros to a multiple of <see cref="MatrixProducts.Chunk"/>.</param>
+/// <param name="Weight">[outputs, taps, inputs]; inputs are filled up with zeros to a multiple of
+/// <see cref="MatrixProducts.Chunk"/>.</param>
 /// <param name="Bias">[outputs], float32, or null.</param>
 internal sealed record PackedWeight(Tensor Weight, Tensor? Bias) : IDisposable
 {
@@ -62,7 +63,9 @@ internal sealed class MatrixProducts
     /// <summary>Channels of a norm.</summary>
     public const int Normed = 256;
 
-    private const int Slots = 4, Threads = 256, RowBytes = Chunk * sizeof(short);
+    private const int Slots = 4,
+        Threads = 256,
+        RowBytes = Chunk * sizeof(short);
 
     private static readonly KernelSource Source = new(
         "products.cu",
@@ -78,7 +81,8 @@ internal sealed class MatrixProducts
         ("LONG_OUTPUTS", Tile.Long.Outputs),
         ("GELU", (int)Activation.Gelu),
         ("LEAKY_RELU", (int)Activation.LeakyRelu),
-        ("SNAKE", (int)Activation.Snake));
+        ("SNAKE", (int)Activation.Snake)
+    );
 
     private readonly CudaModule _kernels;
 
@@ -103,7 +107,11 @@ internal sealed class MatrixProducts
         arguments.XSlots = tile.IsNormed ? weight.Inputs / Chunk : 1 + ((Slots - 1 + weight.Taps - 1) / weight.Taps);
         var frames = tile.Frames + ((weight.Taps - 1) * arguments.Dilation);
         var shared = ((Slots * tile.Outputs) + (arguments.XSlots * frames)) * RowBytes;
-        var grid = ((uint)((weight.Outputs + tile.Outputs - 1) / tile.Outputs), (uint)((arguments.Frames + tile.Frames - 1) / tile.Frames), (uint)rows);
+        var grid = (
+            (uint)((weight.Outputs + tile.Outputs - 1) / tile.Outputs),
+            (uint)((arguments.Frames + tile.Frames - 1) / tile.Frames),
+            (uint)rows
+        );
         _kernels[tile.Kernel].Launch(new(grid, Threads, shared), stream, arguments);
     }
 }
@@ -131,14 +139,35 @@ internal sealed record Tile(string Kernel, int Frames, int Outputs)
 [KernelStruct("products.cu")]
 internal struct ProductArguments
 {
-    public nint X, Weight, Normed, Gain, Shift, Bias, Residual, More, Alpha, Wide, Narrow;
-    public float Scale, Slope;
+    public nint X,
+        Weight,
+        Normed,
+        Gain,
+        Shift,
+        Bias,
+        Residual,
+        More,
+        Alpha,
+        Wide,
+        Narrow;
+    public float Scale,
+        Slope;
     public Activation Activation;
-    public int FramesX, Frames;
-    public int Inputs, Outputs, Taps, Dilation, Before;
-    public int LdX, LdWide, LdNarrow;
-    public long RowX, RowWide, RowNarrow;
-    public int Offset, Limit;
+    public int FramesX,
+        Frames;
+    public int Inputs,
+        Outputs,
+        Taps,
+        Dilation,
+        Before;
+    public int LdX,
+        LdWide,
+        LdNarrow;
+    public long RowX,
+        RowWide,
+        RowNarrow;
+    public int Offset,
+        Limit;
     public int XSlots;
 
     public ProductArguments()

@@ -16,7 +16,8 @@ internal static unsafe class Nvrtc
     {
         get
         {
-            int major, minor;
+            int major,
+                minor;
             Check(Loaded.Value.Version(&major, &minor), "nvrtcVersion");
             return $"{major}.{minor}";
         }
@@ -47,7 +48,7 @@ internal static unsafe class Nvrtc
         var nvrtc = Loaded.Value;
         string[] texts = [source, name, .. headers.Select(header => header.Text), .. headers.Select(header => header.Name), .. options];
         var strings = texts.Select(Marshal.StringToCoTaskMemUTF8).ToArray();
-        var (names, rest) = (2 + headers.Count, 2 + (2 * headers.Count));   // where the headers' names begin, and the options
+        var (names, rest) = (2 + headers.Count, 2 + (2 * headers.Count)); // where the headers' names begin, and the options
         nint program = 0;
         try
         {
@@ -61,7 +62,9 @@ internal static unsafe class Nvrtc
             if (result != 0)
             {
                 var log = Read(program, nvrtc.GetProgramLogSize, nvrtc.GetProgramLog);
-                throw new CudaException($"The kernels of {name} do not compile for this GPU:\n{Encoding.UTF8.GetString(log).TrimEnd('\0')}");
+                throw new CudaException(
+                    $"The kernels of {name} do not compile for this GPU:\n{Encoding.UTF8.GetString(log).TrimEnd('\0')}"
+                );
             }
 
             return Read(program, nvrtc.GetCubinSize, nvrtc.GetCubin);
@@ -106,8 +109,10 @@ internal static unsafe class Nvrtc
         public readonly delegate* unmanaged<int*, int*, int> Version;
         public readonly delegate* unmanaged<nint*, nint, nint, int, nint*, nint*, int> CreateProgram;
         public readonly delegate* unmanaged<nint, int, nint*, int> CompileProgram;
-        public readonly delegate* unmanaged<nint, nuint*, int> GetCubinSize, GetProgramLogSize;
-        public readonly delegate* unmanaged<nint, byte*, int> GetCubin, GetProgramLog;
+        public readonly delegate* unmanaged<nint, nuint*, int> GetCubinSize,
+            GetProgramLogSize;
+        public readonly delegate* unmanaged<nint, byte*, int> GetCubin,
+            GetProgramLog;
         public readonly delegate* unmanaged<nint*, int> DestroyProgram;
 
         public Functions()
@@ -126,9 +131,10 @@ internal static unsafe class Nvrtc
             GetProgramLog = (delegate* unmanaged<nint, byte*, int>)Export("nvrtcGetProgramLog");
             DestroyProgram = (delegate* unmanaged<nint*, int>)Export("nvrtcDestroyProgram");
 
-            nint Export(string name) => NativeLibrary.TryGetExport(library, name, out var address)
-                ? address
-                : throw new CudaException($"The CUDA compiler that came with libtorch lacks {name}.");
+            nint Export(string name) =>
+                NativeLibrary.TryGetExport(library, name, out var address)
+                    ? address
+                    : throw new CudaException($"The CUDA compiler that came with libtorch lacks {name}.");
         }
     }
 }

@@ -7,11 +7,11 @@ namespace Chatterbox.Ops.Cuda;
 /// take the time of the GPU, not of the host.</summary>
 internal sealed unsafe class TorchGraph : IDisposable
 {
-    private static readonly Lock Recording = new();      // libtorch's bookkeeping of captures is the process's
+    private static readonly Lock Recording = new(); // libtorch's bookkeeping of captures is the process's
 
     private readonly GraphMemory _memory;
     private readonly LibTorch.MemoryPool _pool;
-    private readonly nint _recording;        // libtorch's object, which keeps the memory
+    private readonly nint _recording; // libtorch's object, which keeps the memory
     private readonly CudaGraph _graph;
 
     private TorchGraph(GraphMemory memory, nint recording, CudaGraph graph, Tensor result) =>
@@ -23,7 +23,8 @@ internal sealed unsafe class TorchGraph : IDisposable
     /// <summary>Why torch's operations cannot be recorded on a device, or null.</summary>
     public static string? UnsupportedReason(Device device) =>
         device.type != DeviceType.CUDA ? "the model is not on a GPU"
-        : RuntimeInformation.ProcessArchitecture != Architecture.X64 ? "graphs of torch's operations have not been tried on this kind of processor"
+        : RuntimeInformation.ProcessArchitecture != Architecture.X64
+            ? "graphs of torch's operations have not been tried on this kind of processor"
         : LibTorch.MissingSymbols is { } names ? $"this libtorch lacks {names}"
         : null;
 
@@ -61,7 +62,7 @@ internal sealed unsafe class TorchGraph : IDisposable
                 Delete(recording);
             }
 
-            memory.GiveUp();   // torch's allocator believes in a capture without an end for ever, and so that keeps its object
+            memory.GiveUp(); // torch's allocator believes in a capture without an end for ever, and so that keeps its object
             throw;
         }
 
@@ -95,7 +96,7 @@ internal sealed unsafe class TorchGraph : IDisposable
                 return true;
             }
 
-            _ = CudaDriver.StreamEndCapture(memory.Stream.Handle, out _);   // libtorch's own function would end the process
+            _ = CudaDriver.StreamEndCapture(memory.Stream.Handle, out _); // libtorch's own function would end the process
             return false;
         }
     }
@@ -125,7 +126,7 @@ internal sealed unsafe class GraphMemory
 {
     private static readonly ConcurrentDictionary<(int Device, nint Stream), GraphMemory> Shared = new();
 
-    private int _graphs;     // in the present memory
+    private int _graphs; // in the present memory
 
     private GraphMemory(int device)
     {
@@ -173,7 +174,7 @@ internal sealed unsafe class GraphMemory
     {
         if (pool == Pool && --_graphs == 0)
         {
-            Pool = LibTorch.NewPool();   // torch does not take up again what the last graph has left
+            Pool = LibTorch.NewPool(); // torch does not take up again what the last graph has left
         }
     }
 

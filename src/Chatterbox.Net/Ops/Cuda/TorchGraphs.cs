@@ -10,7 +10,7 @@ namespace Chatterbox.Ops.Cuda;
 internal sealed class TorchGraphs<TShape>(Device device, int most, Func<TShape, Tensor> work, bool atOnce = true) : IDisposable
     where TShape : notnull
 {
-    private readonly CudaStream _stream = CudaStream.OfTorch;        // where the graphs are launched
+    private readonly CudaStream _stream = CudaStream.OfTorch; // where the graphs are launched
     private readonly GraphMemory _memory = GraphMemory.Of(device.index);
     private readonly Dictionary<TShape, TorchGraph> _graphs = [];
     private readonly HashSet<TShape> _seen = [];

@@ -9,25 +9,28 @@ namespace Chatterbox.T3.Blocks;
 /// </remarks>
 internal sealed class BlockSampler : IDisposable
 {
-    private const double LeastProbability = 1e-8, Epsilon = 1e-10;
+    private const double LeastProbability = 1e-8,
+        Epsilon = 1e-10;
 
     private readonly SamplingSettings _settings;
     private readonly BlockSettings _blocks;
     private readonly int _mask;
     private readonly NoiseSource _noise;
     private readonly Tensor? _fixedPrior;
-    private Tensor? _firstPrior;      // without guidance, that of the speech's first pass stays
+    private Tensor? _firstPrior; // without guidance, that of the speech's first pass stays
 
     /// <param name="settings">How tokens are chosen.</param>
     /// <param name="blocks">The same, of blocks.</param>
     /// <param name="mask">Id of a place that is still open.</param>
-    /// <param name="fixedPrior">Probabilities of tokens without text and voice, [speech vocabulary]; null compares with the other places.</param>
+    /// <param name="fixedPrior">Probabilities of tokens without text and voice, [speech vocabulary]; null compares with the other
+    /// places.</param>
     /// <param name="noise">The request's random numbers: in each pass a draw for every place, then a number for each.</param>
     public BlockSampler(SamplingSettings settings, BlockSettings blocks, int mask, Tensor? fixedPrior, NoiseSource noise) =>
         (_settings, _blocks, _mask, _fixedPrior, _noise) = (settings, blocks, mask, fixedPrior, noise);
 
     /// <summary>Takes some of a block's open places.</summary>
-    /// <param name="logits">Of every place, finite, float32, [rows, places, speech vocabulary]; the second row is the one without text.</param>
+    /// <param name="logits">Of every place, finite, float32, [rows, places, speech vocabulary]; the second row is the one without
+    /// text.</param>
     /// <param name="tokens">The block so far, and afterwards.</param>
     /// <param name="pass">Index of the pass.</param>
     /// <param name="share">Places that it takes at least, if that many are open.</param>
@@ -76,7 +79,8 @@ internal sealed class BlockSampler : IDisposable
     private Tensor Draw(Tensor guided)
     {
         using var scope = NewDisposeScope();
-        var drawn = _settings.Temperature == 0 ? guided.argmax(-1) : _noise.Multinomial(softmax(guided.Div(_settings.Temperature), -1)).squeeze(-1);
+        var drawn =
+            _settings.Temperature == 0 ? guided.argmax(-1) : _noise.Multinomial(softmax(guided.Div(_settings.Temperature), -1)).squeeze(-1);
         return drawn.MoveToOuterDisposeScope();
     }
 

@@ -12,7 +12,8 @@ namespace Chatterbox.T3.Blocks;
 /// <param name="capacity">Most sequences that may be open at once.</param>
 internal sealed class BlockT3Decoder(T3Model model, int capacity) : SequentialT3Decoder<BlockT3Sequence>(model, capacity)
 {
-    private const int LeastSpeech = 300, SpeechForTextToken = 6;
+    private const int LeastSpeech = 300,
+        SpeechForTextToken = 6;
 
     private readonly Dictionary<int, Tensor> _priors = [];
 
@@ -22,7 +23,8 @@ internal sealed class BlockT3Decoder(T3Model model, int capacity) : SequentialT3
     /// <summary>Receives every pass; for tests.</summary>
     public Action<BlockPass>? Observer { get; init; }
 
-    /// <summary>How likely each token is to begin speech of which nothing is known: the mean over the places of a block, [speech vocabulary].
+    /// <summary>How likely each token is to begin speech of which nothing is known: the mean over the places of a block, [speech
+    /// vocabulary].
     /// It is computed once for each size.</summary>
     /// <remarks>Here alone, the masked places see only what is before them, as in the reference.</remarks>
     /// <param name="size">Places of a block.</param>
@@ -35,7 +37,11 @@ internal sealed class BlockT3Decoder(T3Model model, int capacity) : SequentialT3
             using var cache = Model.CreateCache(slots: 1);
             cache.Reserve(1 + size);
             long[] ids = [Model.Config.StartSpeechToken, .. Enumerable.Repeat((long)Model.Config.MaskToken, size)];
-            var hidden = Model.Run(Model.Embed(tensor(ids, [1, ids.Length], device: Model.Device), 0), cache, new(Slot: 0, Count: 1, Start: 0));
+            var hidden = Model.Run(
+                Model.Embed(tensor(ids, [1, ids.Length], device: Model.Device), 0),
+                cache,
+                new(Slot: 0, Count: 1, Start: 0)
+            );
             prior = softmax(Model.Logits(hidden.narrow(1, 0, size)), -1).mean([1]).squeeze(0).DetachFromDisposeScope();
             _priors.Add(size, prior);
         }
@@ -82,13 +88,13 @@ internal sealed class BlockT3Sequence : T3Sequence
     private readonly Action<BlockPass>? _observer;
     private readonly Action _release;
     private readonly KvCache _cache;
-    private CacheRows _rows;         // where the block begins
+    private CacheRows _rows; // where the block begins
     private Tensor? _before;
     private long[] _block = [];
     private int[] _shares = [];
     private int _index;
     private int _pass;
-    private bool _isFilled;          // but the cache has not seen it
+    private bool _isFilled; // but the cache has not seen it
     private bool _disposed;
 
     /// <param name="model">The model.</param>
@@ -100,10 +106,26 @@ internal sealed class BlockT3Sequence : T3Sequence
     /// <param name="observer">Receives every pass.</param>
     /// <param name="release">Called once when the sequence is disposed.</param>
     public BlockT3Sequence(
-        T3Model model, int rows, BlockSettings blocks, int stopToken, int limit, BlockSampler sampler, Action<BlockPass>? observer, Action release)
+        T3Model model,
+        int rows,
+        BlockSettings blocks,
+        int stopToken,
+        int limit,
+        BlockSampler sampler,
+        Action<BlockPass>? observer,
+        Action release
+    )
         : base(stopToken, limit)
     {
-        (_model, _blocks, _stopToken, _limit, _sampler, _observer, _release) = (model, blocks, stopToken, limit, sampler, observer, release);
+        (_model, _blocks, _stopToken, _limit, _sampler, _observer, _release) = (
+            model,
+            blocks,
+            stopToken,
+            limit,
+            sampler,
+            observer,
+            release
+        );
         _cache = model.CreateCache(rows);
         _rows = new(Slot: 0, rows, Start: 0);
     }

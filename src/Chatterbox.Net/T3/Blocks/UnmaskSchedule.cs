@@ -4,7 +4,8 @@ namespace Chatterbox.T3.Blocks;
 internal static class UnmaskSchedule
 {
     /// <summary>Shares a block's tokens among its passes.</summary>
-    /// <remarks>Ports _omnivoice_unmask_schedule of chatterbox_flash model.py: the curve r(s) = shift·s / (1 + (shift − 1)·s), rounded half to
+    /// <remarks>Ports _omnivoice_unmask_schedule of chatterbox_flash model.py: the curve r(s) = shift·s / (1 + (shift − 1)·s), rounded half
+    /// to
     /// even.</remarks>
     /// <param name="length">Tokens of the block.</param>
     /// <param name="passes">Passes.</param>
@@ -16,8 +17,14 @@ internal static class UnmaskSchedule
         for (var pass = 0; pass < passes - 1; pass++)
         {
             var by = (pass + 1) / (double)passes;
-            shares[pass] = shift <= 0 ? length / passes
-                : Math.Clamp((int)Math.Round(length * (shift * by / (1 + ((shift - 1) * by))), MidpointRounding.ToEven) - taken, 0, length - taken);
+            shares[pass] =
+                shift <= 0
+                    ? length / passes
+                    : Math.Clamp(
+                        (int)Math.Round(length * (shift * by / (1 + ((shift - 1) * by))), MidpointRounding.ToEven) - taken,
+                        0,
+                        length - taken
+                    );
             taken += shares[pass];
         }
 

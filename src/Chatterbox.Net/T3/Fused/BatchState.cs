@@ -95,7 +95,12 @@ internal sealed class BatchState : IDisposable
         fixed (int* to = words)
         {
             var entry = (sequence * Ring) + (index % Ring);
-            CudaDriver.CopyToHost(to, Generators.Address() + ((nint)entry * GeneratorWords * sizeof(int)), GeneratorWords * sizeof(int), stream);
+            CudaDriver.CopyToHost(
+                to,
+                Generators.Address() + ((nint)entry * GeneratorWords * sizeof(int)),
+                GeneratorWords * sizeof(int),
+                stream
+            );
         }
 
         return words;
@@ -116,11 +121,13 @@ internal sealed class BatchState : IDisposable
 [KernelStruct("t3_batch.cuh", "Batch")]
 internal unsafe struct BatchArguments
 {
-    public const int MostRows = 256, MostSequences = 256;
+    public const int MostRows = 256,
+        MostSequences = 256;
 
     public static readonly (string Name, double Value)[] Constants = [("MOST_ROWS", MostRows), ("MOST_SEQUENCES", MostSequences)];
 
-    public int Rows, Sequences;
+    public int Rows,
+        Sequences;
     public fixed ushort Row[MostRows];
     public fixed ushort First[MostSequences];
 }
@@ -128,22 +135,30 @@ internal unsafe struct BatchArguments
 [KernelStruct("t3_batch.cuh", "Settings")]
 internal struct SettingsArguments
 {
-    public float Guidance, Penalty, Temperature, MinP, TopP;
-    public int TopK, Greedy, StartToken, Guided;
+    public float Guidance,
+        Penalty,
+        Temperature,
+        MinP,
+        TopP;
+    public int TopK,
+        Greedy,
+        StartToken,
+        Guided;
 
     /// <summary>Settings of a sequence.</summary>
     /// <param name="settings">How its tokens are chosen.</param>
     /// <param name="startToken">The token that speech begins with.</param>
-    public static SettingsArguments Of(SamplingSettings settings, int startToken) => new()
-    {
-        Guidance = (float)settings.CfgWeight,
-        Penalty = (float)settings.RepetitionPenalty,
-        Temperature = (float)settings.Temperature,
-        MinP = (float)settings.MinP,
-        TopP = (float)settings.TopP,
-        TopK = settings.TopK,
-        Greedy = settings.Temperature == 0 ? 1 : 0,
-        StartToken = startToken,
-        Guided = settings.Rows - 1,
-    };
+    public static SettingsArguments Of(SamplingSettings settings, int startToken) =>
+        new()
+        {
+            Guidance = (float)settings.CfgWeight,
+            Penalty = (float)settings.RepetitionPenalty,
+            Temperature = (float)settings.Temperature,
+            MinP = (float)settings.MinP,
+            TopP = (float)settings.TopP,
+            TopK = settings.TopK,
+            Greedy = settings.Temperature == 0 ? 1 : 0,
+            StartToken = startToken,
+            Guided = settings.Rows - 1,
+        };
 }

@@ -7,8 +7,10 @@ namespace Chatterbox.T3.Fused;
 internal sealed class BatchStep : IDisposable
 {
     private const int OverlapCapability = 90;
-    private const int Warps = StepOrder.Warps, Threads = Warps * KernelSource.Lanes, BlockOutputs = 32;
-    private const int Sums = 4;              // blocks that make the sums of the same outputs, each of two warps' shares
+    private const int Warps = StepOrder.Warps,
+        Threads = Warps * KernelSource.Lanes,
+        BlockOutputs = 32;
+    private const int Sums = 4; // blocks that make the sums of the same outputs, each of two warps' shares
     private const int MostRows = BatchArguments.MostRows;
 
     private static readonly KernelSource Source = new(
@@ -21,7 +23,8 @@ internal sealed class BatchStep : IDisposable
             ("MOST_PAGES", PlanArguments.MostPages),
             ("THREADS", Threads),
             ("BLOCK_OUTPUTS", BlockOutputs),
-        ]);
+        ]
+    );
 
     private readonly T3Config _config;
     private readonly StepWeights _weights;
@@ -30,7 +33,13 @@ internal sealed class BatchStep : IDisposable
     private readonly CudaModule _kernels;
     private readonly bool _overlaps;
     private readonly List<Tensor> _owned = [];
-    private readonly Tensor _residual, _sums, _normed, _statistics, _qkv, _attended, _mlp;
+    private readonly Tensor _residual,
+        _sums,
+        _normed,
+        _statistics,
+        _qkv,
+        _attended,
+        _mlp;
     private readonly Dictionary<int, CudaGraph> _graphs = [];
 
     /// <param name="config">The variant, for which <see cref="UnsupportedReason"/> is null.</param>
@@ -46,7 +55,7 @@ internal sealed class BatchStep : IDisposable
         var (hidden, mlp) = (config.Backbone.HiddenSize, config.Backbone.MlpSize);
         _residual = Own(MostRows, hidden);
         _sums = Own(Warps, MostRows, hidden);
-        _normed = Own(MostRows, hidden);         // as two numbers of 16 bits each
+        _normed = Own(MostRows, hidden); // as two numbers of 16 bits each
         _statistics = Own(MostRows, 2);
         _qkv = Own(MostRows, 3 * hidden);
         _attended = Own(MostRows, hidden);
@@ -123,18 +132,21 @@ internal sealed class BatchStep : IDisposable
     /// <param name="rows">Rows of the sequence.</param>
     /// <param name="length">Positions.</param>
     /// <param name="stream">Where it runs.</param>
-    public void Keep(KvCache cache, int row, int rows, int length, CudaStream stream) => _kernels["keep"].Launch(
-        new(((uint)(_config.Backbone.Layers * rows), 8, 1), Threads),
-        stream,
-        new KeepArguments
-        {
-            Keys = cache.Keys.Address(),
-            Values = cache.Values.Address(),
-            Pages = _state.Pages.Address() + (row * _state.PagesOfRow * sizeof(long)),
-            Rows = rows,
-            Capacity = cache.Capacity,
-            Length = length,
-        });
+    public void Keep(KvCache cache, int row, int rows, int length, CudaStream stream) =>
+        _kernels["keep"]
+            .Launch(
+                new(((uint)(_config.Backbone.Layers * rows), 8, 1), Threads),
+                stream,
+                new KeepArguments
+                {
+                    Keys = cache.Keys.Address(),
+                    Values = cache.Values.Address(),
+                    Pages = _state.Pages.Address() + (row * _state.PagesOfRow * sizeof(long)),
+                    Rows = rows,
+                    Capacity = cache.Capacity,
+                    Length = length,
+                }
+            );
 
     /// <inheritdoc/>
     public void Dispose()
@@ -148,15 +160,15 @@ internal sealed class BatchStep : IDisposable
     }
 
     private static (string Name, double Value)[] SizesOf(T3Config config) =>
-    [
-        ("ROWS", config.MaxRows),
-        ("HIDDEN", config.Backbone.HiddenSize),
-        ("MLP", config.Backbone.MlpSize),
-        ("HEADS", config.Backbone.Heads),
-        ("VOCABULARY", config.SpeechVocabulary),
-        ("PAGES", KvPages.CountFor(config.MaxLength)),
-        ("GPT2", config.Backbone is Gpt2Config ? 1 : 0),
-    ];
+        [
+            ("ROWS", config.MaxRows),
+            ("HIDDEN", config.Backbone.HiddenSize),
+            ("MLP", config.Backbone.MlpSize),
+            ("HEADS", config.Backbone.Heads),
+            ("VOCABULARY", config.SpeechVocabulary),
+            ("PAGES", KvPages.CountFor(config.MaxLength)),
+            ("GPT2", config.Backbone is Gpt2Config ? 1 : 0),
+        ];
 
     private void Forward(int rows, CudaStream stream)
     {
@@ -166,31 +178,51 @@ internal sealed class BatchStep : IDisposable
         _sampler.MakeNoise(batch, rows, ahead: 1, noise);
 
         var gated = sizes is LlamaConfig;
-        var overlaps = false;                    // with the kernel in front, which is one of the step
+        var overlaps = false; // with the kernel in front, which is one of the step
         Norm(_weights.Layers[0].AttentionNorm, bias: 0, first: true);
         foreach (var (index, layer) in _weights.Layers.Index())
         {
             Multiply("product", layer.Weights.Qkv, layer.AttentionNorm, 3 * sizes.HiddenSize, BlockOutputs, _qkv.Address(), up: 0);
-            Launch("attention", ((uint)sizes.Heads, (uint)rows, 1), new BatchAttentionArguments
-            {
-                Batch = batch,
-                Settings = _state.Settings.Address(),
-                Positions = _state.Positions.Address(),
-                Pages = _state.Pages.Address(),
-                Qkv = _qkv.Address(),
-                Cosines = _weights.Cosines,
-                Sines = _weights.Sines,
-                Attended = _attended.Address(),
-                Layer = index,
-            });
+            Launch(
+                "attention",
+                ((uint)sizes.Heads, (uint)rows, 1),
+                new BatchAttentionArguments
+                {
+                    Batch = batch,
+                    Settings = _state.Settings.Address(),
+                    Positions = _state.Positions.Address(),
+                    Pages = _state.Pages.Address(),
+                    Qkv = _qkv.Address(),
+                    Cosines = _weights.Cosines,
+                    Sines = _weights.Sines,
+                    Attended = _attended.Address(),
+                    Layer = index,
+                }
+            );
             Sum("attention_out", layer.Weights.Out, _attended);
             Norm(layer.MlpNorm, layer.OutBias);
-            Multiply("up", layer.Weights.Up, layer.MlpNorm, (int)layer.Weights.Up.size(0), gated ? BlockOutputs / 2 : BlockOutputs, y: 0, _mlp.Address());
+            Multiply(
+                "up",
+                layer.Weights.Up,
+                layer.MlpNorm,
+                (int)layer.Weights.Up.size(0),
+                gated ? BlockOutputs / 2 : BlockOutputs,
+                y: 0,
+                _mlp.Address()
+            );
             Sum("down", layer.Weights.Down, _mlp);
             Norm(index + 1 < _weights.Layers.Count ? _weights.Layers[index + 1].AttentionNorm : _weights.HeadNorm, layer.DownBias);
         }
 
-        Multiply("product", _weights.Speech.Head, _weights.HeadNorm, _config.SpeechVocabulary, BlockOutputs, _sampler.Logits.Address(), up: 0);
+        Multiply(
+            "product",
+            _weights.Speech.Head,
+            _weights.HeadNorm,
+            _config.SpeechVocabulary,
+            BlockOutputs,
+            _sampler.Logits.Address(),
+            up: 0
+        );
         stream.WaitFor(noise);
         _sampler.Sample(batch, rows, stream, overlaps: false);
 
@@ -201,38 +233,52 @@ internal sealed class BatchStep : IDisposable
             overlaps = true;
         }
 
-        void Norm(NormArguments norm, nint bias, bool first = false) => Launch("add_norm", ((uint)rows, 1, 1), new BatchNormArguments
-        {
-            Batch = batch,
-            X = _state.X.Address(),
-            Sums = first ? 0 : _sums.Address(),
-            Bias = bias,
-            Residual = _residual.Address(),
-            Norm = norm,
-            Normed = _normed.Address(),
-            Statistics = _statistics.Address(),
-        });
+        void Norm(NormArguments norm, nint bias, bool first = false) =>
+            Launch(
+                "add_norm",
+                ((uint)rows, 1, 1),
+                new BatchNormArguments
+                {
+                    Batch = batch,
+                    X = _state.X.Address(),
+                    Sums = first ? 0 : _sums.Address(),
+                    Bias = bias,
+                    Residual = _residual.Address(),
+                    Norm = norm,
+                    Normed = _normed.Address(),
+                    Statistics = _statistics.Address(),
+                }
+            );
 
         void Multiply(string kernel, Tensor weight, NormArguments norm, int outputs, int ofBlock, nint y, nint up) =>
-            Launch(kernel, ((uint)(((kernel == "up" ? sizes.MlpSize : outputs) + ofBlock - 1) / ofBlock), 1, 1), new BatchProductArguments
-            {
-                Batch = batch,
-                Weight = weight.Address(),
-                Norm = norm,
-                X = _normed.Address(),
-                Statistics = _statistics.Address(),
-                Y = y,
-                Up = up,
-                Outputs = outputs,
-            });
+            Launch(
+                kernel,
+                ((uint)(((kernel == "up" ? sizes.MlpSize : outputs) + ofBlock - 1) / ofBlock), 1, 1),
+                new BatchProductArguments
+                {
+                    Batch = batch,
+                    Weight = weight.Address(),
+                    Norm = norm,
+                    X = _normed.Address(),
+                    Statistics = _statistics.Address(),
+                    Y = y,
+                    Up = up,
+                    Outputs = outputs,
+                }
+            );
 
-        void Sum(string kernel, Tensor weight, Tensor x) => Launch(kernel, ((uint)(sizes.HiddenSize / BlockOutputs), Sums, 1), new SumArguments
-        {
-            Batch = batch,
-            Weight = weight.Address(),
-            X = x.Address(),
-            Sums = _sums.Address(),
-        });
+        void Sum(string kernel, Tensor weight, Tensor x) =>
+            Launch(
+                kernel,
+                ((uint)(sizes.HiddenSize / BlockOutputs), Sums, 1),
+                new SumArguments
+                {
+                    Batch = batch,
+                    Weight = weight.Address(),
+                    X = x.Address(),
+                    Sums = _sums.Address(),
+                }
+            );
     }
 }
 
@@ -243,7 +289,8 @@ internal unsafe struct PlanArguments
 {
     public const int MostPages = 96;
 
-    public nint Target, Pages;
+    public nint Target,
+        Pages;
     public int Count;
     public BatchArguments Batch;
     public fixed ulong Page[MostPages];
@@ -253,8 +300,15 @@ internal unsafe struct PlanArguments
 [KernelStruct("t3_batch.cu")]
 internal unsafe struct BeginArguments
 {
-    public nint Alone, Settings, Positions, Drawn, NoiseMade, Spoken, Generators;
-    public int Sequence, Length;
+    public nint Alone,
+        Settings,
+        Positions,
+        Drawn,
+        NoiseMade,
+        Spoken,
+        Generators;
+    public int Sequence,
+        Length;
     public SettingsArguments Values;
     public fixed int Generator[BatchState.GeneratorWords];
 }
@@ -262,36 +316,59 @@ internal unsafe struct BeginArguments
 [KernelStruct("t3_batch.cu")]
 internal struct KeepArguments
 {
-    public nint Keys, Values, Pages;
-    public int Rows, Capacity, Length;
+    public nint Keys,
+        Values,
+        Pages;
+    public int Rows,
+        Capacity,
+        Length;
 }
 
 [KernelStruct("t3_batch.cu", "NormArguments")]
 internal struct BatchNormArguments
 {
-    public nint Batch, X, Sums, Bias, Residual;
+    public nint Batch,
+        X,
+        Sums,
+        Bias,
+        Residual;
     public NormArguments Norm;
-    public nint Normed, Statistics;
+    public nint Normed,
+        Statistics;
 }
 
 [KernelStruct("t3_batch.cu", "ProductArguments")]
 internal struct BatchProductArguments
 {
-    public nint Batch, Weight;
+    public nint Batch,
+        Weight;
     public NormArguments Norm;
-    public nint X, Statistics, Y, Up;
+    public nint X,
+        Statistics,
+        Y,
+        Up;
     public int Outputs;
 }
 
 [KernelStruct("t3_batch.cu")]
 internal struct SumArguments
 {
-    public nint Batch, Weight, X, Sums;
+    public nint Batch,
+        Weight,
+        X,
+        Sums;
 }
 
 [KernelStruct("t3_batch.cu", "AttentionArguments")]
 internal struct BatchAttentionArguments
 {
-    public nint Batch, Settings, Positions, Pages, Qkv, Cosines, Sines, Attended;
+    public nint Batch,
+        Settings,
+        Positions,
+        Pages,
+        Qkv,
+        Cosines,
+        Sines,
+        Attended;
     public int Layer;
 }

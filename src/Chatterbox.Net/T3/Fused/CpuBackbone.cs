@@ -22,13 +22,17 @@ internal sealed unsafe class CpuBackbone : IBackbone, IDisposable
     private readonly OwnedWeights _owned = new();
     private readonly CpuLayer[] _layers;
     private readonly CpuNorm _norm;
-    private readonly Tensor? _places;       // GPT-2's learned positions, [positions, hidden]
-    private readonly Tensor? _cos;          // Llama's rotation, [positions, headDim / 2]
+    private readonly Tensor? _places; // GPT-2's learned positions, [positions, hidden]
+    private readonly Tensor? _cos; // Llama's rotation, [positions, headDim / 2]
     private readonly Tensor? _sin;
     private readonly WorkerPool _pool = WorkerPool.Shared;
     private readonly ThreadedProducts _products = new(WorkerPool.Shared);
     private readonly Action<int> _attend;
-    private readonly float* _x, _normed, _qkv, _wide, _parts;     // of a step, for the most rows
+    private readonly float* _x,
+        _normed,
+        _qkv,
+        _wide,
+        _parts; // of a step, for the most rows
     private readonly StepRow[] _rows = new StepRow[ThreadedProducts.MostRows];
     private int _layer;
     private int _blocks;
@@ -41,14 +45,22 @@ internal sealed unsafe class CpuBackbone : IBackbone, IDisposable
     {
         using var scope = NewDisposeScope();
         (_config, _ops, _attend) = (config.Backbone, ops, Attend);
-        _layers = [.. weights.Layers.Select(layer => new CpuLayer(
-            Copy(layer.AttentionNorm), Copy(layer.Qkv, layer.QkvBias, format), Copy(layer.Out, layer.OutBias, format),
-            Copy(layer.MlpNorm), Copy(layer.Up, layer.UpBias, format), Copy(layer.Down, layer.DownBias, format)))];
+        _layers =
+        [
+            .. weights.Layers.Select(layer => new CpuLayer(
+                Copy(layer.AttentionNorm),
+                Copy(layer.Qkv, layer.QkvBias, format),
+                Copy(layer.Out, layer.OutBias, format),
+                Copy(layer.MlpNorm),
+                Copy(layer.Up, layer.UpBias, format),
+                Copy(layer.Down, layer.DownBias, format)
+            )),
+        ];
         _norm = Copy(weights.Norm);
         _places = weights.Positions is { } places ? Own(places) : null;
         if (_config is LlamaConfig llama)
         {
-            var angles = outer(Arithmetic.Range(0, config.MaxLength), RotaryTable.Frequencies(llama));   // [positions, headDim / 2]
+            var angles = outer(Arithmetic.Range(0, config.MaxLength), RotaryTable.Frequencies(llama)); // [positions, headDim / 2]
             (_cos, _sin) = (Own(angles.cos()), Own(angles.sin()));
         }
 
@@ -106,7 +118,11 @@ internal sealed unsafe class CpuBackbone : IBackbone, IDisposable
             if (_places is not null)
             {
                 var sum = new Span<float>(_x + (row * hidden), hidden);
-                TensorPrimitives.Add(sum, new ReadOnlySpan<float>((float*)_places.Address() + ((long)rows[row].Position * hidden), hidden), sum);
+                TensorPrimitives.Add(
+                    sum,
+                    new ReadOnlySpan<float>((float*)_places.Address() + ((long)rows[row].Position * hidden), hidden),
+                    sum
+                );
             }
         }
 
@@ -156,22 +172,25 @@ internal sealed unsafe class CpuBackbone : IBackbone, IDisposable
     {
         using var scope = NewDisposeScope();
         var (count, time) = (x.shape[0], x.shape[1]);
-        x = (_places is null ? x : x.Add(_places.narrow(0, rows.Start, time))).flatten(0, 1);      // [rows · time, hidden]
+        x = (_places is null ? x : x.Add(_places.narrow(0, rows.Start, time))).flatten(0, 1); // [rows · time, hidden]
         var rotation = _cos is null ? default : new Rotation(Double(_cos), Double(_sin!, negative: true));
         for (var layer = 0; layer < _layers.Length; layer++)
         {
             using var inner = NewDisposeScope();
             var weights = _layers[layer];
-            var heads = weights.Qkv.Multiply(Normalize(x, weights.AttentionNorm)).view(count, time, 3 * _config.Heads, _config.HeadDim)
-                .split([2 * _config.Heads, _config.Heads], 2);                                      // queries and keys; values
+            var heads = weights
+                .Qkv.Multiply(Normalize(x, weights.AttentionNorm))
+                .view(count, time, 3 * _config.Heads, _config.HeadDim)
+                .split([2 * _config.Heads, _config.Heads], 2); // queries and keys; values
             var turned = (_cos is null ? heads[0] : _ops.Rotate(heads[0], rotation.Cos, rotation.Sin)).chunk(2, 2);
             cache.Append(layer, rows, turned[1], heads[1]);
             var attended = _ops.Attention(turned[0].transpose(1, 2), turned[1].transpose(1, 2), heads[1].transpose(1, 2), causal: true);
             x = x.Add(weights.Out.Multiply(attended.transpose(1, 2).reshape(count * time, _config.HiddenSize)));
             var wide = weights.Up.Multiply(Normalize(x, weights.MlpNorm));
-            wide = _config is LlamaConfig
-                ? _ops.SiluGate(wide.narrow(1, 0, _config.MlpSize), wide.narrow(1, _config.MlpSize, _config.MlpSize))
-                : nn.functional.gelu(wide, TorchSharp.Modules.GELU.Approximate.tanh);
+            wide =
+                _config is LlamaConfig
+                    ? _ops.SiluGate(wide.narrow(1, 0, _config.MlpSize), wide.narrow(1, _config.MlpSize, _config.MlpSize))
+                    : nn.functional.gelu(wide, TorchSharp.Modules.GELU.Approximate.tanh);
             x = x.Add(weights.Down.Multiply(wide)).MoveToOuterDisposeScope();
         }
 
@@ -185,9 +204,8 @@ internal sealed unsafe class CpuBackbone : IBackbone, IDisposable
         }
     }
 
-    private Tensor Normalize(Tensor x, CpuNorm norm) => norm.Shift is null
-        ? _ops.RmsNorm(x, norm.Gain, _config.NormEps)
-        : _ops.LayerNorm(x, norm.Gain, norm.Shift, _config.NormEps);
+    private Tensor Normalize(Tensor x, CpuNorm norm) =>
+        norm.Shift is null ? _ops.RmsNorm(x, norm.Gain, _config.NormEps) : _ops.LayerNorm(x, norm.Gain, norm.Shift, _config.NormEps);
 
     private void Normalize(CpuNorm norm, int rows)
     {
@@ -253,7 +271,11 @@ internal sealed unsafe class CpuBackbone : IBackbone, IDisposable
                 _qkv + (head / _config.Heads * 3L * hidden) + inRow,
                 Cached(row.Cache.Keys, row, first) + inRow,
                 Cached(row.Cache.Values, row, first) + inRow,
-                hidden, Math.Min(CachedAttention.Block, row.Position + 1 - first), _config.HeadDim, Part(head, block));
+                hidden,
+                Math.Min(CachedAttention.Block, row.Position + 1 - first),
+                _config.HeadDim,
+                Part(head, block)
+            );
         }
     }
 

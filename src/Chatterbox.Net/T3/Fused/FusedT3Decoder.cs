@@ -7,8 +7,9 @@ namespace Chatterbox.T3.Fused;
 /// them; the numbers are the same to the bit, and so are those of any batch.</summary>
 internal sealed class FusedT3Decoder : IT3Decoder
 {
-    private const int MostSingle = 2;       // sequences that steps of their own are fastest for
-    private const int NoiseAhead = BatchState.Ring / 2, LeastNoiseAhead = NoiseAhead / 2;
+    private const int MostSingle = 2; // sequences that steps of their own are fastest for
+    private const int NoiseAhead = BatchState.Ring / 2,
+        LeastNoiseAhead = NoiseAhead / 2;
 
     private readonly T3Model _model;
     private readonly T3Config _config;
@@ -17,11 +18,14 @@ internal sealed class FusedT3Decoder : IT3Decoder
     private readonly BatchState _state;
     private readonly TokenSampler _sampler;
     private readonly BatchStep _batchStep;
-    private readonly Dictionary<int, SingleStep> _singleSteps = [];      // by rows; none where the GPU cannot run them
-    private readonly Dictionary<int, Prefill> _prefills = [];            // by rows
+    private readonly Dictionary<int, SingleStep> _singleSteps = []; // by rows; none where the GPU cannot run them
+    private readonly Dictionary<int, Prefill> _prefills = []; // by rows
     private readonly KvPages _pages;
     private readonly Stack<int> _free;
-    private readonly CudaStream _prefill, _steps, _noise, _copies;     // the first not torch's usual one, where sound is made meanwhile
+    private readonly CudaStream _prefill,
+        _steps,
+        _noise,
+        _copies; // the first not torch's usual one, where sound is made meanwhile
     private readonly Queue<LaunchedStep> _launched = [];
     private readonly Stack<nint> _events = [];
     private readonly List<(int At, nint Page)> _newPages = [];
@@ -88,9 +92,12 @@ internal sealed class FusedT3Decoder : IT3Decoder
 
     /// <summary>Why a model cannot be decoded so, or null.</summary>
     public static string? UnsupportedReason(T3Model model) =>
-        CudaModule.UnsupportedReason(model.Device) ?? (
-            model.Speech.Head.dtype != ScalarType.BFloat16 ? "the weights are not in bfloat16"
-            : BatchStep.UnsupportedReason(model.Config, model.Device) ?? TokenSampler.UnsupportedReason(model.Config, model.Device));
+        CudaModule.UnsupportedReason(model.Device)
+        ?? (
+            model.Speech.Head.dtype != ScalarType.BFloat16
+                ? "the weights are not in bfloat16"
+                : BatchStep.UnsupportedReason(model.Config, model.Device) ?? TokenSampler.UnsupportedReason(model.Config, model.Device)
+        );
 
     /// <inheritdoc/>
     public T3Sequence Start(IReadOnlyList<int> textTokens, T3Prompt voice, SamplingOptions sampling, NoiseSource noise)
@@ -110,7 +117,9 @@ internal sealed class FusedT3Decoder : IT3Decoder
         if (_reservedPages + pages > _pages.Most)
         {
             throw new UnavailableException(
-                $"The cache of speech under way has {_pages.Most - _reservedPages} free pages of {_pages.PageBytes >> 10} KiB, and this speech may need {pages}. Try again when another has ended, or give the engine more memory.");
+                $"The cache of speech under way has {_pages.Most - _reservedPages} free pages of {_pages.PageBytes >> 10} KiB, and this "
+                    + $"speech may need {pages}. Try again when another has ended, or give the engine more memory."
+            );
         }
 
         var prefill = _prefills[settings.Rows];
@@ -156,7 +165,10 @@ internal sealed class FusedT3Decoder : IT3Decoder
             return;
         }
 
-        while (_launched.Count(step => step.IsStep) <= Ahead && unfinished.FindAll(sequence => sequence.Launched < sequence.Limit) is { Count: > 0 } next)
+        while (
+            _launched.Count(step => step.IsStep) <= Ahead
+            && unfinished.FindAll(sequence => sequence.Launched < sequence.Limit) is { Count: > 0 } next
+        )
         {
             Launch(next);
         }
@@ -165,8 +177,7 @@ internal sealed class FusedT3Decoder : IT3Decoder
         do
         {
             received |= Receive().Overlaps(unfinished);
-        }
-        while (!received || _launched.TryPeek(out var first) && !first.IsStep);      // first tokens come before the steps that follow them
+        } while (!received || _launched.TryPeek(out var first) && !first.IsStep); // first tokens come before the steps that follow them
     }
 
     /// <inheritdoc/>
@@ -186,7 +197,10 @@ internal sealed class FusedT3Decoder : IT3Decoder
             _ = CudaDriver.EventDestroy(done);
         }
 
-        foreach (var part in (IEnumerable<IDisposable>)[.. _prefills.Values, .. _singleSteps.Values, _batchStep, _sampler, _state, _weights, _pages])
+        foreach (
+            var part in (IEnumerable<IDisposable>)
+                [.. _prefills.Values, .. _singleSteps.Values, _batchStep, _sampler, _state, _weights, _pages]
+        )
         {
             part.Dispose();
         }
@@ -231,7 +245,7 @@ internal sealed class FusedT3Decoder : IT3Decoder
         else
         {
             Plan(sequences);
-            _steps.WaitFor(_noise);      // which single steps may have begun
+            _steps.WaitFor(_noise); // which single steps may have begun
             _batchStep.Launch(sequences.Sum(sequence => sequence.Rows), _steps);
         }
 
@@ -402,7 +416,8 @@ internal sealed class FusedT3Decoder : IT3Decoder
         }
 
         /// <summary>The next prefill may begin once what is in a stream now is done.</summary>
-        public void KeptBy(CudaStream stream) => CudaDriver.Check(CudaDriver.EventRecord(_kept, stream.Handle), nameof(CudaDriver.EventRecord));
+        public void KeptBy(CudaStream stream) =>
+            CudaDriver.Check(CudaDriver.EventRecord(_kept, stream.Handle), nameof(CudaDriver.EventRecord));
 
         public void Dispose()
         {
@@ -426,7 +441,14 @@ internal sealed class FusedT3Sequence : T3Sequence
     /// <param name="noise">The request's random numbers.</param>
     /// <param name="reservedPages">Pages of the cache that it may take.</param>
     public FusedT3Sequence(
-        FusedT3Decoder decoder, int stopToken, SamplingSettings settings, int number, int prefixLength, NoiseSource noise, int reservedPages)
+        FusedT3Decoder decoder,
+        int stopToken,
+        SamplingSettings settings,
+        int number,
+        int prefixLength,
+        NoiseSource noise,
+        int reservedPages
+    )
         : base(stopToken, settings.MaxSpeechTokens)
     {
         _decoder = decoder;

@@ -12,7 +12,7 @@ internal sealed class KvPages(BackboneConfig sizes, Device device, long budget) 
     /// <summary>Positions of a page.</summary>
     public const int Positions = 64;
 
-    private const int PagesOfBlock = 8;     // allocated at once
+    private const int PagesOfBlock = 8; // allocated at once
 
     private readonly List<Tensor> _blocks = [];
     private readonly Stack<nint> _free = [];

@@ -7,7 +7,8 @@ namespace Chatterbox.T3.Fused;
 /// those of <see cref="BatchStep"/>, bit for bit.</summary>
 internal sealed class SingleStep : IDisposable
 {
-    private const int LeastCapability = 90, LeastSharedBytes = 200 * 1024;
+    private const int LeastCapability = 90,
+        LeastSharedBytes = 200 * 1024;
     private const int Threads = (StepOrder.Warps + 2) * KernelSource.Lanes;
 
     private static readonly KernelSource Source = new("t3_step.cu", [.. StepOrder.Constants, ("THREADS", Threads)]);
@@ -32,18 +33,25 @@ internal sealed class SingleStep : IDisposable
         (_config, _state, _sampler) = (config, state, sampler);
         var sizes = config.Backbone;
         _kernel = CudaModule.Get(Source, device, SizesOf(config, rows, device))["step"];
-        _shape = new((uint)(sizes.HiddenSize / StepOrder.Outputs), Threads, CudaDriver.Attribute(DeviceAttribute.SharedBytes, device.index));
-        LayerArguments[] layers = [.. weights.Layers.Select(layer => new LayerArguments
-        {
-            Qkv = layer.Weights.Qkv.Address(),
-            Out = layer.Weights.Out.Address(),
-            Up = layer.Weights.Up.Address(),
-            Down = layer.Weights.Down.Address(),
-            AttentionNorm = layer.AttentionNorm,
-            MlpNorm = layer.MlpNorm,
-            OutBias = layer.OutBias,
-            DownBias = layer.DownBias,
-        })];
+        _shape = new(
+            (uint)(sizes.HiddenSize / StepOrder.Outputs),
+            Threads,
+            CudaDriver.Attribute(DeviceAttribute.SharedBytes, device.index)
+        );
+        LayerArguments[] layers =
+        [
+            .. weights.Layers.Select(layer => new LayerArguments
+            {
+                Qkv = layer.Weights.Qkv.Address(),
+                Out = layer.Weights.Out.Address(),
+                Up = layer.Weights.Up.Address(),
+                Down = layer.Weights.Down.Address(),
+                AttentionNorm = layer.AttentionNorm,
+                MlpNorm = layer.MlpNorm,
+                OutBias = layer.OutBias,
+                DownBias = layer.DownBias,
+            }),
+        ];
         using var inHost = tensor(MemoryMarshal.AsBytes<LayerArguments>(layers).ToArray(), ScalarType.Byte);
         _layers = inHost.to(device).DetachFromDisposeScope();
 
@@ -74,9 +82,12 @@ internal sealed class SingleStep : IDisposable
     {
         var sizes = config.Backbone;
         return CudaModule.Capability(device.index) < LeastCapability ? "the GPU's compute capability is below 9.0"
-            : CudaDriver.Attribute(DeviceAttribute.SharedBytes, device.index) < LeastSharedBytes ? "the GPU's multiprocessors have too little shared memory"
-            : CudaDriver.Attribute(DeviceAttribute.Multiprocessors, device.index) < sizes.HiddenSize / StepOrder.Outputs ? "the GPU has too few multiprocessors"
-            : Enumerable.Range(1, config.MaxRows)
+            : CudaDriver.Attribute(DeviceAttribute.SharedBytes, device.index) < LeastSharedBytes
+                ? "the GPU's multiprocessors have too little shared memory"
+            : CudaDriver.Attribute(DeviceAttribute.Multiprocessors, device.index) < sizes.HiddenSize / StepOrder.Outputs
+                ? "the GPU has too few multiprocessors"
+            : Enumerable
+                .Range(1, config.MaxRows)
                 .Select(rows => CudaModule.UnsupportedReason(Source, device, SizesOf(config, rows, device)))
                 .FirstOrDefault(reason => reason is not null);
     }
@@ -109,18 +120,18 @@ internal sealed class SingleStep : IDisposable
     private static int PartOf(BackboneConfig sizes) => sizes.HeadDim + 4;
 
     private static (string Name, double Value)[] SizesOf(T3Config config, int rows, Device device) =>
-    [
-        ("ROWS", rows),
-        ("LAYERS", config.Backbone.Layers),
-        ("HIDDEN", config.Backbone.HiddenSize),
-        ("MLP", config.Backbone.MlpSize),
-        ("HEADS", config.Backbone.Heads),
-        ("PART", PartOf(config.Backbone)),
-        ("VOCABULARY", config.SpeechVocabulary),
-        ("PAGES", KvPages.CountFor(config.MaxLength)),
-        ("GPT2", config.Backbone is Gpt2Config ? 1 : 0),
-        ("SHARED_BYTES", CudaDriver.Attribute(DeviceAttribute.SharedBytes, device.index)),
-    ];
+        [
+            ("ROWS", rows),
+            ("LAYERS", config.Backbone.Layers),
+            ("HIDDEN", config.Backbone.HiddenSize),
+            ("MLP", config.Backbone.MlpSize),
+            ("HEADS", config.Backbone.Heads),
+            ("PART", PartOf(config.Backbone)),
+            ("VOCABULARY", config.SpeechVocabulary),
+            ("PAGES", KvPages.CountFor(config.MaxLength)),
+            ("GPT2", config.Backbone is Gpt2Config ? 1 : 0),
+            ("SHARED_BYTES", CudaDriver.Attribute(DeviceAttribute.SharedBytes, device.index)),
+        ];
 }
 
 // Structures that the kernel reads.
@@ -128,18 +139,33 @@ internal sealed class SingleStep : IDisposable
 [KernelStruct("t3_step.cuh", "Layer")]
 internal struct LayerArguments
 {
-    public nint Qkv, Out, Up, Down;
-    public NormArguments AttentionNorm, MlpNorm;
-    public nint OutBias, DownBias;
+    public nint Qkv,
+        Out,
+        Up,
+        Down;
+    public NormArguments AttentionNorm,
+        MlpNorm;
+    public nint OutBias,
+        DownBias;
 }
 
 [KernelStruct("t3_step.cuh")]
 internal struct StepArguments
 {
-    public nint Layers, Head;
+    public nint Layers,
+        Head;
     public NormArguments HeadNorm;
-    public nint Cosines, Sines, Pages;
+    public nint Cosines,
+        Sines,
+        Pages;
     public int Round;
-    public nint Positions, X, Logits;
-    public nint Attended, Fed, Qkv, Parts, Joined, Mlp;
+    public nint Positions,
+        X,
+        Logits;
+    public nint Attended,
+        Fed,
+        Qkv,
+        Parts,
+        Joined,
+        Mlp;
 }

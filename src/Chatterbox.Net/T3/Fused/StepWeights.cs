@@ -6,7 +6,9 @@ namespace Chatterbox.T3.Fused;
 [KernelStruct("t3.cuh", "Norm")]
 internal struct NormArguments
 {
-    public nint Gain, MeanFactor, Shift;
+    public nint Gain,
+        MeanFactor,
+        Shift;
     public float Eps;
 }
 
@@ -36,8 +38,16 @@ internal sealed class StepWeights : IDisposable
             Sines = Own(angles.sin().to(speech.Head.device)).Address();
         }
 
-        Layers = [.. backbone.Layers.Select(layer => new StepLayer(
-            layer, Fold(layer.AttentionNorm, layer.Qkv, layer.QkvBias), Fold(layer.MlpNorm, layer.Up, layer.UpBias), Wide(layer.OutBias), Wide(layer.DownBias)))];
+        Layers =
+        [
+            .. backbone.Layers.Select(layer => new StepLayer(
+                layer,
+                Fold(layer.AttentionNorm, layer.Qkv, layer.QkvBias),
+                Fold(layer.MlpNorm, layer.Up, layer.UpBias),
+                Wide(layer.OutBias),
+                Wide(layer.DownBias)
+            )),
+        ];
         HeadNorm = Fold(backbone.Norm, speech.Head, speech.HeadBias);
     }
 

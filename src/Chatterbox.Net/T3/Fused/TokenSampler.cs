@@ -6,22 +6,38 @@ namespace Chatterbox.T3.Fused;
 /// <see cref="SpeechTokenSampler"/>.</summary>
 internal sealed class TokenSampler : IDisposable
 {
-    private const int SampleThreads = 1024, NoiseThreads = 256;
+    private const int SampleThreads = 1024,
+        NoiseThreads = 256;
 
     private static readonly KernelSource Sampling = new(
         "t3_sample.cu",
-        [.. BatchArguments.Constants, ("RING", BatchState.Ring), ("SAMPLE_THREADS", SampleThreads), ("INVALID", SpeechTokenSampler.Invalid)]);
+        [.. BatchArguments.Constants, ("RING", BatchState.Ring), ("SAMPLE_THREADS", SampleThreads), ("INVALID", SpeechTokenSampler.Invalid)]
+    );
 
     private static readonly KernelSource Noise = new(
         "t3_noise.cu",
-        [.. BatchArguments.Constants, ("RING", BatchState.Ring), ("WORDS", GeneratorState.WordCount), ("THREADS", NoiseThreads)]);
+        [.. BatchArguments.Constants, ("RING", BatchState.Ring), ("WORDS", GeneratorState.WordCount), ("THREADS", NoiseThreads)]
+    );
 
-    private static readonly SamplingStep[] PenaltyFirst = [SamplingStep.RepetitionPenalty, SamplingStep.Temperature, SamplingStep.MinP, SamplingStep.TopP];
-    private static readonly SamplingStep[] PenaltyLast = [SamplingStep.Temperature, SamplingStep.TopK, SamplingStep.TopP, SamplingStep.RepetitionPenalty];
+    private static readonly SamplingStep[] PenaltyFirst =
+    [
+        SamplingStep.RepetitionPenalty,
+        SamplingStep.Temperature,
+        SamplingStep.MinP,
+        SamplingStep.TopP,
+    ];
+    private static readonly SamplingStep[] PenaltyLast =
+    [
+        SamplingStep.Temperature,
+        SamplingStep.TopK,
+        SamplingStep.TopP,
+        SamplingStep.RepetitionPenalty,
+    ];
 
     private readonly StepWeights _weights;
     private readonly BatchState _state;
-    private readonly CudaKernel _sample, _noise;
+    private readonly CudaKernel _sample,
+        _noise;
 
     /// <param name="config">The variant, for which <see cref="UnsupportedReason"/> is null.</param>
     /// <param name="weights">The model's.</param>
@@ -40,8 +56,10 @@ internal sealed class TokenSampler : IDisposable
 
     /// <summary>Why tokens cannot be chosen so, or null.</summary>
     public static string? UnsupportedReason(T3Config config, Device device) =>
-        !config.Sampling.Order.SequenceEqual(PenaltyFirst) && !config.Sampling.Order.SequenceEqual(PenaltyLast) ? "the kernels do not sample in the model's order"
-        : CudaModule.UnsupportedReason(Sampling, device, SizesOf(config)) ?? CudaModule.UnsupportedReason(Noise, device, NoiseSizesOf(config));
+        !config.Sampling.Order.SequenceEqual(PenaltyFirst) && !config.Sampling.Order.SequenceEqual(PenaltyLast)
+            ? "the kernels do not sample in the model's order"
+            : CudaModule.UnsupportedReason(Sampling, device, SizesOf(config))
+                ?? CudaModule.UnsupportedReason(Noise, device, NoiseSizesOf(config));
 
     /// <summary>Launches the choice of a token for each sequence of the batch, and its embedding for the next step.</summary>
     /// <param name="batch">Address of the batch, a <see cref="BatchArguments"/>.</param>
@@ -49,65 +67,69 @@ internal sealed class TokenSampler : IDisposable
     /// <param name="stream">Where it runs.</param>
     /// <param name="overlaps">True where it follows a kernel that says when this one may begin.</param>
     /// <param name="logits">Of the batch's rows, [rows, vocabulary]; null for <see cref="Logits"/>.</param>
-    public void Sample(nint batch, int sequences, CudaStream stream, bool overlaps, Tensor? logits = null) => _sample.Launch(
-        new((uint)sequences, SampleThreads),
-        stream,
-        new SampleArguments
-        {
-            Batch = batch,
-            Settings = _state.Settings.Address(),
-            Logits = (logits ?? Logits).Address(),
-            Drawn = _state.Drawn.Address(),
-            Positions = _state.Positions.Address(),
-            Spoken = _state.Spoken.Address(),
-            Noise = _state.Noise.Address(),
-            Tokens = _state.Tokens.Address(),
-            Embeddings = _weights.Speech.SpeechEmbeddings.Address(),
-            Places = _weights.Places.Address(),
-            X = _state.X.Address(),
-        },
-        overlaps);
+    public void Sample(nint batch, int sequences, CudaStream stream, bool overlaps, Tensor? logits = null) =>
+        _sample.Launch(
+            new((uint)sequences, SampleThreads),
+            stream,
+            new SampleArguments
+            {
+                Batch = batch,
+                Settings = _state.Settings.Address(),
+                Logits = (logits ?? Logits).Address(),
+                Drawn = _state.Drawn.Address(),
+                Positions = _state.Positions.Address(),
+                Spoken = _state.Spoken.Address(),
+                Noise = _state.Noise.Address(),
+                Tokens = _state.Tokens.Address(),
+                Embeddings = _weights.Speech.SpeechEmbeddings.Address(),
+                Places = _weights.Places.Address(),
+                X = _state.X.Address(),
+            },
+            overlaps
+        );
 
     /// <summary>Makes random numbers for tokens to come.</summary>
     /// <param name="batch">Address of the batch, a <see cref="BatchArguments"/>.</param>
     /// <param name="sequences">Of the batch, at most.</param>
     /// <param name="ahead">Tokens beyond those drawn that there must be numbers for; at most half of the ring.</param>
     /// <param name="stream">Where it runs.</param>
-    public void MakeNoise(nint batch, int sequences, int ahead, CudaStream stream) => _noise.Launch(
-        new((uint)sequences, NoiseThreads),
-        stream,
-        new NoiseArguments
-        {
-            Batch = batch,
-            Settings = _state.Settings.Address(),
-            Drawn = _state.Drawn.Address(),
-            Made = _state.NoiseMade.Address(),
-            Noise = _state.Noise.Address(),
-            Generators = _state.Generators.Address(),
-            Ahead = ahead,
-        });
+    public void MakeNoise(nint batch, int sequences, int ahead, CudaStream stream) =>
+        _noise.Launch(
+            new((uint)sequences, NoiseThreads),
+            stream,
+            new NoiseArguments
+            {
+                Batch = batch,
+                Settings = _state.Settings.Address(),
+                Drawn = _state.Drawn.Address(),
+                Made = _state.NoiseMade.Address(),
+                Noise = _state.Noise.Address(),
+                Generators = _state.Generators.Address(),
+                Ahead = ahead,
+            }
+        );
 
     /// <inheritdoc/>
     public void Dispose() => Logits.Dispose();
 
     private static (string Name, double Value)[] SizesOf(T3Config config) =>
-    [
-        ("ROWS", config.MaxRows),
-        ("HIDDEN", config.Backbone.HiddenSize),
-        ("HEADS", config.Backbone.Heads),
-        ("VOCABULARY", config.SpeechVocabulary),
-        ("GPT2", config.Backbone is Gpt2Config ? 1 : 0),
-        ("PENALTY_FIRST", config.Sampling.Order[0] == SamplingStep.RepetitionPenalty ? 1 : 0),
-        ("START_PENALISED", config.Sampling.StartTokenIsPenalised ? 1 : 0),
-    ];
+        [
+            ("ROWS", config.MaxRows),
+            ("HIDDEN", config.Backbone.HiddenSize),
+            ("HEADS", config.Backbone.Heads),
+            ("VOCABULARY", config.SpeechVocabulary),
+            ("GPT2", config.Backbone is Gpt2Config ? 1 : 0),
+            ("PENALTY_FIRST", config.Sampling.Order[0] == SamplingStep.RepetitionPenalty ? 1 : 0),
+            ("START_PENALISED", config.Sampling.StartTokenIsPenalised ? 1 : 0),
+        ];
 
     private static (string Name, double Value)[] NoiseSizesOf(T3Config config) =>
-    [
-        ("ROWS", config.MaxRows),
-        ("HIDDEN", config.Backbone.HiddenSize),
-        ("HEADS", config.Backbone.Heads),
-        ("VOCABULARY", config.SpeechVocabulary),
-    ];
+        [
+            ("ROWS", config.MaxRows),
+            ("HIDDEN", config.Backbone.HiddenSize),
+            ("HEADS", config.Backbone.Heads),
+            ("VOCABULARY", config.SpeechVocabulary),
+        ];
 }
 
 // Structures that kernels read.
@@ -115,12 +137,27 @@ internal sealed class TokenSampler : IDisposable
 [KernelStruct("t3_sample.cu")]
 internal struct SampleArguments
 {
-    public nint Batch, Settings, Logits, Drawn, Positions, Spoken, Noise, Tokens, Embeddings, Places, X;
+    public nint Batch,
+        Settings,
+        Logits,
+        Drawn,
+        Positions,
+        Spoken,
+        Noise,
+        Tokens,
+        Embeddings,
+        Places,
+        X;
 }
 
 [KernelStruct("t3_noise.cu")]
 internal struct NoiseArguments
 {
-    public nint Batch, Settings, Drawn, Made, Noise, Generators;
+    public nint Batch,
+        Settings,
+        Drawn,
+        Made,
+        Noise,
+        Generators;
     public int Ahead;
 }

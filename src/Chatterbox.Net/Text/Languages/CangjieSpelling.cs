@@ -45,16 +45,20 @@ internal sealed class CangjieSpelling
             var reason = e is FileNotFoundException or DirectoryNotFoundException ? "it is missing" : e.Message.TrimEnd('.');
             throw new CheckpointException(
                 $"{path}: cannot be used as the Cangjie table of Chinese: {reason}. "
-                + "Download Cangjie5_TC.json again from the model's own repository.",
-                e);
+                    + "Download Cangjie5_TC.json again from the model's own repository.",
+                e
+            );
         }
     }
 
     /// <summary>The error of Chinese text where there is no table.</summary>
     /// <param name="tokenizerPath">File beside which it was looked for.</param>
-    public static CheckpointException Missing(string tokenizerPath) => new(
-        $"Chinese needs Cangjie5_TC.json beside {Path.GetFileName(tokenizerPath)}, in {Path.GetDirectoryName(Path.GetFullPath(tokenizerPath))}. "
-        + "Download it from the model's own repository.");
+    public static CheckpointException Missing(string tokenizerPath) =>
+        new(
+            $"Chinese needs Cangjie5_TC.json beside {Path.GetFileName(tokenizerPath)}, in "
+                + $"{Path.GetDirectoryName(Path.GetFullPath(tokenizerPath))}. "
+                + "Download it from the model's own repository."
+        );
 
     /// <summary>Spells decomposed text: each letter without case (Lo) that the table has becomes its keys' tokens.</summary>
     public string Spell(string text)
@@ -76,7 +80,8 @@ internal sealed class CangjieSpelling
         return spelled.ToString();
     }
 
-    /// <summary>Keys by glyph: of a glyph with several codes the last row counts; of glyphs with one code, all but the first carry a number.</summary>
+    /// <summary>Keys by glyph: of a glyph with several codes the last row counts; of glyphs with one code, all but the first carry a
+    /// number.</summary>
     private static Dictionary<string, string> Keys(IEnumerable<string> rows)
     {
         var keys = new Dictionary<string, string>();

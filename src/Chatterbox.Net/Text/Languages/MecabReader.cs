@@ -9,7 +9,7 @@ namespace Chatterbox.Text.Languages;
 /// mecab mecab-ipadic-utf8). Readings differ from those of the reference's pykakasi in places.</summary>
 public sealed record MecabReader : IJapaneseReader
 {
-    private const int ReadingField = 7;     // of an entry of IPADIC, in katakana
+    private const int ReadingField = 7; // of an entry of IPADIC, in katakana
 
     private readonly string _program;
 
@@ -26,7 +26,7 @@ public sealed record MecabReader : IJapaneseReader
         }
         catch (Exception e) when (e is Win32Exception or UnavailableException)
         {
-            return null;    // it is not there, or has no dictionary
+            return null; // it is not there, or has no dictionary
         }
     }
 
@@ -46,7 +46,7 @@ public sealed record MecabReader : IJapaneseReader
 
             if (at > from)
             {
-                yield return new(text[from..at], text[from..at]);     // MeCab skips white space
+                yield return new(text[from..at], text[from..at]); // MeCab skips white space
             }
 
             from = at + word.Length;
@@ -78,15 +78,34 @@ public sealed record MecabReader : IJapaneseReader
         return composed.ToString();
     }
 
-    /// <summary>か and its mark to が: Unicode has the voiced kana behind the other, and in the row of は the half voiced one behind that.</summary>
-    private static char? Voiced(char kana, char mark) => (Hiragana(kana), mark) switch
-    {
-        ('う', '\u3099') => (char)(kana + ('ゔ' - 'う')),
-        ('か' or 'き' or 'く' or 'け' or 'こ' or 'さ' or 'し' or 'す' or 'せ' or 'そ' or 'た' or 'ち' or 'つ' or 'て' or 'と', '\u3099') => (char)(kana + 1),
-        ('は' or 'ひ' or 'ふ' or 'へ' or 'ほ', '\u3099') => (char)(kana + 1),
-        ('は' or 'ひ' or 'ふ' or 'へ' or 'ほ', '\u309A') => (char)(kana + 2),
-        _ => null,
-    };
+    /// <summary>か and its mark to が: Unicode has the voiced kana behind the other, and in the row of は the half voiced one behind
+    /// that.</summary>
+    private static char? Voiced(char kana, char mark) =>
+        (Hiragana(kana), mark) switch
+        {
+            ('う', '\u3099') => (char)(kana + ('ゔ' - 'う')),
+            (
+                'か'
+                    or 'き'
+                    or 'く'
+                    or 'け'
+                    or 'こ'
+                    or 'さ'
+                    or 'し'
+                    or 'す'
+                    or 'せ'
+                    or 'そ'
+                    or 'た'
+                    or 'ち'
+                    or 'つ'
+                    or 'て'
+                    or 'と',
+                '\u3099'
+            ) => (char)(kana + 1),
+            ('は' or 'ひ' or 'ふ' or 'へ' or 'ほ', '\u3099') => (char)(kana + 1),
+            ('は' or 'ひ' or 'ふ' or 'へ' or 'ほ', '\u309A') => (char)(kana + 2),
+            _ => null,
+        };
 
     private static char Hiragana(char kana) => kana is >= 'ァ' and <= 'ヶ' ? (char)(kana - ('ァ' - 'ぁ')) : kana;
 
@@ -96,7 +115,17 @@ public sealed record MecabReader : IJapaneseReader
         var room = (Encoding.UTF8.GetByteCount(text) + 1024).ToString(CultureInfo.InvariantCulture);
         var start = new ProcessStartInfo(_program)
         {
-            ArgumentList = { "--input-buffer-size", room, "--node-format", $"%m\t%f[{ReadingField}]\n", "--unk-format", "%m\t\n", "--eos-format", "\n" },
+            ArgumentList =
+            {
+                "--input-buffer-size",
+                room,
+                "--node-format",
+                $"%m\t%f[{ReadingField}]\n",
+                "--unk-format",
+                "%m\t\n",
+                "--eos-format",
+                "\n",
+            },
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
@@ -121,9 +150,14 @@ public sealed record MecabReader : IJapaneseReader
             // It ended before it had read everything; its exit code tells.
         }
 
-        return process.ExitCode == 0 ? said : throw Unusable($"it ended with {process.ExitCode}: {complaint.GetAwaiter().GetResult().Trim()}");
+        return process.ExitCode == 0
+            ? said
+            : throw Unusable($"it ended with {process.ExitCode}: {complaint.GetAwaiter().GetResult().Trim()}");
     }
 
     private UnavailableException Unusable(string why) =>
-        new($"{_program}, which reads Japanese here, cannot be used: {why}. Install MeCab and a dictionary (apt install mecab mecab-ipadic-utf8), or send the text in kana.");
+        new(
+            $"{_program}, which reads Japanese here, cannot be used: {why}. Install MeCab and a dictionary (apt install mecab "
+                + $"mecab-ipadic-utf8), or send the text in kana."
+        );
 }

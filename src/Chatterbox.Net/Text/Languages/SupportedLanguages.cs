@@ -9,30 +9,31 @@ namespace Chatterbox.Text.Languages;
 internal static class SupportedLanguages
 {
     /// <summary>English names by ISO 639-1 code.</summary>
-    public static IReadOnlyDictionary<string, string> Names { get; } = new SortedDictionary<string, string>(StringComparer.Ordinal)
-    {
-        ["ar"] = "Arabic",
-        ["da"] = "Danish",
-        ["de"] = "German",
-        ["el"] = "Greek",
-        ["en"] = "English",
-        ["es"] = "Spanish",
-        ["fi"] = "Finnish",
-        ["fr"] = "French",
-        ["he"] = "Hebrew",
-        ["hi"] = "Hindi",
-        ["it"] = "Italian",
-        ["ja"] = "Japanese",
-        ["ko"] = "Korean",
-        ["ms"] = "Malay",
-        ["nl"] = "Dutch",
-        ["no"] = "Norwegian",
-        ["pl"] = "Polish",
-        ["pt"] = "Portuguese",
-        ["ru"] = "Russian",
-        ["sv"] = "Swedish",
-        ["sw"] = "Swahili",
-        ["tr"] = "Turkish",
-        ["zh"] = "Chinese",
-    };
+    public static IReadOnlyDictionary<string, string> Names { get; } =
+        new SortedDictionary<string, string>(StringComparer.Ordinal)
+        {
+            ["ar"] = "Arabic",
+            ["da"] = "Danish",
+            ["de"] = "German",
+            ["el"] = "Greek",
+            ["en"] = "English",
+            ["es"] = "Spanish",
+            ["fi"] = "Finnish",
+            ["fr"] = "French",
+            ["he"] = "Hebrew",
+            ["hi"] = "Hindi",
+            ["it"] = "Italian",
+            ["ja"] = "Japanese",
+            ["ko"] = "Korean",
+            ["ms"] = "Malay",
+            ["nl"] = "Dutch",
+            ["no"] = "Norwegian",
+            ["pl"] = "Polish",
+            ["pt"] = "Portuguese",
+            ["ru"] = "Russian",
+            ["sv"] = "Swedish",
+            ["sw"] = "Swahili",
+            ["tr"] = "Turkish",
+            ["zh"] = "Chinese",
+        };
 }

@@ -9,15 +9,34 @@ namespace Chatterbox.Text.SpelledOut;
 /// amounts such as £.50, the missing number is zero.</remarks>
 internal static partial class Numbers
 {
-    private const string Ender = @"(\.|,|\?|!)?", Amount = @"([0-9\.]*[0-9]+)";
+    private const string Ender = @"(\.|,|\?|!)?",
+        Amount = @"([0-9\.]*[0-9]+)";
 
-    private static readonly Dictionary<char, string> Currencies = new() { ['$'] = "dollars", ['£'] = "pounds", ['¥'] = "yen", ['€'] = "euros" };
-    private static readonly Dictionary<string, string> Multiples = new() { ["B"] = "billion", ["K"] = "thousand", ["M"] = "million", ["T"] = "trillion" };
+    private static readonly Dictionary<char, string> Currencies = new()
+    {
+        ['$'] = "dollars",
+        ['£'] = "pounds",
+        ['¥'] = "yen",
+        ['€'] = "euros",
+    };
+    private static readonly Dictionary<string, string> Multiples = new()
+    {
+        ["B"] = "billion",
+        ["K"] = "thousand",
+        ["M"] = "million",
+        ["T"] = "trillion",
+    };
 
     private static readonly (string Suffix, string Ordinal)[] Ordinals =
     [
-        ("one", "first"), ("two", "second"), ("three", "third"), ("five", "fifth"), ("eight", "eighth"), ("nine", "ninth"),
-        ("twelve", "twelfth"), ("ty", "tieth"),
+        ("one", "first"),
+        ("two", "second"),
+        ("three", "third"),
+        ("five", "fifth"),
+        ("eight", "eighth"),
+        ("nine", "ninth"),
+        ("twelve", "twelfth"),
+        ("ty", "tieth"),
     ];
 
     /// <summary>What each rule makes of a word that is all of its match, in their order.</summary>
@@ -49,8 +68,9 @@ internal static partial class Numbers
     /// <summary>Expands them.</summary>
     public static string Expand(string text)
     {
-        text = WithCommas().Replace(text, match => match.Groups[2].Value.Replace(",", "", StringComparison.Ordinal) + match.Groups[3].Value);
-        text = Year().Replace(Year().Replace(text, YearInWords), YearInWords);     // neighbours share what is between them
+        text = WithCommas()
+            .Replace(text, match => match.Groups[2].Value.Replace(",", "", StringComparison.Ordinal) + match.Groups[3].Value);
+        text = Year().Replace(Year().Replace(text, YearInWords), YearInWords); // neighbours share what is between them
         var words = ExpandLargeAmounts(Spaces().Split(text));
         foreach (var (pattern, inWords) in Rules)
         {
@@ -64,22 +84,34 @@ internal static partial class Numbers
     private static string YearInWords(Match match)
     {
         var (century, year, after) = (match.Groups[3].Value, match.Groups[4].Value, match.Groups[5].Value);
-        var words = year[0] == '0'
-            ? century == "20" ? century + year : $"{century} oh {year[1]}"
-            : $"{NumberWords.Of(NumberWords.Parse(century))} {NumberWords.Of(NumberWords.Parse(year))}";
+        var words =
+            year[0] == '0'
+                ? century == "20"
+                    ? century + year
+                    : $"{century} oh {year[1]}"
+                : $"{NumberWords.Of(NumberWords.Parse(century))} {NumberWords.Of(NumberWords.Parse(year))}";
         return $"{match.Groups[1].Value} {words}{(after.Contains('-', StringComparison.Ordinal) ? " to" : after)}";
     }
 
     /// <summary>Amounts of thousands and more: $5M, and $5 million, which are two words.</summary>
     private static List<string> ExpandLargeAmounts(string[] words)
     {
-        var known = Known(LargeAmount(), words, match =>
-        {
-            var (amount, letter, name, ender) = (match.Groups[2].Value.Split('.'), match.Groups[3].Value, match.Groups[4].Value, match.Groups[5].Value);
-            var value = amount.Length > 1 ? $"{amount[0]} point {string.Join(' ', amount[1].AsEnumerable())}" : amount[0];
-            var multiple = letter.Length > 0 ? Multiples[letter] : name;
-            return $"{value} {multiple} {Currencies[match.Groups[1].Value[^1]]}{ender}";
-        });
+        var known = Known(
+            LargeAmount(),
+            words,
+            match =>
+            {
+                var (amount, letter, name, ender) = (
+                    match.Groups[2].Value.Split('.'),
+                    match.Groups[3].Value,
+                    match.Groups[4].Value,
+                    match.Groups[5].Value
+                );
+                var value = amount.Length > 1 ? $"{amount[0]} point {string.Join(' ', amount[1].AsEnumerable())}" : amount[0];
+                var multiple = letter.Length > 0 ? Multiples[letter] : name;
+                return $"{value} {multiple} {Currencies[match.Groups[1].Value[^1]]}{ender}";
+            }
+        );
         var expanded = new List<string>();
         for (var i = 0; i < words.Length; i++)
         {
@@ -101,7 +133,8 @@ internal static partial class Numbers
         return expanded;
     }
 
-    /// <summary>Every number that is left. In a word each is replaced where it is the first, in the order in which the text has them.</summary>
+    /// <summary>Every number that is left. In a word each is replaced where it is the first, in the order in which the text has
+    /// them.</summary>
     private static IEnumerable<string> ExpandPlainNumbers(List<string> words)
     {
         var numbers = PlainNumber().Matches(string.Concat(words));
@@ -109,11 +142,17 @@ internal static partial class Numbers
         foreach (var word in words)
         {
             var (expanded, next) = (word, 0);
-            while (AnyDigits().Match(expanded) is { Success: true } first
-                && places[first.Value].FirstOrDefault(place => place >= next, -1) is >= 0 and var place)
+            while (
+                AnyDigits().Match(expanded) is { Success: true } first
+                && places[first.Value].FirstOrDefault(place => place >= next, -1) is >= 0 and var place
+            )
             {
                 var groups = numbers[place].Groups;
-                expanded = expanded.Replace(numbers[place].Value, NumberWords.Of(NumberWords.Parse(groups[1].Value)) + groups[2].Value, StringComparison.Ordinal);
+                expanded = expanded.Replace(
+                    numbers[place].Value,
+                    NumberWords.Of(NumberWords.Parse(groups[1].Value)) + groups[2].Value,
+                    StringComparison.Ordinal
+                );
                 next = place + 1;
             }
 
@@ -141,12 +180,13 @@ internal static partial class Numbers
     private static (Regex Pattern, Func<GroupCollection, string> InWords) Measure(string unit, string one, string many) =>
         (new Regex($"{Amount}({unit}){Ender}"), groups => InUnits(groups[1].Value, one, many) + groups[3].Value);
 
-    private static string InUnits(string amount, string one, string many) => amount.Split('.') switch
-    {
-        [var whole] => $"{whole} {(whole == "1" ? one : many)}",
-        [var whole, var fraction, ..] => $"{whole} point {string.Concat(fraction.Select(digit => $"{digit} "))}{many}",
-        _ => amount,
-    };
+    private static string InUnits(string amount, string one, string many) =>
+        amount.Split('.') switch
+        {
+            [var whole] => $"{whole} {(whole == "1" ? one : many)}",
+            [var whole, var fraction, ..] => $"{whole} point {string.Concat(fraction.Select(digit => $"{digit} "))}{many}",
+            _ => amount,
+        };
 
     private static string InDollars(GroupCollection groups)
     {
@@ -169,7 +209,10 @@ internal static partial class Numbers
 
     private static string InOrdinals(string number)
     {
-        var (suffix, ordinal) = Ordinals.FirstOrDefault(rule => number.EndsWith(rule.Suffix, StringComparison.Ordinal), (Suffix: "", Ordinal: "th"));
+        var (suffix, ordinal) = Ordinals.FirstOrDefault(
+            rule => number.EndsWith(rule.Suffix, StringComparison.Ordinal),
+            (Suffix: "", Ordinal: "th")
+        );
         return number[..^suffix.Length] + ordinal;
     }
 
@@ -181,7 +224,8 @@ internal static partial class Numbers
 
     [GeneratedRegex(
         @"([tT][oO]|[yY][eE][aA][rR][sS]|[yY][eE][aA][rR]|[fF][rR][oO][mM]|[aA][fF][tT][eE][rR]|[bB][eE][fF][oO][rR][eE]|[bB][yY]|[uU][nN][tT][iIıİ][lL]"
-        + @"|[iIıİ][nN]|[sS][iIıİ][nN][cC][eE]|[aA][rR][oO][uU][nN][dD]|[cC][iIıİ][rR][cC][aA]|[dD][uU][rR][iIıİ][nN][gG])(\s)?(1[1-9]|20)([0-9]{2})($|-|\s-|\D)")]
+            + @"|[iIıİ][nN]|[sS][iIıİ][nN][cC][eE]|[aA][rR][oO][uU][nN][dD]|[cC][iIıİ][rR][cC][aA]|[dD][uU][rR][iIıİ][nN][gG])(\s)?(1[1-9]|20)([0-9]{2})($|-|\s-|\D)"
+    )]
     private static partial Regex Year();
 
     [GeneratedRegex(@"(\(?[$£¥€])([0-9]*\.?[0-9]+)(?:([BKMT])|(?:\s([BMbmTtr]+illion)))([.,?!)]+)?")]

@@ -7,17 +7,24 @@ namespace Chatterbox.Text.SpelledOut;
 /// at an end, on which the reference fails, is no year's.</remarks>
 internal static partial class PhoneNumbers
 {
-    private const string Characters = "0123456789.+-()[] ", Enders = ".!?,;";
-    private const int FewestDigits = 6, MostDigits = 13;
+    private const string Characters = "0123456789.+-()[] ",
+        Enders = ".!?,;";
+    private const int FewestDigits = 6,
+        MostDigits = 13;
 
     private static readonly string[] Digits = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
     /// <summary>Expands them.</summary>
-    public static string Expand(string text) => WithoutLetters().Replace(text, match =>
-    {
-        var number = match.Value.TrimEnd(Enders.ToCharArray());
-        return IsPhoneNumber(number) ? InWords(number) + match.Value[number.Length..] : match.Value;
-    });
+    public static string Expand(string text) =>
+        WithoutLetters()
+            .Replace(
+                text,
+                match =>
+                {
+                    var number = match.Value.TrimEnd(Enders.ToCharArray());
+                    return IsPhoneNumber(number) ? InWords(number) + match.Value[number.Length..] : match.Value;
+                }
+            );
 
     private static bool IsPhoneNumber(string text) =>
         text.All(Characters.Contains)
@@ -27,7 +34,8 @@ internal static partial class PhoneNumbers
 
     /// <summary>True for two years with a hyphen between them.</summary>
     private static bool IsYears(string text) =>
-        !text.Contains('+', StringComparison.Ordinal) && !text.Contains('.', StringComparison.Ordinal)
+        !text.Contains('+', StringComparison.Ordinal)
+        && !text.Contains('.', StringComparison.Ordinal)
         && text.Split('-') is { Length: 2 } parts
         && parts.Select(part => string.Concat(part.Where(char.IsAsciiDigit))).All(digits => digits.Length == 4 && digits[0] is '1' or '2');
 

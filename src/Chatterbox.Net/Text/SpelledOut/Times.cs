@@ -20,7 +20,12 @@ internal static partial class Times
 
         var minute = (int)NumberWords.Parse(minutes.Value);
         return NumberWords.Plain((int)NumberWords.Parse(match.Groups["hour"].Value))
-            + minute switch { 0 => "", < 10 => $" oh {NumberWords.Plain(minute)}", _ => $" {NumberWords.Plain(minute)}" }
+            + minute switch
+            {
+                0 => "",
+                < 10 => $" oh {NumberWords.Plain(minute)}",
+                _ => $" {NumberWords.Plain(minute)}",
+            }
             + (half.Success ? $" {half.Value.Replace(".", "", StringComparison.Ordinal).ToUpperInvariant()}" : "");
     }
 

@@ -12,8 +12,14 @@ namespace Chatterbox.Text.Unicode;
 /// <remarks>Unicode 15.1, the data of CPython 3.13; generate.py beside this file wrote the table.</remarks>
 internal static class UnicodeTables
 {
-    private const int FirstSyllable = 0xAC00, Syllables = 11172, Initials = 19, Vowels = 21, Finals = 28;
-    private const int FirstInitial = 0x1100, FirstVowel = 0x1161, BeforeFirstFinal = 0x11A7;
+    private const int FirstSyllable = 0xAC00,
+        Syllables = 11172,
+        Initials = 19,
+        Vowels = 21,
+        Finals = 28;
+    private const int FirstInitial = 0x1100,
+        FirstVowel = 0x1161,
+        BeforeFirstFinal = 0x11A7;
 
     private static readonly Lazy<Table> Data = new(Read);
 
@@ -56,7 +62,8 @@ internal static class UnicodeTables
         return TextOf(composed);
     }
 
-    /// <summary>Upper case of a lower-case code point where it is several code points or ASCII (ß, ﬁ, ı, ſ), or null for all others.</summary>
+    /// <summary>Upper case of a lower-case code point where it is several code points or ASCII (ß, ﬁ, ı, ſ), or null for all
+    /// others.</summary>
     public static string? SpecialUpper(int codePoint) => Data.Value.SpecialUpper.GetValueOrDefault(codePoint);
 
     /// <summary>What two code points are together; null if nothing.</summary>
@@ -67,7 +74,11 @@ internal static class UnicodeTables
             return FirstSyllable + (((initial * Vowels) + vowel) * Finals);
         }
 
-        if (first - FirstSyllable is >= 0 and < Syllables and var syllable && syllable % Finals == 0 && second - BeforeFirstFinal is > 0 and < Finals and var final)
+        if (
+            first - FirstSyllable is >= 0 and < Syllables and var syllable
+            && syllable % Finals == 0
+            && second - BeforeFirstFinal is > 0 and < Finals and var final
+        )
         {
             return first + final;
         }
@@ -168,5 +179,9 @@ internal static class UnicodeTables
     private static int Hex(string field) => int.Parse(field, NumberStyles.HexNumber, CultureInfo.InvariantCulture);
 
     private sealed record Table(
-        Dictionary<int, int[]> Decomposed, Dictionary<(int First, int Second), int> Composed, Dictionary<int, byte> CombiningClass, Dictionary<int, string> SpecialUpper);
+        Dictionary<int, int[]> Decomposed,
+        Dictionary<(int First, int Second), int> Composed,
+        Dictionary<int, byte> CombiningClass,
+        Dictionary<int, string> SpecialUpper
+    );
 }

@@ -12,28 +12,46 @@ internal static class EnglishAddresses
 
     private static readonly Dictionary<char, string> Signs = new()
     {
-        ['.'] = "dot", ['/'] = "slash", ['-'] = "dash", ['_'] = "underscore", ['@'] = "at", [':'] = "colon", ['?'] = "question mark",
-        ['='] = "equals", ['&'] = "and",
-        ['#'] = "hash", ['%'] = "percent", ['+'] = "plus", ['~'] = "tilde", ['!'] = "exclamation mark", ['*'] = "star", [','] = "comma",
-        [';'] = "semicolon", ['$'] = "dollar",
+        ['.'] = "dot",
+        ['/'] = "slash",
+        ['-'] = "dash",
+        ['_'] = "underscore",
+        ['@'] = "at",
+        [':'] = "colon",
+        ['?'] = "question mark",
+        ['='] = "equals",
+        ['&'] = "and",
+        ['#'] = "hash",
+        ['%'] = "percent",
+        ['+'] = "plus",
+        ['~'] = "tilde",
+        ['!'] = "exclamation mark",
+        ['*'] = "star",
+        [','] = "comma",
+        [';'] = "semicolon",
+        ['$'] = "dollar",
     };
 
     /// <summary>The rules.</summary>
     public static IReadOnlyList<EnglishRule> Rules { get; } =
     [
         EnglishRule.Of($@"[A-Za-z0-9][A-Za-z0-9._%+-]{{0,63}}@{Domain}(?:\.{Domain}){{1,5}}{End}", m => Spell(m.Value)),
-        EnglishRule.Of($@"(?:[Hh]ttps?|HTTPS?|ftp|wss?)://(?<address>[A-Za-z0-9](?:[A-Za-z0-9.@-]{{0,200}}[A-Za-z0-9])?{Path})", m => Spell(m.Groups["address"].Value)),
+        EnglishRule.Of(
+            $@"(?:[Hh]ttps?|HTTPS?|ftp|wss?)://(?<address>[A-Za-z0-9](?:[A-Za-z0-9.@-]{{0,200}}[A-Za-z0-9])?{Path})",
+            m => Spell(m.Groups["address"].Value)
+        ),
         EnglishRule.Of($@"[Ww]ww\.(?<address>{Domain}(?:\.{Domain}){{1,5}}{Path})", m => "w w w dot " + Spell(m.Groups["address"].Value)),
         EnglishRule.Of(
             $@"{Domain}(?:\.{Domain}){{0,4}}\.(?:com|org|net|io|edu|gov|dev|app|ai|uk|de|fr|eu|info|tv)(?![\p{{L}}\d-]|\.[A-Za-z]){Path}{End}",
-            m => Spell(m.Value)),
+            m => Spell(m.Value)
+        ),
     ];
 
     private static string Spell(string address)
     {
         var said = new StringBuilder();
         address = address.TrimEnd('/');
-        for (var i = 0; i < address.Length;)
+        for (var i = 0; i < address.Length; )
         {
             var length = 1;
             if (char.IsAsciiDigit(address[i]))
@@ -44,7 +62,11 @@ internal static class EnglishAddresses
                 }
 
                 var digits = address.AsSpan(i, length);
-                Add(length <= 2 && digits[0] != '0' ? EnglishNumbers.Cardinal(int.Parse(digits, CultureInfo.InvariantCulture)) : EnglishNumbers.Digits(digits));
+                Add(
+                    length <= 2 && digits[0] != '0'
+                        ? EnglishNumbers.Cardinal(int.Parse(digits, CultureInfo.InvariantCulture))
+                        : EnglishNumbers.Digits(digits)
+                );
             }
             else if (Signs.TryGetValue(address[i], out var sign))
             {

@@ -5,22 +5,48 @@ internal static class EnglishNumbers
 {
     private static readonly string[] Units =
     [
-        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen",
-        "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
     ];
 
     private static readonly string[] Tens = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 
     private static readonly (long Value, string Name)[] Groups =
     [
-        (1_000_000_000_000_000, "quadrillion"), (1_000_000_000_000, "trillion"), (1_000_000_000, "billion"),
-        (1_000_000, "million"), (1000, "thousand"),
+        (1_000_000_000_000_000, "quadrillion"),
+        (1_000_000_000_000, "trillion"),
+        (1_000_000_000, "billion"),
+        (1_000_000, "million"),
+        (1000, "thousand"),
     ];
 
     private static readonly Dictionary<string, string> OddOrdinals = new()
     {
-        ["one"] = "first", ["two"] = "second", ["three"] = "third", ["five"] = "fifth",
-        ["eight"] = "eighth", ["nine"] = "ninth", ["twelve"] = "twelfth",
+        ["one"] = "first",
+        ["two"] = "second",
+        ["three"] = "third",
+        ["five"] = "fifth",
+        ["eight"] = "eighth",
+        ["nine"] = "ninth",
+        ["twelve"] = "twelfth",
     };
 
     /// <summary>123 is one hundred twenty-three.</summary>
@@ -50,21 +76,30 @@ internal static class EnglishNumbers
         var words = Cardinal(number);
         var at = words.LastIndexOfAny([' ', '-']) + 1;
         var last = words[at..];
-        return words[..at] + (OddOrdinals.TryGetValue(last, out var odd) ? odd : last.EndsWith('y') ? last[..^1] + "ieth" : last + "th");
+        return words[..at]
+            + (
+                OddOrdinals.TryGetValue(last, out var odd) ? odd
+                : last.EndsWith('y') ? last[..^1] + "ieth"
+                : last + "th"
+            );
     }
 
     /// <summary>1905 is nineteen oh five, 2024 twenty twenty-four.</summary>
     /// <param name="year">1000 to 2999.</param>
-    public static string Year(int year) => (year / 100, year % 100) switch
-    {
-        (var century, _) when century % 10 == 0 && year % 100 < 10 => Cardinal(year),
-        (var century, 0) => $"{Cardinal(century)} hundred",
-        (var century, < 10 and var rest) => $"{Cardinal(century)} oh {Cardinal(rest)}",
-        (var century, var rest) => $"{Cardinal(century)} {Cardinal(rest)}",
-    };
+    public static string Year(int year) =>
+        (year / 100, year % 100) switch
+        {
+            (var century, _) when century % 10 == 0 && year % 100 < 10 => Cardinal(year),
+            (var century, 0) => $"{Cardinal(century)} hundred",
+            (var century, < 10 and var rest) => $"{Cardinal(century)} oh {Cardinal(rest)}",
+            (var century, var rest) => $"{Cardinal(century)} {Cardinal(rest)}",
+        };
 
     /// <summary>90 is nineties.</summary>
-    public static string Plural(string number) => number.EndsWith('y') ? number[..^1] + "ies" : number.EndsWith('x') ? number + "es" : number + "s";
+    public static string Plural(string number) =>
+        number.EndsWith('y') ? number[..^1] + "ies"
+        : number.EndsWith('x') ? number + "es"
+        : number + "s";
 
     /// <summary>Digits one by one: 007 is zero zero seven.</summary>
     public static string Digits(ReadOnlySpan<char> digits)
@@ -90,7 +125,8 @@ internal static class EnglishNumbers
             [var before, ..] => (before, ""),
             _ => ("", ""),
         };
-        var words = whole.Length == 0 ? ""
+        var words =
+            whole.Length == 0 ? ""
             : whole.Length > 15 || (whole.Length > 1 && whole[0] == '0') ? Digits(whole)
             : Cardinal(long.Parse(whole, System.Globalization.CultureInfo.InvariantCulture));
         return fraction.Length == 0 ? words : $"{words} point {Digits(fraction)}".TrimStart();
@@ -99,7 +135,12 @@ internal static class EnglishNumbers
     private static string BelowThousand(int number)
     {
         var rest = number % 100;
-        var small = rest < 20 ? Units[rest] : rest % 10 == 0 ? Tens[rest / 10] : $"{Tens[rest / 10]}-{Units[rest % 10]}";
-        return number < 100 ? small : rest == 0 ? $"{Units[number / 100]} hundred" : $"{Units[number / 100]} hundred {small}";
+        var small =
+            rest < 20 ? Units[rest]
+            : rest % 10 == 0 ? Tens[rest / 10]
+            : $"{Tens[rest / 10]}-{Units[rest % 10]}";
+        return number < 100 ? small
+            : rest == 0 ? $"{Units[number / 100]} hundred"
+            : $"{Units[number / 100]} hundred {small}";
     }
 }

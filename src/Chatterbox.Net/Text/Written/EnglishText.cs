@@ -51,7 +51,7 @@ internal static class EnglishText
     {
         var said = new StringBuilder(text.Length);
         var isAfterWords = false;
-        for (var i = 0; i < text.Length;)
+        for (var i = 0; i < text.Length; )
         {
             var words = (string?)null;
             var length = 1;
@@ -98,7 +98,9 @@ internal static class EnglishText
         var c = text[at];
         var before = at > 0 ? text[at - 1] : ' ';
         return char.IsAsciiDigit(c) ? EnglishFigures.Rules
-            : char.IsLetter(c) ? char.IsLetterOrDigit(before) ? [] : EnglishWords.Rules
+            : char.IsLetter(c)
+                ? char.IsLetterOrDigit(before) ? []
+                    : EnglishWords.Rules
             : char.IsWhiteSpace(c) ? []
             : EnglishSigns.Rules;
     }
@@ -106,8 +108,11 @@ internal static class EnglishText
     /// <summary>Puts a space between two words.</summary>
     private static void Separate(StringBuilder said, char next)
     {
-        if (said.Length > 0 && char.IsLetterOrDigit(next)
-            && (char.IsLetterOrDigit(said[^1]) || said[^1] is '%' or '.' or ',' or ')' or ':' or ';'))
+        if (
+            said.Length > 0
+            && char.IsLetterOrDigit(next)
+            && (char.IsLetterOrDigit(said[^1]) || said[^1] is '%' or '.' or ',' or ')' or ':' or ';')
+        )
         {
             said.Append(' ');
         }

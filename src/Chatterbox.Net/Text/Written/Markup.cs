@@ -47,7 +47,9 @@ internal sealed partial class Markup
     private static (int At, string Fence)? FenceOf(string line)
     {
         var at = line.IndexOf("```", StringComparison.Ordinal);
-        return at >= 0 ? (at, "```") : line.TrimStart().StartsWith("~~~", StringComparison.Ordinal) ? (0, "~~~") : null;
+        return at >= 0 ? (at, "```")
+            : line.TrimStart().StartsWith("~~~", StringComparison.Ordinal) ? (0, "~~~")
+            : null;
     }
 
     private static string Line(string line)
@@ -109,7 +111,9 @@ internal sealed partial class Markup
     [GeneratedRegex(@"\s*\|\s*")]
     private static partial Regex Cells();
 
-    [GeneratedRegex(@"[\u2600-\u27BF\u2B00-\u2BFF\u2300-\u23FF\uFE0F\u200D\u20E3]|\uD83C[\uDC00-\uDFFF]|\uD83D[\uDC00-\uDFFF]|\uD83E[\uDC00-\uDFFF]")]
+    [GeneratedRegex(
+        @"[\u2600-\u27BF\u2B00-\u2BFF\u2300-\u23FF\uFE0F\u200D\u20E3]|\uD83C[\uDC00-\uDFFF]|\uD83D[\uDC00-\uDFFF]|\uD83E[\uDC00-\uDFFF]"
+    )]
     private static partial Regex Emoji();
 
     [GeneratedRegex("[ ]{2,}")]

@@ -16,13 +16,31 @@ internal static partial class OtherLanguages
             YearsByHundreds = "hundert",
         },
         ["fr"] = new(
-            "fr", ' ', "virgule", "{0} pour cent", "euro", "euros", "{0} {1}", 1_000_000_000_000, n => n % 10 == 1 && n % 100 is not (11 or 71 or 91))
+            "fr",
+            ' ',
+            "virgule",
+            "{0} pour cent",
+            "euro",
+            "euros",
+            "{0} {1}",
+            1_000_000_000_000,
+            n => n % 10 == 1 && n % 100 is not (11 or 71 or 91)
+        )
         {
             One = "un",
             Ordinals = FrenchOrdinal(),
         },
         ["es"] = new(
-            "es", '.', "coma", "{0} por ciento", "euro", "euros", "{0} con {1}", 1_000_000_000_000, n => (n % 10 == 1 && n % 100 != 11) || n % 1000 is >= 200)
+            "es",
+            '.',
+            "coma",
+            "{0} por ciento",
+            "euro",
+            "euros",
+            "{0} con {1}",
+            1_000_000_000_000,
+            n => (n % 10 == 1 && n % 100 != 11) || n % 1000 is >= 200
+        )
         {
             One = "un",
             Ordinals = RomanceOrdinal(),
@@ -33,7 +51,16 @@ internal static partial class OtherLanguages
             Ordinals = RomanceOrdinal(),
         },
         ["pt"] = new(
-            "pt", '.', "vírgula", "{0} por cento", "euro", "euros", "{0} e {1}", 1_000_000_000, n => (n % 10 is 1 or 2 && n % 100 is not (11 or 12)) || n % 1000 is >= 200)
+            "pt",
+            '.',
+            "vírgula",
+            "{0} por cento",
+            "euro",
+            "euros",
+            "{0} e {1}",
+            1_000_000_000,
+            n => (n % 10 is 1 or 2 && n % 100 is not (11 or 12)) || n % 1000 is >= 200
+        )
         {
             One = "um",
             Other = "pt-BR",
@@ -45,21 +72,13 @@ internal static partial class OtherLanguages
             YearsByHundreds = "honderd",
             Ordinals = DutchOrdinal(),
         },
-        ["sv"] = new(
-            "sv", ' ', "komma", "{0} procent", "euro", "euro", null, 1_000_000, n => n % 10 == 1 && n % 100 != 11)
+        ["sv"] = new("sv", ' ', "komma", "{0} procent", "euro", "euro", null, 1_000_000, n => n % 10 == 1 && n % 100 != 11)
         {
             One = "en",
             YearsByHundreds = "hundra",
         },
-        ["no"] = new(
-            "nb", ' ', "komma", "{0} prosent", "euro", "euro", null, 1_000_000, n => n % 10 == 1 && n % 100 != 11)
-        {
-            One = "en",
-        },
-        ["tr"] = new("tr", '.', "virgül", "yüzde {0}", "euro", "euro", null, 1_000_000_000_000, _ => false)
-        {
-            One = "bir",
-        },
+        ["no"] = new("nb", ' ', "komma", "{0} prosent", "euro", "euro", null, 1_000_000, n => n % 10 == 1 && n % 100 != 11) { One = "en" },
+        ["tr"] = new("tr", '.', "virgül", "yüzde {0}", "euro", "euro", null, 1_000_000_000_000, _ => false) { One = "bir" },
     };
 
     /// <summary>Writes out what is known to be right.</summary>
@@ -77,7 +96,8 @@ internal static partial class OtherLanguages
     // A number by itself: not part of a date, a time, a version, a telephone number, a range or a word.
     [GeneratedRegex(
         @"(?<![\p{L}\d_.,:/+#$£¥@%-])(?<!\d[\s\u00A0\u202F])(?<sign>[-−](?=[0-9]))?(?<euro>€\s?)?(?<whole>[0-9]{1,3}(?:[.\u00A0\u202F ][0-9]{3}(?!\d)){1,4}|[0-9]{1,15})(?:,(?<fraction>[0-9]{1,6}))?(?![\p{L}\d_:/+°^@-]|[.,]\d|[\s\u00A0\u202F]\d)"
-        + @"(?:[\s\u00A0\u202F]?(?:(?<percent>%)|(?<euro>€|EUR\b)))?(?<stop>\.)?(?<word>[ \u00A0]\p{L})?")]
+            + @"(?:[\s\u00A0\u202F]?(?:(?<percent>%)|(?<euro>€|EUR\b)))?(?<stop>\.)?(?<word>[ \u00A0]\p{L})?"
+    )]
     private static partial Regex Figure();
 
     [GeneratedRegex(@"(?<![\p{L}\d.,])(?<n>[0-9]{1,3})(?<suffix>er|re|e|ème|ère)(?![\p{L}\d])")]
@@ -100,7 +120,16 @@ internal static partial class OtherLanguages
     /// <param name="Limit">Numbers from here on stay as they are.</param>
     /// <param name="Agrees">Whether the form of a number depends on the noun behind it.</param>
     private sealed record Spelling(
-        string Culture, char Grouping, string Comma, string Percent, string Euro, string Euros, string? EurosAndCents, long Limit, Func<long, bool> Agrees)
+        string Culture,
+        char Grouping,
+        string Comma,
+        string Percent,
+        string Euro,
+        string Euros,
+        string? EurosAndCents,
+        long Limit,
+        Func<long, bool> Agrees
+    )
     {
         /// <summary>One, before a unit.</summary>
         public required string One { get; init; }
@@ -119,7 +148,9 @@ internal static partial class OtherLanguages
         {
             var number = int.Parse(match.Groups["n"].Value, CultureInfo.InvariantCulture);
             var feminine = match.Groups["suffix"].Value is "ª" or "re" or "ère";
-            return number == 0 ? null : number.ToOrdinalWords(feminine ? GrammaticalGender.Feminine : GrammaticalGender.Masculine, new NamedCulture(Culture));
+            return number == 0
+                ? null
+                : number.ToOrdinalWords(feminine ? GrammaticalGender.Feminine : GrammaticalGender.Masculine, new NamedCulture(Culture));
         }
 
         /// <summary>A number in words, with what belongs to it.</summary>
@@ -134,23 +165,43 @@ internal static partial class OtherLanguages
             // Euros and percent are masculine where that is told apart.
             var (percent, euro) = (match.Groups["percent"].Success, match.Groups["euro"].Success);
             var follows = match.Groups["word"].Success;
-            var isOrdinal = match.Groups["stop"].Success && !percent && !euro && fraction.Length == 0 && (follows || match.Index + match.Length == text.Length) && number < 100;
+            var isOrdinal =
+                match.Groups["stop"].Success
+                && !percent
+                && !euro
+                && fraction.Length == 0
+                && (follows || match.Index + match.Length == text.Length)
+                && number < 100;
             var agrees = fraction.Length == 0 && Agrees(number) && (percent || euro ? number > 1 && number % 10 == 1 : follows);
             if (isOrdinal || agrees)
             {
                 return null;
             }
 
-            var words = percent || euro ? number == 1 && fraction.Length == 0 ? One : Words(number) : IsYear(number, whole) ? Year(number) : Words(number);
+            var words =
+                percent || euro
+                    ? number == 1 && fraction.Length == 0
+                        ? One
+                        : Words(number)
+                    : IsYear(number, whole)
+                        ? Year(number)
+                        : Words(number);
             if (words is null)
             {
                 return null;
             }
 
             var sign = match.Groups["sign"].Success ? Words(-1)![..Words(-1)!.IndexOf(' ')] + " " : "";
-            var amount = euro ? Amount(number, words, fraction) : fraction.Length == 0 ? words : $"{words} {Comma} {string.Join(' ', fraction.Select(digit => Words(digit - '0')))}";
-            return amount is null ? null
-                : sign + (percent ? string.Format(CultureInfo.InvariantCulture, Percent, amount) : amount) + match.Groups["stop"].Value + match.Groups["word"].Value;
+            var amount =
+                euro ? Amount(number, words, fraction)
+                : fraction.Length == 0 ? words
+                : $"{words} {Comma} {string.Join(' ', fraction.Select(digit => Words(digit - '0')))}";
+            return amount is null
+                ? null
+                : sign
+                    + (percent ? string.Format(CultureInfo.InvariantCulture, Percent, amount) : amount)
+                    + match.Groups["stop"].Value
+                    + match.Groups["word"].Value;
         }
 
         private string? Amount(long euros, string words, string cents)
@@ -160,7 +211,12 @@ internal static partial class OtherLanguages
             {
                 0 => amount,
                 2 when cents == "00" => amount,
-                2 when EurosAndCents is not null && Words(int.Parse(cents, CultureInfo.InvariantCulture)) is { } rest => string.Format(CultureInfo.InvariantCulture, EurosAndCents, amount, rest),
+                2 when EurosAndCents is not null && Words(int.Parse(cents, CultureInfo.InvariantCulture)) is { } rest => string.Format(
+                    CultureInfo.InvariantCulture,
+                    EurosAndCents,
+                    amount,
+                    rest
+                ),
                 _ => null,
             };
         }

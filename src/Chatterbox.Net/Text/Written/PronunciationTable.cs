@@ -8,7 +8,9 @@ internal sealed class PronunciationTable
     private const int KeyLength = 4;
 
     /// <summary>The words by their first four letters or fewer, without regard to case; the longest first.</summary>
-    private readonly Dictionary<string, List<(string Word, string Respelling, bool AnyCase)>> _words = new(StringComparer.OrdinalIgnoreCase);
+    private readonly Dictionary<string, List<(string Word, string Respelling, bool AnyCase)>> _words = new(
+        StringComparer.OrdinalIgnoreCase
+    );
 
     /// <param name="words">Words and respellings.</param>
     public PronunciationTable(IReadOnlyDictionary<string, string> words)
@@ -75,5 +77,6 @@ internal sealed class PronunciationTable
             ? char.ToUpperInvariant(respelling[0]) + respelling[1..]
             : respelling;
 
-    private static bool BeginsWord(string text, int at) => at == 0 || !char.IsLetterOrDigit(text[at - 1]) || !char.IsLetterOrDigit(text[at]);
+    private static bool BeginsWord(string text, int at) =>
+        at == 0 || !char.IsLetterOrDigit(text[at - 1]) || !char.IsLetterOrDigit(text[at]);
 }

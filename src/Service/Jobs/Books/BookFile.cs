@@ -18,7 +18,9 @@ internal static class BookFile
     public static Book Read(Stream stream, string name, BookLimits limits)
     {
         var head = new byte[4];
-        var isZip = stream.ReadAtLeast(head, head.Length, throwOnEndOfStream: false) == head.Length && head.AsSpan().SequenceEqual("PK\u0003\u0004"u8);
+        var isZip =
+            stream.ReadAtLeast(head, head.Length, throwOnEndOfStream: false) == head.Length
+            && head.AsSpan().SequenceEqual("PK\u0003\u0004"u8);
         stream.Position = 0;
         if (isZip)
         {
@@ -29,7 +31,10 @@ internal static class BookFile
         return Path.GetExtension(name).ToLowerInvariant() switch
         {
             ".md" or ".markdown" => MarkdownBook.Read(text),
-            ".epub" => throw new RequestException("The file is no EPUB: an EPUB is a zip file. Send the book as it was bought or exported.", "file"),
+            ".epub" => throw new RequestException(
+                "The file is no EPUB: an EPUB is a zip file. Send the book as it was bought or exported.",
+                "file"
+            ),
             _ => Plain(text),
         };
     }
@@ -37,7 +42,8 @@ internal static class BookFile
     /// <summary>A text without markup: one chapter, whose paragraphs are separated by empty lines.</summary>
     public static Book Plain(string text)
     {
-        var paragraphs = text.ReplaceLineEndings("\n").Split("\n\n", StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        var paragraphs = text.ReplaceLineEndings("\n")
+            .Split("\n\n", StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
         return new Book(null, [new BookChapter(null, [.. paragraphs.Select(paragraph => new BookBlock(paragraph))])]);
     }
 
@@ -47,7 +53,10 @@ internal static class BookFile
     {
         if (bytes > limits.TextBytes)
         {
-            throw new RequestException($"The text has {bytes} bytes; it can have {limits.TextBytes} (Jobs:MaxTextBytes). Send it in parts.", parameter);
+            throw new RequestException(
+                $"The text has {bytes} bytes; it can have {limits.TextBytes} (Jobs:MaxTextBytes). Send it in parts.",
+                parameter
+            );
         }
     }
 

@@ -5,7 +5,8 @@ using System.Xml.Linq;
 
 namespace Chatterbox.Service.Jobs.Books;
 
-/// <summary>Reads EPUB 2 and 3: the documents of the spine in their order, with the titles of the table of contents. Nothing is unpacked to the
+/// <summary>Reads EPUB 2 and 3: the documents of the spine in their order, with the titles of the table of contents. Nothing is unpacked to
+/// the
 /// disk, what is unpacked in memory is bounded, and its XML has neither document types nor entities of its own.</summary>
 internal sealed class EpubBook
 {
@@ -24,9 +25,10 @@ internal sealed class EpubBook
     private EpubBook(ZipArchive archive, BookLimits limits)
     {
         _limits = limits;
-        _entries = archive.Entries.Count <= MostEntries
-            ? archive.Entries.GroupBy(entry => entry.FullName).ToDictionary(entries => entries.Key, entries => entries.First())
-            : throw Unusable($"it has {archive.Entries.Count} files, expected {MostEntries} at most");
+        _entries =
+            archive.Entries.Count <= MostEntries
+                ? archive.Entries.GroupBy(entry => entry.FullName).ToDictionary(entries => entries.Key, entries => entries.First())
+                : throw Unusable($"it has {archive.Entries.Count} files, expected {MostEntries} at most");
     }
 
     /// <summary>Reads a book.</summary>
@@ -42,7 +44,11 @@ internal sealed class EpubBook
         }
         catch (InvalidDataException e)
         {
-            throw new RequestException($"The EPUB cannot be read: its zip file is damaged ({e.Message}). Send it again, or export it again.", "file", e);
+            throw new RequestException(
+                $"The EPUB cannot be read: its zip file is damaged ({e.Message}). Send it again, or export it again.",
+                "file",
+                e
+            );
         }
     }
 
@@ -53,20 +59,29 @@ internal sealed class EpubBook
     {
         ThrowIfProtected();
         var container = ReadXml("META-INF/container.xml");
-        var packagePath = container.Descendants().FirstOrDefault(element => element.Name.LocalName == "rootfile")?.Attribute("full-path")?.Value
+        var packagePath =
+            container.Descendants().FirstOrDefault(element => element.Name.LocalName == "rootfile")?.Attribute("full-path")?.Value
             ?? throw Unusable("META-INF/container.xml names no package");
         var package = ReadXml(packagePath);
-        var items = package.Descendants()
-            .Where(element => element.Name.LocalName == "item" && element.Attribute("id") is not null && element.Attribute("href") is not null)
-            .GroupBy(element => element.Attribute("id")!.Value).ToDictionary(same => same.Key, same => same.First());
+        var items = package
+            .Descendants()
+            .Where(element =>
+                element.Name.LocalName == "item" && element.Attribute("id") is not null && element.Attribute("href") is not null
+            )
+            .GroupBy(element => element.Attribute("id")!.Value)
+            .ToDictionary(same => same.Key, same => same.First());
         var title = package.Descendants().FirstOrDefault(element => element.Name.LocalName == "title")?.Value.Trim();
-        var navigation = items.Values.FirstOrDefault(item => (item.Attribute("properties")?.Value ?? "").Split(' ').Contains("nav"))
+        var navigation =
+            items.Values.FirstOrDefault(item => (item.Attribute("properties")?.Value ?? "").Split(' ').Contains("nav"))
             ?? items.Values.FirstOrDefault(item => item.Attribute("media-type")?.Value == NcxType);
         var contents = navigation is null ? null : PathOf(packagePath, navigation);
         var titles = contents is not null && _entries.ContainsKey(contents) ? Titles(contents) : [];
 
-        var spine = package.Descendants().Where(element => element.Name.LocalName == "itemref" && element.Attribute("linear")?.Value != "no")
-            .Select(element => element.Attribute("idref")?.Value ?? "").ToList();
+        var spine = package
+            .Descendants()
+            .Where(element => element.Name.LocalName == "itemref" && element.Attribute("linear")?.Value != "no")
+            .Select(element => element.Attribute("idref")?.Value ?? "")
+            .ToList();
         if (spine.Count == 0)
         {
             throw Unusable("it has no reading order (spine)");
@@ -76,7 +91,8 @@ internal sealed class EpubBook
         var bytes = 0L;
         foreach (var id in spine)
         {
-            var path = items.TryGetValue(id, out var item) ? PathOf(packagePath, item)
+            var path = items.TryGetValue(id, out var item)
+                ? PathOf(packagePath, item)
                 : throw Unusable($"its spine names '{Shorten(id)}', which its manifest does not have");
             if (path == contents)
             {
@@ -102,15 +118,24 @@ internal sealed class EpubBook
             }
         }
 
-        return chapters.Count == 0 ? throw Unusable("it has no text")
-            : new Book(string.IsNullOrEmpty(title) ? null : title, [.. chapters.Select(chapter => new BookChapter(chapter.Title, chapter.Blocks))]);
+        return chapters.Count == 0
+            ? throw Unusable("it has no text")
+            : new Book(
+                string.IsNullOrEmpty(title) ? null : title,
+                [.. chapters.Select(chapter => new BookChapter(chapter.Title, chapter.Blocks))]
+            );
     }
 
     private void ThrowIfProtected()
     {
-        if (_entries.ContainsKey("META-INF/encryption.xml")
-            && ReadXml("META-INF/encryption.xml").Descendants().Any(element =>
-                element.Name.LocalName == "EncryptionMethod" && !FontObfuscation.Contains(element.Attribute("Algorithm")?.Value)))
+        if (
+            _entries.ContainsKey("META-INF/encryption.xml")
+            && ReadXml("META-INF/encryption.xml")
+                .Descendants()
+                .Any(element =>
+                    element.Name.LocalName == "EncryptionMethod" && !FontObfuscation.Contains(element.Attribute("Algorithm")?.Value)
+                )
+        )
         {
             throw Protected();
         }
@@ -125,7 +150,10 @@ internal sealed class EpubBook
         var titles = new Dictionary<string, string>();
         foreach (var (target, words) in Links(ReadXml(contents)))
         {
-            if (target is not null && string.Join(' ', words.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)) is { Length: > 0 } title)
+            if (
+                target is not null
+                && string.Join(' ', words.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)) is { Length: > 0 } title
+            )
             {
                 titles.TryAdd(Resolve(contents, target), title);
             }
@@ -152,7 +180,8 @@ internal sealed class EpubBook
     private static string WordsOf(XElement? label) =>
         string.Concat(label?.DescendantNodes().Take(MostNodes).OfType<XText>().Select(text => text.Value) ?? []);
 
-    private static XElement? Child(XElement element, string name) => element.Elements().FirstOrDefault(child => child.Name.LocalName == name);
+    private static XElement? Child(XElement element, string name) =>
+        element.Elements().FirstOrDefault(child => child.Name.LocalName == name);
 
     private static string PathOf(string packagePath, XElement item) => Resolve(packagePath, item.Attribute("href")!.Value);
 
@@ -213,12 +242,15 @@ internal sealed class EpubBook
         using var packed = entry.Open();
         using var unpacked = new MemoryStream();
         var block = new byte[1 << 14];
-        for (int read; (read = packed.Read(block)) > 0;)
+        for (int read; (read = packed.Read(block)) > 0; )
         {
             _unpacked += read;
             if (_unpacked > _limits.UnpackedBytes)
             {
-                throw new RequestException($"The EPUB is larger than {_limits.UnpackedBytes} bytes when it is unpacked (Jobs:MaxUnpackedBytes).", "file");
+                throw new RequestException(
+                    $"The EPUB is larger than {_limits.UnpackedBytes} bytes when it is unpacked (Jobs:MaxUnpackedBytes).",
+                    "file"
+                );
             }
 
             unpacked.Write(block, 0, read);

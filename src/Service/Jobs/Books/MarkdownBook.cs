@@ -43,7 +43,10 @@ internal static class MarkdownBook
         }
 
         chapters.Add(new BookChapter(title, blocks));
-        return new Book(document.Descendants<HeadingBlock>().Select(TextOf).FirstOrDefault(), [.. chapters.Where(chapter => chapter.Blocks.Count > 0)]);
+        return new Book(
+            document.Descendants<HeadingBlock>().Select(TextOf).FirstOrDefault(),
+            [.. chapters.Where(chapter => chapter.Blocks.Count > 0)]
+        );
     }
 
     private static string TextOf(LeafBlock block)
@@ -51,15 +54,17 @@ internal static class MarkdownBook
         var text = new StringBuilder();
         foreach (var inline in block.Inline?.Descendants() ?? [])
         {
-            text.Append(inline switch
-            {
-                LiteralInline { Parent: LinkInline { IsImage: true } } => "",
-                LiteralInline literal => literal.Content.ToString(),
-                CodeInline code => code.Content,
-                HtmlEntityInline entity => entity.Transcoded.ToString(),
-                LineBreakInline => " ",
-                _ => "",
-            });
+            text.Append(
+                inline switch
+                {
+                    LiteralInline { Parent: LinkInline { IsImage: true } } => "",
+                    LiteralInline literal => literal.Content.ToString(),
+                    CodeInline code => code.Content,
+                    HtmlEntityInline entity => entity.Transcoded.ToString(),
+                    LineBreakInline => " ",
+                    _ => "",
+                }
+            );
         }
 
         return text.ToString().Trim();

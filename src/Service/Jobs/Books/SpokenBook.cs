@@ -36,10 +36,26 @@ internal sealed record SpokenBook(string Title, IReadOnlyList<SpokenChapter> Cha
             first += plan.Pieces.Count;
         }
 
-        return first == 0 ? throw new RequestException($"There is nothing to speak in '{parameter}': it has no letter and no digit. Send some words.", parameter)
-            : first > MostPieces ? throw new RequestException($"The text has {first} sentences and paragraphs; a job can have {MostPieces}. Send it in parts.", parameter)
-            : chapters.Count > MostChapters ? throw new RequestException($"The text has {chapters.Count} chapters; a job can have {MostChapters}. Send it in parts.", parameter)
-            : paused > MostPauseSeconds ? throw new RequestException($"The pauses in the text are {paused:0} s together: there can be {MostPauseSeconds:0} s.", parameter)
+        return first == 0
+                ? throw new RequestException(
+                    $"There is nothing to speak in '{parameter}': it has no letter and no digit. Send some words.",
+                    parameter
+                )
+            : first > MostPieces
+                ? throw new RequestException(
+                    $"The text has {first} sentences and paragraphs; a job can have {MostPieces}. Send it in parts.",
+                    parameter
+                )
+            : chapters.Count > MostChapters
+                ? throw new RequestException(
+                    $"The text has {chapters.Count} chapters; a job can have {MostChapters}. Send it in parts.",
+                    parameter
+                )
+            : paused > MostPauseSeconds
+                ? throw new RequestException(
+                    $"The pauses in the text are {paused:0} s together: there can be {MostPauseSeconds:0} s.",
+                    parameter
+                )
             : new SpokenBook(Shorten(title ?? book.Title ?? chapters[0].Title), chapters);
     }
 

@@ -7,12 +7,56 @@ namespace Chatterbox.Service.Jobs.Books;
 /// is not well formed, or hostile, gives some text at worst.</summary>
 internal static class XhtmlText
 {
-    private static readonly HashSet<string> Skipped = ["script", "style", "title", "svg", "math", "template", "rt", "rp", "audio", "video", "object"];
+    private static readonly HashSet<string> Skipped =
+    [
+        "script",
+        "style",
+        "title",
+        "svg",
+        "math",
+        "template",
+        "rt",
+        "rp",
+        "audio",
+        "video",
+        "object",
+    ];
 
     private static readonly HashSet<string> Blocks =
     [
-        "p", "div", "h1", "h2", "h3", "h4", "h5", "h6", "li", "ul", "ol", "blockquote", "tr", "td", "th", "table", "section", "article", "header",
-        "footer", "aside", "nav", "hr", "pre", "dt", "dd", "dl", "figure", "figcaption", "body", "head", "html", "main",
+        "p",
+        "div",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "li",
+        "ul",
+        "ol",
+        "blockquote",
+        "tr",
+        "td",
+        "th",
+        "table",
+        "section",
+        "article",
+        "header",
+        "footer",
+        "aside",
+        "nav",
+        "hr",
+        "pre",
+        "dt",
+        "dd",
+        "dl",
+        "figure",
+        "figcaption",
+        "body",
+        "head",
+        "html",
+        "main",
     ];
 
     /// <summary>Reads a page.</summary>
@@ -42,7 +86,8 @@ internal static class XhtmlText
     /// <returns>Where the page continues.</returns>
     private static int Follow(string page, int tag, StringBuilder text, List<BookBlock> blocks)
     {
-        const string cdata = "<![CDATA[", comment = "<!--";
+        const string cdata = "<![CDATA[",
+            comment = "<!--";
         var rest = page.AsSpan(tag);
         if (rest.StartsWith(comment))
         {
@@ -52,7 +97,9 @@ internal static class XhtmlText
         if (rest.StartsWith(cdata))
         {
             var end = After(page, "]]>", tag);
-            text.Append(WebUtility.HtmlEncode(page[Math.Min(end, tag + cdata.Length)..Math.Max(end - 3, Math.Min(end, tag + cdata.Length))]));
+            text.Append(
+                WebUtility.HtmlEncode(page[Math.Min(end, tag + cdata.Length)..Math.Max(end - 3, Math.Min(end, tag + cdata.Length))])
+            );
             return end;
         }
 

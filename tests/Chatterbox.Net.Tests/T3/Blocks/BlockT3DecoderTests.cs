@@ -6,7 +6,13 @@ namespace Chatterbox.Tests.T3.Blocks;
 
 public class BlockT3DecoderTests
 {
-    private static readonly SamplingOptions Short = new() { MaxSpeechTokens = 20, BlockSize = 8, BlockSteps = 4, Temperature = 1 };
+    private static readonly SamplingOptions Short = new()
+    {
+        MaxSpeechTokens = 20,
+        BlockSize = 8,
+        BlockSteps = 4,
+        Temperature = 1,
+    };
 
     [Fact]
     public void The_same_seed_gives_the_same_speech_and_another_another()
@@ -31,7 +37,10 @@ public class BlockT3DecoderTests
             Assert.Equal(0, open[^1]);
             foreach (var (before, after) in block.Zip(block.Skip(1)))
             {
-                Assert.All(before.Tokens.Zip(after.Tokens), pair => Assert.True(pair.First == tiny.Model.Config.MaskToken || pair.First == pair.Second));
+                Assert.All(
+                    before.Tokens.Zip(after.Tokens),
+                    pair => Assert.True(pair.First == tiny.Model.Config.MaskToken || pair.First == pair.Second)
+                );
             }
         }
     }
@@ -54,9 +63,47 @@ public class BlockT3DecoderTests
         var plain = Generate(tiny, 1, Short);
         SamplingOptions[] changed =
         [
-            Short with { BlockSize = 5 }, Short with { BlockSteps = 2 }, Short with { TimeShift = 1 }, Short with { ScheduleShift = 3 },
-            Short with { PositionTemperature = 0 }, Short with { CfgWeight = 0 }, Short with { CfgWeight = 2 },
-            Short with { Exaggeration = 2 }, Short with { Temperature = 0.3 }, Short with { CfgWeight = 0, FixedPrior = false },
+            Short with
+            {
+                BlockSize = 5,
+            },
+            Short with
+            {
+                BlockSteps = 2,
+            },
+            Short with
+            {
+                TimeShift = 1,
+            },
+            Short with
+            {
+                ScheduleShift = 3,
+            },
+            Short with
+            {
+                PositionTemperature = 0,
+            },
+            Short with
+            {
+                CfgWeight = 0,
+            },
+            Short with
+            {
+                CfgWeight = 2,
+            },
+            Short with
+            {
+                Exaggeration = 2,
+            },
+            Short with
+            {
+                Temperature = 0.3,
+            },
+            Short with
+            {
+                CfgWeight = 0,
+                FixedPrior = false,
+            },
         ];
         Assert.All(changed, options => Assert.NotEqual(plain, Generate(tiny, 1, options)));
         Assert.NotEqual(Passes(tiny, Short)[0].Choice.Scores, Passes(tiny, Short with { FixedPrior = false })[0].Choice.Scores);
@@ -86,10 +133,11 @@ public class BlockT3DecoderTests
         cache.Reserve(20);
         var prefix = model.Prefix(TinyT3.Text, TinyT3.Voice, SamplingSettings.Resolve(Short with { CfgWeight = 0 }, model.Config));
         model.Run(prefix, cache, new(0, 1, 0));
-        Tensor Pass(params long[] block) => model.Run(model.Embed(tensor(block, [1, block.Length]), 0), cache, new(0, 1, (int)prefix.shape[1])).clone();
+        Tensor Pass(params long[] block) =>
+            model.Run(model.Embed(tensor(block, [1, block.Length]), 0), cache, new(0, 1, (int)prefix.shape[1])).clone();
         var (first, again, other) = (Pass(3, 60, 60, 9), Pass(3, 60, 60, 9), Pass(3, 60, 60, 10));
-        Assert.Equal(first.data<float>(), again.data<float>());                                 // nothing of a pass is left in the cache
-        Assert.True(Close.RelativeError(first[0][0], other[0][0]) > 1e-4);                      // the first place sees the last
+        Assert.Equal(first.data<float>(), again.data<float>()); // nothing of a pass is left in the cache
+        Assert.True(Close.RelativeError(first[0][0], other[0][0]) > 1e-4); // the first place sees the last
     }
 
     [Fact]
@@ -135,8 +183,32 @@ public class BlockT3DecoderTests
     public void The_limit_follows_from_the_text_and_a_lower_one_can_be_set()
     {
         using var tiny = TinyT3.Flash(config => config with { MaxSpeechTokens = 400 });
-        Assert.Equal(300, Generate(tiny, 1, new() { BlockSize = 64, BlockSteps = 2, MaxSpeechTokens = 400 }).Length);
-        Assert.Equal(30, Generate(tiny, 1, new() { BlockSize = 64, BlockSteps = 2, MaxSpeechTokens = 30 }).Length);
+        Assert.Equal(
+            300,
+            Generate(
+                tiny,
+                1,
+                new()
+                {
+                    BlockSize = 64,
+                    BlockSteps = 2,
+                    MaxSpeechTokens = 400,
+                }
+            ).Length
+        );
+        Assert.Equal(
+            30,
+            Generate(
+                tiny,
+                1,
+                new()
+                {
+                    BlockSize = 64,
+                    BlockSteps = 2,
+                    MaxSpeechTokens = 30,
+                }
+            ).Length
+        );
     }
 
     [Fact]
@@ -177,7 +249,9 @@ public class BlockT3DecoderTests
         var passes = 0;
         using var decoder = new BlockT3Decoder(tiny.Model, capacity: 1) { Observer = _ => Leave(++passes) };
         using var noise = new NoiseSource(1);
-        Assert.Throws<OperationCanceledException>(() => decoder.Generate(TinyT3.Text, TinyT3.Voice, Short, noise, cancellationToken: source.Token));
+        Assert.Throws<OperationCanceledException>(() =>
+            decoder.Generate(TinyT3.Text, TinyT3.Voice, Short, noise, cancellationToken: source.Token)
+        );
         Assert.Equal(2, passes);
 
         void Leave(int pass)

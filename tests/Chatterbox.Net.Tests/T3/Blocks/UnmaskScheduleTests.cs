@@ -9,7 +9,7 @@ public class UnmaskScheduleTests
     [InlineData(8, 10, 0.5, new[] { 0, 1, 0, 1, 1, 0, 1, 1, 2, 1 })]
     [InlineData(32, 6, 0.5, new[] { 3, 3, 5, 5, 7, 9 })]
     [InlineData(32, 4, 1, new[] { 8, 8, 8, 8 })]
-    [InlineData(10, 4, 1, new[] { 2, 3, 3, 2 })]      // 2.5 and 7.5 are rounded half to even
+    [InlineData(10, 4, 1, new[] { 2, 3, 3, 2 })] // 2.5 and 7.5 are rounded half to even
     [InlineData(10, 3, 0, new[] { 3, 3, 4 })]
     [InlineData(3, 10, 0, new[] { 0, 0, 0, 0, 0, 0, 0, 0, 0, 3 })]
     [InlineData(7, 1, 0.5, new[] { 7 })]

@@ -3,7 +3,8 @@ using Chatterbox.T3.Fused;
 
 namespace Chatterbox.Tests.T3.Fused;
 
-/// <summary>Sequences in company on a GPU against the same sequences alone, to the bit: tokens and the logits that they were drawn from.</summary>
+/// <summary>Sequences in company on a GPU against the same sequences alone, to the bit: tokens and the logits that they were drawn
+/// from.</summary>
 public class BatchTests
 {
     private static readonly T3Prompt Voice = FusedT3DecoderTests.Voice;
@@ -26,7 +27,11 @@ public class BatchTests
             var single = Speak(decoder, seed, options);
             decoder.UsesSingleStep = false;
             var graph = Speak(decoder, seed, options);
-            var firstStep = single.Logits.Zip(graph.Logits).Index().FirstOrDefault(pair => !Same(pair.Item.First, pair.Item.Second), (-1, default)).Index;
+            var firstStep = single
+                .Logits.Zip(graph.Logits)
+                .Index()
+                .FirstOrDefault(pair => !Same(pair.Item.First, pair.Item.Second), (-1, default))
+                .Index;
             Assert.True(firstStep < 0, $"{backbone} {hidden}, guidance {guidance}: step {firstStep} differs");
             Assert.Equal(single.Tokens, graph.Tokens);
         }
@@ -42,7 +47,17 @@ public class BatchTests
         using var model = TinyT3.Rounded(FusedT3DecoderTests.Config(backbone, hidden), ScalarType.BFloat16, device);
         using var decoder = FusedT3DecoderTests.Decoder(model, capacity: 64);
         var random = new Random(11);
-        var requests = Enumerable.Range(0, count).Select(i => (Seed: i, Options: Options(random, backbone), Text: TinyT3.Text[..random.Next(1, TinyT3.Text.Length)], Cancelled: random.Next(8) == 0)).ToArray();
+        var requests = Enumerable
+            .Range(0, count)
+            .Select(i =>
+                (
+                    Seed: i,
+                    Options: Options(random, backbone),
+                    Text: TinyT3.Text[..random.Next(1, TinyT3.Text.Length)],
+                    Cancelled: random.Next(8) == 0
+                )
+            )
+            .ToArray();
         var alone = requests.Select(request => Speak(decoder, request.Seed, request.Options, request.Text).Tokens).ToArray();
 
         var waiting = new Queue<int>(Enumerable.Range(0, count));
@@ -57,8 +72,10 @@ public class BatchTests
                 open.Add((request, decoder.Start(requests[request].Text, Voice, requests[request].Options, noise), noise));
             }
 
-            decoder.Step([.. open.Where(_ => random.Next(10) > 0).Select(one => one.Sequence)]);   // some pause
-            foreach (var one in open.Where(one => one.Sequence.Finished || (requests[one.Request].Cancelled && random.Next(20) == 0)).ToArray())
+            decoder.Step([.. open.Where(_ => random.Next(10) > 0).Select(one => one.Sequence)]); // some pause
+            foreach (
+                var one in open.Where(one => one.Sequence.Finished || (requests[one.Request].Cancelled && random.Next(20) == 0)).ToArray()
+            )
             {
                 spoken[one.Request] = [.. one.Sequence.SpeechTokens];
                 one.Sequence.Dispose();
@@ -75,14 +92,18 @@ public class BatchTests
         Assert.Equal(0, decoder.Pages.InUse);
     }
 
-    private static SamplingOptions Options(Random random, string backbone) => new()
-    {
-        CfgWeight = backbone == "gpt2" ? null : random.Next(3) == 0 ? 0 : random.NextDouble(),
-        Temperature = random.Next(5) == 0 ? 0 : 0.3 + random.NextDouble(),
-        TopP = 1 - (0.5 * random.NextDouble()),
-        RepetitionPenalty = 1 + random.NextDouble(),
-        MaxSpeechTokens = random.Next(1, 300),
-    };
+    private static SamplingOptions Options(Random random, string backbone) =>
+        new()
+        {
+            CfgWeight =
+                backbone == "gpt2" ? null
+                : random.Next(3) == 0 ? 0
+                : random.NextDouble(),
+            Temperature = random.Next(5) == 0 ? 0 : 0.3 + random.NextDouble(),
+            TopP = 1 - (0.5 * random.NextDouble()),
+            RepetitionPenalty = 1 + random.NextDouble(),
+            MaxSpeechTokens = random.Next(1, 300),
+        };
 
     private static (int[] Tokens, List<Tensor> Logits) Speak(FusedT3Decoder decoder, int seed, SamplingOptions options, int[]? text = null)
     {
@@ -93,7 +114,7 @@ public class BatchTests
         while (!sequence.Finished)
         {
             decoder.Step(sequence);
-            if (sequence.SpeechTokens.Count > 1)      // the first is drawn from the logits of the prefill
+            if (sequence.SpeechTokens.Count > 1) // the first is drawn from the logits of the prefill
             {
                 logits.Add(decoder.Logits.narrow(0, 0, ((FusedT3Sequence)sequence).Rows).cpu());
             }

@@ -8,40 +8,69 @@ namespace Chatterbox.Tests.T3.Fused;
 /// <summary>The fused decoder against the plain one, in float32 on the CPU with the same weights.</summary>
 public class FusedT3DecoderTests
 {
-    internal static readonly T3Prompt Voice = new([.. Enumerable.Range(0, 256).Select(i => (i % 5 * 0.2f) - 0.4f)], [3, 14, 15, 9, 26, 5, 35]);
+    internal static readonly T3Prompt Voice = new(
+        [.. Enumerable.Range(0, 256).Select(i => (i % 5 * 0.2f) - 0.4f)],
+        [3, 14, 15, 9, 26, 5, 35]
+    );
 
-    public static TheoryData<string, int, double, bool> Shapes => [.. new (string, int, double)[]
-    {
-        ("llama", 256, 0.5),
-        ("llama", 512, 0.5),
-        ("llama", 512, 0),
-        ("llama", 1024, 0.5),
-        ("gpt2", 256, 0),
-        ("gpt2", 768, 0),
-        ("gpt2", 1024, 0),
-    }.SelectMany(shape => new[] { (shape.Item1, shape.Item2, shape.Item3, true), (shape.Item1, shape.Item2, shape.Item3, false) })];
+    public static TheoryData<string, int, double, bool> Shapes =>
+        [
+            .. new (string, int, double)[]
+            {
+                ("llama", 256, 0.5),
+                ("llama", 512, 0.5),
+                ("llama", 512, 0),
+                ("llama", 1024, 0.5),
+                ("gpt2", 256, 0),
+                ("gpt2", 768, 0),
+                ("gpt2", 1024, 0),
+            }.SelectMany(shape => new[] { (shape.Item1, shape.Item2, shape.Item3, true), (shape.Item1, shape.Item2, shape.Item3, false) }),
+        ];
 
-    public static TheoryData<string, int, SamplingOptions> Samplings => [.. new (string, SamplingOptions)[]
-    {
-        ("llama", new()),
-        ("llama", new() { Temperature = 0 }),
-        ("llama", new() { Temperature = 1.5, MinP = 0.2, RepetitionPenalty = 2 }),
-        ("llama", new() { TopP = 0.7, MinP = 0 }),
-        ("llama", new() { CfgWeight = 0, TopP = 0.9 }),
-        ("gpt2", new()),
-        ("gpt2", new() { Temperature = 0, RepetitionPenalty = 1.5 }),
-        ("gpt2", new() { TopK = 5 }),
-        ("gpt2", new() { TopK = 0, TopP = 0.5 }),
-        ("gpt2", new() { TopP = 1e-9 }),
-        ("gpt2", new() { TopK = 40, TopP = 1, Temperature = 2 }),
-    }.SelectMany(sampling => new[] { (sampling.Item1, 1300, sampling.Item2), (sampling.Item1, 8194, sampling.Item2) })];
+    public static TheoryData<string, int, SamplingOptions> Samplings =>
+        [
+            .. new (string, SamplingOptions)[]
+            {
+                ("llama", new()),
+                ("llama", new() { Temperature = 0 }),
+                (
+                    "llama",
+                    new()
+                    {
+                        Temperature = 1.5,
+                        MinP = 0.2,
+                        RepetitionPenalty = 2,
+                    }
+                ),
+                ("llama", new() { TopP = 0.7, MinP = 0 }),
+                ("llama", new() { CfgWeight = 0, TopP = 0.9 }),
+                ("gpt2", new()),
+                ("gpt2", new() { Temperature = 0, RepetitionPenalty = 1.5 }),
+                ("gpt2", new() { TopK = 5 }),
+                ("gpt2", new() { TopK = 0, TopP = 0.5 }),
+                ("gpt2", new() { TopP = 1e-9 }),
+                (
+                    "gpt2",
+                    new()
+                    {
+                        TopK = 40,
+                        TopP = 1,
+                        Temperature = 2,
+                    }
+                ),
+            }.SelectMany(sampling => new[] { (sampling.Item1, 1300, sampling.Item2), (sampling.Item1, 8194, sampling.Item2) }),
+        ];
 
     [Theory, InlineData("llama"), InlineData("gpt2")]
     public void Logits_that_are_not_finite_make_a_sequence_invalid(string backbone)
     {
         var device = Gpu.Required();
         using var model = TinyT3.Rounded(
-            Config(backbone, 256), ScalarType.BFloat16, device, name => name == "text_emb.weight" ? float.PositiveInfinity : 1);
+            Config(backbone, 256),
+            ScalarType.BFloat16,
+            device,
+            name => name == "text_emb.weight" ? float.PositiveInfinity : 1
+        );
         using var decoder = Decoder(model);
         using var mode = inference_mode();
         using var noise = new NoiseSource(7);
@@ -112,7 +141,7 @@ public class FusedT3DecoderTests
                 Assert.Equal((int)sampler.Next(logits.cpu()).item<long>(), sequence.SpeechTokens[^1]);
             }
 
-            Assert.Equal(plainNoise.Normal([8]), noise.Normal([8]));   // both have drawn as much
+            Assert.Equal(plainNoise.Normal([8]), noise.Normal([8])); // both have drawn as much
         }
     }
 
@@ -125,8 +154,17 @@ public class FusedT3DecoderTests
         var config = Config("gpt2", 256);
         using var fused = TinyT3.Rounded(config, ScalarType.BFloat16, device);
         using var decoder = Decoder(fused);
-        var options = new SamplingOptions { Temperature = 5, TopK = 0, TopP = 1, MaxSpeechTokens = 600 };   // ends by chance
-        var (seed, noise, tokens) = Enumerable.Range(0, 20).Select(Speak).First(spoken => cancelled || spoken.Tokens[^1] == config.StopSpeechToken);
+        var options = new SamplingOptions
+        {
+            Temperature = 5,
+            TopK = 0,
+            TopP = 1,
+            MaxSpeechTokens = 600,
+        }; // ends by chance
+        var (seed, noise, tokens) = Enumerable
+            .Range(0, 20)
+            .Select(Speak)
+            .First(spoken => cancelled || spoken.Tokens[^1] == config.StopSpeechToken);
 
         using var row = empty(1, config.SpeechVocabulary);
         using var fresh = new NoiseSource(seed);
@@ -182,11 +220,17 @@ public class FusedT3DecoderTests
         for (var i = 0; i < 50; i++)
         {
             using var noise = new NoiseSource(i);
-            decoder.Generate(TinyT3.Text, Voice, new() { MaxSpeechTokens = 10 + i }, noise, cancellationToken: TestContext.Current.CancellationToken);
+            decoder.Generate(
+                TinyT3.Text,
+                Voice,
+                new() { MaxSpeechTokens = 10 + i },
+                noise,
+                cancellationToken: TestContext.Current.CancellationToken
+            );
             before = i == 5 ? LiveTensors.Settled() : before;
         }
 
-        Assert.InRange(Tensor.TotalCount, 0, before + 2);     // blocks of the cache, kept for the next
+        Assert.InRange(Tensor.TotalCount, 0, before + 2); // blocks of the cache, kept for the next
         Assert.Equal(0, decoder.Pages.InUse);
     }
 
@@ -196,7 +240,11 @@ public class FusedT3DecoderTests
         var device = Gpu.Required();
         var config = Config("gpt2", 256);
         using var model = TinyT3.Rounded(config, ScalarType.BFloat16, device);
-        using var decoder = new FusedT3Decoder(model.Model, capacity: 4, cacheBytes: 12 * new KvPages(config.Backbone, device, 0).PageBytes);
+        using var decoder = new FusedT3Decoder(
+            model.Model,
+            capacity: 4,
+            cacheBytes: 12 * new KvPages(config.Backbone, device, 0).PageBytes
+        );
         using var noise = new NoiseSource(1);
         var first = decoder.Start(TinyT3.Text, Voice, new() { MaxSpeechTokens = 600 }, noise);
         var refused = Assert.Throws<UnavailableException>(() => decoder.Start(TinyT3.Text, Voice, new() { MaxSpeechTokens = 600 }, noise));
@@ -217,15 +265,25 @@ public class FusedT3DecoderTests
         decoder.UsesSingleStep = oneKernel;
     }
 
-    internal static T3Config Config(string backbone, int hidden, int speechTokens = 600) => backbone == "llama"
-        ? Sized(TinyT3.LlamaConfig, new LlamaConfig(Layers: 3, HiddenSize: hidden, Heads: hidden / 64, MlpSize: 4 * hidden), speechTokens)
-        : Sized(TinyT3.Gpt2Config, new Gpt2Config(Layers: 3, HiddenSize: hidden, Heads: hidden / 64, MlpSize: 4 * hidden) { Positions = speechTokens + 100 }, speechTokens);
+    internal static T3Config Config(string backbone, int hidden, int speechTokens = 600) =>
+        backbone == "llama"
+            ? Sized(
+                TinyT3.LlamaConfig,
+                new LlamaConfig(Layers: 3, HiddenSize: hidden, Heads: hidden / 64, MlpSize: 4 * hidden),
+                speechTokens
+            )
+            : Sized(
+                TinyT3.Gpt2Config,
+                new Gpt2Config(Layers: 3, HiddenSize: hidden, Heads: hidden / 64, MlpSize: 4 * hidden) { Positions = speechTokens + 100 },
+                speechTokens
+            );
 
-    private static T3Config Sized(T3Config config, BackboneConfig backbone, int speechTokens) => config with
-    {
-        Backbone = backbone,
-        SpeechVocabulary = 1300,     // more than a thread of the sampler each
-        MaxSpeechTokens = speechTokens,
-        SpeakerSize = 256,
-    };
+    private static T3Config Sized(T3Config config, BackboneConfig backbone, int speechTokens) =>
+        config with
+        {
+            Backbone = backbone,
+            SpeechVocabulary = 1300, // more than a thread of the sampler each
+            MaxSpeechTokens = speechTokens,
+            SpeakerSize = 256,
+        };
 }
