@@ -17,12 +17,12 @@ public sealed class LimitTests
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
     [Theory]
-    [InlineData("Max open files            1024                 524288               files     ", 512)]
+    [InlineData("Max open files            1024                 524288               files     ", 352)]
     [InlineData("Max open files            1048576              1048576              files     ", 10_000)]
     [InlineData("Max open files            unlimited            unlimited            files     ", 10_000)]
     [InlineData("Max open files            20                   20                   files     ", 16)]
-    [InlineData("Max cpu time              unlimited            unlimited            seconds   ", 128)]
-    public void Connections_are_half_of_the_open_files_at_most(string limits, int expected) =>
+    [InlineData("Max cpu time              unlimited            unlimited            seconds   ", 96)]
+    public void Connections_are_half_of_the_files_that_the_process_leaves(string limits, int expected) =>
         Assert.Equal(expected, ConnectionLimit.FromOpenFiles([limits]));
 
     [Fact]

@@ -66,7 +66,7 @@ internal static class ApiDocument
                         ApiOperations.Complete(
                             operation,
                             $"{context.Description.HttpMethod} "
-                                + $"/{context.Description.RelativePath?.TrimStart('/').Replace("{*", "{", StringComparison.Ordinal)}"
+                                + $"/{context.Description.RelativePath?.Trim('/').Replace("{*", "{", StringComparison.Ordinal)}"
                         );
                         return Task.CompletedTask;
                     }

@@ -35,6 +35,14 @@ internal static class ApiOperations
         ["GET /v1/models/{id}"] = ("getModel", null),
         ["POST /v1/audio/conversions"] = ("createConversion", null),
         ["POST /v1/audio/watermark"] = ("detectWatermark", null),
+        ["POST /v1/audio/jobs"] = ("createJob", """{"input":"Hello there.\n\nThe end.","voice":"alloy","response_format":"mp3"}"""),
+        ["GET /v1/audio/jobs"] = ("listJobs", null),
+        ["GET /v1/audio/jobs/{id}"] = ("getJob", null),
+        ["GET /v1/audio/jobs/{id}/events"] = ("watchJob", null),
+        ["POST /v1/audio/jobs/{id}/pause"] = ("pauseJob", null),
+        ["POST /v1/audio/jobs/{id}/resume"] = ("resumeJob", null),
+        ["DELETE /v1/audio/jobs/{id}"] = ("deleteJob", null),
+        ["GET /v1/audio/jobs/{id}/result"] = ("getJobResult", null),
         ["POST /v1/text-to-speech/{voice_id}"] = ("elevenLabsConvert", ElevenSpeech),
         ["POST /v1/text-to-speech/{voice_id}/stream"] = ("elevenLabsStream", ElevenSpeech),
         ["POST /v1/text-to-speech/{voice_id}/with-timestamps"] = ("elevenLabsConvertWithTimestamps", ElevenSpeech),
@@ -52,13 +60,15 @@ internal static class ApiOperations
         ["GET /api/model-info"] = ("serverGetModel", null),
     };
 
-    /// <summary>Values of parameters that are required.</summary>
+    /// <summary>Values of parameters that are required, by their names, or by how the path begins that they are in.</summary>
     private static readonly Dictionary<string, string> Parameters = new()
     {
         ["text"] = Text,
         ["voice_id"] = "default",
         ["name"] = "Ann",
-        ["id"] = "tts-1",
+        ["/audio/{id}"] = "3f0c2a6b9d1e4c58a7b6e5d4c3b2a190",
+        ["/v1/models/{id}"] = "tts-1",
+        ["/v1/audio/jobs/{id}"] = "3f0c2a6b9d1e4c58a7b6e5d4c3b2a190",
     };
 
     /// <summary>Adds them to an operation.</summary>
@@ -79,7 +89,10 @@ internal static class ApiOperations
 
         foreach (var parameter in (operation.Parameters ?? []).OfType<OpenApiParameter>().Where(parameter => parameter.Required))
         {
-            parameter.Example = Parameters.TryGetValue(parameter.Name ?? "", out var value) ? JsonValue.Create(value) : null;
+            var path = route[(route.IndexOf(' ', StringComparison.Ordinal) + 1)..];
+            parameter.Example = Parameters
+                .FirstOrDefault(one => one.Key == parameter.Name || path.StartsWith(one.Key, StringComparison.Ordinal))
+                .Value;
         }
     }
 }

@@ -38,9 +38,8 @@ internal sealed class ServiceOptions
     [Required]
     public string Ffmpeg { get; set; } = "ffmpeg";
 
-    /// <summary>Most connections at once; 0 takes half of the files that the process may open, at most 10,000. One client may have as many
-    /// of
-    /// them as stay free for others.</summary>
+    /// <summary>Most connections at once; 0 takes half of the files that the process may open besides its own, at most 10,000. One client may
+    /// have as many of them as stay free for others.</summary>
     [Range(0, 1_000_000)]
     public int MaxConnections { get; set; }
 
