@@ -63,11 +63,7 @@ internal static class ApiDocument
                 document.AddOperationTransformer(
                     (operation, context, _) =>
                     {
-                        ApiOperations.Complete(
-                            operation,
-                            $"{context.Description.HttpMethod} "
-                                + $"/{context.Description.RelativePath?.Trim('/').Replace("{*", "{", StringComparison.Ordinal)}"
-                        );
+                        ApiOperations.Complete(operation, RouteOf(context));
                         return Task.CompletedTask;
                     }
                 );
@@ -147,11 +143,12 @@ internal static class ApiDocument
     /// <summary>Documents another kind of body that a route takes.</summary>
     public static RouteHandlerBuilder AlsoTakes<T>(this RouteHandlerBuilder route, string contentType) =>
         route.AddOpenApiOperationTransformer(
-            async (operation, context, cancel) =>
-                operation.RequestBody!.Content![contentType] = new OpenApiMediaType
-                {
-                    Schema = await context.GetOrCreateSchemaAsync(typeof(T), cancellationToken: cancel),
-                }
+            async (operation, context, cancellationToken) =>
+            {
+                var schema = await context.GetOrCreateSchemaAsync(typeof(T), cancellationToken: cancellationToken);
+                operation.RequestBody!.Content![contentType] = new OpenApiMediaType { Schema = schema };
+                ApiOperations.Complete(operation, RouteOf(context)); // again: the transformers of routes come after those of the document
+            }
         );
 
     /// <summary>Documents the errors that a route answers, in its dialect.</summary>
@@ -166,6 +163,9 @@ internal static class ApiDocument
     }
 
     /// <summary>Adds what a type alone does not express: allowed values, bytes in base64, the shapes of a voice.</summary>
+    private static string RouteOf(OpenApiOperationTransformerContext context) =>
+        $"{context.Description.HttpMethod} /{context.Description.RelativePath?.Trim('/').Replace("{*", "{", StringComparison.Ordinal)}";
+
     private static void Complete(OpenApiSchema schema, OpenApiSchemaTransformerContext context)
     {
         schema.Discriminator = null; // events are distinguished by their fields
