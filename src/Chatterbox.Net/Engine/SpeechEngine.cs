@@ -10,6 +10,8 @@ namespace Chatterbox.Engine;
 /// <see cref="ModelWorker"/>'s thread, which loads it; all take their work from one fair, bounded queue.</summary>
 public sealed class SpeechEngine : ISpeechEngine
 {
+    private static readonly TimeSpan LongestAtExit = TimeSpan.FromSeconds(10);
+
     private readonly object _gate = new(); // a monitor: workers wait on it for something to do
     private readonly EngineOptions _options;
     private readonly ILogger<SpeechEngine> _logger;
@@ -58,6 +60,8 @@ public sealed class SpeechEngine : ISpeechEngine
         _metrics = metrics;
         _started = _time.GetTimestamp();
         _workersEnded = Task.WhenAll(models.Select((load, i) => RunOnThread($"speech model {i}", () => Work(load))));
+        AppDomain.CurrentDomain.ProcessExit += StopAtExit;
+        _workersEnded.ContinueWith(_ => AppDomain.CurrentDomain.ProcessExit -= StopAtExit, TaskScheduler.Default);
     }
 
     /// <inheritdoc/>
@@ -296,6 +300,10 @@ public sealed class SpeechEngine : ISpeechEngine
     private static UnavailableException Stopping() => new("The engine is stopping. Try again when it is back.");
 
     private static UnavailableException NotLoaded(Exception? error) => new($"The model could not be loaded: {error?.Message}", error);
+
+    /// <summary>Gives up what is being spoken when the process ends without disposing the engine: libtorch is taken down then, and a model
+    /// that still computed would end the process with a fault.</summary>
+    private void StopAtExit(object? sender, EventArgs e) => DisposeAsync().AsTask().Wait(LongestAtExit);
 
     private static Task RunOnThread(string name, Action run)
     {

@@ -9,7 +9,8 @@ namespace Chatterbox.Tests.Layers;
 /// are limited by environment variables, which are read once.</summary>
 public class InstructionSetTests
 {
-    private static readonly string Executable = Path.ChangeExtension(
+    /// <summary>The program of these tests.</summary>
+    internal static readonly string Executable = Path.ChangeExtension(
         Path.Combine(AppContext.BaseDirectory, Path.GetFileName(typeof(InstructionSetTests).Assembly.Location)),
         OperatingSystem.IsWindows() ? "exe" : null
     );
