@@ -129,7 +129,7 @@ internal static class FloatConversion
     private static bool AllBelow<T>(ReadOnlySpan<T> numbers, T limit)
         where T : IFloatingPointIeee754<T>
     {
-        if (TensorPrimitives.MaxMagnitudeNumber(numbers) < limit)
+        if (T.Abs(TensorPrimitives.MaxMagnitudeNumber(numbers)) < limit)
         {
             return true;
         }

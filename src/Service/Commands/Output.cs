@@ -82,7 +82,7 @@ internal sealed class Output
             throw new IOException($"{Where} cannot be written: {e.Message}", e);
         }
 
-        var (seconds, peak) = (samples.Length / (double)SpeechResult.SampleRate, TensorPrimitives.MaxMagnitude(samples.Span));
+        var (seconds, peak) = (samples.Length / (double)SpeechResult.SampleRate, Math.Abs(TensorPrimitives.MaxMagnitude(samples.Span)));
         (_path == Standard ? Console.Error : Console.Out).WriteLine(
             string.Create(
                 CultureInfo.InvariantCulture,

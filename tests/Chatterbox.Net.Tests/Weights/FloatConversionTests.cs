@@ -69,6 +69,7 @@ public class FloatConversionTests
     [Theory]
     [InlineData(3.4028235677973362e38, true)]
     [InlineData(3.4028235677973366e38, false)]
+    [InlineData(-3.4028235677973366e38, false)]
     [InlineData(double.PositiveInfinity, true)]
     public void So_is_one_of_64_bits(double number, bool fits)
     {
