@@ -38,8 +38,7 @@ async Task SayAsync(string sentence)
 /// <summary>Writes the same answer word by word, as a language model does.</summary>
 internal sealed class ScriptedChatClient : IChatClient
 {
-    private const string Answer = "A watermark is a mark that listeners do not hear. A detector finds it. It shows that speech is "
-        + "synthetic.";
+    private const string Answer = "A watermark is a mark that listeners do not hear. A detector finds it. It shows that speech is synthetic.";
 
     public Task<ChatResponse> GetResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default) =>
         Task.FromResult(new ChatResponse(new ChatMessage(ChatRole.Assistant, Answer)));

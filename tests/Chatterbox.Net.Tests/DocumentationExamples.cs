@@ -72,8 +72,7 @@ public sealed class DocumentationExamples
 
         // written begins
         var written = new TextOptions { Normalize = true, SkipMarkup = true, Pronunciations = new Dictionary<string, string> { ["SQL"] = "sequel" } };
-        // "sequel costs three dollars and fifty cents."
-        var speech = await engine.SynthesizeAsync("**SQL** costs $3.50.", textOptions: written);
+        var speech = await engine.SynthesizeAsync("**SQL** costs $3.50.", textOptions: written);    // "sequel costs three dollars and fifty cents."
         // written ends
 
         Assert.Equal(["**SQL** costs $3.50."], speech.Pieces);
@@ -88,8 +87,7 @@ public sealed class DocumentationExamples
         builder.Configuration.AddInMemoryCollection([new("Chatterbox:Model", TinyCheckpoint.Folder)]);
 
         // host begins
-        // or AddChatterbox(options => options.Model = "nano")
-        builder.Services.AddChatterbox().BindConfiguration("Chatterbox");
+        builder.Services.AddChatterbox().BindConfiguration("Chatterbox");                  // or AddChatterbox(options => options.Model = "nano")
         builder.Services.AddKeyedChatterbox("fast", options => (options.Model, options.Device) = ("turbo", "cuda:1"));
         // host ends
 

@@ -40,7 +40,10 @@ public class SyntheticCheckpointTests
         var speech = new[] { "tiny", "tiny-multilingual", "tiny-turbo", "tiny-nano", "tiny-flash" }.Select(name =>
         {
             using var model = ChatterboxModel.Load(TinyCheckpoint.FolderOf(name), new ModelOptions { Device = "cpu" });
-            return string.Join(' ', model.Synthesize("Hello there.", model.BuiltInVoice!, new SamplingOptions { Seed = 1 }).Samples);
+            return string.Join(
+                ' ',
+                model.Synthesize("Hello there.", model.BuiltInVoice!, new SamplingOptions { Seed = 1 }).Samples.ToArray()
+            );
         });
         Assert.Equal(5, speech.Distinct().Count());
     }
