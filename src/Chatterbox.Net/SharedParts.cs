@@ -68,7 +68,7 @@ public sealed class SharedParts
 
         try
         {
-            return new Lease<T>((T)part.Loaded.Value.Value, () => GiveBack(key, part)); // whoever comes first loads it, the others wait
+            return new Lease<T>((T)part.Loaded.Value.Value, () => GiveBack(key, part)); // the first caller loads it, the others wait
         }
         catch
         {

@@ -109,7 +109,7 @@ internal sealed class RelativePositions
         var distances = Arithmetic.Range(length - 1, -length, -1).unsqueeze(1); // [2·length − 1, 1]
         var frequencies = exp(Arithmetic.Range(0, _size, 2).Mul(-(Math.Log(10000.0) / _size))); // [size / 2]
         var angles = distances * frequencies;
-        return stack([sin(angles), cos(angles)], -1).flatten(1).MoveToOuterDisposeScope(); // sine and cosine by turns
+        return stack([sin(angles), cos(angles)], -1).flatten(1).MoveToOuterDisposeScope(); // sine and cosine interleaved
     }
 }
 

@@ -5,8 +5,7 @@ namespace Chatterbox.Weights;
 /// <summary>Unpacks a zip archive whose entries are deflated, as TorchSharp.PyBridge writes them, so that tensors are read from a place of
 /// a file.</summary>
 /// <remarks>The unpacked entries lie in a temporary file that goes with its handle. Its size is known before it is written, from the
-/// directory,
-/// and may not exceed a multiple of the archive's.</remarks>
+/// directory, and may not exceed a multiple of the archive's.</remarks>
 internal static class DeflatedArchive
 {
     private const int MostTimesLarger = 32; // weights are noise to a compressor; only what is constant shrinks further

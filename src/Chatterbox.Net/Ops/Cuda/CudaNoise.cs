@@ -15,7 +15,7 @@ internal sealed class CudaNoise : IDisposable
     );
 
     private readonly CudaModule _kernels;
-    private readonly Tensor _state; // [words + 1]: the last tells how many are used up
+    private readonly Tensor _state; // [words + 1]: the last holds how many are used
     private readonly byte[] _host; // the generator's state as it was
 
     /// <param name="state">The generator's state.</param>

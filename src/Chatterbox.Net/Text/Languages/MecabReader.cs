@@ -78,7 +78,7 @@ public sealed record MecabReader : IJapaneseReader
         return composed.ToString();
     }
 
-    /// <summary>か and its mark to が: Unicode has the voiced kana behind the other, and in the row of は the half voiced one behind
+    /// <summary>か and its mark to が: Unicode has the voiced kana after the other, and in the row of は the half voiced one after
     /// that.</summary>
     private static char? Voiced(char kana, char mark) =>
         (Hiragana(kana), mark) switch

@@ -32,7 +32,7 @@ internal static partial class EnglishFigures
         "December",
     ];
 
-    /// <summary>Words behind which a number of four digits is a year, also where it is not of our time.</summary>
+    /// <summary>Words after which a number of four digits is a year, also where it is not of our time.</summary>
     private static readonly HashSet<string> BeforeYear =
     [
         .. (
@@ -175,7 +175,7 @@ internal static partial class EnglishFigures
     public static string YearOrNumber(string digits) =>
         digits.Length == 4 && digits[0] is '1' or '2' ? Year(Value(digits)) : Number(digits);
 
-    /// <summary>A part of one, in words: ½ is one half, or a half behind a whole number.</summary>
+    /// <summary>A part of one, in words: ½ is one half, or a half after a whole number.</summary>
     public static string Fraction(char fraction, string one)
     {
         var (part, of) = Fractions[fraction];
