@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Chatterbox.Engine;
 using Chatterbox.Tests.Layers;
 using Chatterbox.Tests.Models;
@@ -13,22 +12,11 @@ public sealed class EngineAtExitTests
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task The_process_ends_in_order()
-    {
-        var start = new ProcessStartInfo(
-            InstructionSetTests.Executable,
-            ["-method", $"{typeof(EngineAtExitTests).FullName}.{nameof(An_engine_is_left_that_speaks)}", "-noLogo", "-noColor"]
-        )
-        {
-            RedirectStandardOutput = true,
-            Environment = { [IsChild] = "1" },
-        };
-        using var process = Process.Start(start)!;
-        var output = process.StandardOutput.ReadToEndAsync(Cancel);
-        await process.Ends();
-        Assert.Contains("Failed: 0", await output, StringComparison.Ordinal);
-        Assert.Equal(0, process.ExitCode);
-    }
+    public Task The_process_ends_in_order() =>
+        InstructionSetTests.RunAsync(
+            ["-method", $"{typeof(EngineAtExitTests).FullName}.{nameof(An_engine_is_left_that_speaks)}"],
+            (IsChild, "1")
+        );
 
     [Fact]
     public async Task An_engine_is_left_that_speaks()

@@ -9,8 +9,7 @@ namespace Chatterbox.Tests.Layers;
 /// are limited by environment variables, which are read once.</summary>
 public class InstructionSetTests
 {
-    /// <summary>The program of these tests.</summary>
-    internal static readonly string Executable = Path.ChangeExtension(
+    private static readonly string Executable = Path.ChangeExtension(
         Path.Combine(AppContext.BaseDirectory, Path.GetFileName(typeof(InstructionSetTests).Assembly.Location)),
         OperatingSystem.IsWindows() ? "exe" : null
     );
@@ -22,7 +21,7 @@ public class InstructionSetTests
 
     [Theory, MemberData(nameof(Limits))]
     public Task Layers_are_right(string oneDnn, string torch) =>
-        RunAsync([typeof(LayerNumericsTests)], ("ONEDNN_MAX_CPU_ISA", oneDnn), ("ATEN_CPU_CAPABILITY", torch));
+        RunAsync(Classes(typeof(LayerNumericsTests)), ("ONEDNN_MAX_CPU_ISA", oneDnn), ("ATEN_CPU_CAPABILITY", torch));
 
     /// <summary>This library's own kernels with the widest vectors turned off, as on processors that lack them.</summary>
     [Theory]
@@ -31,17 +30,19 @@ public class InstructionSetTests
     [InlineData("EnableHWIntrinsic", 128)]
     public Task Kernels_are_right(string turnedOff, int vectorBits) =>
         RunAsync(
-            [typeof(RowProductsTests), typeof(CpuOpsTests), typeof(CpuBackboneTests)],
+            Classes(typeof(RowProductsTests), typeof(CpuOpsTests), typeof(CpuBackboneTests)),
             ($"DOTNET_{turnedOff}", "0"),
             (RowProductsTests.MostVectorBits, $"{vectorBits}")
         );
 
-    private static async Task RunAsync(Type[] classes, params (string Name, string Value)[] environment)
+    private static string[] Classes(params Type[] types) => [.. types.SelectMany(type => new[] { "-class", type.FullName! })];
+
+    /// <summary>Runs some of these tests in a process of their own, which has to end with exit code 0.</summary>
+    /// <param name="tests">Which, as the runner's options.</param>
+    /// <param name="environment">Variables of that process; an empty value removes one.</param>
+    internal static async Task RunAsync(string[] tests, params (string Name, string Value)[] environment)
     {
-        var start = new ProcessStartInfo(
-            Executable,
-            [.. classes.SelectMany(type => new[] { "-class", type.FullName! }), "-noLogo", "-noColor"]
-        )
+        var start = new ProcessStartInfo(Executable, [.. tests, "-noLogo", "-noColor"])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Numerics;
+using Chatterbox.Text.Written;
 
 namespace Chatterbox.Text.SpelledOut;
 
@@ -9,30 +10,7 @@ internal static class NumberWords
 {
     private static readonly BigInteger TooLarge = BigInteger.Pow(10, 18);
 
-    private static readonly string[] Units =
-    [
-        "",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ];
-
+    private static readonly string[] Units = ["", .. EnglishNumbers.Units[1..]]; // zero has no words of its own
     private static readonly string[] Tens = ["", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
     private static readonly string[] Groups = ["", "thousand", "million", "billion", "trillion", "quadrillion"];
 

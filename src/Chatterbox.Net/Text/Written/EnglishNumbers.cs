@@ -3,7 +3,8 @@ namespace Chatterbox.Text.Written;
 /// <summary>English numbers as words, as an American reads them.</summary>
 internal static class EnglishNumbers
 {
-    private static readonly string[] Units =
+    /// <summary>Zero to nineteen.</summary>
+    internal static readonly string[] Units =
     [
         "zero",
         "one",
